@@ -1,0 +1,185 @@
+// What the generated bindings are written in: reading and checking the arguments of one call.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+
+#include "types.h"
+
+namespace tl {
+
+enum Type { ANY, F32, F64, F16, BF16, I64, I32, BOOL, U8 };
+enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2 };
+
+struct Array {
+    void* data;
+    Index size;
+};
+
+inline const char* type_name(Type type) {
+    static const char* const names[] = {"a float type", "float32", "float64", "float16", "bfloat16",
+                                        "int64",        "int32",   "bool",    "uint8"};
+    return names[type];
+}
+
+inline Type accumulator(Type type) { return type == F64 ? F64 : F32; }
+
+inline Type type_of(PyArrayObject* array) {
+    static int bfloat16 = -1;  // a type registered at run time, by ml_dtypes
+    const int number = PyArray_TYPE(array);
+    switch (number) {
+        case NPY_FLOAT: return F32;
+        case NPY_DOUBLE: return F64;
+        case NPY_HALF: return F16;
+        case NPY_LONG:
+        case NPY_LONGLONG: return sizeof(long) == 8 || number == NPY_LONGLONG ? I64 : I32;
+        case NPY_INT: return I32;
+        case NPY_BOOL: return BOOL;
+        case NPY_UBYTE: return U8;
+    }
+    if (number == bfloat16) return BF16;
+    const char* name = strrchr(PyArray_DESCR(array)->typeobj->tp_name, '.');
+    if (!PyArray_ISUSERDEF(array) || strcmp(name ? name : "", ".bfloat16")) return ANY;
+    bfloat16 = number;
+    return BF16;
+}
+
+// The arguments of one call. After the first mistake `failed` is set, a Python error is pending, and
+// further reads do nothing.
+class Call {
+    const char* signature_;
+    PyObject* const* args_;
+    Index elements_ = 0;
+
+  public:
+    bool failed = false;
+
+    Call(const char* signature, PyObject* const* args, Py_ssize_t given, Py_ssize_t expected)
+        : signature_(signature), args_(args) {
+        if (given != expected)
+            fail(PyExc_TypeError, "takes %zd arguments, not %zd", expected, given);
+    }
+
+    // An array of the wanted type; where that is ANY, it becomes the array's.
+    Array array(int i, const char* name, Type& wanted, int access) {
+        Type type = wanted;
+        const Array result = read(i, name, type, access);
+        wanted = type;
+        return result;
+    }
+    Array array(int i, const char* name, Type&& wanted, int access) {
+        return read(i, name, wanted, access);
+    }
+
+    Index integer(int i, const char* name) {
+        if (failed) return 0;
+        const Index value = PyLong_AsLongLong(args_[i]);
+        if (value < 0) {
+            if (PyErr_Occurred()) PyErr_Clear(), fail(PyExc_TypeError, "%s must be an integer", name);
+        }
+        return value;
+    }
+    double real(int i, const char* name) {
+        if (failed) return 0;
+        const double value = PyFloat_AsDouble(args_[i]);
+        if (value == -1 && PyErr_Occurred()) {
+            PyErr_Clear();
+            fail(PyExc_TypeError, "%s must be a number", name);
+        }
+        return value;
+    }
+    bool truth(int i, const char* name) {
+        if (failed) return false;
+        if (!PyBool_Check(args_[i])) fail(PyExc_TypeError, "%s must be True or False", name);
+        return args_[i] == Py_True;
+    }
+    uint64_t bits(int i, const char* name) {
+        if (failed) return 0;
+        const uint64_t value = PyLong_Check(args_[i]) ? PyLong_AsUnsignedLongLong(args_[i]) : 0;
+        if (PyErr_Occurred() || !PyLong_Check(args_[i])) {
+            PyErr_Clear();
+            fail(PyExc_TypeError, "%s must be an integer from 0 to 2**64 - 1", name);
+        }
+        return value;
+    }
+
+    void check_count(const Array& array, const char* name, Index count) {
+        if (!failed && array.data && array.size != count)
+            fail(PyExc_ValueError, "%s has %lld elements, not %lld", name, (long long)array.size,
+                 (long long)count);
+    }
+
+    PyObject* no_instance() {
+        fail(PyExc_TypeError, "has no version for this combination of dtypes");
+        return nullptr;
+    }
+
+    template <typename F>
+    PyObject* run(const F& kernel) {
+        // Giving up the lock costs more than a small kernel takes.
+        PyThreadState* state = elements_ > 65536 ? PyEval_SaveThread() : nullptr;
+        kernel();
+        if (state) PyEval_RestoreThread(state);
+        Py_RETURN_NONE;
+    }
+
+  private:
+    __attribute__((cold, noinline)) void fail(PyObject* type, const char* format, ...) {
+        if (failed) return;
+        failed = true;
+        va_list values;
+        va_start(values, format);
+        PyObject* message = PyUnicode_FromFormatV(format, values);
+        va_end(values);
+        if (!message) return;
+        PyErr_Format(type, "%s: %U", signature_, message);
+        Py_DECREF(message);
+    }
+
+    Array read(int i, const char* name, Type& wanted, int access) {
+        const Array none = {nullptr, 0};
+        if (failed || (args_[i] == Py_None && (access & OPTIONAL_ARRAY))) return none;
+        if (!PyArray_Check(args_[i])) {
+            fail(PyExc_TypeError, "%s must be a NumPy array, not %s", name, Py_TYPE(args_[i])->tp_name);
+            return none;
+        }
+        auto* array = (PyArrayObject*)args_[i];
+        const Type type = type_of(array);
+        if (wanted == ANY && type <= BF16) wanted = type;
+        const int flags = PyArray_FLAGS(array);
+        const int needed = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED |
+                           (access & WRITE ? NPY_ARRAY_WRITEABLE : 0);
+        if (type != wanted || type == ANY || !PyArray_ISNOTSWAPPED(array))
+            fail(PyExc_TypeError, "%s must be %s, not %S", name, type_name(wanted),
+                 (PyObject*)PyArray_DESCR(array));
+        else if ((flags & needed) != needed)
+            fail(PyExc_ValueError, "%s must be C-contiguous, aligned%s", name,
+                 access & WRITE ? " and writeable" : "");
+        const Index size = PyArray_SIZE(array);
+        elements_ += size;
+        return {PyArray_DATA(array), size};
+    }
+};
+
+inline PyObject* py_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(num_threads()); }
+
+inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
+    const long count = PyLong_AsLong(argument);
+    if (count == -1 && PyErr_Occurred()) return nullptr;
+    if (count < 1) return PyErr_Format(PyExc_ValueError, "the number of threads must be at least 1");
+    set_num_threads((int)count);
+    Py_RETURN_NONE;
+}
+
+#define COMMON_METHODS                                                      \
+    {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
+    {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
+
+inline PyObject* create_module(PyModuleDef* definition) {
+    import_array();
+    return PyModule_Create(definition);
+}
+
+}  // namespace tl

@@ -1,0 +1,154 @@
+// Fork and join in about a microsecond: workers spin for a short while after each job, then sleep.
+//
+// A job is published by one 64-bit ticket, (generation << 32 | next task). Taking a task is a
+// compare-and-swap on it, which can only succeed while that job still has tasks left; so a worker that
+// read the fields of a job long gone loses the swap and looks again, and nobody waits for late workers.
+#include "pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+namespace tl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr int kMaxThreads = 256;
+
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+struct Pool {
+    alignas(64) std::atomic<uint64_t> ticket{0};
+    alignas(64) std::atomic<uint32_t> finished{0};
+    alignas(64) std::atomic<uint32_t> count{0};
+    std::atomic<void (*)(void *, Index)> task{nullptr};
+    std::atomic<void *> context{nullptr};
+    alignas(64) std::atomic<int> sleepers{0};
+    std::atomic<bool> busy{false};
+    std::mutex mutex;
+    std::condition_variable wake;
+    int workers = 0;  // started so far; guarded by `busy`
+
+    // Takes and runs tasks of the current job until none is left.
+    void work() {
+        uint64_t seen = ticket.load(std::memory_order_acquire);
+        while (true) {
+            const uint32_t n = count.load(std::memory_order_relaxed);
+            auto *run = task.load(std::memory_order_relaxed);
+            void *with = context.load(std::memory_order_relaxed);
+            const uint32_t i = (uint32_t)seen;
+            if (i >= n) {
+                const uint64_t now = ticket.load(std::memory_order_acquire);
+                if (now == seen) return;
+                seen = now;
+                continue;
+            }
+            if (ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) {
+                run(with, i);
+                finished.fetch_add(1, std::memory_order_release);
+                seen = ticket.load(std::memory_order_acquire);
+            }
+        }
+    }
+
+    void worker(int id);
+
+    void run(uint32_t n, void (*f)(void *, Index), void *with, int threads) {
+        while (workers < threads - 1) {
+            std::thread([this, id = workers + 1] { worker(id); }).detach();
+            ++workers;
+        }
+        // The old ticket is exhausted, so nobody can act on these fields until the new one is out.
+        finished.store(0, std::memory_order_relaxed);
+        task.store(f, std::memory_order_relaxed);
+        context.store(with, std::memory_order_relaxed);
+        count.store(n, std::memory_order_relaxed);
+        const uint64_t generation = (ticket.load(std::memory_order_relaxed) >> 32) + 1;
+        ticket.store(generation << 32, std::memory_order_seq_cst);
+        if (sleepers.load(std::memory_order_seq_cst) > 0) {
+            std::lock_guard<std::mutex> lock(mutex);
+            wake.notify_all();
+        }
+        work();
+        for (int spins = 0; finished.load(std::memory_order_acquire) < n; ++spins) {
+            // A worker that holds the last task may have lost its core: let it have this one.
+            if (spins < 4096) relax(); else sched_yield();
+        }
+    }
+};
+
+// Never destroyed: at exit the workers are asleep or spinning on it. After a fork the child starts a
+// new one, because threads do not survive in the child.
+std::atomic<Pool *> pool{nullptr};
+std::atomic<int> threads_wanted{0};
+
+void Pool::worker(int id) {
+    uint64_t seen = ticket.load(std::memory_order_acquire);
+    while (true) {
+        if (id < threads_wanted.load(std::memory_order_relaxed)) work();
+        const auto deadline = Clock::now() + kSpin;
+        for (int spins = 1; ticket.load(std::memory_order_acquire) >> 32 == seen >> 32; ++spins) {
+            relax();
+            if (spins % 64 == 0 && Clock::now() > deadline) {
+                std::unique_lock<std::mutex> lock(mutex);
+                sleepers.fetch_add(1, std::memory_order_seq_cst);
+                wake.wait(lock, [&] { return ticket.load() >> 32 != seen >> 32; });
+                sleepers.fetch_sub(1, std::memory_order_seq_cst);
+            }
+        }
+        seen = ticket.load(std::memory_order_acquire);
+    }
+}
+
+Pool *the_pool() {
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr); });
+    (void)registered;
+    Pool *current = pool.load(std::memory_order_acquire);
+    if (current) return current;
+    Pool *fresh = new Pool;
+    if (pool.compare_exchange_strong(current, fresh)) return fresh;
+    delete fresh;
+    return current;
+}
+
+}  // namespace
+
+int num_threads() {
+    int count = threads_wanted.load(std::memory_order_relaxed);
+    if (count == 0) {
+        count = (int)std::thread::hardware_concurrency();
+        count = count < 1 ? 1 : count > kMaxThreads ? kMaxThreads : count;
+        threads_wanted.store(count, std::memory_order_relaxed);
+    }
+    return count;
+}
+
+void set_num_threads(int count) {
+    threads_wanted.store(count < 1 ? 1 : count > kMaxThreads ? kMaxThreads : count);
+}
+
+void run_tasks(Index count, void (*task)(void *context, Index i), void *context) {
+    const int threads = num_threads();
+    Pool *p = threads > 1 && count > 1 && count < (Index)UINT32_MAX ? the_pool() : nullptr;
+    if (!p || p->busy.exchange(true, std::memory_order_acquire)) {
+        for (Index i = 0; i < count; ++i) task(context, i);
+        return;
+    }
+    p->run((uint32_t)count, task, context, threads);
+    p->busy.store(false, std::memory_order_release);
+}
+
+}  // namespace tl

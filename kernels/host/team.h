@@ -1,0 +1,139 @@
+// map() and teams on the CPU: a team is one thread of the pool, its row lies in the cache.
+#pragma once
+
+namespace tl {
+
+constexpr Index kGrain = 8192;  // elements worth handing to another thread
+
+// One element of an operand as a variable of type Acc<T>, written back where it is an output.
+template <typename T>
+struct Lane {
+    Acc<T> value;
+    TL_INLINE void write_back() const {}
+};
+template <typename T>
+struct OutLane {
+    T* target;
+    Acc<T> value;
+    TL_INLINE void write_back() const { *target = T(value); }
+};
+template <typename T>
+TL_INLINE Lane<T> lane(const T* data, Index i) {
+    return {Acc<T>(data[i])};
+}
+template <typename T>
+TL_INLINE OutLane<T> lane(Out<T> operand, Index i) {
+    return {operand.data + i, Acc<T>()};
+}
+template <typename T>
+TL_INLINE OutLane<T> lane(InOut<T> operand, Index i) {
+    return {operand.data + i, Acc<T>(operand.data[i])};
+}
+
+template <typename F, typename... Lanes>
+TL_INLINE void apply(const F& f, Lanes... lanes) {
+    f(lanes.value...);
+    (lanes.write_back(), ...);
+}
+
+// f(element of each operand...) for all n elements.
+template <typename F, typename... Operands>
+TL_INLINE void map(Index n, const F& f, Operands... operands) {
+    parallel_range(n, kGrain, [=](Index begin, Index end) {
+#pragma GCC ivdep
+        for (Index i = begin; i < end; ++i) apply(f, lane(operands, i)...);
+    });
+}
+
+// A column of the team's row.
+using Slot = Index;
+
+// A row the team reads several times; on the CPU the cache holds it.
+template <typename T>
+struct Row {
+    const T* data;
+    TL_INLINE Acc<T> operator[](Slot j) const { return Acc<T>(data[j]); }
+};
+
+// Sums over the team's rows, one a column.
+template <typename A>
+struct Sums {
+    A* data;
+    TL_INLINE A& operator[](Slot j) { return data[j]; }
+};
+
+class Team {
+    Index first_, last_, columns_;
+
+    struct Iterator {
+        Index row;
+        Index operator*() const { return row; }
+        void operator++() { ++row; }
+        bool operator!=(Iterator other) const { return row != other.row; }
+    };
+
+  public:
+    Team(Index first, Index last, Index columns) : first_(first), last_(last), columns_(columns) {}
+
+    // The rows of this team: `for (Index row : team)`.
+    Iterator begin() const { return {first_}; }
+    Iterator end() const { return {last_}; }
+
+    // True in the one lane that writes what belongs to the row as a whole.
+    bool leader() const { return true; }
+
+    template <typename T>
+    TL_INLINE Row<T> row(const T* data) const {
+        return {data};
+    }
+
+    template <typename F>
+    TL_INLINE void each(const F& f) const {
+#pragma GCC ivdep
+        for (Index j = 0; j < columns_; ++j) f(j);
+    }
+
+    // to[j] = f(j) for the whole row.
+    template <typename T, typename F>
+    TL_INLINE void store(T* __restrict__ to, const F& f) const {
+#pragma GCC ivdep
+        for (Index j = 0; j < columns_; ++j) to[j] = T(f(j));
+    }
+
+    template <typename F>
+    TL_INLINE auto sum(const F& f) const {
+        decltype(f(Slot())) total = 0;
+#pragma omp simd reduction(+ : total)
+        for (Index j = 0; j < columns_; ++j) total += f(j);
+        return total;
+    }
+
+    template <typename F>
+    TL_INLINE auto max(const F& f) const {
+        using A = decltype(f(Slot()));
+        A largest = -INFINITY;
+#pragma omp simd reduction(max : largest)
+        for (Index j = 0; j < columns_; ++j) {
+            const A value = f(j);
+            largest = value > largest ? value : largest;
+        }
+        return largest;
+    }
+
+    template <typename A>
+    Sums<A> sums(A* data) const {
+        for (Index j = 0; j < columns_; ++j) data[j] = 0;
+        return {data};
+    }
+    template <typename A>
+    void finish(const Sums<A>&) const {}
+};
+
+// body(team) for teams that together cover rows 0 … n-1 of `columns` elements each.
+template <typename F>
+TL_INLINE void each_team(Index n, Index columns, const F& body) {
+    const Index grain = columns < kGrain ? (kGrain + columns) / (columns + 1) : 1;
+    parallel_range(n, grain, [=](Index first, Index last) { body(Team(first, last, columns)); });
+}
+
+}  // namespace tl

@@ -1,0 +1,117 @@
+// Elementary functions without branches, so that loops over them vectorise: the system library's
+// float versions are called one element at a time and lose to NumPy.
+//
+// The polynomials are minimax fits (weighted least squares, reweighted until the error is level);
+// bounds are in units in the last place of the exact result and hold over the whole range
+// (tests/kernels/test_math.py). Results below 2^-125.5 are flushed to zero. double goes to the library.
+#pragma once
+
+#include "types.h"
+
+namespace tl {
+
+TL_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }
+TL_INLINE float abs(float x) { return __builtin_fabsf(x); }
+TL_INLINE float round_even(float x) { return __builtin_rintf(x); }
+
+// x = k ln 2 + r with |r| <= ln 2 / 2 and k in [-126, 128]; ln 2 is subtracted in two parts.
+struct Reduced {
+    float k, r;
+};
+TL_INLINE Reduced reduce_exponent(float x) {
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -87.5f ? -87.5f : x;
+    const float k = round_even(x * 1.44269504f);
+    return {k, (x - k * 0.693359375f) + k * 2.12194440e-4f};
+}
+
+// (exp(r) - 1 - r) / r^2
+TL_INLINE float exp_tail(float r) {
+    const float p = 0.00836658033f + r * 0.00138825101f;
+    return 0.499999981f + r * (0.166665432f + r * (0.0416672018f + r * p));
+}
+
+// 2^(k-1), zero for k = -126.
+TL_INLINE float half_power(float k) { return float_of(uint32_t(int(k) + 126) << 23); }
+
+// 1.5 ulp
+TL_INLINE float exp(float x) {
+    const Reduced a = reduce_exponent(x);
+    const float p = 1.0f + (a.r + a.r * a.r * exp_tail(a.r));
+    return p * half_power(a.k) * 2.0f;
+}
+
+// exp(x) - 1, 2 ulp
+TL_INLINE float expm1(float x) {
+    const Reduced a = reduce_exponent(x);
+    const float p = a.r + a.r * a.r * exp_tail(a.r), half = half_power(a.k);
+    return 2.0f * (half * p + (half - 0.5f));
+}
+
+// 1.5 ulp; -inf at 0, NaN below it
+TL_INLINE float log(float x) {
+    const bool tiny = x < 1.17549435e-38f;
+    const uint32_t bits = bits_of(tiny ? x * 8388608.0f : x);
+    const int exponent = int(bits - 0x3f3504f3u) >> 23;  // so that the mantissa is in [√½, √2)
+    const float e = float(exponent) - (tiny ? 23.0f : 0.0f);
+    const float f = float_of(bits - (uint32_t(exponent) << 23)) - 1.0f;
+    const float p = 0.142013676f + f * (-0.131620040f + f * (0.127654283f + f * -0.0763438874f));
+    const float q = 0.333333317f + f * (-0.250008268f + f * (0.200012359f + f * (-0.166231445f + f * p)));
+    const float tail = f * f * (f * q - 0.5f) + e * -2.12194440e-4f;
+    float y = (f + tail) + e * 0.693359375f;
+    y = x < INFINITY ? y : x;
+    y = x == 0.0f ? -INFINITY : y;
+    return x < 0.0f ? NAN : y;
+}
+
+// log(1 + x) for x >= 0, 2 ulp
+TL_INLINE float log1p(float x) {
+    const float w = 1.0f + x;
+    return log(w) - ((w - 1.0f) - x) / w;
+}
+
+// 2.5 ulp
+TL_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
+
+// 2.5 ulp
+TL_INLINE float tanh(float x) {
+    const float a = abs(x), z = x * x;
+    const float p = 0.0207778651f + z * -0.00587239453f;
+    const float q = -0.333332963f + z * (0.133318725f + z * (-0.0537789239f + z * p));
+    const float near = x + x * z * q;
+    const float far = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
+    return a < 0.6f ? near : __builtin_copysignf(far, x);
+}
+
+// 2 ulp
+TL_INLINE float erf(float x) {
+    const float a = abs(x), z = x * x;
+    const float p = 0.00518832768f + z * (-0.000801019358f + z * 7.85386120e-05f);
+    const float q = 0.112835851f + z * (-0.0268538119f + z * p);
+    const float near = x * (1.12837917f + z * (-0.376126258f + z * q));
+    const float b = a < 4.0f ? a : 4.0f;  // beyond, erf is 1 in float
+    const float s = -0.00420528551f + b * (0.000441472789f + b * -2.16976248e-05f);
+    const float t = -0.633216393f + b * (-0.108422104f + b * (0.0252103420f + b * s));
+    const float far = 1.0f - exp(0.000188468471f + b * (-1.12958031f + b * t));
+    return a < 1.0f ? near : a <= INFINITY ? __builtin_copysignf(far, x) : x;
+}
+
+#if defined(__CUDACC__)
+#define TL_LIBRARY(name) \
+    TL_INLINE double name(double x) { return ::name(x); }
+#else
+#define TL_LIBRARY(name) \
+    TL_INLINE double name(double x) { return std::name(x); }
+#endif
+TL_LIBRARY(sqrt)
+TL_LIBRARY(exp)
+TL_LIBRARY(expm1)
+TL_LIBRARY(log)
+TL_LIBRARY(log1p)
+TL_LIBRARY(tanh)
+TL_LIBRARY(erf)
+#undef TL_LIBRARY
+TL_INLINE double abs(double x) { return x < 0 ? -x : x; }
+TL_INLINE double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+}  // namespace tl

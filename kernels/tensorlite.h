@@ -1,0 +1,75 @@
+// The language kernels are written in. README.md explains it with an example; in short:
+//
+//     EACH(n)           declares a kernel that runs one element per lane         -> map(n, f, ...)
+//     ROWS(n, columns)  declares a kernel that runs n rows, each by one team     -> each_team(...)
+//     BLOCKS(n, threads) declares n CUDA blocks of so many threads, in plain CUDA
+//     HOST              declares a function of the host only
+//
+//     const T* x OF(n)          an input array of exactly n elements
+//     T* y OF(n)                an output array
+//     const T* b OPTIONAL(n)    the same, or None
+//
+// The declaration is read by tensorlite/backend/compiler.py: the binding, its checks and the launch
+// come from it. A kernel is a template over the element type T and computes in Acc<T>.
+#pragma once
+
+#include "types.h"
+
+#define OF(count)
+#define OPTIONAL(count)
+#define REAL typename
+
+#if defined(__CUDACC__)
+#define EACH(n) __global__ __launch_bounds__(256)
+#define ROWS(n, columns) __global__ __launch_bounds__(1024)
+#define BLOCKS(n, threads) __global__ __launch_bounds__(threads)
+#define HOST
+#else
+#define EACH(n)
+#define ROWS(n, columns)
+#define BLOCKS(n, threads)
+#define HOST
+#endif
+
+namespace tl {
+
+// ---- What both devices share: how map() sees its operands -------------------------------------
+
+// An output of map(): its old value is not read.
+template <typename T>
+struct Out {
+    T* data;
+};
+template <typename T>
+TL_INLINE Out<T> out(T* data) {
+    return {data};
+}
+
+// An operand of map() that is read and written.
+template <typename T>
+struct InOut {
+    T* data;
+};
+template <typename T>
+TL_INLINE InOut<T> inout(T* data) {
+    return {data};
+}
+
+// The part of [0, count) that falls to one of `parts` teams: the same on every device and for any
+// number of threads, which is what makes two-stage reductions deterministic.
+struct Share {
+    Index first, last;
+};
+TL_INLINE Share share(Index count, Index part, Index parts) {
+    return {count * part / parts, count * (part + 1) / parts};
+}
+
+}  // namespace tl
+
+#if defined(__CUDACC__)
+#include "device/team.h"
+#else
+#include "host/team.h"
+#endif
+
+#include "math.h"

@@ -1,0 +1,103 @@
+// Element types on both devices: f16 and bf16 are stored in 16 bits and computed with in float.
+#pragma once
+
+#if defined(__CUDACC__)
+#define TL_INLINE __device__ __forceinline__
+typedef unsigned short uint16_t;
+typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
+typedef long long int64_t;
+namespace tl {
+using Index = long long;
+}
+#else
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "host/pool.h"
+#define TL_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace tl {
+
+TL_INLINE uint32_t bits_of(float x) {
+#if defined(__CUDACC__)
+    return __float_as_uint(x);
+#else
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    return bits;
+#endif
+}
+
+TL_INLINE float float_of(uint32_t bits) {
+#if defined(__CUDACC__)
+    return __uint_as_float(bits);
+#else
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+#endif
+}
+
+// IEEE binary16. Conversions round to nearest even; on the host they are free of branches so that
+// loops over them vectorise with any compiler.
+struct f16 {
+    uint16_t bits;
+    f16() = default;
+
+#if defined(__CUDACC__)
+    TL_INLINE f16(float x) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x)); }
+    TL_INLINE operator float() const {
+        float x;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+        return x;
+    }
+#else
+    TL_INLINE f16(float x) {
+        const uint32_t all = bits_of(x), magnitude = all & 0x7fffffffu;
+        // Rebias the exponent by -112; below 2^-14 let the addition of 0.5, whose last place is the
+        // smallest subnormal, do the rounding.
+        const uint32_t even = (magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+        const uint32_t subnormal = bits_of(float_of(magnitude) + 0.5f) - 0x3f000000u;
+        uint32_t half = magnitude < 0x38800000u ? subnormal : even - (112u << 10);
+        half = magnitude >= 0x477ff000u ? 0x7c00u : half;
+        half = magnitude > 0x7f800000u ? 0x7e00u : half;
+        bits = uint16_t(half | (all >> 16 & 0x8000u));
+    }
+    TL_INLINE operator float() const {
+        const uint32_t magnitude = bits & 0x7fffu;
+        uint32_t scaled = bits_of(float_of(magnitude << 13) * 0x1p112f);
+        scaled |= magnitude >= 0x7c00u ? 0x7f800000u : 0u;
+        return float_of(scaled | uint32_t(bits & 0x8000u) << 16);
+    }
+#endif
+};
+
+// The upper half of a float.
+struct bf16 {
+    uint16_t bits;
+    bf16() = default;
+
+    TL_INLINE bf16(float x) {
+        const uint32_t all = bits_of(x);
+        const uint32_t even = (all + 0x7fffu + ((all >> 16) & 1u)) >> 16;
+        bits = uint16_t((all & 0x7fffffffu) > 0x7f800000u ? (all >> 16 | 0x40u) : even);
+    }
+    TL_INLINE operator float() const { return float_of(uint32_t(bits) << 16); }
+};
+
+// What a kernel computes in, given what the array holds.
+template <typename T>
+struct Accumulate {
+    using type = float;
+};
+template <>
+struct Accumulate<double> {
+    using type = double;
+};
+template <typename T>
+using Acc = typename Accumulate<T>::type;
+
+}  // namespace tl

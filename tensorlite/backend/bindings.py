@@ -1,0 +1,124 @@
+"""C++ text that makes kernels callable from Python, generated from their declarations."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from .compiler import Kernel, Parameter
+
+_CONSTANTS = {"float": "F32", "double": "F64", "f16": "F16", "bf16": "BF16"}
+_FIXED = {**_CONSTANTS, "Index": "I64", "int": "I32", "bool": "BOOL", "uint8_t": "U8"}
+_READERS = {
+    "float": "real",
+    "double": "real",
+    "Index": "integer",
+    "int": "integer",
+    "bool": "truth",
+    "uint64_t": "bits",
+}
+
+
+def family_source(family: str, kernels: list[Kernel]) -> str:
+    """One family as a translation unit of its own: its source and its instantiations."""
+    lines = [f'#include "{family}.cu"', "namespace tl {"]
+    for kernel in kernels:
+        types = ", ".join(_cpp_type(p) for p in kernel.parameters)
+        for choice in product(*kernel.types.values()):
+            concrete = _substitute(types, dict(zip(kernel.types, choice, strict=True)))
+            lines.append(f"template void {kernel.name}<{', '.join(choice)}>({concrete});")
+    return "\n".join([*lines, "}  // namespace tl", ""])
+
+
+def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
+    """The extension module: one METH_FASTCALL function a kernel."""
+    kernels = [kernel for family in families.values() for kernel in family]
+    entries = [
+        f'    {{"{k.name}", (PyCFunction)(void (*)(void))call_{k.name}, METH_FASTCALL, '
+        f'"{k.signature}"}},'
+        for k in kernels
+    ]
+    return "\n".join(
+        [
+            '#include "host/module.h"',
+            "namespace tl {",
+            *(_declaration(kernel) for kernel in kernels),
+            "}  // namespace tl",
+            "using namespace tl;",
+            *(_function(kernel) for kernel in kernels),
+            "static PyMethodDef methods[] = {",
+            *entries,
+            "    COMMON_METHODS,",
+            "    {nullptr, nullptr, 0, nullptr},",
+            "};",
+            f'static PyModuleDef definition = {{PyModuleDef_HEAD_INIT, "{module}", nullptr, -1, '
+            "methods, nullptr, nullptr, nullptr, nullptr};",
+            f"PyMODINIT_FUNC PyInit_{module}() {{ return create_module(&definition); }}",
+            "",
+        ]
+    )
+
+
+def _cpp_type(parameter: Parameter) -> str:
+    if not parameter.is_array:
+        return parameter.type
+    return f"{'const ' if parameter.is_input else ''}{parameter.type}*"
+
+
+def _substitute(types: str, choice: dict[str, str]) -> str:
+    words = types.replace("<", " < ").replace(">", " > ").replace("*", " *").split(" ")
+    return " ".join(
+        choice.get(word.rstrip(","), word.rstrip(",")) + "," * word.endswith(",") for word in words
+    )
+
+
+def _declaration(kernel: Kernel) -> str:
+    types = ", ".join(f"typename {name}" for name in kernel.types)
+    return f"template <{types}> void {kernel.name}({', '.join(map(_cpp_type, kernel.parameters))});"
+
+
+def _function(kernel: Kernel) -> str:
+    """Read and check all arguments, choose the instantiation, run it."""
+    lines = [
+        f"static PyObject* call_{kernel.name}(PyObject*, PyObject* const* args, Py_ssize_t given) {{",
+        f'    Call call("{kernel.signature}", args, given, {len(kernel.parameters)});',
+    ]
+    lines += [f"    Type type_{name} = ANY;" for name in kernel.types]
+    # Arrays whose type is a template parameter fix it before those whose type follows from it.
+    order = sorted(
+        range(len(kernel.parameters)), key=lambda i: kernel.parameters[i].type.startswith("Acc<")
+    )
+    for i in order:
+        lines.append("    " + _read(i, kernel.parameters[i], kernel))
+    lines.append("    if (call.failed) return nullptr;")
+    for p in kernel.parameters:
+        if p.is_array:
+            lines.append(f'    call.check_count(array_{p.name}, "{p.name}", {p.count});')
+    lines.append("    if (call.failed) return nullptr;")
+    for choice in product(*kernel.types.values()):
+        lines.append(_branch(kernel, choice))
+    lines += ["    return call.no_instance();", "}"]
+    return "\n".join(lines)
+
+
+def _read(i: int, p: Parameter, kernel: Kernel) -> str:
+    if not p.is_array:
+        return f'const {p.type} {p.name} = ({p.type})call.{_READERS[p.type]}({i}, "{p.name}");'
+    access = f"{'READ' if p.is_input else 'WRITE'}{' | OPTIONAL_ARRAY' if p.optional else ''}"
+    if p.type in kernel.types:
+        wanted = f"type_{p.type}"
+    elif p.type.startswith("Acc<"):
+        wanted = f"accumulator(type_{p.type[4:-1]})"
+    else:
+        wanted = _FIXED[p.type]
+    return f'const Array array_{p.name} = call.array({i}, "{p.name}", {wanted}, {access});'
+
+
+def _branch(kernel: Kernel, choice: tuple[str, ...]) -> str:
+    names = dict(zip(kernel.types, choice, strict=True))
+    test = " && ".join(f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items())
+    arguments = ", ".join(
+        f"({_substitute(_cpp_type(p), names)})array_{p.name}.data" if p.is_array else p.name
+        for p in kernel.parameters
+    )
+    run = f"{kernel.name}<{', '.join(choice)}>({arguments})"
+    return f"    if ({test}) return call.run([&] {{ {run}; }});"

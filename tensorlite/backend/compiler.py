@@ -1,0 +1,188 @@
+"""Kernels compiled from ``kernels/``: reading their declarations, and one face for both devices.
+
+``library("cpu")`` and ``library("cuda")`` give an object with one function a kernel, called with raw
+arrays and Python scalars in the order of the kernel's declaration::
+
+    k = library("cpu")
+    y = k.empty(x.shape, x.dtype)
+    k.softmax(x, y, rows, columns)
+
+Arguments a kernel does not understand (dtype, strides, device, number of elements) raise before any
+memory is touched. The environment variable ``TENSORLITE_KERNELS`` chooses: ``auto`` (the default:
+compiled where possible), ``reference`` (never), ``compiled`` (an error where impossible).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+DTYPES = {"float32": "float", "float64": "double", "float16": "f16", "bfloat16": "bf16"}
+"""Element types a kernel's template parameter stands for, and their names in C++."""
+
+
+class KernelsUnavailable(RuntimeError):
+    """No kernels can be compiled or loaded on this machine; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a kernel: an array with its number of elements, or a scalar."""
+
+    name: str
+    type: str
+    is_array: bool = False
+    is_input: bool = False
+    optional: bool = False
+    count: str = ""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel's declaration: how it is launched, its element types, its parameters."""
+
+    name: str
+    family: str
+    launch: str
+    extents: tuple[str, ...]
+    types: dict[str, tuple[str, ...]]
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def signature(self) -> str:
+        """The call as Python sees it: ``softmax(x, y, rows, columns)``."""
+        return f"{self.name}({', '.join(p.name for p in self.parameters)})"
+
+
+_DECLARATION = re.compile(
+    r"^template <(?P<types>[^>]*)>\s+"
+    r"(?P<launch>EACH|ROWS|BLOCKS|HOST)\b(?:\((?P<extents>[^)]*)\))?\s+"
+    r"void (?P<name>\w+)\((?P<parameters>.*?)\) \{",
+    re.DOTALL | re.MULTILINE,
+)
+_PARAMETER = re.compile(
+    r"(?P<const>const )?(?P<type>[\w<>]+)(?P<star>\*)? (?P<name>\w+)"
+    r"(?: (?P<presence>OF|OPTIONAL)\((?P<count>(?:[^()]|\([^()]*\))*)\))?\s*(?:,\s*|$)"
+)
+_INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
+
+
+def kernels_folder() -> Path:
+    """The folder of kernel sources: inside an installed package, or beside it in a source tree."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "kernels"
+    return inside if inside.is_dir() else package.parent / "kernels"
+
+
+def parse(source: str, family: str) -> list[Kernel]:
+    """Read the declarations of all kernels in a source text."""
+    return [_parse_declaration(match, family) for match in _DECLARATION.finditer(source)]
+
+
+def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
+    types = {}
+    for parameter in match["types"].split(","):
+        kind, name = parameter.split()
+        # REAL stands for the types worth having where 16 bits are not supported.
+        types[name] = ("float", "double") if kind == "REAL" else tuple(DTYPES.values())
+    text = match["parameters"]
+    parameters, position = [], 0
+    while position < len(text):
+        found = _PARAMETER.match(text, position)
+        if not found or bool(found["star"]) != bool(found["presence"]):
+            raise ValueError(f"{family}.cu: cannot read {match['name']}'s parameters: {text!r}")
+        position = found.end()
+        parameters.append(
+            Parameter(
+                name=found["name"],
+                type=found["type"],
+                is_array=bool(found["star"]),
+                is_input=bool(found["const"]),
+                optional=found["presence"] == "OPTIONAL",
+                count=" ".join((found["count"] or "").split()),
+            )
+        )
+    extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())
+    return Kernel(match["name"], family, match["launch"], extents, types, tuple(parameters))
+
+
+@cache
+def families() -> dict[str, list[Kernel]]:
+    """All kernels, by the name of the source file they are in."""
+    sources = sorted(kernels_folder().glob("*.cu"))
+    return {path.stem: parse(path.read_text(), path.stem) for path in sources}
+
+
+def flatten(path: Path, seen: set[Path] | None = None) -> str:
+    """Return a source with its own headers put in place of their ``#include`` lines."""
+    seen = set() if seen is None else seen
+
+    def replace(match: re.Match[str]) -> str:
+        for folder in (path.parent, kernels_folder()):
+            header = (folder / match[1]).resolve()
+            if header.is_file():
+                return "" if header in seen else flatten(header, seen)
+        raise FileNotFoundError(f"{path.name} includes {match[1]}, which is not there")
+
+    seen.add(path.resolve())
+    return _INCLUDE.sub(replace, path.read_text().replace("#pragma once\n", ""))
+
+
+def library(device: str) -> Any | None:
+    """Return the compiled kernels of a device.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        The kind of device.
+
+    Returns
+    -------
+    object or None
+        One attribute a kernel, and ``empty(shape, dtype)``; None where kernels are unavailable or
+        ``TENSORLITE_KERNELS=reference``.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If ``TENSORLITE_KERNELS=compiled`` and they are unavailable.
+    """
+    mode = os.environ.get("TENSORLITE_KERNELS", "auto")
+    if mode not in ("auto", "reference", "compiled"):
+        raise ValueError(f"TENSORLITE_KERNELS is {mode!r}; use auto, reference or compiled")
+    if mode == "reference":
+        return None
+    loaded = _load(device)
+    if isinstance(loaded, KernelsUnavailable):
+        if mode == "compiled":
+            raise loaded
+        return None
+    return loaded
+
+
+@cache
+def _load(device: str) -> Any:
+    """Load once; a failure is kept too, so that its note appears once."""
+    try:
+        if device == "cpu":
+            from .host import load_host
+
+            return load_host()
+        if device == "cuda":
+            from .nvrtc import CudaLibrary
+
+            return CudaLibrary()
+        raise ValueError(f"no kernels for device {device!r}; use 'cpu' or 'cuda'")
+    except KernelsUnavailable as missing:
+        say(f"compiled kernels are off ({device}): {missing}")
+        return missing
+
+
+def say(message: str) -> None:
+    """Tell the user something once, apart from the program's own output."""
+    print(f"tensorlite: {message}", file=sys.stderr, flush=True)

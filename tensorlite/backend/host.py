@@ -1,0 +1,174 @@
+"""The kernels as one CPython extension: generated, compiled at first use, kept in the user's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from .bindings import bindings_source, family_source
+from .compiler import KernelsUnavailable, families, kernels_folder, say
+
+MODULE = "tensorlite_kernels"
+# Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
+# reassociation is asked for loop by loop, in team reductions.
+FLAGS = (
+    "-std=c++17 -O3 -fPIC -fvisibility=hidden -fopenmp-simd -fno-math-errno -fno-trapping-math "
+    "-fno-signed-zeros -ffp-contract=fast -Wall -Wextra -Wno-unknown-pragmas"
+).split()
+# Families whose bits are the same in NumPy, C++ and CUDA.
+FAMILY_FLAGS = {"philox": ["-ffp-contract=off"]}
+
+
+def load_host() -> ModuleType:
+    """Load the extension, building it first where the cache does not hold a sound one."""
+    compiler = _find_compiler()
+    name = f"{MODULE}-{_cache_key(compiler)}.so"
+    cached = cache_folder() / name
+    if _is_sound(cached):
+        return _import(cached)
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(cached.parent / "lock"):
+            if not _is_sound(cached):
+                with tempfile.TemporaryDirectory(dir=cached.parent) as work:
+                    _build(compiler, Path(work) / name).replace(cached)
+        return _import(cached)
+    except OSError as error:
+        say(
+            f"cannot write the kernel cache {cached.parent} ({error.strerror}); using a temporary one"
+        )
+        with tempfile.TemporaryDirectory() as work:
+            return _import(_build(compiler, Path(work) / name))
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: ``$XDG_CACHE_HOME/tensorlite``, else ``~/.cache/tensorlite``."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tensorlite" / "kernels"
+
+
+def _find_compiler() -> Path:
+    candidates = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
+    found = next((path for name in candidates if name and (path := shutil.which(name))), None)
+    if found is None:
+        raise KernelsUnavailable("no C++ compiler; install g++ (Debian: apt install g++)")
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not header.is_file():
+        raise KernelsUnavailable(
+            f"no Python headers ({header}); install them (Debian: apt install python3-dev)"
+        )
+    return Path(found)
+
+
+def _flags() -> list[str]:
+    native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
+    folder = kernels_folder()
+    return [*FLAGS, native, "-iquote", str(folder), "-iquote", str(folder / "host")]
+
+
+def _cache_key(compiler: Path) -> str:
+    """Digest of everything the machine code depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    # The compiler's file stands for its version: asking it would cost a process at every start.
+    stat = compiler.resolve().stat()
+    parts = [*FLAGS, repr(FAMILY_FLAGS), str(compiler.resolve()), str(stat.st_size)]
+    parts += [str(stat.st_mtime_ns), _processor(), sys.version, np.__version__]
+    digest.update("\0".join(parts).encode())
+    generator = Path(__file__).with_name("bindings.py")
+    for path in [generator, *sorted(kernels_folder().rglob("*.*"))]:
+        if path.is_file():
+            digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _processor() -> str:
+    """Model and instruction sets of the CPU, since the code is made for exactly this one."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        kept = [line for line in lines if line.startswith(("model", "flags", "Features", "CPU"))]
+        return "\n".join(kept)
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a cached file is whole: its last 32 bytes are the digest of the rest."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return (
+        len(content) > 32
+        and hashlib.blake2b(content[:-32], digest_size=32).digest() == (content[-32:])
+    )
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Let one process compile while others wait for its result."""
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(compiler: Path, target: Path) -> Path:
+    """Compile every family and the bindings side by side, link them, and append the digest."""
+    say("compiling kernels for this CPU, once …")
+    start = time.perf_counter()
+    work = target.parent
+    sources = {f"{name}.cpp": family_source(name, kernels) for name, kernels in families().items()}
+    sources[f"{MODULE}.cpp"] = bindings_source(MODULE, families())
+    for name, text in sources.items():
+        (work / name).write_text(text)
+    includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]
+    # The longest first, so that no core waits for it in the end.
+    order = [Path(name) for name in sorted(sources, key=lambda name: -len(sources[name]))]
+    jobs = [work / path for path in order] + sorted((kernels_folder() / "host").glob("*.cpp"))
+
+    def compile_one(source: Path) -> str:
+        output = str(work / f"{source.stem}.o")
+        extra = FAMILY_FLAGS.get(source.stem, [])
+        _run([str(compiler), *_flags(), *extra, *includes, "-c", str(source), "-o", output])
+        return output
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, jobs))
+    _run([str(compiler), "-shared", "-pthread", *objects, "-o", str(target)])
+    with target.open("ab") as file:
+        file.write(hashlib.blake2b(target.read_bytes(), digest_size=32).digest())
+    say(f"kernels compiled in {time.perf_counter() - start:.1f} s")
+    return target
+
+
+def _run(command: list[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines()
+        shown = next((line for line in lines if "error" in line), "\n".join(lines[:3]))
+        raise KernelsUnavailable(f"{Path(command[0]).name} failed: {shown}")
+
+
+def _import(path: Path) -> ModuleType:
+    loader = importlib.machinery.ExtensionFileLoader(MODULE, str(path))
+    spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    module.empty = np.empty
+    return module
