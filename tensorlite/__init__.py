@@ -1,0 +1,2 @@
+"""tensorlite."""
+__version__ = "0.1.0"

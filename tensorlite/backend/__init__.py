@@ -1,0 +1,78 @@
+"""Devices and their array libraries.
+
+`BACKENDS` maps an array type to its backend. CuPy adds itself when "cuda" is first asked for, so
+a program that stays on the CPU never imports it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend.base import Array, Backend, Device, parse_device
+from tensorlite.backend.numpy import CPU, NumpyBackend
+
+__all__ = [
+    "BACKENDS",
+    "CPU",
+    "Array",
+    "Backend",
+    "Device",
+    "array_backend",
+    "backend_for",
+    "device",
+    "is_array",
+]
+
+HOST = NumpyBackend()
+BACKENDS: dict[type, Backend] = {np.ndarray: HOST}
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is a raw array of a known device (NumPy's scalars count)."""
+    return type(value) in BACKENDS or isinstance(value, (np.ndarray, np.generic))
+
+
+def array_backend(values: Any) -> Backend:
+    """Backend of the first raw array among `values`; NumPy if there is none."""
+    for value in values:
+        backend = BACKENDS.get(type(value))
+        if backend is not None:
+            return backend
+    return HOST
+
+
+def backend_for(where: str | Device) -> Backend:
+    """Backend that computes on a device.
+
+    Raises
+    ------
+    RuntimeError
+        For "cuda" where CuPy, the driver or the device is missing; the message says which.
+    """
+    where = parse_device(where)
+    if where.type == "cpu":
+        return HOST
+    from tensorlite.backend.cupy import cuda_backend
+
+    backend = cuda_backend(where)
+    BACKENDS.setdefault(backend.xp.ndarray, backend)
+    return backend
+
+
+def device(name: str | Device) -> Device:
+    """Name a device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one, else the CPU).
+
+    Raises
+    ------
+    RuntimeError
+        If a CUDA device is asked for by name and cannot be used.
+    """
+    if name == "auto":
+        from tensorlite.backend.cupy import is_available
+
+        return Device("cuda") if is_available() else CPU
+    parsed = parse_device(name)
+    backend_for(parsed)
+    return parsed

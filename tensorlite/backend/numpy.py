@@ -1,0 +1,59 @@
+"""The CPU: NumPy arrays, with compiled kernels where a compiler is there."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend.base import Array, Backend, Device
+
+CPU = Device("cpu")
+
+
+class NumpyBackend(Backend):
+    """NumPy on the host."""
+
+    name = "cpu"
+
+    @cached_property
+    def xp(self) -> ModuleType:
+        """The `numpy` module."""
+        return np
+
+    @cached_property
+    def kernels(self) -> Any:
+        """The host extension, built at first use (None: the references run)."""
+        from tensorlite.backend.compiler import library
+
+        return library("cpu")
+
+    def asarray(self, value: Any, dtype: Any = None, device: Device | None = None) -> Array:
+        """Return `value` as a NumPy array, without a copy where possible."""
+        return np.asarray(value, dtype=dtype)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """Return `array` itself."""
+        return array
+
+    def device_of(self, array: Array) -> Device:
+        """Return the one CPU."""
+        return CPU
+
+    def byte_bounds(self, array: Array) -> tuple[int, int]:
+        """Lowest and one past the highest address that `array` can touch."""
+        return np.lib.array_utils.byte_bounds(array)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """`numpy.matmul`."""
+        return np.matmul(a, b)
+
+    def on(self, device: Device) -> Any:
+        """Nothing to switch: there is one CPU."""
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: NumPy computes at the call."""

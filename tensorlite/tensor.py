@@ -1,0 +1,218 @@
+"""Tensor: an array with a place on the tape.
+
+The class holds data and nothing of the operations: `ops` attaches its operators and methods, so
+that importing goes one way only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tensorlite.backend import Array, Device, array_backend
+
+if TYPE_CHECKING:
+    from tensorlite.tape import Node
+
+
+class Tensor:
+    """A multi-dimensional array that remembers how it was computed.
+
+    Make one with `tensorlite.tensor`; this constructor wraps a raw array as it is.
+
+    Attributes
+    ----------
+    data : numpy.ndarray or cupy.ndarray
+        The values.
+    requires_grad : bool
+        Whether operations on it are recorded.
+    grad : Tensor or None
+        Of a leaf: the gradient that `backward` accumulated, of the same shape and dtype.
+    node : Node or None
+        The recorded operation that made it; None for a leaf.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "data",
+        "grad",
+        "grad_buffer",
+        "hooks",
+        "node",
+        "requires_grad",
+    )
+    __array_ufunc__ = None  # so that `ndarray + Tensor` asks the Tensor
+
+    def __init__(self, data: Array, node: Node | None = None, requires_grad: bool = False) -> None:
+        self.data = data
+        self.node = node
+        self.requires_grad = requires_grad or node is not None
+        self.grad: Tensor | None = None
+        self.grad_buffer: Array | None = None  # its place in an optimizer's arena
+        self.hooks: list[Callable] | None = None
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.data.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return self.data.nbytes
+
+    @property
+    def device(self) -> Device:
+        """Where the data lives."""
+        return array_backend((self.data,)).device_of(self.data)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self.node is None
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise TypeError("len() of a Tensor with no axes")
+        return len(self.data)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        host = array_backend((self.data,)).to_host(self.data)
+        values = np.array2string(host, separator=", ", prefix="tensor(", threshold=100)
+        notes = [f"dtype={self.dtype}"] if self.dtype not in (np.float32, np.int64, np.bool_) else []
+        if self.device.type != "cpu":
+            notes.append(f"device='{self.device}'")
+        if self.data.size == 0:
+            notes.insert(0, f"shape={self.shape}")
+        if self.node is not None:
+            notes.append(f"op={self.node.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return ", ".join([f"tensor({values}", *notes]) + ")"
+
+    # --- out of the tensor world --------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array; on the CPU it shares the Tensor's memory."""
+        if self.requires_grad:
+            raise RuntimeError("numpy() of a Tensor that requires grad: use t.detach().numpy()")
+        return array_backend((self.data,)).to_host(self.data)
+
+    def item(self) -> bool | int | float:
+        """The value of a Tensor with one element, as a Python number."""
+        if self.data.size != 1:
+            raise ValueError(f"item() of a Tensor of shape {self.shape}: it has not one element")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.data.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iub":
+            raise TypeError(f"a Tensor of dtype {self.dtype} is not an index")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ValueError(
+                f"the truth of a Tensor of shape {self.shape} is ambiguous: use .any() or .all()"
+            )
+        return bool(self.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.device.type != "cpu":
+            raise TypeError(
+                f"a Tensor on {self.device} is not turned into a NumPy array silently: "
+                "use t.to('cpu').numpy()"
+            )
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("__dlpack__ of a Tensor that requires grad: use t.detach()")
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.node is not None:
+            raise RuntimeError("cannot pickle a Tensor with a history: pickle t.detach()")
+        host = array_backend((self.data,)).to_host(self.data)
+        return {"data": host, "device": tuple(self.device), "requires_grad": self.requires_grad}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from tensorlite.backend import backend_for
+
+        device = Device(*state["device"])
+        data = backend_for(device).asarray(state["data"], device=device)
+        Tensor.__init__(self, data, requires_grad=state["requires_grad"])
+
+    # --- the tape -----------------------------------------------------------------------------
+
+    def detach(self) -> Tensor:
+        """The same data without history."""
+        return Tensor(self.data)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Say whether gradients are wanted for this leaf; returns it."""
+        if self.node is not None:
+            raise RuntimeError(
+                f"requires_grad_() of the result of {self.node.name}: only leaves can be changed; "
+                "use t.detach() for one without history"
+            )
+        if requires_grad and self.dtype.kind not in "fV":
+            raise TypeError(f"a Tensor of dtype {self.dtype} cannot require grad: cast it to float")
+        self.requires_grad = requires_grad
+        return self
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` when this Tensor's gradient is known; it may return another.
+
+        Returns
+        -------
+        callable
+            Call it to remove the hook.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("register_hook() of a Tensor that does not require grad")
+        owner = self.node if self.node is not None else self
+        if owner.hooks is None:
+            owner.hooks = []
+        hooks = owner.hooks
+        hooks.append(hook)
+
+        def remove() -> None:
+            if hook in hooks:
+                hooks.remove(hook)
+
+        return remove
