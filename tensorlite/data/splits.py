@@ -1,0 +1,78 @@
+"""What every named dataset is returned as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+__all__ = ["Scaling", "Split", "Splits", "Task"]
+
+Task = Literal["classification", "regression", "language"]
+
+
+class Split(NamedTuple):
+    """Samples along axis 0; unpacks into `TensorDataset`.
+
+    Features are float32 (token indices, int64, for language); targets are int64 labels, float32
+    values, or, for language, the token that follows each feature.
+    """
+
+    features: np.ndarray
+    targets: np.ndarray
+
+
+class Scaling(NamedTuple):
+    """How raw values became those in a split: ``(raw - offset) / scale``, by column."""
+
+    offset: np.ndarray | float = 0.0
+    scale: np.ndarray | float = 1.0
+
+    def apply(self, raw: Any) -> np.ndarray:
+        """Scale raw values; float32."""
+        values = np.array(raw, dtype=np.float32)
+        values -= self.offset
+        values /= self.scale
+        return values
+
+    def invert(self, values: Any) -> np.ndarray:
+        """Bring scaled values, such as predictions, back to the raw unit."""
+        return np.add(np.multiply(values, self.scale), self.offset)
+
+
+UNSCALED = Scaling()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A dataset, divided into training and test samples.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the registry.
+    task : {"classification", "regression", "language"}
+        What there is to learn.
+    train, test : Split
+        Samples that do not overlap; the division is the same on every machine.
+    source, licence : str
+        Who made the data, and the terms under which it is used.
+    location : str
+        File or folder the values were read from, or what generated them.
+    classes : tuple of str
+        Names of the classes by label; the characters by index, for language.
+    feature_scaling, target_scaling : Scaling
+        What was done to the raw values; to be done to new samples as well.
+    """
+
+    name: str
+    task: Task
+    train: Split
+    test: Split
+    source: str
+    licence: str
+    location: str
+    classes: tuple[str, ...] = ()
+    feature_scaling: Scaling = UNSCALED
+    target_scaling: Scaling = UNSCALED
