@@ -1,2 +1,3 @@
 """tensorlite."""
+
 __version__ = "0.1.0"

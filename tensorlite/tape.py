@@ -363,7 +363,9 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     elif not isinstance(g, Tensor):
         g = Tensor(array_backend((output.data,)).asarray(g, dtype=output.dtype))
     if g.shape != output.shape:
-        raise ValueError(f"{what}: the gradient's shape {g.shape} is not the output's, {output.shape}")
+        raise ValueError(
+            f"{what}: the gradient's shape {g.shape} is not the output's, {output.shape}"
+        )
     if create_graph:
         return g
     return g.data if g.dtype == output.dtype else g.data.astype(output.dtype)

@@ -101,7 +101,9 @@ class Tensor:
     def __repr__(self) -> str:
         host = array_backend((self.data,)).to_host(self.data)
         values = np.array2string(host, separator=", ", prefix="tensor(", threshold=100)
-        notes = [f"dtype={self.dtype}"] if self.dtype not in (np.float32, np.int64, np.bool_) else []
+        notes = (
+            [f"dtype={self.dtype}"] if self.dtype not in (np.float32, np.int64, np.bool_) else []
+        )
         if self.device.type != "cpu":
             notes.append(f"device='{self.device}'")
         if self.data.size == 0:

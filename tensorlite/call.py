@@ -1,0 +1,175 @@
+"""The function behind a primitive's name, written out for its inputs.
+
+A loop over the inputs would cost as much as a small operation itself, so the call is generated as
+text, once a primitive, the way `dataclasses` writes ``__init__``. What it uses are globals of the
+generated function, which CPython reads fastest; names begin or end with an underscore so that a
+primitive's own parameters cannot shadow them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tensorlite.backend import BACKENDS, array_backend
+from tensorlite.plan import Plan, is_float
+from tensorlite.tape import Node, OutputNode, mode
+from tensorlite.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tensorlite.primitive import Primitive
+
+
+_UNWRAP = """
+    if isinstance({x}, _Tensor):
+        {x}_raw = {x}.data
+        if {x}_raw.__class__ is not kind_:
+            kind_ = {x}_raw.__class__ if kind_ is None else _mixed(({all}))
+        {x}_parent = ({x}.node or {x}) if {x}.requires_grad else None
+    else:
+        {x}_raw = {x}
+        {x}_parent = None
+"""
+
+_CALL = """
+def {name}({parameters}):
+    static_ = {static}
+    switches_ = _mode.switches
+    if switches_.special:
+        return _observed(({all}), static_)
+    kind_ = None
+{unwrap}
+    if kind_ is None:
+        return _forward(({raw}), static_)[0]
+    needs_ = ({needs})
+    record_ = switches_.grad and True in needs_
+    if _plain:
+        aux_ = ()
+        try:
+            y_ = _reference(_BACKENDS[kind_].xp, {raw_arguments})
+        except _ERRORS as error:
+            raise _explained(error, ({raw})) from error
+        if y_.__class__ is not kind_:
+            y_ = _as_arrays(y_)
+    else:
+        y_, aux_ = _forward(({raw}), static_, record_)
+    if not record_:
+        return _wrap(y_)
+    plan_ = _plans.get(needs_) or _new_plan(needs_)
+    saved_ = plan_.save(({raw}y_, aux_, static_))
+    if y_.__class__ is kind_ and plan_.differentiable:
+        return _Tensor(y_, _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype))
+    return _record_outputs(plan_, ({parents}), saved_, y_)
+"""
+
+_CALL_VARIADIC = """
+def {name}(*args, **static):
+    if _mode.switches.special:
+        return _observed(args, static)
+    kinds = {{x.data.__class__ for x in args if isinstance(x, _Tensor)}}
+    if len(kinds) > 1:
+        _mixed(args)
+    raw = tuple([x.data if isinstance(x, _Tensor) else x for x in args])
+    if not kinds:
+        return _forward(raw, static)[0]
+    parents = tuple(
+        [(x.node or x) if isinstance(x, _Tensor) and x.requires_grad else None for x in args]
+    )
+    needs = tuple([parent is not None for parent in parents])
+    record = _mode.switches.grad and True in needs
+    y, aux = _forward(raw, static, record)
+    if not record:
+        return _wrap(y)
+    plan = _plans.get(needs) or _new_plan(needs)
+    return _record_outputs(plan, parents, plan.save((*raw, y, aux, static)), y)
+"""
+
+
+def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
+    """Write out the call of one primitive; see `_CALL`."""
+    xs = self.inputs
+    has_static = bool(self.defaults)
+    everything = "".join(f"{x}, " for x in xs)
+    parameters = _parameters(
+        dict.fromkeys(xs, inspect.Parameter.empty) | input_defaults, self.defaults
+    )
+    text = (_CALL_VARIADIC if self.variadic else _CALL).format(
+        name=self.name,
+        parameters=", ".join(parameters),
+        all=everything,
+        static="{" + ", ".join(f"{n!r}: {n}" for n in self.defaults) + "}"
+        if has_static
+        else "_NONE",
+        unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
+        raw="".join(f"{x}_raw, " for x in xs),
+        raw_arguments=", ".join([f"{x}_raw" for x in xs] + ["**static_"] * has_static),
+        needs="".join(f"{x}_parent is not None, " for x in xs),
+        parents="".join(f"{x}_parent, " for x in xs),
+    )
+    namespace = {
+        "_BACKENDS": BACKENDS,
+        "_ERRORS": (ValueError, TypeError, IndexError),
+        "_NONE": {},
+        "_Node": Node,
+        "_Tensor": Tensor,
+        "_as_arrays": as_arrays,
+        "_explained": self.explained,
+        "_forward": self.forward,
+        "_mixed": self.mixed,
+        "_mode": mode,
+        "_new_plan": self.new_plan,
+        "_observed": self.observed,
+        "_plain": not self.aux,
+        "_plans": self.plans,
+        "_record_outputs": record_outputs,
+        "_reference": self.reference,
+        "_wrap": wrap,
+        **{f"_{n}": v for n, v in (input_defaults | self.defaults).items()},
+    }
+    exec(text, namespace)
+    return functools.update_wrapper(namespace[self.name], self.reference)
+
+
+def _parameters(inputs: dict[str, Any], static: dict[str, Any]) -> list[str]:
+    """Parameters of the generated call; static ones may be given by position where that can be."""
+    missing = inspect.Parameter.empty
+    required = [default is missing for default in [*inputs.values(), *static.values()]]
+    by_position = required == sorted(required, reverse=True)
+    names = {**inputs, **({} if by_position else {"*": missing}), **static}
+    return [n if d is missing else f"{n}=_{n}" for n, d in names.items()]
+
+
+def as_arrays(y: Any) -> Any:
+    """Several outputs as a tuple of arrays, and NumPy's scalars as arrays with no axes."""
+    if y.__class__ in BACKENDS:
+        return y
+    if isinstance(y, (tuple, list)):
+        return tuple([as_arrays(v) for v in y])
+    return array_backend((y,)).asarray(y)
+
+
+def wrap(y: Any) -> Any:
+    """Arrays as Tensors without history."""
+    return tuple([Tensor(v) for v in y]) if y.__class__ is tuple else Tensor(y)
+
+
+def record_outputs(plan: Plan, parents: tuple, saved: tuple, y: Any) -> Any:
+    """Put a call on the tape and wrap what it returned: one array or several."""
+    if not plan.differentiable:
+        return wrap(y)
+    if y.__class__ is not tuple:
+        return Tensor(y, Node(plan, parents, saved, y.shape, y.dtype))
+    node = Node(plan, parents, saved, [v.shape for v in y], None)
+    return tuple(
+        [
+            Tensor(v, OutputNode(node, i, v.shape, v.dtype)) if is_float(v) else Tensor(v)
+            for i, v in enumerate(y)
+        ]
+    )
+
+
+def listed(value: Any) -> list:
+    """A single output as a list of one."""
+    return list(value) if isinstance(value, (tuple, list)) else [value]

@@ -1,0 +1,154 @@
+"""Plans: for one primitive and one set of inputs that need gradients, what to save and run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tensorlite.backend import Array, is_array
+from tensorlite.tape import Node, OutputNode
+from tensorlite.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tensorlite.primitive import Primitive
+
+
+class Residual(NamedTuple):
+    """Where a rule's argument comes from: kind, position, and the name it is asked for by."""
+
+    kind: str  # input, inputs, shape, shapes, output, aux, static
+    key: Any
+    name: str
+
+
+class Plan:
+    """For one primitive and one set of inputs that need gradients: what to save, what to run.
+
+    Attributes
+    ----------
+    residuals
+        What is saved, in order.
+    rules
+        (input position, rule, positions of its arguments among the residuals).
+    joint
+        Positions of the joint rule's arguments, if there is one.
+    only
+        The rule, if there is just one and it takes all residuals: the common case, made fast.
+    save
+        Picks the residuals from (*inputs, output, aux, static).
+    """
+
+    def __init__(self, primitive: Primitive, needs: tuple[bool, ...]) -> None:
+        self.primitive = primitive
+        self.name = primitive.name
+        self.needs = needs
+        self.residuals: list[Residual] = []
+        self.rules: list[tuple[int, Callable, list[int]]] = []
+        self.joint: list[int] | None = None
+        if primitive.joint_rule is not None:
+            self.joint = self._slots(primitive.joint_rule, skip=2)
+        else:
+            for position, needed in enumerate(needs):
+                rule = primitive.rules.get(position)
+                if needed and rule is not None:
+                    self.rules.append((position, rule, self._slots(rule, skip=1)))
+        self.differentiable = bool(self.rules) or self.joint is not None
+        self.save = self._saver()
+        in_order = list(range(len(self.residuals)))
+        self.only: Callable | None = None
+        if self.joint is None and len(self.rules) == 1 and self.rules[0][2] == in_order:
+            self.only = self.rules[0][1]
+
+    def _slots(self, rule: Callable, skip: int) -> list[int]:
+        """Positions among the residuals of what `rule` names."""
+        slots = []
+        for name in list(inspect.signature(rule).parameters)[skip:]:
+            residual = self.primitive.residual(name)
+            if residual not in self.residuals:
+                self.residuals.append(residual)
+            slots.append(self.residuals.index(residual))
+        return slots
+
+    def _saver(self) -> Callable[[tuple], tuple]:
+        """One function for all residuals; C does it where only arrays are wanted."""
+        n = len(self.needs)
+        places = [r.key if r.kind == "input" else n for r in self.residuals]
+        simple = all(r.kind in ("input", "output") for r in self.residuals)
+        if not places:
+            return lambda values: ()
+        if simple and len(places) > 1:
+            return itemgetter(*places)
+        getters = [self._getter(residual) for residual in self.residuals]
+        if len(getters) == 1:
+            (get,) = getters
+            return lambda values: (get(values),)
+        return lambda values: tuple([get(values) for get in getters])
+
+    def _getter(self, residual: Residual) -> Callable[[tuple], Any]:
+        """A function of (*inputs, output, aux, static) that picks one residual."""
+        kind, key, _ = residual
+        n = len(self.needs)
+        return {
+            "input": itemgetter(key),
+            "inputs": lambda values: values[:n],
+            "shape": lambda values: getattr(values[key], "shape", ()),
+            "shapes": lambda values: tuple([a.shape for a in values[:n]]),
+            "output": itemgetter(n),
+            "aux": lambda values: values[n + 1][key],
+            "static": lambda values: values[n + 2].get(key, self.primitive.defaults.get(key)),
+        }[kind]
+
+    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> list:
+        """Run the rules; return (input position, gradient) where a gradient is needed."""
+        if self.only is not None:
+            return [(self.rules[0][0], self.only(g, *saved))]
+        if self.joint is None:
+            return [
+                (position, rule(g, *[saved[i] for i in slots]))
+                for position, rule, slots in self.rules
+                if needed is None or parents[position] in needed
+            ]
+        needs = self.needs
+        if needed is not None:
+            needs = tuple([parent in needed for parent in parents])
+        g = tuple(g) if g.__class__ is list else g
+        results = self.primitive.joint_rule(g, needs, *[saved[i] for i in self.joint])
+        return [
+            (position, d)
+            for position, (d, need) in enumerate(zip(results, needs, strict=True))
+            if need and d is not None
+        ]
+
+    def as_tensors(self, node: Node) -> tuple:
+        """The saved arrays as Tensors tied to the graph, so that rules can be differentiated."""
+        result = []
+        for (kind, key, _), value in zip(self.residuals, node.saved, strict=True):
+            if kind == "input":
+                value = _tied(value, node.parents[key])
+            elif kind == "inputs":
+                value = tuple(map(_tied, value, node.parents))
+            elif kind == "output" and isinstance(value, tuple):
+                value = tuple(
+                    Tensor(v, OutputNode(node, i, v.shape, v.dtype) if is_float(v) else None)
+                    for i, v in enumerate(value)
+                )
+            elif kind == "output":
+                value = Tensor(value, node)
+            elif kind == "aux":
+                value = _tied(value, None)
+            result.append(value)
+        return tuple(result)
+
+
+def _tied(value: Any, parent: Any) -> Any:
+    """A saved array as a Tensor with `parent`, the node or leaf it came from."""
+    if isinstance(parent, Tensor):
+        return parent
+    return Tensor(value, parent) if is_array(value) else value
+
+
+def is_float(array: Array) -> bool:
+    """Whether the elements can carry a gradient."""
+    return array.dtype.kind in "fc" or array.dtype.name == "bfloat16"
