@@ -43,7 +43,8 @@ class DataLoader:
     device : str or Device
         Where the batches are put.
     prefetch : int
-        Batches that a background thread prepares ahead; 0 prepares them in the loop.
+        Batches that a background thread prepares ahead; 0 prepares them in the loop. It pays
+        where samples are slow to make, not for arrays in memory: a hand-over takes about 0.1 ms.
 
     Raises
     ------
@@ -117,8 +118,7 @@ class DataLoader:
             "seed": self._seed,
             "epoch": self._epoch,
             "position": self._position,
-            "samples": len(self.dataset),
-            "batch_size": self.batch_size,
+            **self._identity(),
         }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -127,10 +127,13 @@ class DataLoader:
         Raises
         ------
         ValueError
-            If the state comes from a dataset of another length or another batch size, so that
-            the remaining batches would be different ones.
+            If it is no loader's state, or one of a dataset of another length, another batch
+            size or order, so that the remaining batches would be different ones.
         """
-        for key, own in (("samples", len(self.dataset)), ("batch_size", self.batch_size)):
+        missing = sorted(self.state_dict().keys() - state.keys())
+        if missing:
+            raise ValueError(f"DataLoader: this is not the state of a loader, it lacks {missing}")
+        for key, own in self._identity().items():
             if state[key] != own:
                 raise ValueError(
                     f"DataLoader: the state was saved with {key}={state[key]}, this loader has "
@@ -140,6 +143,15 @@ class DataLoader:
         self._epoch = state["epoch"]
         self._position = state["position"]
         self._restored = True
+
+    def _identity(self) -> dict[str, int]:
+        """Return what must agree for two loaders to yield the same batches from one seed."""
+        return {
+            "samples": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": int(self.shuffle),
+            "drop_last": int(self.drop_last),
+        }
 
     def _next_epoch(self) -> None:
         self._epoch += 1

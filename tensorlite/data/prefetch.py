@@ -29,30 +29,32 @@ def prefetched(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     generator is closed, by ``break`` or an exception in the loop's body, the thread is joined:
     at worst after the item it is computing.
     """
-    queue: SimpleQueue = SimpleQueue()
-    free = threading.Semaphore(depth)
-    stopped = threading.Event()
+    ready: SimpleQueue = SimpleQueue()
+    tickets: SimpleQueue = SimpleQueue()  # one for each item that may be computed
+    stopped = False
 
     def work() -> None:
         try:
             iterator = iter(items)
             while True:
-                free.acquire()
-                if stopped.is_set():
+                tickets.get()
+                if stopped:
                     return
-                queue.put(next(iterator, _END))
+                ready.put(next(iterator, _END))
         except BaseException as error:
-            queue.put(_Failure(error))
+            ready.put(_Failure(error))
 
     thread = threading.Thread(target=work, name="tensorlite-prefetch", daemon=True)
+    for _ in range(depth):
+        tickets.put(None)
     thread.start()
     try:
-        while (item := queue.get()) is not _END:
+        while (item := ready.get()) is not _END:
             if isinstance(item, _Failure):
                 raise item.error
-            free.release()
+            tickets.put(None)
             yield item
     finally:
-        stopped.set()
-        free.release()
+        stopped = True
+        tickets.put(None)
         thread.join()

@@ -202,15 +202,24 @@ def test_an_epoch_left_early_is_not_continued():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "batch_size", "named"),
-    [(NUMBERS, 4, "batch_size=5"), (TensorDataset(np.arange(20)), 5, "samples=23")],
+    ("dataset", "options", "named"),
+    [
+        (TensorDataset(np.arange(20)), {}, "samples=23"),
+        (NUMBERS, {"batch_size": 4}, "batch_size=5"),
+        (NUMBERS, {"shuffle": True}, "shuffle=0"),
+        (NUMBERS, {"drop_last": True}, "drop_last=0"),
+    ],
 )
-def test_a_state_of_other_batches_is_refused(dataset, batch_size, named):
-    state = DataLoader(NUMBERS, batch_size=5).state_dict()
-    loader = DataLoader(dataset, batch_size=batch_size)
+def test_a_state_of_other_batches_is_refused(dataset, options, named):
+    saved = DataLoader(NUMBERS, batch_size=5)
+    next(iter(saved))
+    loader = DataLoader(dataset, **{"batch_size": 5, **options})
+    before = loader.state_dict()
     with pytest.raises(ValueError, match=named):
-        loader.load_state_dict(state)
-    assert loader.state_dict()["position"] == 0
+        loader.load_state_dict(saved.state_dict())
+    with pytest.raises(ValueError, match=r"lacks \['batch_size', 'drop_last', .*\]"):
+        loader.load_state_dict({"step": 3})
+    assert loader.state_dict() == before
 
 
 # --- prefetching ------------------------------------------------------------------------------
