@@ -1,0 +1,234 @@
+// The matrix product of the host kernels: C = A·B, C += A·B or C = bias + A·B, float and double.
+//
+// Operands carry a row and a column stride, so a transpose is two swapped numbers and never a copy.
+// The structure is that of Goto and van de Geijn (2008): a micro-kernel holds a small tile of C in
+// registers, B is cut into panels as wide as the tile that stay in the first-level cache, blocks of A
+// stay in the second-level one. Both are packed, except where they are too small to repay it.
+// Every element of C is summed in the same order whatever the number of threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "host/pool.h"
+#include "workspace.h"
+
+namespace tl {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64, kTileRows = 12, kTileVectors = 2;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32, kTileRows = 6, kTileVectors = 2;
+#else  // NEON and SSE: rows × vectors + vectors + 1 registers of 32 and of 16
+constexpr int kVectorBytes = 16, kTileRows = 6, kTileVectors = 2;
+#endif
+
+template <class T>
+struct Simd {
+    static constexpr int lanes = kVectorBytes / sizeof(T);
+    typedef T vector __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+};
+
+template <class T>
+constexpr int kTileCols = kTileVectors * Simd<T>::lanes;
+
+// What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A in the second.
+constexpr Index kDepth = 384, kBlockRows = 24 * kTileRows;
+// Multiply-adds below which one thread is faster than waking another.
+constexpr Index kSerialWork = 400000;
+
+// A read-only matrix: element (i, j) is data[i * row_stride + j * col_stride].
+template <class T>
+struct Matrix {
+    const T* data;
+    Index row_stride, col_stride;
+
+    Matrix transposed() const { return {data, col_stride, row_stride}; }
+    Matrix at(Index i, Index j) const {
+        return {data + i * row_stride + j * col_stride, row_stride, col_stride};
+    }
+};
+
+template <class T>
+struct Product {
+    Index rows, cols, depth;
+    Matrix<T> a, b;
+    T* c;
+    Index c_stride;
+    bool accumulate = false;       // C += A·B
+    const T* row_bias = nullptr;   // one per row of C
+    const T* col_bias = nullptr;   // one per column of C
+};
+
+// An operand cut into panels one tile thick: element e of panel t at depth p is
+// data[t * panel + p * depth_stride + e * stride].
+template <class T>
+struct Panels {
+    const T* data;
+    Index panel, depth_stride, stride;
+};
+
+// Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of `width`;
+// the last is filled up with zeros.
+template <int width, class T>
+Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride,
+                              Index depth_stride, T* __restrict__ to) {
+    for (Index start = 0; start < count; start += width) {
+        const T* source = from + start * stride;
+        T* panel = to + start * depth;
+        const Index filled = std::min<Index>(width, count - start);
+        if (filled < width)
+            for (Index p = 0; p < depth; p++)
+                for (int e = 0; e < width; e++)
+                    panel[p * width + e] = e < filled ? source[e * stride + p * depth_stride] : T(0);
+        else if (stride == 1)
+            for (Index p = 0; p < depth; p++)
+                for (int e = 0; e < width; e++) panel[p * width + e] = source[p * depth_stride + e];
+        else
+            for (Index p = 0; p < depth; p++)
+                for (int e = 0; e < width; e++)
+                    panel[p * width + e] = source[e * stride + p * depth_stride];
+    }
+    return {to, width * depth, width, 1};
+}
+
+// One tile of C in registers: `rows` × kTileCols, c = a·b or c += a·b.
+template <int rows, class T>
+void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, T* c, Index c_stride,
+                  bool accumulate) {
+    using V = typename Simd<T>::vector;
+    constexpr int lanes = Simd<T>::lanes;
+    V sum[rows][kTileVectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < kTileVectors; j++)
+            sum[i][j] = accumulate ? *(const V*)(c + i * c_stride + j * lanes) : V{};
+    for (Index p = 0; p < depth; p++) {
+        V row[kTileVectors];
+#pragma GCC unroll 4
+        for (int j = 0; j < kTileVectors; j++) row[j] = *(const V*)(b + j * lanes);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < kTileVectors; j++) sum[i][j] += a.data[i * a.stride] * row[j];
+        a.data += a.depth_stride;
+        b += b_stride;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < kTileVectors; j++) *(V*)(c + i * c_stride + j * lanes) = sum[i][j];
+}
+
+template <class T, int... fewer>
+void tile_product(int rows, std::integer_sequence<int, fewer...>, Index depth, Panels<T> a,
+                  const T* b, Index b_stride, T* c, Index c_stride, bool accumulate) {
+    static constexpr decltype(&tile_product<1, T>) of_rows[] = {tile_product<fewer + 1, T>...};
+    of_rows[rows - 1](depth, a, b, b_stride, c, c_stride, accumulate);
+}
+
+// C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel must be
+// readable to its full width.
+template <class T>
+void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
+                                      Index c_stride, bool accumulate) {
+    constexpr int width = kTileCols<T>;
+    constexpr std::make_integer_sequence<int, kTileRows> heights;
+    for (Index j = 0; j < cols; j += width, b.data += b.panel) {
+        Panels<T> a_panel = a;
+        for (Index i = 0; i < rows; i += kTileRows, a_panel.data += a.panel) {
+            const int height = std::min<Index>(kTileRows, rows - i);
+            T* target = c + i * c_stride + j;
+            if (j + width <= cols) {
+                tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, target, c_stride,
+                                                          accumulate);
+                continue;
+            }
+            T edge[kTileRows * width];
+            for (int r = 0; accumulate && r < height; r++)
+                std::copy_n(target + r * c_stride, cols - j, edge + r * width);
+            tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, edge, width, accumulate);
+            for (int r = 0; r < height; r++)
+                std::copy_n(edge + r * width, cols - j, target + r * c_stride);
+        }
+    }
+}
+
+inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
+
+// Fills a block of C with its bias, so that the product only accumulates.
+template <class T>
+void fill_bias(const Product<T>& p, Index row, Index col, Index rows, Index cols) {
+    for (Index i = row; i < row + rows; i++)
+        for (Index j = col; j < col + cols; j++)
+            p.c[i * p.c_stride + j] = p.row_bias ? p.row_bias[i] : p.col_bias[j];
+}
+
+template <class T>
+void gemm(const Product<T>& p) {
+    constexpr int width = kTileCols<T>;
+    if (p.rows == 0 || p.cols == 0) return;
+    const Index work = p.rows * p.cols * p.depth;
+    const Index threads = work < kSerialWork ? 1 : num_threads();
+
+    // Blocks of C: a few a thread, so that a late thread costs little; rows are divided first, since
+    // every block packs its own rows of A.
+    Index block_rows = std::min(p.rows, kBlockRows), block_cols = p.cols;
+    if (threads > 1) {
+        const Index wanted = 4 * threads;
+        block_rows = std::min(block_rows, round_up(ceil_div(p.rows, wanted), kTileRows));
+        block_rows = std::min(p.rows, std::max<Index>(block_rows, 4 * kTileRows));
+        const Index divided = ceil_div(p.rows, block_rows);
+        block_cols = std::max<Index>(round_up(ceil_div(p.cols, ceil_div(wanted, divided)), width), 4 * width);
+    }
+    const Index row_blocks = ceil_div(p.rows, block_rows), col_blocks = ceil_div(p.cols, block_cols);
+
+    const bool pack_a = p.cols > 4 * width;
+    const Index panels = ceil_div(p.cols, width);
+    // B is read in place where its rows are contiguous and too few rows of A share the cost of a copy.
+    const bool pack_b = p.b.col_stride != 1 || p.rows > 4 * kTileRows;
+    const Index in_place = pack_b ? 0 : p.cols / width;
+    Workspace<T> packed_b((panels - in_place) * width * std::min(p.depth, kDepth));
+
+    for (Index start = 0; start == 0 || start < p.depth; start += kDepth) {
+        const Index depth = std::min(kDepth, p.depth - start);
+        const Matrix<T> a = p.a.at(0, start), b = p.b.at(start, 0);
+        auto pack_panels = [&](Index first, Index last) {
+            const Index col = first * width;
+            pack<width, T>(std::min(last * width, p.cols) - col, depth, b.at(0, col).data, b.col_stride,
+                        b.row_stride, packed_b + (first - in_place) * width * depth);
+        };
+        auto multiply = [&](Index block) {
+            const Index row = block / col_blocks * block_rows, col = block % col_blocks * block_cols;
+            const Index rows = std::min(block_rows, p.rows - row), cols = std::min(block_cols, p.cols - col);
+            if (start == 0 && (p.row_bias || p.col_bias)) fill_bias(p, row, col, rows, cols);
+            const bool accumulate = start > 0 || p.accumulate || p.row_bias || p.col_bias;
+            Panels<T> a_panels{a.at(row, 0).data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
+            Workspace<T> packed_a(pack_a ? round_up(rows, kTileRows) * depth : 0);
+            if (pack_a)
+                a_panels = pack<kTileRows, T>(rows, depth, a_panels.data, a.row_stride, a.col_stride, packed_a);
+            const Index direct = std::clamp<Index>(in_place * width - col, 0, cols);
+            T* c = p.c + row * p.c_stride + col;
+            block_product(rows, direct, depth, a_panels,
+                          Panels<T>{b.at(0, col).data, width, b.row_stride, 1}, c, p.c_stride, accumulate);
+            const T* packed = packed_b + (col + direct - in_place * width) * depth;
+            block_product(rows, cols - direct, depth, a_panels,
+                          Panels<T>{packed, width * depth, width, 1}, c + direct, p.c_stride, accumulate);
+        };
+        if (threads == 1) {
+            if (panels > in_place) pack_panels(in_place, panels);
+            for (Index block = 0; block < row_blocks * col_blocks; block++) multiply(block);
+            continue;
+        }
+        const Index share = ceil_div(panels - in_place, 4 * threads);
+        parallel(ceil_div(panels - in_place, std::max<Index>(share, 1)), [&](Index i) {
+            pack_panels(in_place + i * share, std::min(panels, in_place + (i + 1) * share));
+        });
+        parallel(row_blocks * col_blocks, multiply);
+    }
+}
+
+}  // namespace tl
