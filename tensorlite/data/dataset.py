@@ -131,7 +131,7 @@ def random_split(
         raise ValueError(
             f"random_split: {list(lengths)} of {total} samples leaves an empty part ({sizes})"
         )
-    order = (generator or default_generator()).permutation(total)
+    order = (generator or default_generator).permutation(total)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 

@@ -71,12 +71,11 @@ def _download_file(files: FileSet, file: str) -> list[str]:
         url = mirror + packed
         print(f"tensorlite: downloading {url} to {files.cache}", file=sys.stderr)
         try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
             _transfer(url, partial)
             _accept(partial, files.cache / packed, file, files.sha256[file])
         except (OSError, ValueError, http.client.HTTPException) as error:
             failures.append(f"{url}: {error}")
-        else:
+        if (files.cache / packed).exists():  # ours, or that of a process that was faster
             return []
     return failures
 
@@ -95,6 +94,7 @@ def _transfer(url: str, partial: Path) -> None:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # all bytes are here already; the checksum decides
         raise
+    partial.parent.mkdir(parents=True, exist_ok=True)
     partial.touch()
     with response, partial.open("r+b") as out:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -113,25 +113,20 @@ def _transfer(url: str, partial: Path) -> None:
 
 def _accept(partial: Path, target: Path, file: str, sha256: str) -> None:
     """Move a checked download to its place; discard one that fails, so that it starts anew."""
-    if target.exists():  # another process was faster
-        partial.unlink(missing_ok=True)
-        return
     try:
         read_verified(partial, file, sha256)
     except ValueError:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
         raise
     os.replace(partial, target)
 
 
 def _not_found(files: FileSet, failures: list[str]) -> str:
-    tried = [] if "TENSORLITE_DATA" in os.environ else ["$TENSORLITE_DATA: not set"]
+    tried = [] if os.environ.get("TENSORLITE_DATA") else ["$TENSORLITE_DATA: not set"]
     for folder in files.folders():
         missing = files.missing(folder)
-        complete_absence = len(missing) == len(files.sha256)
-        tried.append(
-            f"{folder}: {'not there' if complete_absence else 'lacks ' + ', '.join(missing)}"
-        )
+        partly = len(missing) < len(files.sha256)
+        tried.append(f"{folder}: {'lacks ' + ', '.join(missing) if partly else 'not there'}")
     wanted = ", ".join(file + files.suffix for file in files.sha256)
     return (
         f"{files.name} is not on this machine and could not be downloaded. Tried\n  "

@@ -67,22 +67,17 @@ def _placed_glyphs(labels: np.ndarray, generator: Generator) -> tuple[np.ndarray
     glyphs = AMPLITUDE * (glyphs - glyphs[:, :1])  # a glyph begins and ends at 0
 
     n = (len(labels), 1)
-    padding = PADDING[0] + _integers(generator, n, PADDING[1] - PADDING[0] + 1)
+    padding = generator.integers(PADDING[0], PADDING[1] + 1, n)
     # A canvas of padded length L, read at 72 points; all that lies past the glyph is 0.
     points = np.linspace(0, 1, CANVAS) * (GLYPH_LENGTH + padding - 1)
     padded = np.pad(glyphs, ((0, 0), (0, 2)))
     signals = _resample(padded[labels], np.minimum(points, GLYPH_LENGTH))
     signals *= 1 + SCALE * (generator.uniform(n) - 0.5)
 
-    shift = _integers(generator, n, TRANSLATION)
+    shift = generator.integers(0, TRANSLATION, n)
     columns = (np.arange(CANVAS) - shift) % CANVAS
     inside = np.take_along_axis(points < GLYPH_LENGTH, columns, axis=1)
     return np.take_along_axis(signals, columns, axis=1), inside
-
-
-def _integers(generator: Generator, shape: tuple[int, ...], bound: int) -> np.ndarray:
-    """Draw integers from ``0 .. bound - 1``."""
-    return (generator.uniform(shape) * bound).astype(np.int64)
 
 
 def _resample(signals: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ class DataLoader:
         self.device = parse_device(device)
         self.prefetch = prefetch
         self._fetch = _fetcher(dataset, collate_fn)
-        self._seed = (generator or default_generator()).draw_seed() if shuffle else 0
+        self._seed = int((generator or default_generator).integers(0, 1 << 32)) if shuffle else 0
         self._epoch = 0
         self._position = 0  # batches of this epoch that the consumer has received
         self._restored = False
@@ -161,7 +161,7 @@ class DataLoader:
         """Return the indices of this epoch's batches, from batch `first` on."""
         samples = len(self.dataset)
         if self.shuffle:
-            order = Generator(self._seed, stream=self._epoch).permutation(samples)
+            order = Generator(self._epoch << 32 | self._seed).permutation(samples)
         else:
             order = np.arange(samples)
         size = self.batch_size

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,6 +22,7 @@ class Server:
         self.files = {}
         self.break_after = None
         self.ranges = True
+        self.gate = None
         self.requests = []
         outer = self
 
@@ -39,6 +41,8 @@ class Server:
     def answer(self, request):
         wanted = request.headers.get("Range")
         self.requests.append((request.path, wanted))
+        if self.gate:
+            self.gate.wait()
         body = self.files.get(request.path.lstrip("/"))
         if body is None:
             request.send_error(404)
@@ -163,6 +167,16 @@ def test_the_next_mirror_is_tried(server):
     assert content == CONTENT
 
 
+def test_two_downloads_at_once_both_succeed(server):
+    server.files = packed()
+    server.gate = threading.Barrier(2, timeout=10)  # answers in pairs
+    files = file_set(server.url)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: files.read()[0], range(2)))
+    assert results == [CONTENT, CONTENT]
+    assert len(server.requests) == 4
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_download_is_continued(server, ranges):
     server.files, server.break_after, server.ranges = packed(), 100, ranges
@@ -205,6 +219,7 @@ def test_absent_everywhere_names_every_place(places, server, monkeypatch):
     assert f"{places / 'system' / 'toy'}: lacks labels" in message
     assert f"{server.url}images.gz: HTTP Error 404" in message
     assert "Install toy-data, or put images.gz, labels.gz into" in message
+    assert not (places / "cache").exists(), "a failure leaves nothing behind"
 
 
 def test_no_server_is_an_ordinary_failure():
