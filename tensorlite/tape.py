@@ -175,6 +175,11 @@ _MOST_WRITES = 4096
 
 def note_write(array: Array) -> None:
     """Record that the memory of `array` was overwritten now."""
+    note_write_at(array_backend((array,)).byte_bounds(array))
+
+
+def note_write_at(bounds: tuple[int, int]) -> None:
+    """Record that the addresses from `bounds[0]` up to `bounds[1]` were overwritten now."""
     global _last_write
     _last_write = _next_index()
     if len(_writes) >= _MOST_WRITES:  # forget exact places rather than grow without bound
@@ -182,7 +187,7 @@ def note_write(array: Array) -> None:
         high = max(end for _, end in _writes)
         _writes.clear()
         _writes[low, high] = _last_write
-    _writes[array_backend((array,)).byte_bounds(array)] = _last_write
+    _writes[bounds] = _last_write
 
 
 def _check_not_overwritten(node: Node) -> None:

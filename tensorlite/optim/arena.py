@@ -1,0 +1,148 @@
+"""The arena: parameters, gradients and optimizer state in flat arrays.
+
+Parameters of one group that share a device and a dtype lie one after another in one array, and so
+do their gradients and each kind of state. A step is then one kernel launch, zeroing is nothing, a
+norm is one reduction, and data parallelism one all-reduce, however many parameters there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from tensorlite.backend import Array, array_backend
+from tensorlite.tape import note_write_at
+from tensorlite.tensor import Tensor
+
+_by_gradient: WeakValueDictionary[int, Arena] = WeakValueDictionary()  # by id of the flat array
+_ALIGN = 16  # elements: every parameter starts on a 64-byte line, or a 32-byte one in half floats
+
+
+class Place(NamedTuple):
+    """A parameter's place in an arena."""
+
+    name: str
+    parameter: Tensor
+    start: int
+    stop: int
+    data: Array  # view of the arena, of the parameter's shape
+    grad: Array
+
+
+class Arena:
+    """Flat storage of parameters on one device, of one dtype.
+
+    From now on each parameter's ``data`` is a view of the arena, and its gradient will be
+    accumulated there.
+
+    Attributes
+    ----------
+    data, grad : array, shape (n,)
+        All parameters, and their gradients. Gaps between parameters stay zero.
+    state : dict of str to array
+        Optimizer state by torch's names ("exp_avg" …), each of shape (n,).
+    steps : list of int
+        How many updates each parameter has had.
+    """
+
+    def __init__(self, named_parameters: list[tuple[str, Tensor]], state: tuple[str, ...]) -> None:
+        parameters = [parameter for _, parameter in named_parameters]
+        first = parameters[0].data
+        self.backend = array_backend((first,))
+        starts, size = [], 0
+        for parameter in parameters:
+            starts.append(size)
+            size += -(-parameter.size // _ALIGN) * _ALIGN
+        xp = self.backend.xp
+        with self.backend.on(parameters[0].device):
+            self.data = xp.zeros(size, first.dtype)
+            self.grad = xp.zeros(size, first.dtype)
+            self.state = {name: xp.zeros(size, first.dtype) for name in state}
+        self.bounds = self.backend.byte_bounds(self.data)
+        self.steps = [0] * len(parameters)
+        self.places = []
+        for (name, parameter), start in zip(named_parameters, starts, strict=True):
+            stop = start + parameter.size
+            place = Place(
+                name,
+                parameter,
+                start,
+                stop,
+                self.data[start:stop].reshape(parameter.shape),
+                self.grad[start:stop].reshape(parameter.shape),
+            )
+            self.places.append(place)
+            self._adopt(place)
+        _by_gradient[id(self.grad)] = self
+
+    def _adopt(self, place: Place) -> None:
+        """Bring a parameter's values here and bind it to its place."""
+        parameter = place.parameter
+        if parameter.data.dtype != place.data.dtype or type(parameter.data) is not type(self.data):
+            raise RuntimeError(
+                f"parameter {place.name!r} moved to {parameter.dtype} on {parameter.device} after "
+                "the optimizer was made: move the model first, then make the optimizer"
+            )
+        place.data[...] = parameter.data
+        parameter.data = place.data
+        parameter.grad_buffer = place.grad
+
+    def ready(self) -> Iterator[tuple[int, int, int]]:
+        """Runs of neighbouring parameters that have gradients: (start, stop, step).
+
+        Puts back what somebody rebound meanwhile, counts the step, and leaves out parameters
+        without a gradient, as torch does.
+        """
+        start, stop, step, last = None, 0, 0, -2
+        for i, place in enumerate(self.places):
+            parameter = place.parameter
+            if parameter.data is not place.data:
+                self._adopt(place)
+            grad = parameter.grad
+            if grad is None:
+                continue
+            if grad.data is not place.grad:
+                place.grad[...] = grad.data
+            self.steps[i] += 1
+            neighbour = (
+                i > 0 and start is not None and self.places[i - 1].parameter.grad is not None
+            )
+            if neighbour and self.steps[i] == step:
+                stop = place.stop
+                continue
+            if start is not None:
+                yield start, stop, step
+            start, stop, step = place.start, place.stop, self.steps[i]
+        if start is not None:
+            yield start, stop, step
+
+    def written(self) -> None:
+        """Tell the tape that the parameters changed in place."""
+        note_write_at(self.bounds)
+
+    def state_of(self, index: int) -> dict[str, Any]:
+        """One parameter's step count and state, as views of its shape."""
+        place = self.places[index]
+        shape = place.data.shape
+        views = {n: a[place.start : place.stop].reshape(shape) for n, a in self.state.items()}
+        return {"step": self.steps[index], **views}
+
+
+def flat_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
+    """The gradients in as few arrays as can be: an arena's in one, where all of them are meant.
+
+    An arena's gaps are zero, which changes no norm.
+    """
+    if isinstance(parameters, Tensor):
+        parameters = [parameters]
+    grads = [p.grad.data for p in parameters if p.grad is not None]
+    meant: dict[int, list[Array]] = {}
+    for grad in grads:
+        meant.setdefault(id(grad if grad.base is None else grad.base), []).append(grad)
+    result = []
+    for key, views in meant.items():
+        arena = _by_gradient.get(key)
+        whole = arena is not None and len(views) == len(arena.places)
+        result.extend([arena.grad] if whole else views)
+    return result

@@ -1,0 +1,52 @@
+"""Lion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.optim.optimizer import Optimizer
+
+
+class Lion(Optimizer):
+    """Lion (Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023).
+
+    p ← p − lr · (sign(β₁ m + (1 − β₁) gradient) + weight_decay · p), m ← β₂ m + (1 − β₂) gradient.
+
+    Parameters
+    ----------
+    params
+        See `Optimizer`.
+    lr
+        Learning rate: the paper advises a third to a tenth of AdamW's.
+    betas, weight_decay
+        As above.
+    """
+
+    kernel_name = "lion"
+    state_names = ("exp_avg",)
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay})
+
+    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+        """β₁, β₂."""
+        return list(group["betas"])
+
+    def reference(
+        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
+    ) -> None:
+        """The formula above."""
+        lr, decay, _, _, beta1, beta2 = h
+        m = state["exp_avg"]
+        direction = xp.sign(beta1 * m + (1 - beta1) * g)
+        p -= lr * (direction + decay * p)
+        m *= beta2
+        m += (1 - beta2) * g

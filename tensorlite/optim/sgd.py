@@ -1,0 +1,81 @@
+"""Gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.optim.optimizer import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent; on all data at once, plain gradient descent.
+
+    With d = gradient + weight_decay · p, momentum keeps b ← momentum · b + (1 − dampening) · d
+    (b = d in the first step) and steps by b, or by d + momentum · b with Nesterov's variant
+    (Sutskever et al., "On the importance of initialization and momentum", ICML 2013).
+
+    Parameters
+    ----------
+    params
+        See `Optimizer`.
+    lr
+        Learning rate.
+    momentum, dampening, weight_decay, nesterov
+        As above; Nesterov's variant wants momentum and no dampening.
+    """
+
+    kernel_name = "sgd"
+    state_names = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+            },
+        )
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """Refuse settings out of range, and Nesterov's variant without momentum."""
+        super().check(settings)
+        if settings["nesterov"] and (settings["momentum"] == 0 or settings["dampening"] != 0):
+            raise ValueError("nesterov=True needs momentum > 0 and dampening = 0")
+
+    def state_of(self, settings: dict[str, Any]) -> tuple[str, ...]:
+        """The momentum buffer, where there is momentum."""
+        return self.state_names if settings["momentum"] else ()
+
+    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+        """Momentum, dampening, nesterov, first step."""
+        return [group["momentum"], group["dampening"], float(group["nesterov"]), float(step == 1)]
+
+    def reference(
+        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
+    ) -> None:
+        """The formula above."""
+        lr, decay, _, _, momentum, dampening, nesterov, first = h
+        if decay:
+            g += decay * p
+        if "momentum_buffer" in state:
+            b = state["momentum_buffer"]
+            if first:
+                b[...] = g
+            else:
+                b *= momentum
+                b += (1 - dampening) * g
+            g = g + momentum * b if nesterov else b
+        p -= lr * g
