@@ -1,0 +1,278 @@
+"""Matrix products on CUDA: NumPy's `matmul`, with what can be fused into it.
+
+Products of floating arrays go through cuBLASLt (`cublaslt`), those of integers and booleans through
+a kernel of ours, none through `cupy.matmul`. Once a shape has been seen on a stream, a call
+allocates nothing but its result and asks no heuristic: it can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import cupy
+
+from tensorlite.backend import cublaslt
+from tensorlite.backend.base import Array
+from tensorlite.backend.epilogue import Epilogue, Kind, empty_aux
+from tensorlite.backend.geometry import Geometry, plan
+
+__all__ = [
+    "empty_aux",
+    "get_float32_matmul_precision",
+    "matmul",
+    "set_float32_matmul_precision",
+]
+
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
+    """Choose how float32 matrices are multiplied on CUDA.
+
+    Parameters
+    ----------
+    precision
+        "highest" (the default): float32 throughout. "high": inputs are rounded to TF32 (10 bits of
+        mantissa) and multiplied by the tensor cores, which is several times as fast; sums are
+        float32. It needs compute capability 8.0 and changes nothing for other dtypes or the CPU.
+    """
+    global _precision
+    if precision not in ("highest", "high"):
+        raise ValueError(f"float32 matmul precision is 'highest' or 'high', not {precision!r}")
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """Return what `set_float32_matmul_precision` was last given."""
+    return _precision
+
+
+def matmul(
+    a: Array,
+    b: Array,
+    *,
+    out: Array | None = None,
+    accumulate: bool = False,
+    bias: Array | None = None,
+    epilogue: Kind | None = None,
+    aux: Array | None = None,
+) -> Array:
+    """Matrix product of CuPy arrays with NumPy's rules for vectors and batches.
+
+    Transposed and strided operands are read in place where one of their last two axes is dense
+    and the batch axes advance evenly; otherwise they are packed first. Half precision accumulates
+    in float32.
+
+    Parameters
+    ----------
+    a, b
+        Arrays on one device, of float16, bfloat16, float32, float64, integers or bool.
+    out
+        Where to store the result, of its shape and dtype.
+    accumulate
+        Add the product to what `out` holds.
+    bias
+        A vector along the last axis that is added to the product. With "dgelu", "bgrad_a" and
+        "bgrad_b" it is written instead.
+    epilogue
+        "relu", or "gelu" (the tanh form) of product plus bias;
+        "dgelu": the product times gelu'(`aux`), its sum over rows into `bias`, if given;
+        "bgrad_a": the sum of `a` (2-d) along the contracted axis into `bias`;
+        "bgrad_b": the sum of `b` (2-d) along the contracted axis into `bias`.
+        Where "relu" is fused it gives 0 for NaN.
+    aux
+        Of the result's shape (see `empty_aux`). With "gelu", product plus bias is stored here,
+        if given; "dgelu" reads it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes, dtypes or devices do not fit each other; nothing has been written then.
+    """
+    a, b = _promoted(a, b)
+    geometry = _geometry(a, b, out)
+    follows = None
+    if epilogue is not None or bias is not None or aux is not None:
+        follows = Epilogue(epilogue, bias, aux)
+        follows.check(a, b, geometry.shape)
+    if accumulate and out is None:
+        raise ValueError("matmul: accumulate=True needs out")
+    _check_same(a, [x for x in (b, out, bias, aux) if x is not None])
+    with cupy.cuda.Device(a.device.id):
+        if follows is None:
+            return _product(a, b, geometry, out, accumulate)
+        if out is None:
+            out = cupy.empty(geometry.shape, a.dtype)
+        if not _fused(a, b, geometry, out, accumulate, follows):
+            _product(a, b, geometry, out, accumulate)
+            follows.apply(a, b, out)
+        return out
+
+
+def _promoted(a: Array, b: Array) -> tuple[Array, Array]:
+    """Both operands in their common dtype."""
+    for array in (a, b):
+        if not isinstance(array, cupy.ndarray):
+            raise TypeError(f"matmul: an operand is a {type(array)}, not an array on CUDA")
+    if a.dtype == b.dtype:
+        return a, b
+    try:
+        dtype = cupy.promote_types(a.dtype, b.dtype)
+    except TypeError:
+        raise TypeError(f"matmul: {a.dtype} @ {b.dtype} has no common dtype: cast one") from None
+    return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+
+
+def _geometry(a: Array, b: Array, out: Array | None) -> Geometry:
+    size = a.dtype.itemsize
+    if out is None:
+        return plan(a.shape, a.strides, b.shape, b.strides, None, None, size)
+    return plan(a.shape, a.strides, b.shape, b.strides, out.shape, out.strides, size)
+
+
+def _check_same(a: Array, others: list[Array]) -> None:
+    """All operands must have one dtype and one device."""
+    if a.dtype.kind not in "iub" and a.dtype.char not in cublaslt.MATRIX_TYPES:
+        raise TypeError(f"matmul: dtype {a.dtype} is not supported on CUDA")
+    for other in others:
+        if other.dtype != a.dtype:
+            raise TypeError(f"matmul: out, bias and aux must be {a.dtype}, one is {other.dtype}")
+        if other.device != a.device:
+            raise ValueError(
+                f"matmul: operands on different devices: shape {a.shape} on cuda:{a.device.id}, "
+                f"shape {other.shape} on cuda:{other.device.id}"
+            )
+
+
+# --- ways to compute it -----------------------------------------------------------------------
+
+
+def _product(a: Array, b: Array, geometry: Geometry, out: Array | None, accumulate: bool) -> Array:
+    """``out = a @ b`` or ``out += a @ b``."""
+    if a.dtype.char not in cublaslt.MATRIX_TYPES:
+        return _stored(_integer_matmul(a, b, geometry.shape), out, accumulate)
+    if not geometry.offsets:
+        return _stored(cupy.zeros(geometry.shape, a.dtype), out, accumulate)
+    if out is not None and (geometry.copy_out or _overlaps(out, a, b)):
+        result = _product(a, b, _geometry(a, b, None), None, False)
+        return _stored(result, out, accumulate)
+    a, b = _packed(a, b, geometry)
+    if out is None:
+        out = cupy.empty(geometry.shape, a.dtype)
+    product = cublaslt.product(_problem(a, b, geometry, out, cublaslt.DEFAULT, 0))
+    if not product.supported:
+        raise cublaslt.CublasLtError(f"cuBLASLt has no algorithm for {product.problem}")
+    stream = cupy.cuda.get_current_stream().ptr
+    size = a.dtype.itemsize
+    pa, pb, po = a.data.ptr, b.data.ptr, out.data.ptr
+    for da, db, do in geometry.offsets:
+        product.run(pa + da * size, pb + db * size, po + do * size, accumulate, stream)
+    return out
+
+
+def _fused(
+    a: Array, b: Array, geometry: Geometry, out: Array, accumulate: bool, follows: Epilogue
+) -> bool:
+    """Run product and epilogue as one call; False, and nothing done, where that cannot be."""
+    simple = geometry.batch == len(geometry.offsets) == 1 and a.ndim > 1 and b.ndim > 1
+    if not simple or geometry.copy_out or a.dtype.char not in cublaslt.MATRIX_TYPES:
+        return False
+    code = follows.fused_code()
+    if code is None or _overlaps(out, a, b):
+        return False
+    a, b = _packed(a, b, geometry)
+    product = cublaslt.product(_problem(a, b, geometry, out, *code))
+    if product.supported:
+        product.run(
+            a.data.ptr,
+            b.data.ptr,
+            out.data.ptr,
+            accumulate,
+            cupy.cuda.get_current_stream().ptr,
+            *[0 if x is None else x.data.ptr for x in (follows.bias, follows.aux)],
+        )
+    return product.supported
+
+
+def _problem(
+    a: Array, b: Array, geometry: Geometry, out: Array, epilogue: int, aux_ld: int
+) -> cublaslt.Problem:
+    starts = [a.data.ptr, b.data.ptr, out.data.ptr]
+    for offsets in geometry.offsets:  # bits that any start has set limit the alignment of all
+        starts = [s | o * a.dtype.itemsize for s, o in zip(starts, offsets, strict=True)]
+    return cublaslt.Problem(
+        device=a.device.id,
+        char=a.dtype.char,
+        tf32=_precision == "high",
+        m=geometry.m,
+        n=geometry.n,
+        k=geometry.k,
+        batch=geometry.batch,
+        a=geometry.a,
+        b=geometry.b,
+        out=geometry.out,
+        alignments=tuple([min(s & -s, 256) for s in starts]),
+        epilogue=epilogue,
+        aux_ld=aux_ld,
+    )
+
+
+def _packed(a: Array, b: Array, geometry: Geometry) -> tuple[Array, Array]:
+    """Dense copies where needed; what is broadcast along a batch axis stays broadcast."""
+    pair = []
+    for array, copy in ((a, geometry.copy_a), (b, geometry.copy_b)):
+        if copy:
+            once = tuple([slice(None if s else 1) for s in array.strides[:-2]])
+            array = cupy.broadcast_to(cupy.ascontiguousarray(array[once]), array.shape)
+        pair.append(array)
+    return pair[0], pair[1]
+
+
+def _overlaps(out: Array, *operands: Array) -> bool:
+    """Whether the address range of `out` meets that of an operand."""
+    low, high = cupy.byte_bounds(out)
+    bounds = [cupy.byte_bounds(operand) for operand in operands]
+    return any(low < end and start < high for start, end in bounds)
+
+
+def _stored(result: Array, out: Array | None, accumulate: bool) -> Array:
+    """Put a computed result into place."""
+    if out is None:
+        return result
+    if accumulate:
+        cupy.add(out, result, out=out)
+    else:
+        out[...] = result
+    return out
+
+
+@functools.cache
+def _integer_kernel() -> cupy.ElementwiseKernel:
+    """One thread an element; in booleans, += means "or", since any sum but 0 is true."""
+    return cupy.ElementwiseKernel(
+        "raw T a, raw T b, int64 rows, int64 columns, int64 depth",
+        "T y",
+        """
+        const long long row = i / columns, column = i % columns, batch = row / rows;
+        T sum = 0;
+        for (long long p = 0; p < depth; ++p)
+            sum += a[row * depth + p] * b[(batch * depth + p) * columns + column];
+        y = sum;
+        """,
+        "tensorlite_integer_matmul",
+    )
+
+
+def _integer_matmul(a: Array, b: Array, shape: tuple[int, ...]) -> Array:
+    """The product of integers or booleans, modulo the range of their dtype as in NumPy."""
+    a = a[None, :] if a.ndim == 1 else a
+    b = b[:, None] if b.ndim == 1 else b
+    lead = cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    (rows, depth), columns = a.shape[-2:], b.shape[-1]
+    out = cupy.empty((*lead, rows, columns), a.dtype)
+    if out.size:
+        a = cupy.broadcast_to(a, (*lead, rows, depth))
+        b = cupy.broadcast_to(b, (*lead, depth, columns))
+        _integer_kernel()(a, b, rows, columns, depth, out)
+    return out.reshape(shape)

@@ -1,0 +1,285 @@
+"""cuBLASLt through ctypes: descriptors, heuristics, one product.
+
+CuPy's own products cannot be captured in a CUDA graph, copy transposed operands, and compute half
+precision through float32. `cublasLtMatmul` takes stream and workspace by the call and all the rest
+by descriptor, and the library is already there: CuPy's wheels bring it.
+
+Constants are those of ``cublasLt.h`` and ``library_types.h``; the names follow NVIDIA's
+documentation, https://docs.nvidia.com/cuda/cublas/#using-the-cublaslt-api.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from ctypes import byref, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from typing import Any, NamedTuple
+
+import cupy
+
+from tensorlite.backend.geometry import Matrix
+
+SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 7, 15
+R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
+COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
+MATRIX_TYPES = {"e": R_16F, "E": R_16BF, "f": R_32F, "d": R_64F}  # by dtype.char
+
+# An epilogue is a sum of what happens to a result before it is stored.
+DEFAULT, RELU, BIAS, BGRAD, GELU, DGELU, AUX, BGRADA, BGRADB = 1, 2, 4, 16, 32, 64, 128, 256, 512
+
+_DESC_TRANSA, _DESC_TRANSB, _DESC_EPILOGUE, _DESC_BIAS_POINTER = 3, 4, 7, 8
+_DESC_AUX_POINTER, _DESC_AUX_LD = 11, 12
+_LAYOUT_BATCH_COUNT, _LAYOUT_BATCH_OFFSET = 5, 6
+_PREF_MAX_WORKSPACE, _PREF_REDUCTION_SCHEMES = 1, 3
+_PREF_ALIGNMENT_A, _PREF_ALIGNMENT_B, _PREF_ALIGNMENT_C, _PREF_ALIGNMENT_D = 5, 6, 7, 8
+# Split products are summed in the compute type: in the output type, half precision would lose bits.
+_REDUCE_IN_COMPUTE_TYPE = 2
+
+
+class CublasLtError(RuntimeError):
+    """A call of cuBLASLt failed; the message names the call, the problem and the status."""
+
+
+class _Heuristic(ctypes.Structure):
+    _fields_ = (
+        ("algorithm", c_uint64 * 8),
+        ("workspace", c_size_t),
+        ("state", c_int),
+        ("waves", c_float),
+        ("reserved", c_int * 4),
+    )
+
+
+# With the argument types known, ctypes converts plain integers at full width.
+_SIGNATURES = {
+    "Create": (c_void_p,),
+    "MatmulDescCreate": (c_void_p, c_int, c_int),
+    "MatmulDescSetAttribute": (c_void_p, c_int, c_void_p, c_size_t),
+    "MatmulDescDestroy": (c_void_p,),
+    "MatrixLayoutCreate": (c_void_p, c_int, c_uint64, c_uint64, c_int64),
+    "MatrixLayoutSetAttribute": (c_void_p, c_int, c_void_p, c_size_t),
+    "MatrixLayoutDestroy": (c_void_p,),
+    "MatmulPreferenceCreate": (c_void_p,),
+    "MatmulPreferenceSetAttribute": (c_void_p, c_int, c_void_p, c_size_t),
+    "MatmulPreferenceDestroy": (c_void_p,),
+    "MatmulAlgoGetHeuristic": (*[c_void_p] * 7, c_int, c_void_p, c_void_p),
+    "Matmul": (*[c_void_p] * 14, c_size_t, c_void_p),
+}
+
+
+@functools.cache
+def library() -> Any:
+    """Load cuBLASLt, the one that CuPy would use."""
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    try:
+        lib = ctypes.CDLL(load_nvidia_dynamic_lib("cublasLt").abs_path)
+    except (OSError, RuntimeError) as error:
+        raise CublasLtError(
+            "cuBLASLt was not found; it comes with CuPy's CUDA libraries: "
+            'pip install "cupy-cuda13x[ctk]" (or cupy-cuda12x[ctk])'
+        ) from error
+    lib.cublasLtGetStatusName.argtypes = (c_int,)
+    lib.cublasLtGetStatusName.restype = ctypes.c_char_p
+    for name, arguments in _SIGNATURES.items():
+        getattr(lib, f"cublasLt{name}").argtypes = arguments
+    return lib
+
+
+def _check(status: int, what: str) -> None:
+    if status != SUCCESS:
+        name = library().cublasLtGetStatusName(status).decode()
+        raise CublasLtError(f"{what}: {name} (status {status})")
+
+
+@functools.cache
+def _handle(device: int) -> c_void_p:
+    """The library's handle for a device; made once, on that device, and kept."""
+    handle = c_void_p()
+    with cupy.cuda.Device(device):
+        _check(library().cublasLtCreate(byref(handle)), f"cublasLtCreate on device {device}")
+    return handle
+
+
+class _Descriptor:
+    """One opaque object of the library, destroyed with this one."""
+
+    def __init__(self, kind: str, *arguments: int) -> None:
+        self.kind = kind
+        self.handle = c_void_p()
+        lib = library()
+        self._set_attribute = getattr(lib, f"cublasLt{kind}SetAttribute")
+        self._destroy = getattr(lib, f"cublasLt{kind}Destroy")
+        create = getattr(lib, f"cublasLt{kind}Create")
+        _check(create(byref(self.handle), *arguments), f"cublasLt{kind}Create")
+
+    def set(self, attribute: int, value: Any) -> None:
+        """Set an attribute; the ctypes value carries its size."""
+        status = self._set_attribute(self.handle, attribute, byref(value), ctypes.sizeof(value))
+        _check(status, f"cublasLt{self.kind}SetAttribute({attribute})")
+
+    def __del__(self) -> None:
+        if self.handle:
+            self._destroy(self.handle)
+
+
+class Problem(NamedTuple):
+    """What distinguishes one product from another: the key under which an algorithm is kept.
+
+    The result is row-major, and so are `a` and `b` unless transposed; see `geometry.Geometry`.
+    `alignments` are those of a, b and out in bytes; `aux_ld` is in elements.
+    """
+
+    device: int
+    char: str
+    tf32: bool
+    m: int
+    n: int
+    k: int
+    batch: int
+    a: Matrix
+    b: Matrix
+    out: Matrix
+    alignments: tuple[int, int, int]
+    epilogue: int
+    aux_ld: int
+
+    def __str__(self) -> str:
+        batch = f"{self.batch} x " if self.batch > 1 else ""
+        return (
+            f"{batch}({self.m}, {self.k}) @ ({self.k}, {self.n}) of {cupy.dtype(self.char)} "
+            f"with epilogue {self.epilogue} on cuda:{self.device}"
+        )
+
+
+class Product:
+    """A `Problem` with its descriptors and the algorithm that the heuristic chose for it.
+
+    cuBLASLt thinks in columns: a row-major array is the transpose of a column-major matrix with
+    the same leading dimension. So it computes ``outᵀ = bᵀ aᵀ``: operands swapped, nothing copied,
+    and the bias, which runs along its rows, runs along our features.
+
+    Attributes
+    ----------
+    supported
+        Whether the library has an algorithm. Which epilogues it has for which type and chip can
+        only be asked, so callers keep an unfused way.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        p = problem
+        self.problem = p
+        double = p.char == "d"
+        compute = COMPUTE_32F_FAST_TF32 if p.tf32 and p.char == "f" else COMPUTE_32F
+        scale, number = (R_64F, ctypes.c_double) if double else (R_32F, c_float)
+        self._one, self._zero = number(1.0), number(0.0)
+        self._desc = _Descriptor("MatmulDesc", COMPUTE_64F if double else compute, scale)
+        self._desc.set(_DESC_TRANSA, c_int32(p.b.transposed))
+        self._desc.set(_DESC_TRANSB, c_int32(p.a.transposed))
+        self._desc.set(_DESC_EPILOGUE, c_uint32(p.epilogue))
+        if p.epilogue & AUX:
+            self._desc.set(_DESC_AUX_LD, c_int64(p.aux_ld))
+        self._left = self._layout(p.b, p.k, p.n)
+        self._right = self._layout(p.a, p.m, p.k)
+        self._out = self._layout(p.out, p.m, p.n)
+        self._lock = threading.Lock()
+        self._heuristic = _Heuristic()
+        self.supported = self._choose()
+
+    def _layout(self, matrix: Matrix, rows: int, columns: int) -> _Descriptor:
+        """Describe a row-major ``(rows, columns)`` operand as the column-major one it also is."""
+        dense, others = (rows, columns) if matrix.transposed else (columns, rows)
+        kind = MATRIX_TYPES[self.problem.char]
+        layout = _Descriptor("MatrixLayout", kind, dense, others, matrix.ld)
+        layout.set(_LAYOUT_BATCH_COUNT, c_int32(self.problem.batch))
+        layout.set(_LAYOUT_BATCH_OFFSET, c_int64(matrix.stride))
+        return layout
+
+    def _choose(self) -> bool:
+        """Ask the heuristic for an algorithm; False where there is none."""
+        p = self.problem
+        align_a, align_b, align_out = p.alignments
+        preference = _Descriptor("MatmulPreference")
+        preference.set(_PREF_MAX_WORKSPACE, c_uint64(workspace_size(p.device)))
+        preference.set(_PREF_REDUCTION_SCHEMES, c_uint32(_REDUCE_IN_COMPUTE_TYPE))
+        preference.set(_PREF_ALIGNMENT_A, c_uint32(align_b))
+        preference.set(_PREF_ALIGNMENT_B, c_uint32(align_a))
+        preference.set(_PREF_ALIGNMENT_C, c_uint32(align_out))
+        preference.set(_PREF_ALIGNMENT_D, c_uint32(align_out))
+        layouts = [d.handle for d in (self._left, self._right, self._out, self._out)]
+        found = c_int(0)
+        status = library().cublasLtMatmulAlgoGetHeuristic(
+            _handle(p.device),
+            self._desc.handle,
+            *layouts,
+            preference.handle,
+            1,
+            byref(self._heuristic),
+            byref(found),
+        )
+        if status not in (SUCCESS, INVALID_VALUE, NOT_SUPPORTED):
+            _check(status, f"cublasLtMatmulAlgoGetHeuristic for {p}")
+        return status == SUCCESS and found.value > 0 and self._heuristic.state == SUCCESS
+
+    def run(
+        self, a: int, b: int, out: int, accumulate: bool, stream: int, bias: int = 0, aux: int = 0
+    ) -> None:
+        """Queue the product on `stream`; all operands are device addresses.
+
+        `bias` is read (BIAS) or written (BGRAD, BGRADA, BGRADB), `aux` likewise (GELU, DGELU).
+        """
+        size = self._heuristic.workspace
+        scratch = workspace(self.problem.device, stream) if size else 0
+        with self._lock:  # the descriptor holds the pointers until the call has read them
+            if bias:
+                self._desc.set(_DESC_BIAS_POINTER, c_void_p(bias))
+            if aux:
+                self._desc.set(_DESC_AUX_POINTER, c_void_p(aux))
+            status = library().cublasLtMatmul(
+                _handle(self.problem.device),
+                self._desc.handle,
+                byref(self._one),
+                b,
+                self._left.handle,
+                a,
+                self._right.handle,
+                byref(self._one if accumulate else self._zero),
+                out,
+                self._out.handle,
+                out,
+                self._out.handle,
+                byref(self._heuristic),  # the algorithm is its first field
+                scratch,
+                size,
+                stream,
+            )
+        if status != SUCCESS:
+            _check(status, f"cublasLtMatmul for {self.problem}")
+
+
+product = functools.lru_cache(maxsize=4096)(Product)
+
+_workspaces: dict[tuple[int, int], Any] = {}
+
+
+@functools.cache
+def workspace_size(device: int) -> int:
+    """Bytes of scratch memory an algorithm may ask for: NVIDIA's advice for the generation."""
+    hopper_or_later = int(cupy.cuda.Device(device).compute_capability[:-1]) >= 9
+    return (32 if hopper_or_later else 4) << 20
+
+
+def workspace(device: int, stream: int) -> int:
+    """Address of the stream's scratch memory: what runs at the same time must not share it."""
+    memory = _workspaces.get((device, stream))
+    if memory is None:
+        # From the common pool even during a capture: it serves every later call on this stream.
+        memory = cupy.get_default_memory_pool().malloc(workspace_size(device))
+        _workspaces[device, stream] = memory
+    return memory.ptr
+
+
+def release_workspaces() -> None:
+    """Give the scratch memory back to the pool; call when no product is running or captured."""
+    _workspaces.clear()
