@@ -10,17 +10,15 @@
 
 namespace tl {
 
+// Channels and filters are those of one group.
 struct ConvShape {
-    Index images, channels, height, width, filters, kernel_h, kernel_w, stride_h, stride_w;
-    Index pad_h, pad_w, dilation_h, dilation_w, groups;
+    Index images, groups, channels, height, width, filters, kernel_h, kernel_w, stride_h, stride_w;
+    Index pad_h, pad_w, dilation_h, dilation_w, out_h, out_w;
 
-    Index out_h() const { return (height + 2 * pad_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1; }
-    Index out_w() const { return (width + 2 * pad_w - dilation_w * (kernel_w - 1) - 1) / stride_w + 1; }
-    Index out_pixels() const { return out_h() * out_w(); }
-    Index group_channels() const { return channels / groups; }
-    Index group_filters() const { return filters / groups; }
+    Index in_pixels() const { return height * width; }
+    Index out_pixels() const { return out_h * out_w; }
     Index taps() const { return kernel_h * kernel_w; }
-    Index depth() const { return group_channels() * taps(); }  // taps of one filter
+    Index depth() const { return channels * taps(); }  // taps of one filter
 };
 
 // Rows of output that are computed from one copied band of the input.
@@ -32,10 +30,10 @@ struct Band {
     // As many rows as keep `channels` planes within a quarter megabyte, and at most `limit`.
     template <typename T>
     static Band fitting(const ConvShape& s, Index channels, Index limit, T) {
-        const Index width = (s.out_w() - 1) * s.stride_w + (s.kernel_w - 1) * s.dilation_w + 1;
+        const Index width = (s.out_w - 1) * s.stride_w + (s.kernel_w - 1) * s.dilation_w + 1;
         const Index halo = (s.kernel_h - 1) * s.dilation_h + 1;
         const Index in_rows = (256 << 10) / Index(sizeof(T)) / (width * channels);
-        const Index rows = std::clamp<Index>((in_rows - halo) / s.stride_h + 1, 1, std::min(limit, s.out_h()));
+        const Index rows = std::clamp<Index>((in_rows - halo) / s.stride_h + 1, 1, std::min(limit, s.out_h));
         const Index needed = (rows - 1) * s.stride_h + halo;
         return {s, rows, needed, width, needed * width};
     }
@@ -73,7 +71,7 @@ struct Band {
     std::vector<int> pixel_offsets(Index panel) const {
         std::vector<int> offsets;
         for (Index i = 0; i < rows; i++)
-            for (Index j = 0; j < shape.out_w(); j++)
+            for (Index j = 0; j < shape.out_w; j++)
                 offsets.push_back(i * shape.stride_h * in_width + j * shape.stride_w);
         offsets.resize(round_up(offsets.size(), panel));
         return offsets;
@@ -110,12 +108,12 @@ inline void gather_panel(const T* band, const int* along, Index depth, const int
 template <typename T>
 void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
     constexpr Index width = kTileCols<T>;
-    const Index channels = s.group_channels(), filters = s.group_filters(), depth = s.depth();
+    const Index channels = s.channels, filters = s.filters, depth = s.depth();
     const Index units = s.images * s.groups;
     const Index bands_wanted = ceil_div(4 * num_threads(), units);
-    const Band band = Band::fitting(s, channels, ceil_div(s.out_h(), bands_wanted), T());
+    const Band band = Band::fitting(s, channels, ceil_div(s.out_h, bands_wanted), T());
     const std::vector<int> taps = band.tap_offsets(channels, 1), pixels = band.pixel_offsets(width);
-    const Index bands = ceil_div(s.out_h(), band.rows), padded_filters = round_up(filters, kTileRows);
+    const Index bands = ceil_div(s.out_h, band.rows), padded_filters = round_up(filters, kTileRows);
 
     // Filters as panels of A: [group][block of depth][panel].
     Workspace<T> packed(s.groups * padded_filters * depth);
@@ -126,10 +124,10 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
 
     parallel(units * bands, [&](Index task) {
         const Index unit = task / bands, first_row = task % bands * band.rows, group = unit % s.groups;
-        const Index count = std::min(band.rows, s.out_h() - first_row) * s.out_w();
+        const Index count = std::min(band.rows, s.out_h - first_row) * s.out_w;
         Workspace<T> input(channels * band.plane + width), panel(width * std::min(depth, kDepth) + width);
-        band.copy(x + unit * channels * s.height * s.width, channels, first_row, (T*)input);
-        T* out = y + unit * filters * s.out_pixels() + first_row * s.out_w();
+        band.copy(x + unit * channels * s.in_pixels(), channels, first_row, (T*)input);
+        T* out = y + unit * filters * s.out_pixels() + first_row * s.out_w;
         for (Index f = 0; bias && f < filters; f++)
             std::fill_n(out + f * s.out_pixels(), count, bias[group * filters + f]);
         for (Index q = 0; q < count; q += width)
@@ -143,34 +141,6 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
     });
 }
 
-// dx = wᵀ ∗ g: columns of the input's gradient by a product, added where they belong.
-template <typename T>
-void convolve_input_gradient(const ConvShape& s, const T* g, const T* w, T* dx) {
-    const Index channels = s.group_channels(), filters = s.group_filters(), depth = s.depth();
-    const Index units = s.images * s.groups, pixels = s.out_pixels();
-    // Channels are divided where images are too few for all threads; a block of rows keeps the columns in the cache.
-    const Index parts = std::min(channels, ceil_div(4 * num_threads(), units));
-    const Index part_channels = ceil_div(channels, parts);
-    const Index cached = (256 << 10) / Index(sizeof(T)) / (part_channels * s.taps() * s.out_w());
-    const Index rows = std::clamp<Index>(cached, 1, s.out_h());
-    parallel(units * parts, [&](Index task) {
-        const Index unit = task / parts, first = task % parts * part_channels;
-        const Index count = std::min(part_channels, channels - first), group = unit % s.groups;
-        if (count <= 0) return;
-        T* image = dx + (unit * channels + first) * s.height * s.width;
-        std::fill_n(image, count * s.height * s.width, T(0));
-        Workspace<T> columns(count * s.taps() * rows * s.out_w());
-        for (Index row = 0; row < s.out_h(); row += rows) {
-            const Index block = std::min(rows, s.out_h() - row);
-            gemm(Product<T>{count * s.taps(), block * s.out_w(), filters,
-                            {w + group * filters * depth + first * s.taps(), 1, depth},
-                            {g + unit * filters * pixels + row * s.out_w(), pixels, 1},
-                            columns, block * s.out_w()});
-            add_columns(s, count, row, block, (const T*)columns, image);
-        }
-    });
-}
-
 // Adds the columns of output rows [first, first + rows) into the image they were taken from (col2im).
 template <typename T>
 void add_columns(const ConvShape& s, Index channels, Index first, Index rows, const T* columns, T* image) {
@@ -179,8 +149,8 @@ void add_columns(const ConvShape& s, Index channels, Index first, Index rows, co
             for (Index j = 0; j < s.kernel_w; j++) {
                 const Index shift = j * s.dilation_w - s.pad_w;  // x = column * stride + shift, inside the image
                 const Index begin = shift < 0 ? ceil_div(-shift, s.stride_w) : 0;
-                const Index end = s.width > shift ? std::min(s.out_w(), ceil_div(s.width - shift, s.stride_w)) : 0;
-                for (Index r = 0; r < rows; r++, columns += s.out_w()) {
+                const Index end = s.width > shift ? std::min(s.out_w, ceil_div(s.width - shift, s.stride_w)) : 0;
+                for (Index r = 0; r < rows; r++, columns += s.out_w) {
                     const Index y = (first + r) * s.stride_h + i * s.dilation_h - s.pad_h;
                     if (y < 0 || y >= s.height) continue;
                     T* to = image + y * s.width + shift;
@@ -192,17 +162,64 @@ void add_columns(const ConvShape& s, Index channels, Index first, Index rows, co
             }
 }
 
+// dx = wᵀ ∗ g: columns of the input's gradient by a product, added where they belong.
+template <typename T>
+void convolve_input_gradient(const ConvShape& s, const T* g, const T* w, T* dx) {
+    const Index channels = s.channels, filters = s.filters, depth = s.depth();
+    const Index units = s.images * s.groups, pixels = s.out_pixels();
+    // Channels are divided where images are too few for all threads; a block of rows keeps the columns in the cache.
+    const Index parts = std::min(channels, ceil_div(4 * num_threads(), units));
+    const Index part_channels = ceil_div(channels, parts);
+    const Index cached = (256 << 10) / Index(sizeof(T)) / (part_channels * s.taps() * s.out_w);
+    const Index rows = std::clamp<Index>(cached, 1, s.out_h);
+    parallel(units * parts, [&](Index task) {
+        const Index unit = task / parts, first = task % parts * part_channels;
+        const Index count = std::min(part_channels, channels - first), group = unit % s.groups;
+        if (count <= 0) return;
+        T* image = dx + (unit * channels + first) * s.in_pixels();
+        std::fill_n(image, count * s.in_pixels(), T(0));
+        Workspace<T> columns(count * s.taps() * rows * s.out_w);
+        for (Index row = 0; row < s.out_h; row += rows) {
+            const Index block = std::min(rows, s.out_h - row);
+            gemm(Product<T>{count * s.taps(), block * s.out_w, filters,
+                            {w + group * filters * depth + first * s.taps(), 1, depth},
+                            {g + unit * filters * pixels + row * s.out_w, pixels, 1},
+                            columns, block * s.out_w});
+            add_columns(s, count, row, block, (const T*)columns, image);
+        }
+    });
+}
+
+// dbias = g summed over images and pixels
+template <typename T>
+void convolve_bias_gradient(const ConvShape& s, const T* g, T* dbias) {
+    const Index filters = s.groups * s.filters, pixels = s.out_pixels();
+    parallel_range(filters, 1 + 16384 / (s.images * pixels + 1), [&](Index first, Index last) {
+        for (Index f = first; f < last; f++) {
+            double total = 0;
+            for (Index n = 0; n < s.images; n++) {
+                const T* plane = g + (n * filters + f) * pixels;
+                T sum = 0;
+#pragma omp simd reduction(+ : sum)
+                for (Index p = 0; p < pixels; p++) sum += plane[p];
+                total += sum;
+            }
+            dbias[f] = total;
+        }
+    });
+}
+
 // dw = g ∗ x, summed over the images in a fixed number of parts, so that the result does not depend on the threads.
 template <typename T>
 void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw) {
     constexpr Index width = kTileCols<T>;
-    const Index channels = s.group_channels(), filters = s.group_filters(), depth = s.depth();
-    const Index size = s.filters * depth;
+    const Index channels = s.channels, filters = s.filters, depth = s.depth();
+    const Index size = s.groups * filters * depth;
     const Index parts = std::clamp<Index>((4 << 20) / std::max<Index>(size, 1), 1, std::min<Index>(16, s.images));
     // Channels in blocks whose gradient and columns fit the second-level cache.
     const Index block_channels = std::clamp<Index>(512 / s.taps(), 1, channels);
     const Index blocks = ceil_div(channels, block_channels);
-    const Band band = Band::fitting(s, block_channels, std::max<Index>(1, 256 / s.out_w()), T());
+    const Band band = Band::fitting(s, block_channels, std::max<Index>(1, 256 / s.out_w), T());
     const std::vector<int> taps = band.tap_offsets(block_channels, width), pixels = band.pixel_offsets(1);
     Workspace<T> sums(parts * size);
 
@@ -214,10 +231,10 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
         for (Index f = 0; f < filters; f++) std::fill_n(sum + f * depth, columns, T(0));
         Workspace<T> input(block_channels * band.plane + width), panel(width * pixels.size() + width);
         for (Index n = part * s.images / parts; n < (part + 1) * s.images / parts; n++)
-            for (Index row = 0; row < s.out_h(); row += band.rows) {
-                const Index block = std::min(band.rows, s.out_h() - row) * s.out_w();
-                band.copy(x + (n * s.channels + group * channels + first) * s.height * s.width, count, row, (T*)input);
-                const T* gradient = g + (n * s.filters + group * filters) * s.out_pixels() + row * s.out_w();
+            for (Index row = 0; row < s.out_h; row += band.rows) {
+                const Index block = std::min(band.rows, s.out_h - row) * s.out_w;
+                band.copy(x + ((n * s.groups + group) * channels + first) * s.in_pixels(), count, row, (T*)input);
+                const T* gradient = g + (n * s.groups + group) * filters * s.out_pixels() + row * s.out_w;
                 for (Index k = 0; k < columns; k += width) {
                     gather_panel<T>(input, pixels.data(), block, taps.data() + k, panel);
                     block_product<T>(filters, std::min(width, columns - k), block,

@@ -191,6 +191,10 @@ struct Strips {
     }
 };
 
+inline Index filter_floats(Index channels, Index outputs) {
+    return kPoints * channels * round_up(outputs, kTileCols<float>);
+}
+
 // Filters in the transformed space, as panels of B: [point][panel of filters][channel][kTileCols].
 // Tap k of the filter from channel c to output o is w[c * channel_stride + o * output_stride + k].
 inline void transform_filters(const float* w, Index channels, Index outputs, Index channel_stride,

@@ -1,0 +1,252 @@
+// Max, average and adaptive average pooling over planes (N·C, H, W), and their gradients.
+#include "tensorlite.h"
+
+#if !defined(__CUDACC__)
+#include "workspace.h"
+#endif
+
+namespace tl {
+
+// One axis of a pooling: output i looks at positions first(i), first(i) + dilation, … below last(i).
+struct PoolAxis {
+    Index in, out, kernel, stride, pad, dilation;
+
+    TL_INLINE Index first(Index i) const { return i * stride - pad; }
+    // The window with its padding, but not with what a rounded-up output size adds beyond.
+    TL_INLINE Index last(Index i) const {
+        const Index end = first(i) + (kernel - 1) * dilation + 1;
+        return end < in + pad ? end : in + pad;
+    }
+    TL_INLINE Index first_inside(Index i) const {
+        const Index start = first(i);
+        return start < 0 ? start + (-start + dilation - 1) / dilation * dilation : start;
+    }
+    TL_INLINE Index last_inside(Index i) const { return last(i) < in ? last(i) : in; }
+    // The outputs whose windows may hold position p lie in [low(p), high(p)).
+    TL_INLINE Index low(Index p) const {
+        const Index past = p + pad - (kernel - 1) * dilation;
+        return past <= 0 ? 0 : (past + stride - 1) / stride;
+    }
+    TL_INLINE Index high(Index p) const {
+        const Index end = (p + pad) / stride + 1;
+        return end < out ? end : out;
+    }
+};
+
+// Windows that divide the axis as evenly as integers can, overlapping by one where they must.
+struct AdaptiveAxis {
+    Index in, out;
+
+    TL_INLINE Index first(Index i) const { return i * in / out; }
+    TL_INLINE Index last(Index i) const { return ((i + 1) * in + out - 1) / out; }
+    TL_INLINE Index first_inside(Index i) const { return first(i); }
+    TL_INLINE Index last_inside(Index i) const { return last(i); }
+    TL_INLINE Index low(Index p) const { return p * out / in; }
+    TL_INLINE Index high(Index p) const { return ((p + 1) * out + in - 1) / in; }
+};
+
+// f(position) for the positions of a window in a plane of `width` columns. `size` is the common window that
+// is unrolled where it lies wholly inside; 0 for any other.
+template <int size, typename F>
+TL_INLINE void each_position(Index top, Index bottom, Index left, Index right, Index step_h, Index step_w,
+                             Index width, const F& f) {
+    if (size > 0 && bottom - top == size && right - left == size) {
+#pragma unroll
+        for (int v = 0; v < size; ++v)
+#pragma unroll
+            for (int h = 0; h < size; ++h) f((top + v) * width + left + h);
+    } else {
+        for (Index v = top; v < bottom; v += step_h)
+            for (Index h = left; h < right; h += step_w) f(v * width + h);
+    }
+}
+
+template <int size, typename T>
+TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down, PoolAxis across) {
+    each_team(planes * down.out, across.out, [=](Team team) {
+        for (Index r : team) {
+            const T* plane = x + r / down.out * down.in * across.in;
+            const Index top = down.first_inside(r % down.out), bottom = down.last_inside(r % down.out);
+            team.each([&](Slot slot) {
+                const Index i = column(slot), left = across.first_inside(i), right = across.last_inside(i);
+                Index where = top * across.in + left;
+                Acc<T> peak = plane[where];
+                each_position<size>(top, bottom, left, right, down.dilation, across.dilation, across.in,
+                                    [&](Index at) {
+                                        const Acc<T> value = plane[at];
+                                        const bool larger = (value > peak) | (value != value);  // no branch to mispredict
+                                        peak = larger ? value : peak;
+                                        where = larger ? at : where;
+                                    });
+                y[r * across.out + i] = T(peak);
+                if (index) index[r * across.out + i] = int(where);
+            });
+        }
+    });
+}
+
+// y = the largest of each window, NaN if it holds one; index = where in the plane it first is.
+template <typename T>
+ROWS(planes * out_h, out_w)
+void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
+                int* index OPTIONAL(planes * out_h * out_w), Index planes, Index height, Index width,
+                Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index pad_h, Index pad_w,
+                Index dilation_h, Index dilation_w, Index out_h, Index out_w) {
+    const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
+    const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
+    const bool dense = dilation_h == 1 && dilation_w == 1 && kernel_h == kernel_w;
+    if (dense && kernel_h == 2)
+        largest<2>(x, y, index, planes, down, across);
+    else if (dense && kernel_h == 3)
+        largest<3>(x, y, index, planes, down, across);
+    else
+        largest<0>(x, y, index, planes, down, across);
+}
+
+// dx = the sum, over the windows a position is in, of the gradient of those it is the largest of.
+template <typename T>
+ROWS(planes * height, width)
+void max_pool2d_backward(const T* g OF(planes * out_h * out_w), const int* index OF(planes * out_h * out_w),
+                         T* dx OF(planes * height * width), Index planes, Index height, Index width,
+                         Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index pad_h,
+                         Index pad_w, Index dilation_h, Index dilation_w, Index out_h, Index out_w) {
+#if defined(__CUDACC__)  // every position collects: no two lanes write to one place
+    const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
+    const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
+    each_team(planes * height, width, [=](Team team) {
+        for (Index r : team) {
+            const Index plane = r / height * out_h * out_w, row = r % height;
+            const Index low = down.low(row), high = down.high(row);
+            team.each([&](Slot slot) {
+                const Index p = column(slot), right = across.high(p);
+                Acc<T> sum = 0;
+                for (Index v = low; v < high; ++v)
+                    for (Index h = across.low(p); h < right; ++h) {
+                        const Index i = plane + v * out_w + h;
+                        if (index[i] == row * width + p) sum += Acc<T>(g[i]);
+                    }
+                dx[r * width + p] = T(sum);
+            });
+        }
+    });
+#else  // every window hands out: one thread a plane
+    (void)kernel_h, (void)kernel_w, (void)stride_h, (void)stride_w, (void)pad_h, (void)pad_w;
+    (void)dilation_h, (void)dilation_w;
+    parallel_range(planes, kGrain / (height * width + 1) + 1, [=](Index first, Index last) {
+        Workspace<Acc<T>> sum(height * width);
+        for (Index plane = first; plane < last; ++plane) {
+            for (Index p = 0; p < height * width; ++p) sum[p] = 0;
+            for (Index i = plane * out_h * out_w; i < (plane + 1) * out_h * out_w; ++i)
+                sum[index[i]] += Acc<T>(g[i]);
+            for (Index p = 0; p < height * width; ++p) dx[plane * height * width + p] = T(sum[p]);
+        }
+    });
+#endif
+}
+
+// What an average divides by: positions along one axis, with the padding or without.
+template <typename Axis>
+TL_INLINE Index extent(const Axis& axis, Index i, bool count_pad) {
+    return count_pad ? axis.last(i) - axis.first(i) : axis.last_inside(i) - axis.first_inside(i);
+}
+
+// y = the sum of each window over its size, which counts the padding or not.
+template <int size, typename T, typename Axis>
+TL_INLINE void average(const T* x, T* y, Index planes, Axis down, Axis across, bool count_pad) {
+    each_team(planes * down.out, across.out, [=](Team team) {
+        for (Index r : team) {
+            const T* plane = x + r / down.out * down.in * across.in;
+            const Index row = r % down.out, top = down.first_inside(row), bottom = down.last_inside(row);
+            const Acc<T> rows = Acc<T>(extent(down, row, count_pad));
+            team.each([&](Slot slot) {
+                const Index i = column(slot);
+                Acc<T> sum = 0;
+                each_position<size>(top, bottom, across.first_inside(i), across.last_inside(i), 1, 1,
+                                    across.in, [&](Index at) { sum += Acc<T>(plane[at]); });
+                y[r * across.out + i] = T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
+            });
+        }
+    });
+}
+
+// dx = the sum, over the windows a position is in, of the window's gradient over its size.
+template <int size, typename T, typename Axis>
+TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis across, bool count_pad) {
+#if defined(__CUDACC__)
+    each_team(planes * down.in, across.in, [=](Team team) {
+        for (Index r : team) {
+            const T* plane = g + r / down.in * down.out * across.out;
+            const Index low = down.low(r % down.in), high = down.high(r % down.in);
+            team.each([&](Slot slot) {
+                const Index p = column(slot);
+                Acc<T> sum = 0;
+                for (Index v = low; v < high; ++v)
+                    for (Index h = across.low(p); h < across.high(p); ++h)
+                        sum += Acc<T>(plane[v * across.out + h]) /
+                               Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
+                dx[r * across.in + p] = T(sum);
+            });
+        }
+    });
+#else
+    const Index in = down.in * across.in;
+    parallel_range(planes, kGrain / (in + 1) + 1, [=](Index first, Index last) {
+        Workspace<Acc<T>> sum(in);
+        for (Index plane = first; plane < last; ++plane) {
+            for (Index p = 0; p < in; ++p) sum[p] = 0;
+            for (Index v = 0; v < down.out; ++v)
+                for (Index h = 0; h < across.out; ++h) {
+                    const Acc<T> share = Acc<T>(g[(plane * down.out + v) * across.out + h]) /
+                                         Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
+                    each_position<size>(down.first_inside(v), down.last_inside(v), across.first_inside(h),
+                                        across.last_inside(h), 1, 1, across.in,
+                                        [&](Index at) { sum[at] += share; });
+                }
+            for (Index p = 0; p < in; ++p) dx[plane * in + p] = T(sum[p]);
+        }
+    });
+#endif
+}
+
+template <typename T>
+ROWS(planes * out_h, out_w)
+void avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w), Index planes,
+                Index height, Index width, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w,
+                Index pad_h, Index pad_w, bool count_pad, Index out_h, Index out_w) {
+    const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, 1};
+    const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, 1};
+    if (kernel_h == 2 && kernel_w == 2)
+        average<2>(x, y, planes, down, across, count_pad);
+    else
+        average<0>(x, y, planes, down, across, count_pad);
+}
+
+template <typename T>
+ROWS(planes * height, width)
+void avg_pool2d_backward(const T* g OF(planes * out_h * out_w), T* dx OF(planes * height * width),
+                         Index planes, Index height, Index width, Index kernel_h, Index kernel_w,
+                         Index stride_h, Index stride_w, Index pad_h, Index pad_w, bool count_pad,
+                         Index out_h, Index out_w) {
+    const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, 1};
+    const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, 1};
+    if (kernel_h == 2 && kernel_w == 2)
+        average_backward<2>(g, dx, planes, down, across, count_pad);
+    else
+        average_backward<0>(g, dx, planes, down, across, count_pad);
+}
+
+template <typename T>
+ROWS(planes * out_h, out_w)
+void adaptive_avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
+                         Index planes, Index height, Index width, Index out_h, Index out_w) {
+    average<0>(x, y, planes, AdaptiveAxis{height, out_h}, AdaptiveAxis{width, out_w}, false);
+}
+
+template <typename T>
+ROWS(planes * height, width)
+void adaptive_avg_pool2d_backward(const T* g OF(planes * out_h * out_w), T* dx OF(planes * height * width),
+                                  Index planes, Index height, Index width, Index out_h, Index out_w) {
+    average_backward<0>(g, dx, planes, AdaptiveAxis{height, out_h}, AdaptiveAxis{width, out_w}, false);
+}
+
+}  // namespace tl
