@@ -18,7 +18,7 @@ from typing import Any
 from tensorlite.backend import Array, array_backend
 from tensorlite.tensor import Tensor
 
-_next_index = itertools.count().__next__
+next_index = itertools.count().__next__
 _by_index = attrgetter("index")
 
 
@@ -82,7 +82,7 @@ class Node:
     )
 
     def __init__(self, plan: Any, parents: tuple, saved: tuple, shape: Any, dtype: Any) -> None:
-        self.index = _next_index()
+        self.index = next_index()
         self.plan = plan
         self.parents = parents
         self.saved = saved
@@ -181,7 +181,7 @@ def note_write(array: Array) -> None:
 def note_write_at(bounds: tuple[int, int]) -> None:
     """Record that the addresses from `bounds[0]` up to `bounds[1]` were overwritten now."""
     global _last_write
-    _last_write = _next_index()
+    _last_write = next_index()
     if len(_writes) >= _MOST_WRITES:  # forget exact places rather than grow without bound
         low = min(start for start, _ in _writes)
         high = max(end for _, end in _writes)
@@ -212,7 +212,7 @@ def _at(node: Node) -> str:
 # --- backward ---------------------------------------------------------------------------------
 
 
-def _reachable(roots: Iterable[Node]) -> list[Node]:
+def reachable(roots: Iterable[Node]) -> list[Node]:
     """All nodes below `roots`, newest first."""
     seen = set(roots)
     stack = list(seen)
@@ -242,7 +242,7 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
     return d.sum(axis=axes, keepdims=True).reshape(shape)
 
 
-def _run(
+def propagate(
     roots: list[tuple[Node, Any]],
     deliver: Callable[[Tensor, Any], None],
     *,
@@ -251,13 +251,15 @@ def _run(
     needed: set | None = None,
     order: list[Node] | None = None,
     captured: dict | None = None,
-) -> None:
+) -> dict[Node, Any]:
     """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
 
-    `captured` names the inner nodes whose cotangents the caller wants, and receives them.
+    `order` are the nodes to visit (default all reachable); cotangents that reach others are
+    returned. `captured` names the inner nodes whose cotangents the caller wants, and receives
+    them; `needed` is what then has to be visited.
     """
     if order is None:
-        order = _reachable(node for node, _ in roots)
+        order = reachable(node for node, _ in roots)
     cotangents: dict[Node, Any] = {}
     for node, g in roots:
         cotangents[node] = cotangents[node] + g if node in cotangents else g
@@ -310,6 +312,7 @@ def _run(
             else:
                 previous = cotangents.get(parent)
                 cotangents[parent] = d if previous is None else previous + d
+    return cotangents
 
 
 def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
@@ -322,7 +325,7 @@ def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
     return tensor if create_graph else tensor.data
 
 
-class _Accumulate:
+class Accumulate:
     """Adds what arrives at a leaf to its `.grad`; leaves with hooks wait for their total."""
 
     def __init__(self, create_graph: bool) -> None:
@@ -407,12 +410,12 @@ def backward(
             "or it was computed under no_grad()"
         )
     seed = _seed(output, gradient, create_graph, "backward()")
-    accumulate = _Accumulate(create_graph)
+    accumulate = Accumulate(create_graph)
     if output.node is None:
         accumulate(output, seed)
     else:
         with _GradMode(create_graph):
-            _run(
+            propagate(
                 [(output.node, seed)],
                 accumulate,
                 retain_graph=create_graph if retain_graph is None else retain_graph,
@@ -476,9 +479,9 @@ def grad(
             roots.append((output.node, seed))
         elif output.requires_grad:
             deliver(output, seed)
-    order = _reachable(node for node, _ in roots)
+    order = reachable(node for node, _ in roots)
     with _GradMode(create_graph):
-        _run(
+        propagate(
             roots,
             deliver,
             retain_graph=create_graph if retain_graph is None else retain_graph,

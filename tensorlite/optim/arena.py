@@ -7,7 +7,7 @@ norm is one reduction, and data parallelism one all-reduce, however many paramet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -88,13 +88,14 @@ class Arena:
         parameter.data = place.data
         parameter.grad_buffer = place.grad
 
-    def ready(self) -> Iterator[tuple[int, int, int]]:
-        """Runs of neighbouring parameters that have gradients: (start, stop, step).
+    def advance(self) -> list[tuple[int, int, int]]:
+        """Count a step; return the runs of neighbours that have gradients: (start, stop, step).
 
-        Puts back what somebody rebound meanwhile, counts the step, and leaves out parameters
-        without a gradient, as torch does.
+        Puts back what somebody rebound meanwhile, and leaves out parameters without a gradient,
+        as torch does.
         """
-        start, stop, step, last = None, 0, 0, -2
+        runs: list[tuple[int, int, int]] = []
+        previous = None
         for i, place in enumerate(self.places):
             parameter = place.parameter
             if parameter.data is not place.data:
@@ -104,18 +105,13 @@ class Arena:
                 continue
             if grad.data is not place.grad:
                 place.grad[...] = grad.data
-            self.steps[i] += 1
-            neighbour = (
-                i > 0 and start is not None and self.places[i - 1].parameter.grad is not None
-            )
-            if neighbour and self.steps[i] == step:
-                stop = place.stop
-                continue
-            if start is not None:
-                yield start, stop, step
-            start, stop, step = place.start, place.stop, self.steps[i]
-        if start is not None:
-            yield start, stop, step
+            step = self.steps[i] = self.steps[i] + 1
+            if previous == i - 1 and runs[-1][2] == step:
+                runs[-1] = (runs[-1][0], place.stop, step)
+            else:
+                runs.append((place.start, place.stop, step))
+            previous = i
+        return runs
 
     def written(self) -> None:
         """Tell the tape that the parameters changed in place."""

@@ -139,7 +139,7 @@ class Optimizer:
         """Update every parameter that has a gradient."""
         for group, arenas in zip(self.param_groups, self._arenas, strict=True):
             for arena in arenas:
-                for start, stop, step in arena.ready():
+                for start, stop, step in arena.advance():
                     self._update(group, arena, start, stop, step)
                 arena.written()
 
