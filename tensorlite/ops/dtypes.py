@@ -1,0 +1,31 @@
+"""What NumPy leaves undecided about dtypes: bfloat16, and sums of short floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def is_short(dtype: np.dtype) -> bool:
+    """Whether `dtype` is float16 or bfloat16: too short to add up many numbers in."""
+    return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def accumulator(dtype: np.dtype) -> np.dtype | None:
+    """The dtype to add up numbers of `dtype` in; None where NumPy's own choice is right."""
+    return _FLOAT32 if is_short(dtype) else None
+
+
+def weak(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Two operands, where a Python float beside a bfloat16 array gets that array's dtype.
+
+    NumPy does this for its own dtypes, but promotes bfloat16, which it does not know, to float32.
+    """
+    if x1.__class__ is float and getattr(x2, "dtype", _FLOAT32).kind == "V":
+        return x2.dtype.type(x1), x2
+    if x2.__class__ is float and getattr(x1, "dtype", _FLOAT32).kind == "V":
+        return x1, x1.dtype.type(x2)
+    return x1, x2
