@@ -1,0 +1,243 @@
+"""CUDA: CuPy arrays, matrix products by cuBLASLt, kernels compiled by NVRTC.
+
+CuPy is imported when CUDA is first asked for, never before. What it lacks or does otherwise than
+NumPy is dealt with here, so that the floors above see one interface.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend.base import Array, Backend, Device
+
+INSTALL = 'pip install "tensorlite[cuda13]" (or [cuda12], for a driver older than R580)'
+_NO_MEMORY, _NO_DEVICE = 2, 100  # cudaErrorMemoryAllocation, cudaErrorNoDevice
+
+
+class OutOfMemoryError(MemoryError):
+    """The device has no room for an array; the message tells what was asked, held and free."""
+
+
+@functools.cache
+def load_cupy() -> ModuleType:
+    """Import CuPy, and let it report an exhausted memory in our words.
+
+    Raises
+    ------
+    RuntimeError
+        If CuPy is not installed or cannot be imported.
+    """
+    if importlib.util.find_spec("cupy") is None:
+        raise RuntimeError(f"CUDA needs CuPy, which is not installed: {INSTALL}")
+    try:
+        import cupy
+    except Exception as error:  # it reads its configuration and loads libraries at import
+        raise RuntimeError(f"CuPy is installed but cannot be imported: {error}") from error
+    _explain_exhaustion(cupy)
+    return cupy
+
+
+def _explain_exhaustion(cupy: ModuleType) -> None:
+    """Wrap CuPy's allocator so that it raises `OutOfMemoryError`."""
+    allocate = cupy.cuda.get_allocator()
+    failures = (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError)
+
+    def explained(size: int) -> Any:
+        try:
+            return allocate(size)
+        except failures as error:
+            if getattr(error, "status", _NO_MEMORY) != _NO_MEMORY:
+                raise
+            raise OutOfMemoryError(_exhausted(size)) from None
+
+    cupy.cuda.set_allocator(explained)
+
+
+def _exhausted(size: int) -> str:
+    stats = memory_stats(load_cupy().cuda.runtime.getDevice())
+    held, unused = stats["reserved"], stats["reserved"] - stats["allocated"]
+    return (
+        f"out of memory on cuda:{stats['device']}: {_gib(size)} asked; this process holds "
+        f"{_gib(held)} ({_gib(unused)} of it unused), {_gib(stats['free'])} of "
+        f"{_gib(stats['total'])} are free. Use smaller batches, or tensorlite.checkpoint"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
+def memory_stats(index: int) -> dict[str, int]:
+    """Memory of device `index` in bytes; see `tensorlite.cuda.memory_stats`."""
+    cupy = load_cupy()
+    with cupy.cuda.Device(index):
+        free, total = cupy.cuda.runtime.memGetInfo()
+        pool = cupy.get_default_memory_pool()
+        allocated, reserved = pool.used_bytes(), pool.total_bytes()
+    return {
+        "device": index,
+        "allocated": allocated,
+        "reserved": reserved,
+        "free": free,
+        "total": total,
+    }
+
+
+def device_count() -> int:
+    """Count the CUDA devices.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none; the message says what is missing: CuPy, the driver, or a device.
+    """
+    cupy = load_cupy()
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        if error.status == _NO_DEVICE:
+            count = 0
+        else:
+            raise RuntimeError(_driver_problem(runtime, error)) from error
+    if count == 0:
+        raise RuntimeError(
+            "CUDA: the driver finds no device. nvidia-smi lists those there are; "
+            "CUDA_VISIBLE_DEVICES may hide them"
+        )
+    return count
+
+
+def _driver_problem(runtime: Any, error: Exception) -> str:
+    """Tell a missing driver from one that is too old."""
+    driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    if driver == 0:
+        return "CUDA: no NVIDIA driver is installed (https://www.nvidia.com/drivers)"
+    if driver < needed:
+        return (
+            f"CUDA: the driver is for CUDA {_version(driver)}, CuPy for CUDA {_version(needed)}: "
+            "update the driver, or install tensorlite[cuda12] in place of tensorlite[cuda13]"
+        )
+    return f"CUDA cannot be used: {error}"
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def is_available() -> bool:
+    """Whether there is a CUDA device that can be used."""
+    try:
+        return device_count() > 0
+    except RuntimeError:
+        return False
+
+
+def cuda_backend(device: Device) -> CudaBackend:
+    """Return the backend, after a look whether `device` is there.
+
+    Raises
+    ------
+    RuntimeError
+        If CuPy, the driver or the device is missing; the message says which.
+    """
+    count = device_count()
+    if device.index >= count:
+        there = "is one device, cuda:0" if count == 1 else f"are devices cuda:0 to cuda:{count - 1}"
+        raise RuntimeError(f"{device} is not there: there {there}")
+    return _backend()
+
+
+@functools.cache
+def _backend() -> CudaBackend:
+    return CudaBackend()
+
+
+class CudaBackend(Backend):
+    """CuPy on NVIDIA GPUs."""
+
+    name = "cuda"
+
+    @cached_property
+    def xp(self) -> ModuleType:
+        """The `cupy` module."""
+        return load_cupy()
+
+    @cached_property
+    def kernels(self) -> Any:
+        """The kernels that NVRTC compiles (None: the references run)."""
+        from tensorlite.backend.compiler import library
+
+        return library("cuda")
+
+    def asarray(self, value: Any, dtype: Any = None, device: Device | None = None) -> Array:
+        """Bring `value` to `device`, by default the current one, without a copy where possible.
+
+        Host memory travels through a pinned buffer and the call returns before it has arrived;
+        between devices, the copy waits for the work that writes the array.
+        """
+        index = self.xp.cuda.runtime.getDevice() if device is None else device.index
+        if isinstance(value, self.xp.ndarray) and value.device.id != index:
+            value = self._copied(value, index)
+        with self.xp.cuda.Device(index):
+            return self.xp.asarray(value, dtype=dtype)
+
+    def _copied(self, array: Array, index: int) -> Array:
+        """Copy to another device, in order with the work queued on both."""
+        with array.device:
+            source = self.xp.cuda.get_current_stream()
+            written = source.record()
+        with self.xp.cuda.Device(index):
+            target = self.xp.cuda.get_current_stream()
+            target.wait_event(written)
+            copy = array.copy()
+            read = target.record()
+        with array.device:
+            source.wait_event(read)  # or the memory might be used again too early
+        return copy
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """Copy the values to the host; waits for the work that writes them."""
+        with array.device:
+            return array.get()
+
+    def device_of(self, array: Array) -> Device:
+        """Return the device the array was allocated on."""
+        return Device("cuda", array.device.id)
+
+    def byte_bounds(self, array: Array) -> tuple[int, int]:
+        """Lowest and one past the highest address that `array` can touch."""
+        return self.xp.byte_bounds(array)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Multiply by cuBLASLt; `blas.matmul` also fuses bias and activation."""
+        from tensorlite.backend.blas import matmul
+
+        return matmul(a, b)
+
+    def on(self, device: Device) -> Any:
+        """Context manager: new arrays are made on `device`."""
+        return self.xp.cuda.Device(device.index)
+
+    def synchronize(self) -> None:
+        """Wait until all work queued on the current device has finished."""
+        self.xp.cuda.Device().synchronize()
+
+    def empty_cache(self) -> None:
+        """Give memory that no array uses back to the driver, on all devices."""
+        from tensorlite.backend.cublaslt import release_workspaces
+
+        for index in range(device_count()):
+            with self.xp.cuda.Device(index) as device:
+                device.synchronize()  # a product may still be using its workspace
+        release_workspaces()
+        for index in range(device_count()):
+            with self.xp.cuda.Device(index):
+                self.xp.get_default_memory_pool().free_all_blocks()
+        self.xp.get_default_pinned_memory_pool().free_all_blocks()

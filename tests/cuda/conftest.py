@@ -1,0 +1,19 @@
+"""Tests of what only CUDA has; they are part of the suite under ``--device cuda``."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_ignore_collect(config):
+    """Leave this folder out where it cannot even be imported."""
+    return True if config.getoption("--device") != "cuda" else None
+
+
+@pytest.fixture
+def two_devices():
+    """On the emulator, CUDA_EMULATOR_DEVICES=2 gives two."""
+    import tensorlite.cuda
+
+    if tensorlite.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
