@@ -90,11 +90,12 @@ class Plan:
         """A function of (*inputs, output, aux, static) that picks one residual."""
         kind, key, _ = residual
         n = len(self.needs)
+        first = len(self.primitive.inputs)  # of the variadic ones
         return {
             "input": itemgetter(key),
-            "inputs": lambda values: values[:n],
+            "inputs": lambda values: values[first:n],
             "shape": lambda values: getattr(values[key], "shape", ()),
-            "shapes": lambda values: tuple([a.shape for a in values[:n]]),
+            "shapes": lambda values: tuple([a.shape for a in values[first:n]]),
             "output": itemgetter(n),
             "aux": lambda values: values[n + 1][key],
             "static": lambda values: values[n + 2].get(key, self.primitive.defaults.get(key)),
@@ -128,7 +129,7 @@ class Plan:
             if kind == "input":
                 value = _tied(value, node.parents[key])
             elif kind == "inputs":
-                value = tuple(map(_tied, value, node.parents))
+                value = tuple(map(_tied, value, node.parents[len(self.primitive.inputs) :]))
             elif kind == "output" and isinstance(value, tuple):
                 value = tuple(
                     Tensor(v, OutputNode(node, i, v.shape, v.dtype) if is_float(v) else None)
