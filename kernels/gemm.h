@@ -231,4 +231,13 @@ void gemm(const Product<T>& p) {
     }
 }
 
+// One batch axis: its length and the step of each operand along it, in elements.
+struct BatchAxis {
+    Index count, a, b, c;
+};
+
+// The product for every combination along the axes, the innermost first (host/matmul.cpp).
+template <typename T>
+void multiply_batches(Product<T> product, const BatchAxis* axes, int axis_count);
+
 }  // namespace tl

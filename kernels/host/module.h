@@ -10,7 +10,7 @@
 
 namespace tl {
 
-enum Type { ANY, F32, F64, F16, BF16, I64, I32, BOOL, U8 };
+enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
 enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2 };
 
 struct Array {
@@ -20,11 +20,9 @@ struct Array {
 
 inline const char* type_name(Type type) {
     static const char* const names[] = {"a float type", "float32", "float64", "float16", "bfloat16",
-                                        "int64",        "int32",   "bool",    "uint8"};
+                                        "int64",        "int32",   "uint32",  "bool",    "uint8"};
     return names[type];
 }
-
-inline Type accumulator(Type type) { return type == F64 ? F64 : F32; }
 
 inline Type type_of(PyArrayObject* array) {
     static int bfloat16 = -1;  // a type registered at run time, by ml_dtypes
@@ -36,6 +34,7 @@ inline Type type_of(PyArrayObject* array) {
         case NPY_LONG:
         case NPY_LONGLONG: return sizeof(long) == 8 || number == NPY_LONGLONG ? I64 : I32;
         case NPY_INT: return I32;
+        case NPY_UINT: return U32;
         case NPY_BOOL: return BOOL;
         case NPY_UBYTE: return U8;
     }
@@ -62,15 +61,19 @@ class Call {
             fail(PyExc_TypeError, "takes %zd arguments, not %zd", expected, given);
     }
 
-    // An array of the wanted type; where that is ANY, it becomes the array's.
-    Array array(int i, const char* name, Type& wanted, int access) {
-        Type type = wanted;
-        const Array result = read(i, name, type, access);
-        wanted = type;
-        return result;
+    // An array of a fixed type.
+    Array array(int i, const char* name, int access, Type type) { return read(i, name, type, access); }
+
+    // An array of a type parameter: the first one decides what it stands for.
+    Array typed(int i, const char* name, int access, Type& parameter) {
+        return read(i, name, parameter, access);
     }
-    Array array(int i, const char* name, Type&& wanted, int access) {
-        return read(i, name, wanted, access);
+
+    // An array of what the type parameter is computed in.
+    Array accumulator(int i, const char* name, int access, Type& parameter) {
+        if (parameter == ANY) return read(i, name, parameter, access);
+        Type type = parameter == F64 ? F64 : F32;
+        return read(i, name, type, access);
     }
 
     Index integer(int i, const char* name) {
@@ -163,6 +166,12 @@ class Call {
     }
 };
 
+}  // namespace tl
+
+#include "matmul.h"
+
+namespace tl {
+
 inline PyObject* py_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(num_threads()); }
 
 inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
@@ -174,6 +183,7 @@ inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
 }
 
 #define COMMON_METHODS                                                      \
+    {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
 

@@ -1,0 +1,123 @@
+// matmul(a, b, out, bias, accumulate): out = a @ b (+ bias) or out += a @ b on strided NumPy arrays.
+//
+// float32 or float64; a (…, m, k), b (…, k, n), out (…, m, n) with dense rows; batch axes of a and b broadcast
+// to those of out; bias (n,) or None. Transposed and sliced operands are read where they are.
+#pragma once
+
+#include "gemm.h"
+
+namespace tl {
+
+constexpr int kMaxBatchAxes = 32;
+
+// The strided operands of one call; `failed` once a Python error is pending.
+class MatmulCall {
+    PyArrayObject *a_, *b_, *out_;
+
+  public:
+    bool failed = false;
+    BatchAxis axes[kMaxBatchAxes];
+    int axis_count = 0;
+
+    // Three NumPy arrays.
+    explicit MatmulCall(PyObject* const* args)
+        : a_((PyArrayObject*)args[0]), b_((PyArrayObject*)args[1]), out_((PyArrayObject*)args[2]) {
+        check();
+    }
+
+    Type type() const { return type_of(a_); }
+
+    template <typename T>
+    Product<T> product(PyArrayObject* bias, bool accumulate) {
+        Product<T> p;
+        p.rows = size(out_, 2), p.cols = size(out_, 1), p.depth = size(a_, 1);
+        p.a = {(const T*)PyArray_DATA(a_), stride(a_, 2), stride(a_, 1)};
+        p.b = {(const T*)PyArray_DATA(b_), stride(b_, 2), stride(b_, 1)};
+        p.c = (T*)PyArray_DATA(out_);
+        p.c_stride = stride(out_, 2);
+        p.accumulate = accumulate;
+        if (!bias) return p;
+        if (type_of(bias) != type() || !PyArray_ISCARRAY_RO(bias) || PyArray_SIZE(bias) != p.cols)
+            fail(PyExc_ValueError, "bias must hold one element a column, of the operands' dtype");
+        p.col_bias = (const T*)PyArray_DATA(bias);
+        return p;
+    }
+
+  private:
+    void check() {
+        if (type() != F32 && type() != F64)
+            return fail(PyExc_TypeError, "operands must be float32 or float64");
+        for (PyArrayObject* x : {a_, b_, out_}) {
+            if (type_of(x) != type() || !PyArray_ISBEHAVED_RO(x))
+                return fail(PyExc_TypeError, "operands must have one dtype and be aligned");
+            if (PyArray_NDIM(x) < 2) return fail(PyExc_ValueError, "operands must be matrices");
+            for (int d = 0; d < PyArray_NDIM(x); ++d)
+                if (PyArray_STRIDE(x, d) % PyArray_ITEMSIZE(x))
+                    return fail(PyExc_ValueError, "strides must be whole elements");
+        }
+        if (!PyArray_ISWRITEABLE(out_)) return fail(PyExc_ValueError, "out must be writeable");
+        const int ndim = PyArray_NDIM(out_);
+        if (PyArray_SIZE(out_) > 0 && size(out_, 1) > 1 && stride(out_, 1) != 1)
+            return fail(PyExc_ValueError, "out must have dense rows");
+        if (size(a_, 1) != size(b_, 2) || size(a_, 2) != size(out_, 2) || size(b_, 1) != size(out_, 1) ||
+            PyArray_NDIM(a_) > ndim || PyArray_NDIM(b_) > ndim || ndim - 2 > kMaxBatchAxes)
+            return fail(PyExc_ValueError, "shapes do not fit");
+        for (int axis = 3; axis <= ndim; ++axis) {
+            const Index count = size(out_, axis);
+            for (PyArrayObject* operand : {a_, b_})
+                if (size(operand, axis) != count && size(operand, axis) != 1)
+                    return fail(PyExc_ValueError, "batch shapes do not fit");
+            axes[axis_count++] = {count, stride(a_, axis), stride(b_, axis), stride(out_, axis)};
+        }
+    }
+
+    void fail(PyObject* type, const char* what) {
+        failed = true;
+        PyObject* a = shape_of(a_);
+        PyObject* b = shape_of(b_);
+        PyObject* out = shape_of(out_);
+        if (a && b && out)
+            PyErr_Format(type, "matmul(a, b, out, bias, accumulate): %s; a is %R, b %R, out %R", what, a,
+                         b, out);
+        Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(out);
+    }
+
+    static PyObject* shape_of(PyArrayObject* x) { return PyObject_GetAttrString((PyObject*)x, "shape"); }
+
+    // Axes counted from the last, which is 1; missing ones have one element.
+    static Index size(PyArrayObject* x, int axis) {
+        const int d = PyArray_NDIM(x) - axis;
+        return d < 0 ? 1 : PyArray_DIM(x, d);
+    }
+    static Index stride(PyArrayObject* x, int axis) {
+        const int d = PyArray_NDIM(x) - axis;
+        return d < 0 || PyArray_DIM(x, d) == 1 ? 0 : PyArray_STRIDE(x, d) / PyArray_ITEMSIZE(x);
+    }
+};
+
+template <typename T>
+PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate) {
+    const Product<T> product = call.product<T>(bias, accumulate);
+    if (call.failed) return nullptr;
+    // Giving up the lock costs more than a small product takes.
+    const bool large = product.rows * product.cols * product.depth > kSerialWork || call.axis_count > 0;
+    PyThreadState* state = large ? PyEval_SaveThread() : nullptr;
+    multiply_batches(product, call.axes, call.axis_count);
+    if (state) PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
+inline PyObject* py_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 5 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) || !PyArray_Check(args[2]) ||
+        (args[3] != Py_None && !PyArray_Check(args[3])) || !PyBool_Check(args[4]))
+        return PyErr_Format(PyExc_TypeError, "matmul(a, b, out, bias, accumulate) takes NumPy arrays, "
+                                             "None or an array for bias, and a bool");
+    MatmulCall call(args);
+    if (call.failed) return nullptr;
+    PyArrayObject* bias = args[3] == Py_None ? nullptr : (PyArrayObject*)args[3];
+    const bool accumulate = args[4] == Py_True;
+    return call.type() == F32 ? run_matmul<float>(call, bias, accumulate)
+                              : run_matmul<double>(call, bias, accumulate);
+}
+
+}  // namespace tl
