@@ -110,6 +110,7 @@ TL_LIBRARY(log)
 TL_LIBRARY(log1p)
 TL_LIBRARY(tanh)
 TL_LIBRARY(erf)
+TL_LIBRARY(erfc)
 #undef TL_LIBRARY
 TL_INLINE double abs(double x) { return x < 0 ? -x : x; }
 TL_INLINE double sigmoid(double x) { return 1 / (1 + exp(-x)); }

@@ -7,6 +7,8 @@ typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;
 typedef unsigned long long uint64_t;
 typedef long long int64_t;
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fc00000)
 namespace tl {
 using Index = long long;
 }
@@ -96,6 +98,10 @@ struct Accumulate {
 template <>
 struct Accumulate<double> {
     using type = double;
+};
+template <>
+struct Accumulate<uint32_t> {
+    using type = uint32_t;
 };
 template <typename T>
 using Acc = typename Accumulate<T>::type;

@@ -151,4 +151,19 @@ void run_tasks(Index count, void (*task)(void *context, Index i), void *context)
     p->busy.store(false, std::memory_order_release);
 }
 
+void run_range(Index count, Index grain, void (*task)(void* context, Index begin, Index end),
+               void* context) {
+    const Index threads = num_threads();
+    const Index even = (count + 4 * threads - 1) / (4 * threads);  // a few each evens out the finish
+    const Index piece = even > grain ? even : grain;
+    if (threads == 1 || count <= piece) {
+        if (count > 0) task(context, 0, count);
+        return;
+    }
+    parallel((count + piece - 1) / piece, [=](Index i) {
+        const Index begin = i * piece, end = begin + piece;
+        task(context, begin, end < count ? end : count);
+    });
+}
+
 }  // namespace tl

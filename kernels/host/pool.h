@@ -23,21 +23,19 @@ inline void parallel(Index count, F&& f) {
     run_tasks(count, call, (void*)&f);
 }
 
-// f(begin, end) over a partition of [0, count) into pieces of at least `grain`. How it is cut depends
-// on the number of threads: for results that must not, use `parallel` with a count of your own.
+// task(context, begin, end) over a partition of [0, count) into pieces of at least `grain`. How it is
+// cut depends on the number of threads: for results that must not, use `parallel` with a count of
+// your own.
+void run_range(Index count, Index grain, void (*task)(void* context, Index begin, Index end),
+               void* context);
+
+// f(begin, end) over such a partition.
 template <typename F>
 inline void parallel_range(Index count, Index grain, F&& f) {
-    const Index threads = num_threads();
-    const Index even = (count + 4 * threads - 1) / (4 * threads);  // a few each evens out the finish
-    const Index piece = even > grain ? even : grain;
-    if (threads == 1 || count <= piece) {
-        if (count > 0) f(Index(0), count);
-        return;
-    }
-    parallel((count + piece - 1) / piece, [&](Index i) {
-        const Index begin = i * piece, end = begin + piece;
-        f(begin, end < count ? end : count);
-    });
+    auto call = [](void* context, Index begin, Index end) {
+        (*static_cast<std::remove_reference_t<F>*>(context))(begin, end);
+    };
+    run_range(count, grain, call, (void*)&f);
 }
 
 }  // namespace tl

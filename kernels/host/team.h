@@ -1,6 +1,8 @@
 // map() and teams on the CPU: a team is one thread of the pool, its row lies in the cache.
 #pragma once
 
+#include <vector>
+
 namespace tl {
 
 constexpr Index kGrain = 8192;  // elements worth handing to another thread
@@ -45,12 +47,30 @@ TL_INLINE void map(Index n, const F& f, Operands... operands) {
     });
 }
 
-// A column of the team's row.
+// f(i) for all n elements, in any order; for what map() cannot say.
+template <typename F>
+TL_INLINE void each(Index n, const F& f) {
+    parallel_range(n, kGrain / 8, [=](Index begin, Index end) {
+#pragma omp simd
+        for (Index i = begin; i < end; ++i) f(i);
+    });
+}
+
+// A place in the team's row, and the column it stands for.
 using Slot = Index;
+TL_INLINE Index column(Slot j) { return j; }
 
 // A row the team reads several times; on the CPU the cache holds it.
 template <typename T>
 struct Row {
+    const T* data;
+    TL_INLINE Acc<T> operator[](Slot j) const { return Acc<T>(data[j]); }
+};
+
+// A row that may be absent; then it is made up of a constant, which spares every loop a branch.
+template <typename T>
+struct OptionalRow {
+    std::vector<T> constant;
     const T* data;
     TL_INLINE Acc<T> operator[](Slot j) const { return Acc<T>(data[j]); }
 };
@@ -87,6 +107,19 @@ class Team {
         return {data};
     }
 
+    template <typename T>
+    TL_INLINE OptionalRow<T> row_or(const T* data, Acc<T> otherwise) const {
+        OptionalRow<T> result{{}, data};
+        if (!data) {
+            result.constant.assign(columns_, T(otherwise));
+            result.data = result.constant.data();
+        }
+        return result;
+    }
+
+    // The same team at work on a row of another length.
+    Team over(Index columns) const { return {first_, last_, columns}; }
+
     template <typename F>
     TL_INLINE void each(const F& f) const {
 #pragma GCC ivdep
@@ -102,7 +135,7 @@ class Team {
 
     template <typename F>
     TL_INLINE auto sum(const F& f) const {
-        decltype(f(Slot())) total = 0;
+        std::decay_t<decltype(f(Slot()))> total = 0;
 #pragma omp simd reduction(+ : total)
         for (Index j = 0; j < columns_; ++j) total += f(j);
         return total;
@@ -110,7 +143,7 @@ class Team {
 
     template <typename F>
     TL_INLINE auto max(const F& f) const {
-        using A = decltype(f(Slot()));
+        using A = std::decay_t<decltype(f(Slot()))>;
         A largest = -INFINITY;
 #pragma omp simd reduction(max : largest)
         for (Index j = 0; j < columns_; ++j) {

@@ -7,7 +7,14 @@ from itertools import product
 from .compiler import Kernel, Parameter
 
 _CONSTANTS = {"float": "F32", "double": "F64", "f16": "F16", "bf16": "BF16"}
-_FIXED = {**_CONSTANTS, "Index": "I64", "int": "I32", "bool": "BOOL", "uint8_t": "U8"}
+_FIXED = {
+    **_CONSTANTS,
+    "Index": "I64",
+    "int": "I32",
+    "bool": "BOOL",
+    "uint8_t": "U8",
+    "uint32_t": "U32",
+}
 _READERS = {
     "float": "real",
     "double": "real",
@@ -19,18 +26,18 @@ _READERS = {
 
 
 def family_source(family: str, kernels: list[Kernel]) -> str:
-    """One family as a translation unit of its own: its source and its instantiations."""
+    """Write one family as a translation unit: its source and its instantiations."""
     lines = [f'#include "{family}.cu"', "namespace tl {"]
     for kernel in kernels:
         types = ", ".join(_cpp_type(p) for p in kernel.parameters)
-        for choice in product(*kernel.types.values()):
+        for choice in product(*kernel.types.values()) if kernel.types else ():
             concrete = _substitute(types, dict(zip(kernel.types, choice, strict=True)))
             lines.append(f"template void {kernel.name}<{', '.join(choice)}>({concrete});")
     return "\n".join([*lines, "}  // namespace tl", ""])
 
 
 def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
-    """The extension module: one METH_FASTCALL function a kernel."""
+    """Write the extension module: one METH_FASTCALL function a kernel."""
     kernels = [kernel for family in families.values() for kernel in family]
     entries = [
         f'    {{"{k.name}", (PyCFunction)(void (*)(void))call_{k.name}, METH_FASTCALL, '
@@ -73,13 +80,15 @@ def _substitute(types: str, choice: dict[str, str]) -> str:
 
 def _declaration(kernel: Kernel) -> str:
     types = ", ".join(f"typename {name}" for name in kernel.types)
-    return f"template <{types}> void {kernel.name}({', '.join(map(_cpp_type, kernel.parameters))});"
+    template = f"template <{types}> " if types else ""
+    return f"{template}void {kernel.name}({', '.join(map(_cpp_type, kernel.parameters))});"
 
 
 def _function(kernel: Kernel) -> str:
     """Read and check all arguments, choose the instantiation, run it."""
     lines = [
-        f"static PyObject* call_{kernel.name}(PyObject*, PyObject* const* args, Py_ssize_t given) {{",
+        f"static PyObject* call_{kernel.name}"
+        "(PyObject*, PyObject* const* args, Py_ssize_t given) {",
         f'    Call call("{kernel.signature}", args, given, {len(kernel.parameters)});',
     ]
     lines += [f"    Type type_{name} = ANY;" for name in kernel.types]
@@ -94,10 +103,9 @@ def _function(kernel: Kernel) -> str:
         if p.is_array:
             lines.append(f'    call.check_count(array_{p.name}, "{p.name}", {p.count});')
     lines.append("    if (call.failed) return nullptr;")
-    for choice in product(*kernel.types.values()):
-        lines.append(_branch(kernel, choice))
-    lines += ["    return call.no_instance();", "}"]
-    return "\n".join(lines)
+    lines += [_branch(kernel, choice) for choice in product(*kernel.types.values())]
+    lines += ["    return call.no_instance();"] if kernel.types else []
+    return "\n".join([*lines, "}"])
 
 
 def _read(i: int, p: Parameter, kernel: Kernel) -> str:
@@ -105,20 +113,21 @@ def _read(i: int, p: Parameter, kernel: Kernel) -> str:
         return f'const {p.type} {p.name} = ({p.type})call.{_READERS[p.type]}({i}, "{p.name}");'
     access = f"{'READ' if p.is_input else 'WRITE'}{' | OPTIONAL_ARRAY' if p.optional else ''}"
     if p.type in kernel.types:
-        wanted = f"type_{p.type}"
+        reader, wanted = "typed", f"type_{p.type}"
     elif p.type.startswith("Acc<"):
-        wanted = f"accumulator(type_{p.type[4:-1]})"
+        reader, wanted = "accumulator", f"type_{p.type[4:-1]}"
     else:
-        wanted = _FIXED[p.type]
-    return f'const Array array_{p.name} = call.array({i}, "{p.name}", {wanted}, {access});'
+        reader, wanted = "array", _FIXED[p.type]
+    return f'const Array array_{p.name} = call.{reader}({i}, "{p.name}", {access}, {wanted});'
 
 
 def _branch(kernel: Kernel, choice: tuple[str, ...]) -> str:
     names = dict(zip(kernel.types, choice, strict=True))
-    test = " && ".join(f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items())
     arguments = ", ".join(
         f"({_substitute(_cpp_type(p), names)})array_{p.name}.data" if p.is_array else p.name
         for p in kernel.parameters
     )
-    run = f"{kernel.name}<{', '.join(choice)}>({arguments})"
-    return f"    if ({test}) return call.run([&] {{ {run}; }});"
+    instance = f"<{', '.join(choice)}>" if choice else ""
+    run = f"return call.run([&] {{ {kernel.name}{instance}({arguments}); }});"
+    tests = [f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items()]
+    return f"    if ({' && '.join(tests)}) {run}" if tests else f"    {run}"

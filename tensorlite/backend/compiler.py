@@ -1,7 +1,7 @@
 """Kernels compiled from ``kernels/``: reading their declarations, and one face for both devices.
 
-``library("cpu")`` and ``library("cuda")`` give an object with one function a kernel, called with raw
-arrays and Python scalars in the order of the kernel's declaration::
+``library("cpu")`` and ``library("cuda")`` give an object with one function a kernel, called with
+raw arrays and Python scalars in the order of the kernel's declaration::
 
     k = library("cpu")
     y = k.empty(x.shape, x.dtype)
@@ -60,7 +60,7 @@ class Kernel:
 
 
 _DECLARATION = re.compile(
-    r"^template <(?P<types>[^>]*)>\s+"
+    r"^(?:template <(?P<types>[^>]*)>\s+)?"
     r"(?P<launch>EACH|ROWS|BLOCKS|HOST)\b(?:\((?P<extents>[^)]*)\))?\s+"
     r"void (?P<name>\w+)\((?P<parameters>.*?)\) \{",
     re.DOTALL | re.MULTILINE,
@@ -73,7 +73,7 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 
 
 def kernels_folder() -> Path:
-    """The folder of kernel sources: inside an installed package, or beside it in a source tree."""
+    """Find the kernel sources: inside an installed package, or beside it in a source tree."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "kernels"
     return inside if inside.is_dir() else package.parent / "kernels"
@@ -86,7 +86,7 @@ def parse(source: str, family: str) -> list[Kernel]:
 
 def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
     types = {}
-    for parameter in match["types"].split(","):
+    for parameter in filter(None, (match["types"] or "").split(",")):
         kind, name = parameter.split()
         # REAL stands for the types worth having where 16 bits are not supported.
         types[name] = ("float", "double") if kind == "REAL" else tuple(DTYPES.values())
@@ -112,10 +112,15 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
 
 
 @cache
-def families() -> dict[str, list[Kernel]]:
-    """All kernels, by the name of the source file they are in."""
-    sources = sorted(kernels_folder().glob("*.cu"))
-    return {path.stem: parse(path.read_text(), path.stem) for path in sources}
+def families(device: str) -> dict[str, list[Kernel]]:
+    """All kernels of a device, by the name of the source file they are in."""
+    other = {"cpu": "BLOCKS", "cuda": "HOST"}[device]
+    found = {}
+    for path in sorted(kernels_folder().glob("*.cu")):
+        kernels = [k for k in parse(path.read_text(), path.stem) if k.launch != other]
+        if kernels:
+            found[path.stem] = kernels
+    return found
 
 
 def flatten(path: Path, seen: set[Path] | None = None) -> str:

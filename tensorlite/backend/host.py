@@ -1,4 +1,4 @@
-"""The kernels as one CPython extension: generated, compiled at first use, kept in the user's cache."""
+"""The kernels as one CPython extension: generated, compiled at first use, kept in a cache."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .compiler import KernelsUnavailable, families, kernels_folder, say
 MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
 # reassociation is asked for loop by loop, in team reductions.
-FLAGS = (
-    "-std=c++17 -O3 -fPIC -fvisibility=hidden -fopenmp-simd -fno-math-errno -fno-trapping-math "
-    "-fno-signed-zeros -ffp-contract=fast -Wall -Wextra -Wno-unknown-pragmas"
-).split()
+FLAGS = [
+    *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fopenmp-simd", "-ffp-contract=fast"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-Wall"),
+]
 # Families whose bits are the same in NumPy, C++ and CUDA.
-FAMILY_FLAGS = {"philox": ["-ffp-contract=off"]}
+FAMILY_FLAGS = {"philox": ["-ffp-contract=off", "-fsigned-zeros"]}
 
 
 def load_host() -> ModuleType:
@@ -58,7 +58,7 @@ def load_host() -> ModuleType:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: ``$XDG_CACHE_HOME/tensorlite``, else ``~/.cache/tensorlite``."""
+    """Return where compiled kernels are kept: in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "tensorlite" / "kernels"
 
@@ -133,8 +133,10 @@ def _build(compiler: Path, target: Path) -> Path:
     say("compiling kernels for this CPU, once …")
     start = time.perf_counter()
     work = target.parent
-    sources = {f"{name}.cpp": family_source(name, kernels) for name, kernels in families().items()}
-    sources[f"{MODULE}.cpp"] = bindings_source(MODULE, families())
+    sources = {
+        f"{name}.cpp": family_source(name, kernels) for name, kernels in families("cpu").items()
+    }
+    sources[f"{MODULE}.cpp"] = bindings_source(MODULE, families("cpu"))
     for name, text in sources.items():
         (work / name).write_text(text)
     includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]

@@ -1,0 +1,131 @@
+// Bias and activation in one pass, and sums over columns: the gradient of a bias. The backward passes
+// leave one row of partial sums a team; column_total adds them, in the same order every time.
+#include "activation.h"
+
+namespace tl {
+
+template <typename T, typename F>
+TL_INLINE void with_bias(const T* x, const T* bias, T* y, Index rows, Index columns, const F& f) {
+    each_team(rows, columns, [=](Team team) {
+        auto b = team.row(bias);
+        for (Index r : team) {
+            auto in = team.row(x + r * columns);
+            team.store(y + r * columns, [&](Slot j) { return f(in[j] + b[j]); });
+        }
+    });
+}
+
+template <typename T>
+ROWS(rows, columns)
+void bias_add(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF(rows * columns),
+              Index rows, Index columns) {
+    with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return x; });
+}
+
+template <typename T>
+ROWS(rows, columns)
+void bias_relu(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF(rows * columns),
+               Index rows, Index columns) {
+    with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return relu_of(x); });
+}
+
+// y = gelu(x + bias), the tanh form
+template <typename T>
+ROWS(rows, columns)
+void bias_gelu(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF(rows * columns),
+               Index rows, Index columns) {
+    with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return gelu_tanh_of(x); });
+}
+
+// dx = g where y > 0; partial[p] = the sum of dx over the rows of part p
+template <typename T>
+ROWS(parts, columns)
+void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
+                        T* dx OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
+                        Index columns, Index parts) {
+    each_team(parts, columns, [=](Team team) {
+        for (Index p : team) {
+            auto sums = team.sums(partial + p * columns);
+            const Share mine = share(rows, p, parts);
+            for (Index r = mine.first; r < mine.last; ++r) {
+                auto gradient = team.row(g + r * columns);
+                auto active = team.row(y + r * columns);
+                auto rule = [&](Slot j) { return active[j] > 0 ? gradient[j] : 0; };
+                team.each([&](Slot j) { sums[j] += rule(j); });
+                team.store(dx + r * columns, rule);
+            }
+            team.finish(sums);
+        }
+    });
+}
+
+// dx = g gelu'(x + bias); partial as above
+template <typename T>
+ROWS(parts, columns)
+void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
+                        const T* bias OF(columns), T* dx OF(rows * columns),
+                        Acc<T>* partial OF(parts * columns), Index rows, Index columns,
+                        Index parts) {
+    each_team(parts, columns, [=](Team team) {
+        auto b = team.row(bias);
+        for (Index p : team) {
+            auto sums = team.sums(partial + p * columns);
+            const Share mine = share(rows, p, parts);
+            for (Index r = mine.first; r < mine.last; ++r) {
+                auto gradient = team.row(g + r * columns);
+                auto in = team.row(x + r * columns);
+                team.store(dx + r * columns, [&](Slot j) {
+                    const auto value = gradient[j] * gelu_tanh_slope(in[j] + b[j]);
+                    sums[j] += value;
+                    return value;
+                });
+            }
+            team.finish(sums);
+        }
+    });
+}
+
+// partial[p] = the sum of x over the rows of part p
+template <typename T>
+ROWS(parts, columns)
+void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
+                Index columns, Index parts) {
+    each_team(parts, columns, [=](Team team) {
+        for (Index p : team) {
+            auto sums = team.sums(partial + p * columns);
+            const Share mine = share(rows, p, parts);
+            for (Index r = mine.first; r < mine.last; ++r) {
+                auto in = team.row(x + r * columns);
+                team.each([&](Slot j) { sums[j] += in[j]; });
+            }
+            team.finish(sums);
+        }
+    });
+}
+
+// y = the sum of the rows of partial
+template <typename T>
+EACH(columns)
+void column_total(const Acc<T>* partial OF(parts * columns), T* y OF(columns), Index parts,
+                  Index columns) {
+    each(columns, [=](Index j) {
+        Acc<T> total = 0;
+        for (Index p = 0; p < parts; ++p) total += partial[p * columns + j];
+        y[j] = T(total);
+    });
+}
+
+// y = the sum of each row
+template <typename T>
+ROWS(rows, columns)
+void row_sum(const T* x OF(rows * columns), T* y OF(rows), Index rows, Index columns) {
+    each_team(rows, columns, [=](Team team) {
+        for (Index r : team) {
+            auto in = team.row(x + r * columns);
+            const auto total = team.sum([&](Slot j) { return in[j]; });
+            if (team.leader()) y[r] = T(total);
+        }
+    });
+}
+
+}  // namespace tl

@@ -1,0 +1,70 @@
+// Softmax cross-entropy of each row against a class index.
+//
+// With class weights w, smoothing s, C classes and label y, torch's definition:
+//
+//     loss = (1 - s) w_y (lse - x_y) + s/C sum_c w_c (lse - x_c),      lse = log sum exp x
+//     dx_c = softmax(x)_c ((1 - s) w_y + s/C sum w) - (1 - s) w_y [c = y] - s/C w_c
+//
+// Rows with ignore_index give 0. A label that is no class reads nothing and gives NaN.
+#include "tensorlite.h"
+
+namespace tl {
+
+// total = sum of w_y over the labels that count: the divisor of a mean
+template <typename T>
+ROWS(1, n)
+void label_weight(const Index* labels OF(n), const T* weight OPTIONAL(classes),
+                  Acc<T>* total OF(1), Index n, Index classes, Index ignore_index) {
+    using A = Acc<T>;
+    each_team(1, n, [=](Team team) {
+        for (Index r : team) {
+            const A sum = team.sum([&](Slot j) {
+                const Index label = labels[column(j)];
+                if (label == ignore_index || label < 0 || label >= classes) return A(0);
+                return weight ? A(weight[label]) : A(1);
+            });
+            if (team.leader()) total[r] = sum;
+        }
+    });
+}
+
+// loss of each row, divided by *divisor where given; dx, where given, is the gradient of that
+template <typename T>
+ROWS(rows, classes)
+void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
+                   const T* weight OPTIONAL(classes), const Acc<T>* divisor OPTIONAL(1),
+                   Acc<T>* loss OF(rows), T* dx OPTIONAL(rows * classes), Index rows, Index classes,
+                   Index ignore_index, double smoothing) {
+    using A = Acc<T>;
+    each_team(rows, classes, [=](Team team) {
+        const A scale = divisor ? A(1) / *divisor : A(1);
+        const A spread = A(smoothing) / A(classes);
+        const auto w = team.row_or(weight, A(1));
+        const A all = spread * team.sum([&](Slot j) { return w[j]; });
+        for (Index r : team) {
+            const Index label = labels[r];
+            if (label == ignore_index) {
+                if (team.leader()) loss[r] = 0;
+                if (dx) team.store(dx + r * classes, [](Slot) { return A(0); });
+                continue;
+            }
+            const bool valid = label >= 0 && label < classes;
+            const auto in = team.row(x + r * classes);
+            const A peak = team.max([&](Slot j) { return in[j]; });
+            const A total = team.sum([&](Slot j) { return exp(in[j] - peak); });
+            const A lse = peak + log(total);
+            const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
+            A value = valid ? own * (lse - A(x[r * classes + label])) : own;
+            if (smoothing > 0) value += spread * team.sum([&](Slot j) { return w[j] * (lse - in[j]); });
+            if (team.leader()) loss[r] = value * scale;
+            if (!dx) continue;
+            const A factor = (own + all) * scale / total;
+            team.store(dx + r * classes, [&](Slot j) {
+                const A target = spread * w[j] + (int(column(j)) == int(label) ? own : A(0));
+                return exp(in[j] - peak) * factor - target * scale;
+            });
+        }
+    });
+}
+
+}  // namespace tl

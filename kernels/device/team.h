@@ -1,0 +1,310 @@
+// map() and teams on CUDA: a team is a warp or a block, its row lies in registers.
+#pragma once
+
+namespace tl {
+
+constexpr int kHeld = 8;     // elements of a row that a lane holds: 8192 for a block of 1024
+constexpr int kPack = 4;     // of which so many are neighbours, moved by one instruction
+constexpr unsigned kWarp = 0xffffffffu;
+
+// Neighbouring elements, moved in units of up to 16 bytes.
+template <typename T, int count>
+struct alignas(sizeof(T) * count < 16 ? sizeof(T) * count : 16) Pack {
+    T element[count];
+};
+
+template <typename T, int count>
+TL_INLINE bool is_aligned(const T* data) {
+    return (uint64_t)data % alignof(Pack<T, count>) == 0;
+}
+
+// ---- map: `count` neighbouring elements of an operand as variables of type Acc<T> ---------------
+
+template <typename T, int count>
+struct Lanes {
+    Acc<T> value[count];
+    TL_INLINE void write_back(bool) const {}
+};
+template <typename T, int count>
+struct OutLanes {
+    T* target;
+    Acc<T> value[count];
+    TL_INLINE void write_back(bool aligned) const {
+        Pack<T, count> pack;
+#pragma unroll
+        for (int k = 0; k < count; ++k) pack.element[k] = T(value[k]);
+        if (aligned) {
+            *(Pack<T, count>*)target = pack;
+        } else {
+#pragma unroll
+            for (int k = 0; k < count; ++k) target[k] = pack.element[k];
+        }
+    }
+};
+
+template <int count, typename T>
+TL_INLINE void read(Acc<T>* value, const T* data, bool aligned) {
+    if (aligned) {
+        const Pack<T, count> pack = *(const Pack<T, count>*)data;
+#pragma unroll
+        for (int k = 0; k < count; ++k) value[k] = Acc<T>(pack.element[k]);
+    } else {
+#pragma unroll
+        for (int k = 0; k < count; ++k) value[k] = Acc<T>(data[k]);
+    }
+}
+
+template <int count, typename T>
+TL_INLINE Lanes<T, count> lanes(const T* data, Index i, bool aligned) {
+    Lanes<T, count> result;
+    read<count>(result.value, data + i, aligned);
+    return result;
+}
+template <int count, typename T>
+TL_INLINE OutLanes<T, count> lanes(Out<T> operand, Index i, bool) {
+    return {operand.data + i, {}};
+}
+template <int count, typename T>
+TL_INLINE OutLanes<T, count> lanes(InOut<T> operand, Index i, bool aligned) {
+    OutLanes<T, count> result;
+    result.target = operand.data + i;
+    read<count>(result.value, operand.data + i, aligned);
+    return result;
+}
+
+template <int count, typename F, typename... L>
+TL_INLINE void apply(const F& f, bool aligned, L... lanes) {
+#pragma unroll
+    for (int k = 0; k < count; ++k) f(lanes.value[k]...);
+    (lanes.write_back(aligned), ...);
+}
+
+template <int count, typename T>
+TL_INLINE bool in_packs(const T* data) {
+    return is_aligned<T, count>(data);
+}
+template <int count, typename T>
+TL_INLINE bool in_packs(Out<T> operand) {
+    return is_aligned<T, count>(operand.data);
+}
+template <int count, typename T>
+TL_INLINE bool in_packs(InOut<T> operand) {
+    return is_aligned<T, count>(operand.data);
+}
+
+template <typename Operand>
+constexpr int element_size = 0;
+template <typename T>
+constexpr int element_size<const T*> = sizeof(T);
+template <typename T>
+constexpr int element_size<Out<T>> = sizeof(T);
+template <typename T>
+constexpr int element_size<InOut<T>> = sizeof(T);
+
+constexpr int smallest(int size) { return size; }
+template <typename... More>
+constexpr int smallest(int size, int next, More... more) {
+    return smallest(size < next ? size : next, more...);
+}
+
+TL_INLINE Index lane_index() { return (Index)blockIdx.x * blockDim.x + threadIdx.x; }
+TL_INLINE Index lane_count() { return (Index)gridDim.x * blockDim.x; }
+
+// f(element of each operand...) for all n elements.
+template <typename F, typename... Operands>
+TL_INLINE void map(Index n, const F& f, Operands... operands) {
+    constexpr int count = 16 / smallest(element_size<Operands>...);
+    const bool aligned = (in_packs<count>(operands) && ...);
+    const Index whole = n / count;
+    for (Index i = lane_index(); i < whole; i += lane_count())
+        apply<count>(f, aligned, lanes<count>(operands, i * count, aligned)...);
+    const Index i = whole * count + lane_index();
+    if (i < n) apply<1>(f, true, lanes<1>(operands, i, true)...);
+}
+
+// f(i) for all n elements, in any order; for what map() cannot say.
+template <typename F>
+TL_INLINE void each(Index n, const F& f) {
+    for (Index i = lane_index(); i < n; i += lane_count()) f(i);
+}
+
+// ---- teams --------------------------------------------------------------------------------------
+
+// A place in the team's row: the column it stands for, and where the lane holds it (-1: it does not,
+// because the row is longer than the registers of a block).
+struct Slot {
+    Index at;
+    int held;
+};
+TL_INLINE Index column(Slot j) { return j.at; }
+
+template <typename T>
+struct Row {
+    const T* data;
+    Acc<T> held[kHeld];
+    TL_INLINE Acc<T> operator[](Slot j) const { return j.held < 0 ? Acc<T>(data[j.at]) : held[j.held]; }
+};
+
+template <typename T>
+struct OptionalRow {
+    const T* data;
+    Acc<T> held[kHeld], otherwise;
+    TL_INLINE Acc<T> operator[](Slot j) const {
+        return j.held >= 0 ? held[j.held] : data ? Acc<T>(data[j.at]) : otherwise;
+    }
+};
+
+template <typename A>
+struct Sums {
+    A* data;
+    A held[kHeld];
+    TL_INLINE A& operator[](Slot j) { return j.held < 0 ? data[j.at] : held[j.held]; }
+};
+
+class Team {
+    Index rows_, columns_;
+
+    struct Iterator {
+        Index row;
+        TL_INLINE Index operator*() const { return row; }
+        TL_INLINE void operator++() { row += (Index)gridDim.x * blockDim.y; }
+        TL_INLINE bool operator!=(Iterator end) const { return row < end.row; }
+    };
+
+    TL_INLINE bool holds() const { return columns_ <= (Index)blockDim.x * kHeld; }
+    // The first of the kPack neighbours that slot k of this lane belongs to.
+    TL_INLINE Index pack_start(int k) const {
+        return ((Index)(k / kPack) * blockDim.x + threadIdx.x) * kPack;
+    }
+    template <typename T>
+    TL_INLINE bool in_packs(const T* data) const {
+        return columns_ % kPack == 0 && is_aligned<T, kPack>(data);
+    }
+
+  public:
+    TL_INLINE Team(Index rows, Index columns) : rows_(rows), columns_(columns) {}
+
+    TL_INLINE Iterator begin() const { return {(Index)blockIdx.x * blockDim.y + threadIdx.y}; }
+    TL_INLINE Iterator end() const { return {rows_}; }
+    TL_INLINE bool leader() const { return threadIdx.x == 0; }
+    TL_INLINE Team over(Index columns) const { return {rows_, columns}; }
+
+    template <typename T>
+    TL_INLINE Row<T> row(const T* data) const {
+        Row<T> result;
+        result.data = data;
+        load(result.held, data);
+        return result;
+    }
+
+    template <typename T>
+    TL_INLINE OptionalRow<T> row_or(const T* data, Acc<T> otherwise) const {
+        OptionalRow<T> result;
+        result.data = data;
+        result.otherwise = otherwise;
+#pragma unroll
+        for (int k = 0; k < kHeld; ++k) result.held[k] = otherwise;
+        if (data) load(result.held, data);
+        return result;
+    }
+
+    template <typename F>
+    TL_INLINE void each(const F& f) const {
+        if (holds()) {
+#pragma unroll
+            for (int k = 0; k < kHeld; ++k) {
+                const Index j = pack_start(k) + k % kPack;
+                if (j < columns_) f(Slot{j, k});
+            }
+        } else {
+            for (Index j = threadIdx.x; j < columns_; j += blockDim.x) f(Slot{j, -1});
+        }
+    }
+
+    template <typename T, typename F>
+    TL_INLINE void store(T* to, const F& f) const {
+        if (!holds() || !in_packs(to)) {
+            each([&](Slot j) { to[j.at] = T(f(j)); });
+            return;
+        }
+#pragma unroll
+        for (int k = 0; k < kHeld; k += kPack) {
+            const Index start = pack_start(k);
+            if (start >= columns_) continue;
+            Pack<T, kPack> pack;
+#pragma unroll
+            for (int e = 0; e < kPack; ++e) pack.element[e] = T(f(Slot{start + e, k + e}));
+            *(Pack<T, kPack>*)(to + start) = pack;
+        }
+    }
+
+    template <typename F>
+    TL_INLINE auto sum(const F& f) const {
+        decltype(f(Slot())) total = 0;
+        each([&](Slot j) { total += f(j); });
+        return reduce(total, [](auto a, auto b) { return a + b; });
+    }
+
+    template <typename F>
+    TL_INLINE auto max(const F& f) const {
+        decltype(f(Slot())) largest = -INFINITY;
+        auto larger = [](auto a, auto b) { return a > b ? a : b; };
+        each([&](Slot j) { largest = larger(f(j), largest); });
+        return reduce(largest, larger);
+    }
+
+    template <typename A>
+    TL_INLINE Sums<A> sums(A* data) const {
+        Sums<A> result;
+        result.data = data;
+#pragma unroll
+        for (int k = 0; k < kHeld; ++k) result.held[k] = 0;
+        if (!holds()) each([&](Slot j) { data[j.at] = 0; });
+        return result;
+    }
+    template <typename A>
+    TL_INLINE void finish(const Sums<A>& sums) const {
+        if (holds()) store(sums.data, [&](Slot j) { return sums.held[j.held]; });
+    }
+
+  private:
+    template <typename T>
+    TL_INLINE void load(Acc<T>* held, const T* data) const {
+        if (!holds()) return;
+        const bool packs = in_packs(data);
+#pragma unroll
+        for (int k = 0; k < kHeld; k += kPack) {
+            const Index start = pack_start(k);
+            if (packs) {
+                if (start < columns_) read<kPack>(held + k, data + start, true);
+            } else {
+#pragma unroll
+                for (int e = 0; e < kPack; ++e)
+                    if (start + e < columns_) held[k + e] = Acc<T>(data[start + e]);
+            }
+        }
+    }
+
+    // Every lane gets the same bits. Teams of more than a warp have a block to themselves.
+    template <typename A, typename Op>
+    TL_INLINE A reduce(A value, const Op& op) const {
+#pragma unroll
+        for (int offset = 16; offset; offset /= 2)
+            value = op(value, __shfl_xor_sync(kWarp, value, offset));
+        if (blockDim.x <= 32) return value;
+        __shared__ A of_warp[32];
+        __syncthreads();  // the previous reduction has been read
+        if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
+        __syncthreads();
+        value = of_warp[0];
+        for (unsigned w = 1; w < blockDim.x / 32; ++w) value = op(value, of_warp[w]);
+        return value;
+    }
+};
+
+template <typename F>
+TL_INLINE void each_team(Index n, Index columns, const F& body) {
+    body(Team(n, columns));
+}
+
+}  // namespace tl

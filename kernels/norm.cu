@@ -1,0 +1,113 @@
+// Layer norm and RMS norm over rows. The backward passes read each row once, and leave one row of
+// partial weight and bias gradients a team for column_total.
+#include "tensorlite.h"
+
+namespace tl {
+
+// y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(variance + eps)
+template <typename T>
+ROWS(rows, columns)
+void layer_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns),
+                const T* bias OPTIONAL(columns), T* y OF(rows * columns), Acc<T>* mean OF(rows),
+                Acc<T>* rstd OF(rows), Index rows, Index columns, double eps) {
+    using A = Acc<T>;
+    each_team(rows, columns, [=](Team team) {
+        const auto w = team.row_or(weight, A(1));
+        const auto b = team.row_or(bias, A(0));
+        for (Index r : team) {
+            const auto in = team.row(x + r * columns);
+            const A mu = team.sum([&](Slot j) { return in[j]; }) / A(columns);
+            const A squares = team.sum([&](Slot j) { return (in[j] - mu) * (in[j] - mu); });
+            const A scale = 1 / sqrt(squares / A(columns) + A(eps));
+            team.store(y + r * columns, [&](Slot j) { return (in[j] - mu) * scale * w[j] + b[j]; });
+            if (team.leader()) mean[r] = mu, rstd[r] = scale;
+        }
+    });
+}
+
+// With h = g weight and z = (x - mean) rstd:  dx = rstd (h - mean(h) - z mean(h z)),
+// dweight = sum of g z and dbias = sum of g over the rows
+template <typename T>
+ROWS(parts, columns)
+void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
+                         const Acc<T>* mean OF(rows), const Acc<T>* rstd OF(rows),
+                         const T* weight OPTIONAL(columns), T* dx OF(rows * columns),
+                         Acc<T>* dweight OF(parts * columns), Acc<T>* dbias OF(parts * columns),
+                         Index rows, Index columns, Index parts) {
+    using A = Acc<T>;
+    each_team(parts, columns, [=](Team team) {
+        const auto w = team.row_or(weight, A(1));
+        for (Index p : team) {
+            auto weight_sums = team.sums(dweight + p * columns);
+            auto bias_sums = team.sums(dbias + p * columns);
+            const Share mine = share(rows, p, parts);
+            for (Index r = mine.first; r < mine.last; ++r) {
+                const auto gradient = team.row(g + r * columns);
+                const auto in = team.row(x + r * columns);
+                const A mu = mean[r], scale = rstd[r];
+                auto z = [&](Slot j) { return (in[j] - mu) * scale; };
+                auto h = [&](Slot j) { return gradient[j] * w[j]; };
+                const A mean_h = team.sum(h) / A(columns);
+                const A mean_hz = team.sum([&](Slot j) { return h(j) * z(j); }) / A(columns);
+                team.store(dx + r * columns, [&](Slot j) {
+                    weight_sums[j] += gradient[j] * z(j);
+                    bias_sums[j] += gradient[j];
+                    return scale * (h(j) - mean_h - z(j) * mean_hz);
+                });
+            }
+            team.finish(weight_sums);
+            team.finish(bias_sums);
+        }
+    });
+}
+
+// y = x rstd weight, rstd = 1 / sqrt(mean(x^2) + eps)
+template <typename T>
+ROWS(rows, columns)
+void rms_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns),
+              T* y OF(rows * columns), Acc<T>* rstd OF(rows), Index rows, Index columns,
+              double eps) {
+    using A = Acc<T>;
+    each_team(rows, columns, [=](Team team) {
+        const auto w = team.row_or(weight, A(1));
+        for (Index r : team) {
+            const auto in = team.row(x + r * columns);
+            const A squares = team.sum([&](Slot j) { return in[j] * in[j]; });
+            const A scale = 1 / sqrt(squares / A(columns) + A(eps));
+            team.store(y + r * columns, [&](Slot j) { return in[j] * scale * w[j]; });
+            if (team.leader()) rstd[r] = scale;
+        }
+    });
+}
+
+// With h = g weight and z = x rstd:  dx = rstd (h - z mean(h z)),  dweight = sum of g z
+template <typename T>
+ROWS(parts, columns)
+void rms_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
+                       const Acc<T>* rstd OF(rows), const T* weight OPTIONAL(columns),
+                       T* dx OF(rows * columns), Acc<T>* dweight OF(parts * columns), Index rows,
+                       Index columns, Index parts) {
+    using A = Acc<T>;
+    each_team(parts, columns, [=](Team team) {
+        const auto w = team.row_or(weight, A(1));
+        for (Index p : team) {
+            auto weight_sums = team.sums(dweight + p * columns);
+            const Share mine = share(rows, p, parts);
+            for (Index r = mine.first; r < mine.last; ++r) {
+                const auto gradient = team.row(g + r * columns);
+                const auto in = team.row(x + r * columns);
+                const A scale = rstd[r];
+                auto z = [&](Slot j) { return in[j] * scale; };
+                auto h = [&](Slot j) { return gradient[j] * w[j]; };
+                const A mean_hz = team.sum([&](Slot j) { return h(j) * z(j); }) / A(columns);
+                team.store(dx + r * columns, [&](Slot j) {
+                    weight_sums[j] += gradient[j] * z(j);
+                    return scale * (h(j) - z(j) * mean_hz);
+                });
+            }
+            team.finish(weight_sums);
+        }
+    });
+}
+
+}  // namespace tl

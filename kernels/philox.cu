@@ -1,0 +1,44 @@
+// Random numbers from Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// 2011): tensorlite/random.py states the convention, and gives the same bits. This family is built
+// without fused multiply-add, so that every device rounds alike.
+//
+// `base`, where given, is added to the offset: a captured graph draws new numbers at each replay by
+// changing it.
+#include "philox.h"
+
+namespace tl {
+
+// Uniform 32-bit words, as they are.
+EACH(n)
+void random_bits(uint32_t* y OF(n), const Index* base OPTIONAL(1), Index n, uint64_t seed,
+                 uint64_t offset) {
+    map_random<RandomBits>(n, seed, offset + (base ? *base : 0), [](uint32_t w, uint32_t& y) { y = w; }, out(y));
+}
+
+// Uniform in [0, 1), multiples of 2^-24.
+EACH(n)
+void random_uniform(float* y OF(n), const Index* base OPTIONAL(1), Index n, uint64_t seed,
+                    uint64_t offset) {
+    map_random<Uniform>(n, seed, offset + (base ? *base : 0), [](float u, float& y) { y = u; }, out(y));
+}
+
+// Standard normal.
+EACH(n)
+void random_normal(float* y OF(n), const Index* base OPTIONAL(1), Index n, uint64_t seed,
+                   uint64_t offset) {
+    map_random<Normal>(n, seed, offset + (base ? *base : 0), [](float z, float& y) { y = z; }, out(y));
+}
+
+// y = x / (1 - p) where a uniform number is at least p, else 0. Its own gradient: the same call on g.
+template <typename T>
+EACH(n)
+void dropout(const T* x OF(n), T* y OF(n), const Index* base OPTIONAL(1), Index n, double p,
+             uint64_t seed, uint64_t offset) {
+    using A = Acc<T>;
+    const float threshold = float(p);
+    const A scale = A(1 / (1 - p));
+    auto keep = [=](float u, A x, A& y) { y = u >= threshold ? x * scale : A(0); };
+    map_random<Uniform>(n, seed, offset + (base ? *base : 0), keep, x, out(y));
+}
+
+}  // namespace tl
