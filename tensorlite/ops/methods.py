@@ -1,0 +1,141 @@
+"""Operators, methods and properties of Tensor, taken from the operations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tensorlite import ops, tape
+from tensorlite.ops import convert, inplace
+from tensorlite.tensor import Tensor
+
+BINARY = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floordiv",
+    "mod": "mod",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "left_shift",
+    "rshift": "right_shift",
+}
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+UNARY = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
+
+# Families whose every operation takes the Tensor first, and the names of such in the others.
+FAMILIES = (ops.elementwise, ops.arithmetic, ops.compare, ops.reduce)
+NOT_METHODS = ("cast", "where")
+METHODS = (
+    *("chunk", "diagonal", "expand_dims", "flatten", "flip", "moveaxis", "pad", "repeat", "roll"),
+    *("split", "squeeze", "swapaxes", "tril", "triu", "unbind", "unfold", "unsqueeze"),
+    *("gather", "index_add", "nonzero", "scatter_add", "take", "take_along_axis"),
+    *("matmul",),
+)
+SHAPE_METHODS = ("broadcast_to", "expand", "permute", "reshape", "tile")
+
+DTYPE_METHODS = {
+    "half": np.float16,
+    "float": np.float32,
+    "double": np.float64,
+    "int": np.int32,
+    "long": np.int64,
+    "bool": np.bool_,
+}
+
+
+def attach() -> None:
+    """Give Tensor its operators, methods and properties."""
+    for name, op in BINARY.items():
+        function = getattr(ops, op)
+        setattr(Tensor, f"__{name}__", function)
+        setattr(Tensor, f"__r{name}__", _reflected(function))
+        setattr(Tensor, f"__i{name}__", inplace.in_place(function))
+    for name in COMPARISONS:
+        setattr(Tensor, f"__{name}__", getattr(ops, name))
+    for name, op in UNARY.items():
+        setattr(Tensor, f"__{name}__", getattr(ops, op))
+    for name in [name for family in FAMILIES for name in family.__all__] + list(METHODS):
+        if name not in NOT_METHODS:
+            setattr(Tensor, name, getattr(ops, name))
+    for name in SHAPE_METHODS:
+        setattr(Tensor, name, _with_shape(getattr(ops, name)))
+    for name, dtype in DTYPE_METHODS.items():
+        setattr(Tensor, name, _to_dtype(name, dtype))
+    for function in (convert.to, convert.clone, convert.contiguous, convert.retain_grad):
+        setattr(Tensor, function.__name__, function)
+    for function in (inplace.copy_, inplace.fill_, inplace.zero_):
+        setattr(Tensor, function.__name__, function)
+    Tensor.__getitem__ = ops.getitem
+    Tensor.__setitem__ = inplace.write
+    Tensor.__iter__ = _iterate
+    Tensor.astype = ops.cast
+    Tensor.transpose = _transpose
+    Tensor.backward = tape.backward
+    Tensor.cpu = _cpu
+    Tensor.cuda = _cuda
+    Tensor.T = property(ops.transpose, doc="The axes in reverse order.")
+    Tensor.mT = property(_matrix_transpose, doc="The last two axes exchanged.")
+
+
+def _reflected(op: Callable) -> Callable:
+    """``other + x`` where `other` is no Tensor."""
+
+    def reflected(x: Tensor, other: Any) -> Tensor:
+        return op(other, x)
+
+    return reflected
+
+
+def _with_shape(op: Callable) -> Callable:
+    """A method that takes lengths or axes one by one, or as one sequence."""
+
+    def method(x: Tensor, *shape: Any) -> Tensor:
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            (shape,) = shape
+        return op(x, shape)
+
+    method.__name__, method.__doc__ = op.__name__, op.__doc__
+    return method
+
+
+def _to_dtype(name: str, dtype: Any) -> Callable:
+    def method(x: Tensor) -> Tensor:
+        return ops.cast(x, dtype)
+
+    method.__name__ = name
+    method.__doc__ = f"The same numbers as {np.dtype(dtype)}."
+    return method
+
+
+def _iterate(x: Tensor) -> Iterator[Tensor]:
+    if x.ndim == 0:
+        raise TypeError("iteration over a Tensor with no axes")
+    return iter(ops.unbind(x))
+
+
+def _cpu(x: Tensor) -> Tensor:
+    """`x` on the CPU; itself if it is there."""
+    return convert.to_device(x, "cpu")
+
+
+def _cuda(x: Tensor, index: int = 0) -> Tensor:
+    """`x` on a CUDA device; itself if it is there."""
+    return convert.to_device(x, f"cuda:{index}")
+
+
+def _transpose(x: Tensor, *axes: Any) -> Tensor:
+    """The axes in another order, by default reversed, as `numpy.ndarray.transpose`."""
+    return x.permute(*axes) if axes else ops.transpose(x)
+
+
+def _matrix_transpose(x: Tensor) -> Tensor:
+    if x.ndim < 2:
+        raise ValueError(f"mT of a Tensor of shape {x.shape}: it has no matrices")
+    return ops.swapaxes(x, -2, -1)
