@@ -36,7 +36,6 @@ __all__ = [
     "mean",
     "min",
     "norm",
-    "prod",
     "std",
     "sum",
     "var",
