@@ -5,9 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from tensorlite.backend import Device, backend_for
+from tensorlite.backend import Device, backend_for, parse_device
 from tensorlite.backend import cupy as _cupy
-from tensorlite.backend.base import parse_device
 from tensorlite.backend.cupy import OutOfMemoryError, is_available
 
 __all__ = [

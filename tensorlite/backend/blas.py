@@ -99,7 +99,7 @@ def matmul(
     if accumulate and out is None:
         raise ValueError("matmul: accumulate=True needs out")
     _check_same(a, [x for x in (b, out, bias, aux) if x is not None])
-    with cupy.cuda.Device(a.device.id):
+    with cupy.cuda.Device(a.data.device_id):
         if follows is None:
             return _product(a, b, geometry, out, accumulate)
         if out is None:
@@ -138,10 +138,10 @@ def _check_same(a: Array, others: list[Array]) -> None:
     for other in others:
         if other.dtype != a.dtype:
             raise TypeError(f"matmul: out, bias and aux must be {a.dtype}, one is {other.dtype}")
-        if other.device != a.device:
+        if other.data.device_id != a.data.device_id:
             raise ValueError(
-                f"matmul: operands on different devices: shape {a.shape} on cuda:{a.device.id}, "
-                f"shape {other.shape} on cuda:{other.device.id}"
+                f"matmul: operands on different devices: shape {a.shape} on "
+                f"cuda:{a.data.device_id}, shape {other.shape} on cuda:{other.data.device_id}"
             )
 
 
@@ -198,24 +198,24 @@ def _fused(
 def _problem(
     a: Array, b: Array, geometry: Geometry, out: Array, epilogue: int, aux_ld: int
 ) -> cublaslt.Problem:
-    starts = [a.data.ptr, b.data.ptr, out.data.ptr]
-    for offsets in geometry.offsets:  # bits that any start has set limit the alignment of all
-        starts = [s | o * a.dtype.itemsize for s, o in zip(starts, offsets, strict=True)]
+    size = a.dtype.itemsize
+    bits_a, bits_b, bits_out = geometry.offset_bits
     return cublaslt.Problem(
-        device=a.device.id,
-        char=a.dtype.char,
-        tf32=_precision == "high",
-        m=geometry.m,
-        n=geometry.n,
-        k=geometry.k,
-        batch=geometry.batch,
-        a=geometry.a,
-        b=geometry.b,
-        out=geometry.out,
-        alignments=tuple([min(s & -s, 256) for s in starts]),
-        epilogue=epilogue,
-        aux_ld=aux_ld,
+        a.data.device_id,
+        a.dtype.char,
+        _precision == "high",
+        geometry,
+        _alignment(a.data.ptr | bits_a * size),
+        _alignment(b.data.ptr | bits_b * size),
+        _alignment(out.data.ptr | bits_out * size),
+        epilogue,
+        aux_ld,
     )
+
+
+def _alignment(address: int) -> int:
+    """Largest power of two that divides an address, up to the 256 that the heuristic knows."""
+    return min(address & -address, 256)
 
 
 def _packed(a: Array, b: Array, geometry: Geometry) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import cupy
 
-from tensorlite.backend.geometry import Matrix
+from tensorlite.backend.geometry import Geometry, Matrix
 
 SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 7, 15
 R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
@@ -127,28 +127,25 @@ class _Descriptor:
 class Problem(NamedTuple):
     """What distinguishes one product from another: the key under which an algorithm is kept.
 
-    The result is row-major, and so are `a` and `b` unless transposed; see `geometry.Geometry`.
-    `alignments` are those of a, b and out in bytes; `aux_ld` is in elements.
+    Plans of equal geometry are one object, so it is compared by identity. Alignments are those of
+    a, b and out in bytes; `aux_ld` is in elements.
     """
 
     device: int
     char: str
     tf32: bool
-    m: int
-    n: int
-    k: int
-    batch: int
-    a: Matrix
-    b: Matrix
-    out: Matrix
-    alignments: tuple[int, int, int]
+    geometry: Geometry
+    align_a: int
+    align_b: int
+    align_out: int
     epilogue: int
     aux_ld: int
 
     def __str__(self) -> str:
-        batch = f"{self.batch} x " if self.batch > 1 else ""
+        g = self.geometry
+        batch = f"{g.batch} x " if g.batch > 1 else ""
         return (
-            f"{batch}({self.m}, {self.k}) @ ({self.k}, {self.n}) of {cupy.dtype(self.char)} "
+            f"{batch}({g.m}, {g.k}) @ ({g.k}, {g.n}) of {cupy.dtype(self.char)} "
             f"with epilogue {self.epilogue} on cuda:{self.device}"
         )
 
@@ -168,21 +165,21 @@ class Product:
     """
 
     def __init__(self, problem: Problem) -> None:
-        p = problem
-        self.problem = p
+        p, g = problem, problem.geometry
+        self.problem = problem
         double = p.char == "d"
         compute = COMPUTE_32F_FAST_TF32 if p.tf32 and p.char == "f" else COMPUTE_32F
         scale, number = (R_64F, ctypes.c_double) if double else (R_32F, c_float)
         self._one, self._zero = number(1.0), number(0.0)
         self._desc = _Descriptor("MatmulDesc", COMPUTE_64F if double else compute, scale)
-        self._desc.set(_DESC_TRANSA, c_int32(p.b.transposed))
-        self._desc.set(_DESC_TRANSB, c_int32(p.a.transposed))
+        self._desc.set(_DESC_TRANSA, c_int32(g.b.transposed))
+        self._desc.set(_DESC_TRANSB, c_int32(g.a.transposed))
         self._desc.set(_DESC_EPILOGUE, c_uint32(p.epilogue))
         if p.epilogue & AUX:
             self._desc.set(_DESC_AUX_LD, c_int64(p.aux_ld))
-        self._left = self._layout(p.b, p.k, p.n)
-        self._right = self._layout(p.a, p.m, p.k)
-        self._out = self._layout(p.out, p.m, p.n)
+        self._left = self._layout(g.b, g.k, g.n)
+        self._right = self._layout(g.a, g.m, g.k)
+        self._out = self._layout(g.out, g.m, g.n)
         self._lock = threading.Lock()
         self._heuristic = _Heuristic()
         self.supported = self._choose()
@@ -192,21 +189,20 @@ class Product:
         dense, others = (rows, columns) if matrix.transposed else (columns, rows)
         kind = MATRIX_TYPES[self.problem.char]
         layout = _Descriptor("MatrixLayout", kind, dense, others, matrix.ld)
-        layout.set(_LAYOUT_BATCH_COUNT, c_int32(self.problem.batch))
+        layout.set(_LAYOUT_BATCH_COUNT, c_int32(self.problem.geometry.batch))
         layout.set(_LAYOUT_BATCH_OFFSET, c_int64(matrix.stride))
         return layout
 
     def _choose(self) -> bool:
         """Ask the heuristic for an algorithm; False where there is none."""
         p = self.problem
-        align_a, align_b, align_out = p.alignments
         preference = _Descriptor("MatmulPreference")
         preference.set(_PREF_MAX_WORKSPACE, c_uint64(workspace_size(p.device)))
         preference.set(_PREF_REDUCTION_SCHEMES, c_uint32(_REDUCE_IN_COMPUTE_TYPE))
-        preference.set(_PREF_ALIGNMENT_A, c_uint32(align_b))
-        preference.set(_PREF_ALIGNMENT_B, c_uint32(align_a))
-        preference.set(_PREF_ALIGNMENT_C, c_uint32(align_out))
-        preference.set(_PREF_ALIGNMENT_D, c_uint32(align_out))
+        preference.set(_PREF_ALIGNMENT_A, c_uint32(p.align_b))
+        preference.set(_PREF_ALIGNMENT_B, c_uint32(p.align_a))
+        preference.set(_PREF_ALIGNMENT_C, c_uint32(p.align_out))
+        preference.set(_PREF_ALIGNMENT_D, c_uint32(p.align_out))
         layouts = [d.handle for d in (self._left, self._right, self._out, self._out)]
         found = c_int(0)
         status = library().cublasLtMatmulAlgoGetHeuristic(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,6 +42,8 @@ class Geometry:
     offsets
         Where the operands of each product start, in elements: one entry but where an operand is
         broadcast along some of several batch axes; none where a size is zero.
+    offset_bits
+        For each operand, all bits that any of its offsets has set: they limit its alignment.
     copy_a, copy_b, copy_out
         Whether an operand has to be packed first because its strides have no leading dimension
         (see `packed_strides`), and whether the result has to be copied into place.
@@ -55,6 +58,7 @@ class Geometry:
     b: Matrix
     out: Matrix
     offsets: tuple[tuple[int, int, int], ...]
+    offset_bits: tuple[int, int, int]
     copy_a: bool
     copy_b: bool
     copy_out: bool
@@ -90,7 +94,8 @@ def plan(
     full = (*lead, m, n)
     if 0 in full or k == 0:
         none = Matrix(False, 1, 0)
-        return Geometry(shape, m, n, k, math.prod(lead), none, none, none, (), False, False, False)
+        size = (m, n, k, math.prod(lead))
+        return Geometry(shape, *size, none, none, none, (), (0, 0, 0), False, False, False)
     if out_strides is None:
         out_strides = shape_strides(full, itemsize)
     else:
@@ -110,7 +115,9 @@ def plan(
     *outer, (batch, *inner) = _merged(lead, batches)
     matrices = [matrix._replace(stride=s) for matrix, s in zip(matrices, inner, strict=True)]
     m, batch, matrices = _folded(m, n, k, batch, matrices)
-    return Geometry(shape, m, n, k, batch, *matrices, _offsets(outer), copy_a, copy_b, copy_out)
+    offsets = _offsets(outer)
+    bits = tuple(functools.reduce(operator.or_, starts) for starts in zip(*offsets, strict=True))
+    return Geometry(shape, m, n, k, batch, *matrices, offsets, bits, copy_a, copy_b, copy_out)
 
 
 def result_shape(a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> tuple[int, ...]:
