@@ -1,8 +1,9 @@
 """Reductions and scans along axes.
 
 `axis` is an int, a tuple of ints, or None for all axes; negative ones count from the end.
-``keepdims=True`` leaves the reduced axes with length 1. float16 and bfloat16 are added up in float32.
-An axis that is not there raises `numpy.exceptions.AxisError` (a ValueError and an IndexError).
+``keepdims=True`` leaves the reduced axes with length 1. float16 and bfloat16 are added up in
+float32. An axis that is not there raises `numpy.exceptions.AxisError`, a ValueError and an
+IndexError.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.dtypes import accumulator
 from tensorlite.ops.elementwise import abs, cast, sign, sqrt
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.shape import broadcast_to
+from tensorlite.ops.scan import cumprod, neighbour
+from tensorlite.ops.shape import broadcast_to, flip, transpose
 from tensorlite.ops.slopes import infinite_at_zero
 from tensorlite.primitive import primitive
 
@@ -93,6 +95,31 @@ def _mean_vjp(g: Any, x_shape: tuple, axis: Axis, keepdims: bool) -> Any:
 
 
 mean.defvjp(x=_mean_vjp)
+
+
+@primitive
+@float32_inside
+def prod(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Product of the elements; its gradient is right where factors are 0, too."""
+    return x.prod(axis=axis, keepdims=keepdims)
+
+
+def _prod_vjp(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """Each factor's slope is the product of those before it and those after it: no division."""
+    ndim = len(x.shape)
+    axes = tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim)
+    order = tuple([i for i in range(ndim) if i not in axes]) + axes
+    ordered = transpose(x, order)
+    rows = ordered.reshape((*ordered.shape[: ndim - len(axes)], reduced_count(x.shape, axis)))
+    before = neighbour(cumprod(rows, -1), -1, -1, edge=1)
+    after = neighbour(flip(cumprod(flip(rows, -1), -1), -1), -1, 1, edge=1)
+    others = transpose(
+        (before * after).reshape(ordered.shape), tuple(map(order.index, range(ndim)))
+    )
+    return kept(g, x.shape, axis, keepdims) * others
+
+
+prod.defvjp(x=_prod_vjp)
 
 
 @primitive

@@ -1,0 +1,49 @@
+"""The whole suite runs on one device with one kind of kernels, both chosen on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tensorlite.backend import Backend, Device, backend_for
+from tensorlite.backend.base import parse_device
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tensorlite")
+    group.addoption(
+        "--device", default="cpu", help="cpu or cuda; where it is missing the run fails"
+    )
+    group.addoption("--kernels", default="auto", choices=["auto", "reference", "compiled"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "error::RuntimeWarning")
+    backends = {backend_for("cpu"), _usable_backend(config.getoption("--device"))}
+    kernels = config.getoption("--kernels")
+    for backend in backends:
+        if kernels == "reference":
+            backend.__dict__["kernels"] = None
+        elif kernels == "compiled" and backend.kernels is None:
+            raise pytest.UsageError(f"--kernels compiled: none for {backend.name} on this machine")
+
+
+def _usable_backend(name: str) -> Backend:
+    """The backend of a device, after a first computation on it."""
+    try:
+        backend = backend_for(name)
+        backend.asarray([1.0], device=parse_device(name)).sum()
+    except (RuntimeError, ImportError, ValueError) as error:
+        raise pytest.UsageError(f"--device {name}: {error}") from error
+    return backend
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> Device:
+    """The device under test."""
+    return parse_device(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def backend(device: Device) -> Backend:
+    """The backend of the device under test."""
+    return backend_for(device)
