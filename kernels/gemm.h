@@ -72,9 +72,17 @@ struct Panels {
 // Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of `width`;
 // the last is filled up with zeros.
 template <int width, class T>
-Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride,
-                              Index depth_stride, T* __restrict__ to) {
-    for (Index start = 0; start < count; start += width) {
+Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride, Index depth_stride,
+               T* __restrict__ to) {
+    constexpr Index together = 4;  // panels read side by side, so that a visit to a row is worth it
+    const Index whole = stride == 1 ? count / (together * width) * (together * width) : 0;
+    for (Index start = 0; start < whole; start += together * width)
+        for (Index p = 0; p < depth; p++)
+            for (Index panel = 0; panel < together; panel++)
+                for (int e = 0; e < width; e++)
+                    to[(start + panel * width) * depth + p * width + e] =
+                        from[start + panel * width + e + p * depth_stride];
+    for (Index start = whole; start < count; start += width) {
         const T* source = from + start * stride;
         T* panel = to + start * depth;
         const Index filled = std::min<Index>(width, count - start);
@@ -82,21 +90,17 @@ Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index strid
             for (Index p = 0; p < depth; p++)
                 for (int e = 0; e < width; e++)
                     panel[p * width + e] = e < filled ? source[e * stride + p * depth_stride] : T(0);
-        else if (stride == 1)
-            for (Index p = 0; p < depth; p++)
-                for (int e = 0; e < width; e++) panel[p * width + e] = source[p * depth_stride + e];
         else
             for (Index p = 0; p < depth; p++)
-                for (int e = 0; e < width; e++)
-                    panel[p * width + e] = source[e * stride + p * depth_stride];
+                for (int e = 0; e < width; e++) panel[p * width + e] = source[e * stride + p * depth_stride];
     }
     return {to, width * depth, width, 1};
 }
 
-// One tile of C in registers: `rows` × kTileCols, c = a·b or c += a·b.
+// One tile of C in registers: `rows` × kTileCols, c = begin + a·b, where begin may be null, c itself or a bias.
 template <int rows, class T>
-void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, T* c, Index c_stride,
-                  bool accumulate) {
+void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T* begin, Index begin_stride,
+                  T* c, Index c_stride) {
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     V sum[rows][kTileVectors];
@@ -104,7 +108,7 @@ void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, T* c, In
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < kTileVectors; j++)
-            sum[i][j] = accumulate ? *(const V*)(c + i * c_stride + j * lanes) : V{};
+            sum[i][j] = begin ? *(const V*)(begin + i * begin_stride + j * lanes) : V{};
     for (Index p = 0; p < depth; p++) {
         V row[kTileVectors];
 #pragma GCC unroll 4
@@ -124,48 +128,54 @@ void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, T* c, In
 
 template <class T, int... fewer>
 void tile_product(int rows, std::integer_sequence<int, fewer...>, Index depth, Panels<T> a,
-                  const T* b, Index b_stride, T* c, Index c_stride, bool accumulate) {
+                  const T* b, Index b_stride, const T* begin, Index begin_stride, T* c, Index c_stride) {
     static constexpr decltype(&tile_product<1, T>) of_rows[] = {tile_product<fewer + 1, T>...};
-    of_rows[rows - 1](depth, a, b, b_stride, c, c_stride, accumulate);
+    of_rows[rows - 1](depth, a, b, b_stride, begin, begin_stride, c, c_stride);
 }
+
+// What a block of C starts from: zeros, what it holds, or a bias for its rows or its columns.
+template <class T>
+struct Start {
+    bool accumulate = false;
+    const T *row_bias = nullptr, *col_bias = nullptr;
+};
 
 // C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel must be
 // readable to its full width.
 template <class T>
-void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
-                                      Index c_stride, bool accumulate) {
+void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c, Index c_stride,
+                   Start<T> start) {
     constexpr int width = kTileCols<T>;
     constexpr std::make_integer_sequence<int, kTileRows> heights;
     for (Index j = 0; j < cols; j += width, b.data += b.panel) {
+        const Index filled = std::min<Index>(width, cols - j);
         Panels<T> a_panel = a;
         for (Index i = 0; i < rows; i += kTileRows, a_panel.data += a.panel) {
             const int height = std::min<Index>(kTileRows, rows - i);
             T* target = c + i * c_stride + j;
-            if (j + width <= cols) {
-                tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, target, c_stride,
-                                                          accumulate);
+            T spread[kTileRows * width], edge[kTileRows * width];
+            const T* begin = start.accumulate ? target : start.col_bias ? start.col_bias + j : nullptr;
+            Index begin_stride = start.accumulate ? c_stride : 0;
+            if (start.row_bias) {
+                for (int r = 0; r < height; r++) std::fill_n(spread + r * width, width, start.row_bias[i + r]);
+                begin = spread, begin_stride = width;
+            }
+            if (filled == width) {
+                tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, begin, begin_stride, target,
+                             c_stride);
                 continue;
             }
-            T edge[kTileRows * width];
-            for (int r = 0; accumulate && r < height; r++)
-                std::copy_n(target + r * c_stride, cols - j, edge + r * width);
-            tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, edge, width, accumulate);
-            for (int r = 0; r < height; r++)
-                std::copy_n(edge + r * width, cols - j, target + r * c_stride);
+            for (int r = 0; begin && r < height; r++)
+                std::copy_n(begin + r * begin_stride, filled, edge + r * width);
+            tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, begin ? edge : nullptr, width,
+                         edge, width);
+            for (int r = 0; r < height; r++) std::copy_n(edge + r * width, filled, target + r * c_stride);
         }
     }
 }
 
 inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
-
-// Fills a block of C with its bias, so that the product only accumulates.
-template <class T>
-void fill_bias(const Product<T>& p, Index row, Index col, Index rows, Index cols) {
-    for (Index i = row; i < row + rows; i++)
-        for (Index j = col; j < col + cols; j++)
-            p.c[i * p.c_stride + j] = p.row_bias ? p.row_bias[i] : p.col_bias[j];
-}
 
 template <class T>
 void gemm(const Product<T>& p) {
@@ -204,8 +214,9 @@ void gemm(const Product<T>& p) {
         auto multiply = [&](Index block) {
             const Index row = block / col_blocks * block_rows, col = block % col_blocks * block_cols;
             const Index rows = std::min(block_rows, p.rows - row), cols = std::min(block_cols, p.cols - col);
-            if (start == 0 && (p.row_bias || p.col_bias)) fill_bias(p, row, col, rows, cols);
-            const bool accumulate = start > 0 || p.accumulate || p.row_bias || p.col_bias;
+            Start<T> begin{true};
+            if (start == 0)
+                begin = {p.accumulate, p.row_bias ? p.row_bias + row : nullptr, p.col_bias ? p.col_bias + col : nullptr};
             Panels<T> a_panels{a.at(row, 0).data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
             Workspace<T> packed_a(pack_a ? round_up(rows, kTileRows) * depth : 0);
             if (pack_a)
@@ -213,10 +224,11 @@ void gemm(const Product<T>& p) {
             const Index direct = std::clamp<Index>(in_place * width - col, 0, cols);
             T* c = p.c + row * p.c_stride + col;
             block_product(rows, direct, depth, a_panels,
-                          Panels<T>{b.at(0, col).data, width, b.row_stride, 1}, c, p.c_stride, accumulate);
+                          Panels<T>{b.at(0, col).data, width, b.row_stride, 1}, c, p.c_stride, begin);
+            if (begin.col_bias) begin.col_bias += direct;
             const T* packed = packed_b + (col + direct - in_place * width) * depth;
             block_product(rows, cols - direct, depth, a_panels,
-                          Panels<T>{packed, width * depth, width, 1}, c + direct, p.c_stride, accumulate);
+                          Panels<T>{packed, width * depth, width, 1}, c + direct, p.c_stride, begin);
         };
         if (threads == 1) {
             if (panels > in_place) pack_panels(in_place, panels);

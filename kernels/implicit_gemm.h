@@ -128,15 +128,15 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
         Workspace<T> input(channels * band.plane + width), panel(width * std::min(depth, kDepth) + width);
         band.copy(x + unit * channels * s.in_pixels(), channels, first_row, (T*)input);
         T* out = y + unit * filters * s.out_pixels() + first_row * s.out_w;
-        for (Index f = 0; bias && f < filters; f++)
-            std::fill_n(out + f * s.out_pixels(), count, bias[group * filters + f]);
         for (Index q = 0; q < count; q += width)
             for (Index k = 0; k < depth; k += kDepth) {
                 const Index block = std::min(kDepth, depth - k);
+                Start<T> start{k > 0};
+                if (k == 0 && bias) start.row_bias = bias + group * filters;
                 gather_panel<T>(input, taps.data() + k, block, pixels.data() + q, panel);
                 block_product<T>(filters, std::min(width, count - q), block,
                                  {packed + padded_filters * (group * depth + k), kTileRows * block, kTileRows, 1},
-                                 {panel, 0, width, 1}, out + q, s.out_pixels(), k > 0 || bias);
+                                 {panel, 0, width, 1}, out + q, s.out_pixels(), start);
             }
     });
 }
@@ -239,7 +239,7 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
                     gather_panel<T>(input, pixels.data(), block, taps.data() + k, panel);
                     block_product<T>(filters, std::min(width, columns - k), block,
                                      {gradient, kTileRows * s.out_pixels(), 1, s.out_pixels()},
-                                     {panel, 0, width, 1}, sum + k, depth, true);
+                                     {panel, 0, width, 1}, sum + k, depth, {true});
                 }
             }
     });

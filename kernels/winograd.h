@@ -240,7 +240,7 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
                 block_product<float>(tiles, filters, in.channels,
                                      {v + point * v_stride, kTileRows * lanes, 1, lanes},
                                      {u + (point * padded + o) * in.channels, width * in.channels, width, 1},
-                                     m + point * m_stride, filters, false);
+                                     m + point * m_stride, filters, {});
             for (Index s = 0; s < count; s++) {
                 const Index row_floats = in.tiles * kOutput * filters;
                 for (Index t = 0; t < in.tiles; t++)
@@ -286,7 +286,7 @@ inline void weight_gradient(Index images, const Strips& in, const float* x, cons
             block_product<float>(outputs, channels, count * in.tiles,
                                  {m + point * m_stride, kTileRows, outputs, 1},
                                  {v + point * v_stride, kTileCols<float>, channels, 1},
-                                 u + point * outputs * channels, channels, first > 0);
+                                 u + point * outputs * channels, channels, {first > 0});
         });
     }
     parallel(out.channels, [&](Index o) {
