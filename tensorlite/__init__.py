@@ -7,6 +7,7 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 import importlib
 from typing import Any
 
+from tensorlite.autograd import checkpoint
 from tensorlite.backend import device
 from tensorlite.ops import *
 from tensorlite.ops import methods
@@ -19,7 +20,7 @@ __version__ = "0.1.0"
 
 methods.attach()
 
-_LATER = ("cuda", "data", "debug", "nn", "optim", "testing", "training")
+_LATER = ("amp", "cuda", "data", "debug", "io", "nn", "optim", "testing", "training")
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +28,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"tensorlite.{name}")
     if name == "bfloat16":
         return importlib.import_module("ml_dtypes").bfloat16
+    if name == "autocast":
+        return importlib.import_module("tensorlite.amp").autocast
     raise AttributeError(f"module 'tensorlite' has no attribute {name!r}")
 
 

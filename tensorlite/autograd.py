@@ -147,7 +147,7 @@ def jacobian(func: Callable, inputs: Tensors, *, create_graph: bool = False) -> 
                 [zeros_like(x) if d is None else d for x, d in zip(leaves, found, strict=True)]
             )
         columns = [
-            reshape(stack(*column), (*output.shape, *x.shape))
+            reshape(stack(column), (*output.shape, *x.shape))
             for column, x in zip(zip(*rows, strict=True), leaves, strict=True)
         ]
     return _like(inputs, columns if create_graph else [c.detach() for c in columns])

@@ -25,7 +25,9 @@ def test_a_nan_born_in_backward_is_named(device):
     x = tl.tensor(np.ones(2), device=device, requires_grad=True)
     with np.errstate(all="ignore"), tl.debug.detect_anomaly():
         loss = fragile(x).sum()
-        with pytest.raises(FloatingPointError, match=r"the gradient of fragile at .*test_debug\.py"):
+        with pytest.raises(
+            FloatingPointError, match=r"the gradient of fragile at .*test_debug\.py"
+        ):
             loss.backward()
 
 

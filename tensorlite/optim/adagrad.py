@@ -38,17 +38,15 @@ class Adagrad(Optimizer):
             params, {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
         )
 
-    def learning_rate(self, group: dict[str, Any], step: int) -> float:
+    def learning_rate(self, group: dict[str, Any], step: Any) -> Any:
         """The decayed rate lrₜ."""
         return group["lr"] / (1 + (step - 1) * group["lr_decay"])
 
-    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """Eps."""
         return [group["eps"]]
 
-    def reference(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
-    ) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """The formula above."""
         lr, decay, _, _, eps = h
         if decay:

@@ -45,15 +45,13 @@ class Adam(Optimizer):
             params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
         )
 
-    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """β₁, β₂, eps, 1 − β₁ᵗ, 1 − β₂ᵗ, decoupled."""
         beta1, beta2 = group["betas"]
         corrections = [1 - beta1**step, 1 - beta2**step]
-        return [beta1, beta2, group["eps"], *corrections, float(self.decoupled)]
+        return [beta1, beta2, group["eps"], *corrections, self.decoupled]
 
-    def reference(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
-    ) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """The formula above."""
         lr, decay, _, _, beta1, beta2, eps, correction1, correction2, _ = h
         m, v = state["exp_avg"], state["exp_avg_sq"]

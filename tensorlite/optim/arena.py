@@ -44,6 +44,8 @@ class Arena:
         Optimizer state by torch's names ("exp_avg" …), each of shape (n,).
     steps : list of int
         How many updates each parameter has had.
+    skipped : array or None
+        How many of them a gradient scaler turned into nothing; on the device, with no axes.
     """
 
     def __init__(self, named_parameters: list[tuple[str, Tensor]], state: tuple[str, ...]) -> None:
@@ -61,6 +63,7 @@ class Arena:
             self.state = {name: xp.zeros(size, first.dtype) for name in state}
         self.bounds = self.backend.byte_bounds(self.data)
         self.steps = [0] * len(parameters)
+        self.skipped: Array | None = None
         self.places = []
         for (name, parameter), start in zip(named_parameters, starts, strict=True):
             stop = start + parameter.size
@@ -122,7 +125,8 @@ class Arena:
         place = self.places[index]
         shape = place.data.shape
         views = {n: a[place.start : place.stop].reshape(shape) for n, a in self.state.items()}
-        return {"step": self.steps[index], **views}
+        skipped = 0 if self.skipped is None else int(self.skipped)
+        return {"step": self.steps[index] - skipped, **views}
 
 
 def flat_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:

@@ -36,13 +36,11 @@ class Lion(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay})
 
-    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """β₁, β₂."""
         return list(group["betas"])
 
-    def reference(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
-    ) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """The formula above."""
         lr, decay, _, _, beta1, beta2 = h
         m = state["exp_avg"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, is_array
 from tensorlite.optim.arena import Arena
 from tensorlite.tensor import Tensor
 
@@ -107,20 +107,19 @@ class Optimizer:
         """Names of the state that a group with these settings needs."""
         return self.state_names
 
-    def learning_rate(self, group: dict[str, Any], step: int) -> float:
-        """The rate of this step."""
+    def learning_rate(self, group: dict[str, Any], step: Any) -> Any:
+        """The rate of this step: a number, or an array on the device if `step` is one."""
         return group["lr"]
 
-    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """What the update needs beyond the arrays, from position 4 of the kernel's `hyper`.
 
-        Positions 0 to 3 are lr, weight decay, gradient scale and the skip flag.
+        Positions 0 to 3 are lr, weight decay, gradient scale and the skip flag. `step` counts
+        from 1; it is an array on the device where steps may have been skipped there.
         """
         raise NotImplementedError
 
-    def reference(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
-    ) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """Update `p` and `state` in place from the gradient `g`: the formula, in array operations.
 
         `g` is scratch space: the reference may overwrite it.
@@ -135,26 +134,54 @@ class Optimizer:
             for parameter in group["params"]:
                 parameter.grad = None
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, *, grad_scale: Array | None = None, skip: Array | None = None) -> None:
+        """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        grad_scale, skip
+            For `tensorlite.amp.GradScaler`: arrays with no axes, on the parameters' device, that
+            gradients are multiplied with, and that make this step change nothing if not 0. They
+            are never read on the host.
+        """
         for group, arenas in zip(self.param_groups, self._arenas, strict=True):
             for arena in arenas:
                 for start, stop, step in arena.advance():
-                    self._update(group, arena, start, stop, step)
+                    count = step if arena.skipped is None else step - arena.skipped
+                    lr = self.learning_rate(group, count)
+                    common = [lr, group["weight_decay"], grad_scale, skip]
+                    self._update(arena, start, stop, common + self.hyper(group, count))
+                if skip is not None:
+                    arena.skipped = skip if arena.skipped is None else arena.skipped + skip
                 arena.written()
 
-    def _update(self, group: dict, arena: Arena, start: int, stop: int, step: int) -> None:
-        lr = self.learning_rate(group, step)
-        values = [lr, group["weight_decay"], 1.0, 0.0, *self.hyper(group, step)]
+    def _update(self, arena: Arena, start: int, stop: int, values: list) -> None:
         p, g = arena.data[start:stop], arena.grad[start:stop]
         state = {name: array[start:stop] for name, array in arena.state.items()}
-        kernels = arena.backend.kernels
-        if kernels is None or p.dtype.kind != "f":
-            self.reference(arena.backend.xp, p, g.copy(), state, values)
+        if arena.backend.kernels is None or p.dtype.kind != "f":
+            self._reference_update(arena.backend.xp, p, g.copy(), state, values)
             return
-        hyper = arena.backend.asarray(np.array(values), device=arena.backend.device_of(p))
+        values[2] = 1.0 if values[2] is None else values[2]
+        on_device = {i: value for i, value in enumerate(values) if is_array(value)}
+        host = np.array([0.0 if i in on_device else v or 0.0 for i, v in enumerate(values)])
+        hyper = arena.backend.asarray(host, device=arena.backend.device_of(p))
+        for i, value in on_device.items():
+            hyper[i] = value
         slots = [state.get(name) for name in self.state_names]  # None: what this group lacks
-        getattr(kernels, self.kernel_name)(p, g, *slots, hyper, stop - start)
+        getattr(arena.backend.kernels, self.kernel_name)(p, g, *slots, hyper, stop - start)
+
+    def _reference_update(
+        self, xp: Any, p: Array, g: Array, state: dict[str, Array], values: list
+    ) -> None:
+        """Run the reference; where the step is to be skipped, put everything back."""
+        grad_scale, skip = values[2:4]
+        if grad_scale is not None:
+            g *= grad_scale.astype(g.dtype)
+        changing = [p, *state.values()]
+        before = [array.copy() for array in changing] if skip is not None else []
+        self.reference(xp, p, g, state, values)
+        for array, old in zip(changing, before, strict=False):
+            xp.copyto(array, old, where=skip != 0)
 
     def state_dict(self) -> dict[str, Any]:
         """State by parameter name, and the groups' settings.
@@ -199,6 +226,7 @@ class Optimizer:
         for arenas in self._arenas:
             for arena in arenas:
                 device = arena.backend.device_of(arena.data)
+                arena.skipped = None
                 for i, place in enumerate(arena.places):
                     saved = state_dict["state"].get(place.name, {"step": 0})
                     arena.steps[i] = int(saved["step"])

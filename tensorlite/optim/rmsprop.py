@@ -58,13 +58,11 @@ class RMSprop(Optimizer):
         }
         return tuple(name for name in self.state_names if not absent.get(name))
 
-    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """α, eps, momentum."""
         return [group["alpha"], group["eps"], group["momentum"]]
 
-    def reference(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
-    ) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """The formula above."""
         lr, decay, _, _, alpha, eps, momentum = h
         if decay:

@@ -59,13 +59,11 @@ class SGD(Optimizer):
         """The momentum buffer, where there is momentum."""
         return self.state_names if settings["momentum"] else ()
 
-    def hyper(self, group: dict[str, Any], step: int) -> list[float]:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """Momentum, dampening, nesterov, first step."""
-        return [group["momentum"], group["dampening"], float(group["nesterov"]), float(step == 1)]
+        return [group["momentum"], group["dampening"], group["nesterov"], step == 1]
 
-    def reference(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list[float]
-    ) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """The formula above."""
         lr, decay, _, _, momentum, dampening, nesterov, first = h
         if decay:

@@ -140,9 +140,7 @@ def test_state_dict_continues_exactly(cls, formula, settings, device):
 def test_groups_have_their_own_settings(device):
     _, tensors = parameters(device)
     before = [on_host(t).copy() for t in tensors]
-    optimizer = optim.SGD(
-        [{"params": tensors[:2]}, {"params": tensors[2:], "lr": 0.0}], lr=0.5
-    )
+    optimizer = optim.SGD([{"params": tensors[:2]}, {"params": tensors[2:], "lr": 0.0}], lr=0.5)
     put_gradients(tensors, np.random.default_rng(0), device)
     optimizer.step()
     changed = [not np.array_equal(b, on_host(t)) for b, t in zip(before, tensors, strict=True)]
