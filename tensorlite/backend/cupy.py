@@ -166,8 +166,11 @@ class CudaBackend(Backend):
 
     @cached_property
     def xp(self) -> ModuleType:
-        """The `cupy` module."""
-        return load_cupy()
+        """`cupy`, with NumPy's behaviour where CuPy's is another; see `namespace`."""
+        load_cupy()
+        from tensorlite.backend.namespace import cupy_namespace
+
+        return cupy_namespace()
 
     @cached_property
     def kernels(self) -> Any:
