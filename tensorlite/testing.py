@@ -107,7 +107,7 @@ def _check(
     noise = np.finfo(np.float64).eps * np.abs(_products(results, cotangents)).sum()
 
     def along(t: float) -> float:
-        moved = [Tensor(x.data + t * u.data) for x, u in zip(points, directions, strict=True)]
+        moved = [x + t * u for x, u in zip(points, directions, strict=True)]
         return _products(fn(*moved), cotangents).sum()
 
     for step in (eps, eps / 8, eps / 64):

@@ -194,7 +194,8 @@ def test_broadcasting(samples: list[Sample], device: Device, backend: Backend) -
         for inputs in sample.broadcast_inputs() if sample.broadcasts else []:
             case = Case(sample, backend, inputs=inputs)
             (y,), (value,) = case.run(case.arguments()), case.expected()
-            assert_close(backend.to_host(y.data), value, 1e-12, f"{sample}, broadcast: {[a.shape for a in case.host]}")
+            what = f"{sample}, broadcast: {[a.shape for a in case.host]}"
+            assert_close(backend.to_host(y.data), value, 1e-12, what)
             if case.places:
                 gradcheck(sample.op, case.arguments(), order=2)
 

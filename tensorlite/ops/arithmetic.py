@@ -168,7 +168,9 @@ def clip(xp: Any, x: Array, min: Array | None = None, max: Array | None = None) 
 
     At a limit the gradient is `x`'s; beyond it, the limit's.
     """
-    return xp.clip(x, weak(x, min)[1], weak(x, max)[1])
+    if min is not None:
+        x = xp.maximum(*weak(x, min))
+    return x if max is None else xp.minimum(*weak(x, max))
 
 
 def _clip_by_x(g: Any, x: Any, min: Any, max: Any) -> Any:

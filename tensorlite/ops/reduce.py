@@ -38,6 +38,7 @@ __all__ = [
     "mean",
     "min",
     "norm",
+    "prod",
     "std",
     "sum",
     "var",

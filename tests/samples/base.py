@@ -121,7 +121,7 @@ class Sample:
         """Arguments with NumPy arrays drawn for the `Input`s, the same at every call."""
         generator = np.random.default_rng(7)
         return [
-            i.draw(generator, i.shape) if isinstance(i, Input) else i
+            np.asarray(i.draw(generator, i.shape)) if isinstance(i, Input) else i
             for i in (self.inputs if inputs is None else inputs)
         ]
 

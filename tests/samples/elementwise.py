@@ -9,6 +9,7 @@ import numpy as np
 from samples.base import Input, Sample, booleans, distinct, integers, normal, positive, uniform
 from tensorlite import ops
 from tensorlite.ops.elementwise import cast_float
+from tensorlite.primitive import alias
 
 erf = np.vectorize(math.erf, otypes=[float])
 erfc = np.vectorize(math.erfc, otypes=[float])
@@ -24,6 +25,11 @@ def off_integers(*shape: int) -> Input:
     )
 
 
+def small(*shape: int) -> Input:
+    """Numbers smaller than all that `positive` gives."""
+    return uniform(*shape, low=0.1, high=0.4)
+
+
 def unary(op, reference, x=None, saves=(), **options) -> Sample:
     return Sample(op, [x or normal(3, 5)], reference=reference, saves=saves, **options)
 
@@ -37,6 +43,7 @@ def binary(op, reference, a=normal, b=normal, saves=None, **options) -> Sample:
 inside = uniform(3, 5, low=-0.9, high=0.9)
 
 UNARY = [
+    unary(alias, lambda x: x),
     unary(ops.neg, np.negative),
     unary(ops.abs, np.abs, saves=("x",)),
     unary(ops.sign, np.sign),
@@ -104,17 +111,9 @@ BINARY = [
         )
         for inputs in ([positive(3, 4), 1.7], [0.3, positive(5)])
     ],
-    binary(
-        ops.floordiv,
-        np.floor_divide,
-        a=off_integers,
-        b=lambda *s: integers(*s, low=1, high=2),
-        grad=(0,),
-    ),
+    binary(ops.floordiv, np.floor_divide, a=small, b=positive, saves=()),
     Sample(ops.floordiv, [off_integers(3, 4), 1.0], reference=np.floor_divide, saves=()),
-    binary(
-        ops.mod, np.mod, a=lambda *s: uniform(*s, low=0.1, high=0.4), b=positive, saves=("x1", "x2")
-    ),
+    binary(ops.mod, np.mod, a=small, b=positive, saves=("x1", "x2")),
     Sample(ops.mod, [uniform(6, low=-1.9, high=-1.1), 1.0], reference=np.mod),
     binary(ops.pow, np.power, a=positive, saves=("x1", "x2", "y")),
     *[Sample(ops.pow, [normal(3, 4), n], reference=np.power, tolerance=4) for n in (0, 1, 2, 3)],

@@ -1,0 +1,159 @@
+"""Gradients and values at corners, poles and edges: finite where promised, and silent.
+
+A NumPy RuntimeWarning anywhere fails the run (see `conftest.py`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import tensorlite as tl
+from tensorlite import ops
+from tensorlite.backend import Backend
+from tensorlite.ops.arithmetic import share
+from tensorlite.tensor import Tensor
+
+inf, nan = math.inf, math.nan
+
+
+@pytest.fixture
+def gradient(backend: Backend):
+    """``gradient(fn, *numbers)``: what each array gets from ``sum(fn(...))``."""
+
+    def run(fn, *values):
+        leaves = [
+            Tensor(backend.asarray(np.array(v, np.float64)), requires_grad=True) for v in values
+        ]
+        found = tl.grad(ops.sum(fn(*leaves)), leaves)
+        return [backend.to_host(d.data).tolist() for d in found]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fn", "x", "expected"),
+    [
+        (ops.abs, [-2.0, 0.0, 2.0], [-1, 0, 1]),
+        (ops.sign, [0.0, 3.0], [0, 0]),
+        (ops.sqrt, [0.0, 4.0], [0, 0.25]),
+        (ops.asin, [-1.0, 0.0, 1.0], [0, 1, 0]),
+        (ops.acos, [-1.0, 0.0, 1.0], [0, -1, 0]),
+        (ops.acosh, [1.0], [0]),
+        (ops.floor, [nan, inf], [0, 0]),
+        (ops.exp, [-inf], [0]),
+        (ops.tanh, [-inf, inf, 800.0], [0, 0, 0]),
+        (ops.erf, [-inf, inf, 40.0], [0, 0, 0]),
+        (ops.erfc, [inf, 40.0], [0, 0]),
+        (lambda x: ops.clip(x, 0, 1), [-1.0, 0.0, 0.5, 1.0, 2.0], [0, 1, 1, 1, 0]),
+        (lambda x: x**0, [0.0, 2.0], [0, 0]),
+        (lambda x: x**0.5, [0.0, 4.0], [0, 0.25]),
+        (lambda x: x**1, [0.0, -2.0], [1, 1]),
+        (lambda x: 0.0**x, [1.0, 2.0], [0, 0]),
+        (lambda x: ops.maximum(x, 0), [-1.0, 0.0, 1.0], [0, 0.5, 1]),
+        (lambda x: ops.minimum(x, 0), [-1.0, 0.0, 1.0], [1, 0.5, 0]),
+        (ops.max, [1.0, 3.0, 3.0, 0.0], [0, 0.5, 0.5, 0]),
+        (ops.min, [1.0, 3.0, 1.0, 1.0], [1 / 3, 0, 1 / 3, 1 / 3]),
+        (ops.max, [1.0, nan], [0, 0]),
+        (ops.norm, [0.0, 0.0], [0, 0]),
+        (ops.norm, [3.0, 4.0], [0.6, 0.8]),
+        (lambda x: ops.norm(x, ord=1), [0.0, -2.0], [0, -1]),
+        (lambda x: ops.norm(x, ord=3), [0.0, 0.0], [0, 0]),
+        (lambda x: ops.norm(x, ord=inf), [-2.0, 2.0, 1.0], [-0.5, 0.5, 0]),
+        (ops.std, [2.0, 2.0], [0, 0]),
+        (ops.prod, [0.0, 2.0, 3.0], [6, 0, 0]),
+        (ops.prod, [0.0, 0.0, 3.0], [0, 0, 0]),
+        (lambda x: ops.cumprod(x, axis=0), [2.0, 0.0, 3.0], [1, 8, 0]),
+        (ops.logsumexp, [-inf, -inf], [0, 0]),
+        (ops.logsumexp, [-inf, 0.0], [0, 1]),
+        (ops.logsumexp, [1e5, 1e5], [0.5, 0.5]),
+        (lambda x: ops.where(x > 0, ops.log(ops.where(x > 0, x, 1)), 0), [-1.0, 2.0], [0, 0.5]),
+        (ops.median, [1.0, 2.0, 4.0, 9.0], [0, 0.5, 0.5, 0]),
+    ],
+)
+def test_gradient(gradient, fn, x, expected):
+    (d,) = gradient(fn, x)
+    assert d == pytest.approx(expected, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("fn", "x1", "x2", "expected"),
+    [
+        (ops.hypot, 0.0, 0.0, (0, 0)),
+        (ops.atan2, 0.0, 0.0, (0, 0)),
+        (ops.maximum, 1.0, 1.0, (0.5, 0.5)),
+        (ops.pow, 0.0, 0.0, (0, 0)),
+        (ops.pow, 0.0, 2.0, (0, 0)),
+        (ops.pow, -2.0, 2.0, (-4, 0)),
+        (ops.logaddexp, -inf, -inf, (0, 0)),
+        (ops.logaddexp, -inf, 0.0, (0, 1)),
+        (ops.floordiv, 7.0, 2.0, (0, 0)),
+    ],
+)
+def test_gradients_of_two(gradient, fn, x1, x2, expected):
+    assert gradient(fn, x1, x2) == pytest.approx(list(expected))
+
+
+def test_the_branch_not_taken_gives_no_nan(gradient):
+    with np.errstate(all="ignore"):  # sqrt of a negative number warns, as in NumPy
+        (d,) = gradient(lambda x: ops.where(x > 0, ops.log(x) * ops.sqrt(x), x), [-1.0, 0.0, 1.0])
+    assert d[2] == 1.0
+    # By the chain rule 0 * nan is nan: only `where` itself can stop it, before the chain.
+    _, chosen = gradient(lambda a, b: ops.where(b > 0, a, b), [nan, inf], [-1.0, -2.0])
+    assert chosen == [1, 1]
+
+
+@pytest.mark.parametrize("fn", [ops.sqrt, ops.norm, ops.std, ops.abs, lambda x: x**0.5])
+def test_second_order_is_finite_at_zero(backend, fn):
+    x = Tensor(backend.asarray(np.zeros(3)), requires_grad=True)
+    (d,) = tl.grad(ops.sum(fn(x)), x, create_graph=True)
+    (dd,) = tl.grad(ops.sum(d), x, allow_unused=True)
+    assert dd is None or np.isfinite(backend.to_host(dd.data)).all()
+
+
+def test_large_sums_of_short_floats(backend):
+    """10,000 times 1 is 10,000 in float16, where adding 1 to 2048 changes nothing."""
+    x = Tensor(backend.asarray(np.ones(10_000, np.float16)))
+    assert float(ops.sum(x)) == 10_000
+    assert float(ops.mean(x)) == 1
+    assert float(ops.norm(x * 4)) == 400
+    assert float(ops.cumsum(x, 0)[-1]) == 10_000
+
+
+def test_nan_is_not_lost(backend):
+    x = Tensor(backend.asarray(np.array([1.0, nan, 2.0])))
+    for fn in (ops.max, ops.min, ops.sum, ops.median, ops.norm, ops.logsumexp):
+        assert math.isnan(float(fn(x))), fn.__name__
+    assert math.isnan(ops.sort(x).tolist()[-1])
+    assert math.isnan(ops.maximum(x, 5.0).tolist()[1])
+    assert math.isnan(ops.clip(x, 0, 1).tolist()[1])
+
+
+def test_share_sums_to_one():
+    x = np.array([-inf, 0.0, 700.0, -700.0])
+    assert share(x, ops.logsumexp(x)).sum() == 1
+    assert share(np.full(2, -inf), np.array(-inf)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: ops.sum(x, axis=2), r"sum: axis 2 is out of bounds.*\(2, 3\)"),
+        (lambda x: ops.sum(x, axis=(0, 0)), "sum: duplicate value in 'axis'"),
+        (lambda x: ops.max(x[:0]), "max: zero-size array"),
+        (lambda x: ops.var(x[:1], axis=0, ddof=1), "var: 1 elements with ddof=1"),
+        (lambda x: ops.norm(x, ord=0.5), "norm: ord=0.5 is less than 1"),
+        (lambda x: ops.add(x, x[:, :2]), r"add: .*broadcast.*\(2, 3\).*\(2, 2\)"),
+        (lambda x: ops.masked_fill(x[0], x > 0, 0.0), r"mask of shape \(2, 3\).*\(3,\)"),
+        (lambda x: ops.topk(x, 4), "argtopk: k=4 of an axis with 3"),
+        (lambda x: ops.median(x[:, :0], axis=1), r"median: axis 1 of shape \(2, 0\)"),
+        (lambda x: ops.cumsum(x, 5), "cumsum: axis 5 is out of bounds"),
+        (lambda x: ops.pow(ops.cast(x, "int64"), -1), "pow: .*negative integer power -1"),
+    ],
+)
+def test_errors_name_operation_and_shapes(backend, call, message):
+    x = Tensor(backend.asarray(np.ones((2, 3))))
+    with pytest.raises((ValueError, IndexError), match=message):
+        call(x)
