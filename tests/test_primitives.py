@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -255,7 +256,7 @@ def test_zero_size(samples: list[Sample], device: Device, backend: Backend) -> N
         if sample.no_zero:
             continue
         static = sample.static if sample.zero_static is None else sample.zero_static
-        sample = Sample(sample.op, sample.zero_inputs(), static, reference=sample.reference)
+        sample = replace(sample, inputs=sample.zero_inputs(), static=static)
         case = Case(sample, backend, sample.dtypes[0])
         arguments = case.arguments()
         with warnings.catch_warnings(action="ignore"):
