@@ -1,0 +1,164 @@
+// Attention: y = softmax(scale q kᵀ + mask) v for each head, and its gradient.
+//
+// Arrays are (batch, heads, length, dim). The mask is additive (`bias`), or true where a key is `allowed`, or both;
+// its first three axes have the length of the scores' or 1. `causal` lets query i see keys 0 … i. The
+// scores of all queries are never kept: the forward pass leaves lse = log sum exp of each row, from which the backward
+// pass computes them again (Dao et al., 2022, arXiv:2205.14135). A query that may see no key gets zeros.
+#include "tensorlite.h"
+
+#if !defined(__CUDACC__)
+#include "gemm.h"
+#endif
+
+namespace tl {
+
+// What turns a product of query and key into a score.
+template <typename T>
+struct Scoring {
+    const T* bias;
+    const bool* allowed;
+    Index heads, keys, mask_batches, mask_heads, mask_rows;
+    Acc<T> scale;
+    bool causal;
+
+    // Where the mask's row for a query begins.
+    TL_INLINE Index row(Index head, Index query) const {
+        const Index b = mask_batches > 1 ? head / heads : 0, h = mask_heads > 1 ? head % heads : 0;
+        return ((b * mask_heads + h) * mask_rows + (mask_rows > 1 ? query : 0)) * keys;
+    }
+    // Keys from here on are hidden from the query.
+    TL_INLINE Index limit(Index query) const { return causal && query + 1 < keys ? query + 1 : keys; }
+};
+
+#if !defined(__CUDACC__)
+
+// Rows of queries handled together: a multiple of the tile whose scores stay in the cache.
+inline Index attention_block(Index queries, Index keys) {
+    const Index fitting = 32768 / (keys + 1) / kTileRows * kTileRows;
+    return std::min(queries, std::clamp<Index>(fitting, kTileRows, 16 * kTileRows));
+}
+
+// An operand packed as panels of B for block_product: `cols` columns, column j at depth p in data[j * stride + p * depth_stride].
+template <typename T>
+struct PackedPanels {
+    Workspace<T> memory;
+    Panels<T> panels;
+
+    PackedPanels(Index cols, Index depth, const T* data, Index stride, Index depth_stride)
+        : memory(round_up(cols, kTileCols<T>) * depth),
+          panels(pack<kTileCols<T>, T>(cols, depth, data, stride, depth_stride, memory)) {}
+};
+
+// scores[r, j] = scale q_r · k_j + mask, for queries first … first + rows and the keys below `count`.
+template <typename T>
+void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index rows, Index count, Index dim,
+                      const T* q, const Panels<T>& keys, T* scores) {
+    block_product<T>(rows, count, dim, {q + first * dim, kTileRows * dim, 1, dim}, keys, scores, count, {});
+    for (Index r = 0; r < rows; ++r) {
+        T* score = scores + r * count;
+        const Index row = scoring.row(head, first + r), limit = std::min(count, scoring.limit(first + r));
+        const T* bias = scoring.bias ? scoring.bias + row : nullptr;
+        const bool* allowed = scoring.allowed ? scoring.allowed + row : nullptr;
+        for (Index j = 0; j < limit; ++j) score[j] *= scoring.scale;
+        for (Index j = 0; bias && j < limit; ++j) score[j] += bias[j];
+        for (Index j = 0; allowed && j < limit; ++j) score[j] = allowed[j] ? score[j] : T(-INFINITY);
+        std::fill(score + limit, score + count, T(-INFINITY));
+    }
+}
+
+template <REAL T>
+HOST
+void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch * heads * keys * dim),
+               const T* v OF(batch * heads * keys * dim),
+               const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+               const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+               T* y OF(batch * heads * queries * dim), T* lse OF(batch * heads * queries), Index batch,
+               Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
+               Index mask_rows, double scale, bool causal) {
+    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, T(scale), causal};
+    const Index block = attention_block(queries, keys), blocks = queries ? ceil_div(queries, block) : 0;
+    // Where heads are few their queries are divided, at the price of packing the keys once a part.
+    const Index parts = std::min(blocks, ceil_div(4 * num_threads(), std::max<Index>(1, batch * heads)));
+    parallel(batch * heads * parts, [&](Index task) {
+        const Index head = task / parts, part = task % parts;
+        const PackedPanels<T> transposed(keys, dim, k + head * keys * dim, dim, 1);
+        const PackedPanels<T> values(dim, keys, v + head * keys * dim, 1, dim);
+        Workspace<T> scores(block * keys);
+        for (Index b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
+            const Index first = b * block, rows = std::min(block, queries - first);
+            const Index count = scoring.limit(first + rows - 1);
+            attention_scores<T>(scoring, head, first, rows, count, dim, q + head * queries * dim,
+                                transposed.panels, scores);
+            for (Index r = 0; r < rows; ++r) {
+                T* score = scores + r * count;
+                T peak = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : peak)
+                for (Index j = 0; j < count; ++j) peak = score[j] > peak ? score[j] : peak;
+                const T shift = peak == T(-INFINITY) ? T(0) : peak;
+#pragma omp simd reduction(+ : sum)
+                for (Index j = 0; j < count; ++j) {
+                    score[j] = exp(score[j] - shift);
+                    sum += score[j];
+                }
+                const T inverse = sum == 0 ? T(0) : 1 / sum;
+                for (Index j = 0; j < count; ++j) score[j] *= inverse;
+                lse[head * queries + first + r] = shift + log(sum);
+            }
+            block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
+                             y + (head * queries + first) * dim, dim, {});
+        }
+    });
+}
+
+template <REAL T>
+HOST
+void attention_backward(const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
+                        const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+                        const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+                        const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+                        const T* y OF(batch * heads * queries * dim), const T* lse OF(batch * heads * queries),
+                        T* dq OF(batch * heads * queries * dim), T* dk OF(batch * heads * keys * dim),
+                        T* dv OF(batch * heads * keys * dim), Index batch, Index heads, Index queries,
+                        Index keys, Index dim, Index mask_batches, Index mask_heads, Index mask_rows,
+                        double scale, bool causal) {
+    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, T(scale), causal};
+    const Index block = attention_block(queries, 2 * keys);
+    parallel(batch * heads, [&](Index head) {
+        const T *query = q + head * queries * dim, *gradient = g + head * queries * dim;
+        T *to_key = dk + head * keys * dim, *to_value = dv + head * keys * dim;
+        std::fill_n(to_key, keys * dim, T(0));
+        std::fill_n(to_value, keys * dim, T(0));
+        const PackedPanels<T> transposed(keys, dim, k + head * keys * dim, dim, 1);
+        const PackedPanels<T> transposed_values(keys, dim, v + head * keys * dim, dim, 1);
+        const PackedPanels<T> unturned(dim, keys, k + head * keys * dim, 1, dim);
+        Workspace<T> weights(block * keys), scores(block * keys);
+        for (Index first = 0; first < queries; first += block) {
+            const Index rows = std::min(block, queries - first), count = scoring.limit(first + rows - 1);
+            attention_scores<T>(scoring, head, first, rows, count, dim, query, transposed.panels, weights);
+            block_product<T>(rows, count, dim, {gradient + first * dim, kTileRows * dim, 1, dim},
+                             transposed_values.panels, scores, count, {});
+            for (Index r = 0; r < rows; ++r) {
+                const Index at = head * queries + first + r;
+                const T shift = lse[at] == T(-INFINITY) ? T(0) : lse[at];
+                T mean = 0;  // of the weights' gradients: sum w dw = g · y
+                for (Index d = 0; d < dim; ++d) mean += g[at * dim + d] * y[at * dim + d];
+                T *weight = weights + r * count, *score = scores + r * count;
+#pragma GCC ivdep
+                for (Index j = 0; j < count; ++j) {
+                    weight[j] = exp(weight[j] - shift);
+                    score[j] = weight[j] * (score[j] - mean) * scoring.scale;
+                }
+            }
+            const PackedPanels<T> seen(dim, rows, query + first * dim, 1, dim);
+            const PackedPanels<T> incoming(dim, rows, gradient + first * dim, 1, dim);
+            block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, unturned.panels,
+                             dq + (head * queries + first) * dim, dim, {});
+            block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels, to_key, dim, {true});
+            block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels, to_value, dim, {true});
+        }
+    });
+}
+
+#endif
+
+}  // namespace tl
