@@ -26,10 +26,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tensorlite.backend import Array, array_backend, is_array
+from tensorlite.backend import CPU, Array, array_backend, is_array
 from tensorlite.call import as_arrays, compile_call, listed
 from tensorlite.plan import Plan, Residual
-from tensorlite.tape import enable_grad, grad, mode
+from tensorlite.tape import enable_grad, grad, mode, on_device_of
 from tensorlite.tensor import Tensor
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -162,13 +162,16 @@ class Primitive:
         return plan
 
     def observed(self, args: tuple, static: dict) -> Any:
-        """Call under a policy: cast the inputs, note the source line, look for NaN."""
+        """Call under a policy: cast the inputs, choose the device, note the line, look for NaN."""
         switches = mode.switches
         switches.special = False
         try:
             if switches.autocast is not None:
                 args = switches.autocast(self, args)
-            result = self.call(*args, **static)
+            if switches.devices:
+                result = self._where_inputs_are(args, static)
+            else:
+                result = self.call(*args, **static)
         finally:
             switches.special = True
         source = switches.trace() if switches.trace is not None else None
@@ -179,6 +182,18 @@ class Primitive:
                 if switches.anomaly is not None:
                     switches.anomaly(output.data, self.name, source)
         return result
+
+    def _where_inputs_are(self, args: tuple, static: dict) -> Any:
+        """Call on the CUDA device of the inputs, whichever is current."""
+        arrays = [a.data if isinstance(a, Tensor) else a for a in args]
+        places = {array_backend((a,)).device_of(a): a for a in arrays if is_array(a)}
+        places.pop(CPU, None)  # an index in host memory may stand beside anything
+        if not places:
+            return self.call(*args, **static)
+        if len(places) > 1:
+            self.mixed(args)
+        with on_device_of(*places.values()):
+            return self.call(*args, **static)
 
     # --- what goes wrong ----------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
-from tensorlite.backend import Array, array_backend
+from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend
 from tensorlite.tensor import Tensor
 
 next_index = itertools.count().__next__
@@ -29,11 +30,12 @@ class Switches:
     all of them.
     """
 
-    __slots__ = ("anomaly", "autocast", "grad", "special", "trace")
+    __slots__ = ("__weakref__", "anomaly", "autocast", "devices", "grad", "special", "trace")
 
     def __init__(self) -> None:
         self.grad = True  # record operations
         self.special = False
+        self.devices = False  # compute on the CUDA device where the inputs are
         self.anomaly: Callable | None = None  # anomaly(array, what, source) raises at NaN or inf
         self.autocast: Callable | None = None  # autocast(primitive, args) -> args in other dtypes
         self.trace: Callable | None = None  # trace() -> the user's source line
@@ -43,16 +45,37 @@ class Switches:
         previous = {name: getattr(self, name) for name in values}
         for name, value in values.items():
             setattr(self, name, value)
-        self.special = any((self.anomaly, self.autocast, self.trace))
+        self.special = any((self.anomaly, self.autocast, self.trace, self.devices))
         return previous
+
+
+_all_switches: weakref.WeakSet[Switches] = weakref.WeakSet()
+_several_devices = False
 
 
 class _Mode(threading.local):
     def __init__(self) -> None:
         self.switches = Switches()
+        self.switches.set(devices=_several_devices)
+        _all_switches.add(self.switches)
 
 
 mode = _Mode()
+
+
+@ON_SECOND_DEVICE.append
+def _follow_devices() -> None:
+    """Let the operations of all threads look where their inputs are."""
+    global _several_devices
+    _several_devices = True
+    for switches in list(_all_switches):
+        switches.set(devices=True)
+
+
+def on_device_of(array: Array) -> Any:
+    """Context manager: compute on the device of `array`."""
+    backend = array_backend((array,))
+    return backend.on(backend.device_of(array))
 
 
 class Node:
@@ -265,11 +288,14 @@ def propagate(
         cotangents[node] = cotangents[node] + g if node in cotangents else g
     last_write = _last_write
     anomaly = mode.switches.anomaly
+    several_devices = mode.switches.devices
     take = cotangents.pop
     for node in order:
         g = take(node, None)
         if g is None:
             continue
+        if several_devices:
+            _follow(g)
         if node.hooks is not None:
             g = _run_hooks(node.hooks, g, create_graph)
         parents = node.parents
@@ -283,7 +309,8 @@ def propagate(
             slots = cotangents.get(parents[0])
             if slots is None:
                 slots = cotangents[parents[0]] = [None] * len(parents[0].shape)
-            slots[node.position] = g
+            previous = slots[node.position]  # of another alias of this output
+            slots[node.position] = g if previous is None else previous + g
             continue
         saved = node.saved
         if saved is None:
@@ -301,6 +328,8 @@ def propagate(
             parent = parents[position]
             leaf = isinstance(parent, Tensor)
             target = parent.data if leaf else parent
+            if several_devices:
+                _follow(d)
             if d.shape != target.shape:
                 d = _unbroadcast(d, target.shape)
             if d.dtype is not target.dtype and d.dtype != target.dtype:
@@ -313,6 +342,14 @@ def propagate(
                 previous = cotangents.get(parent)
                 cotangents[parent] = d if previous is None else previous + d
     return cotangents
+
+
+def _follow(g: Any) -> None:
+    """Make the device of a cotangent (a list, where an operation has several) the current one."""
+    for part in g if isinstance(g, list) else (g,):
+        array = part.data if isinstance(part, Tensor) else part
+        if array is not None:
+            array_backend((array,)).follow(array)
 
 
 def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
@@ -355,6 +392,7 @@ class Accumulate:
     def finish(self) -> None:
         """Run the hooks of the leaves that have some."""
         for leaf, d in self.waiting.items():
+            _follow(d)
             self.add(leaf, _run_hooks(leaf.hooks, d, self.create_graph))
 
 
@@ -366,10 +404,11 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        xp = array_backend((output.data,)).xp
-        g = Tensor(xp.ones(output.shape, output.dtype))
+        with on_device_of(output.data):
+            g = Tensor(array_backend((output.data,)).xp.ones(output.shape, output.dtype))
     elif not isinstance(g, Tensor):
-        g = Tensor(array_backend((output.data,)).asarray(g, dtype=output.dtype))
+        backend = array_backend((output.data,))
+        g = Tensor(backend.asarray(g, dtype=output.dtype, device=output.device))
     if g.shape != output.shape:
         raise ValueError(
             f"{what}: the gradient's shape {g.shape} is not the output's, {output.shape}"
@@ -411,17 +450,17 @@ def backward(
         )
     seed = _seed(output, gradient, create_graph, "backward()")
     accumulate = Accumulate(create_graph)
-    if output.node is None:
-        accumulate(output, seed)
-    else:
-        with _GradMode(create_graph):
+    with _GradMode(create_graph), on_device_of(output.data):
+        if output.node is None:
+            accumulate(output, seed)
+        else:
             propagate(
                 [(output.node, seed)],
                 accumulate,
                 retain_graph=create_graph if retain_graph is None else retain_graph,
                 create_graph=create_graph,
             )
-    accumulate.finish()
+        accumulate.finish()
 
 
 def grad(
@@ -480,7 +519,7 @@ def grad(
         elif output.requires_grad:
             deliver(output, seed)
     order = reachable(node for node, _ in roots)
-    with _GradMode(create_graph):
+    with _GradMode(create_graph), on_device_of(outputs[0].data):
         propagate(
             roots,
             deliver,

@@ -6,6 +6,7 @@ a program that stays on the CPU never imports it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tensorlite.backend.numpy import CPU, NumpyBackend
 __all__ = [
     "BACKENDS",
     "CPU",
+    "ON_SECOND_DEVICE",
     "Array",
     "Backend",
     "Device",
@@ -43,6 +45,11 @@ def array_backend(values: Any) -> Backend:
     return HOST
 
 
+ON_SECOND_DEVICE: list[Callable[[], None]] = []
+"""Called when a CUDA device beyond the first is named: from then on, operations look where their
+inputs are. Programs on one device do not pay for it."""
+
+
 def backend_for(where: str | Device) -> Backend:
     """Backend that computes on a device.
 
@@ -58,6 +65,8 @@ def backend_for(where: str | Device) -> Backend:
 
     backend = cuda_backend(where)
     BACKENDS.setdefault(backend.xp.ndarray, backend)
+    while where.index > 0 and ON_SECOND_DEVICE:
+        ON_SECOND_DEVICE.pop()()
     return backend
 
 

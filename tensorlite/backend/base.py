@@ -76,6 +76,10 @@ class Backend:
         """Context manager: new arrays are made on `device`."""
         raise NotImplementedError
 
+    def follow(self, array: Array) -> None:
+        """Make the device of `array` the one that computes from here on."""
+        raise NotImplementedError
+
     def synchronize(self) -> None:
         """Wait until all queued work has finished."""
         raise NotImplementedError

@@ -228,6 +228,10 @@ class CudaBackend(Backend):
         """Context manager: new arrays are made on `device`."""
         return self.xp.cuda.Device(device.index)
 
+    def follow(self, array: Array) -> None:
+        """Make the device of `array` the current one."""
+        self.xp.cuda.runtime.setDevice(array.data.device_id)
+
     def synchronize(self) -> None:
         """Wait until all work queued on the current device has finished."""
         self.xp.cuda.Device().synchronize()

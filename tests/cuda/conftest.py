@@ -12,8 +12,17 @@ def pytest_ignore_collect(config):
 
 @pytest.fixture
 def two_devices():
-    """On the emulator, CUDA_EMULATOR_DEVICES=2 gives two."""
+    """On the emulator, CUDA_EMULATOR_DEVICES=2 gives two.
+
+    Afterwards operations compute on the current device again, as in programs that use one.
+    """
     import tensorlite.cuda
+    from tensorlite import backend, tape
 
     if tensorlite.cuda.device_count() < 2:
         pytest.skip("needs two CUDA devices")
+    waiting = list(backend.ON_SECOND_DEVICE)
+    yield
+    backend.ON_SECOND_DEVICE[:] = waiting
+    tape._several_devices = False
+    tape.mode.switches.set(devices=False)
