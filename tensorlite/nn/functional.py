@@ -1,0 +1,22 @@
+"""Operations of neural networks as functions, under torch's names.
+
+An axis is called ``axis``, as in NumPy. ``from tensorlite.nn import functional as F``.
+"""
+# ruff: noqa: F401, F403
+
+from tensorlite.nn.losses import *
+from tensorlite.ops.activation import *
+from tensorlite.ops.attention import *
+from tensorlite.ops.channel_norm import *
+from tensorlite.ops.conv import *
+from tensorlite.ops.dropout import *
+from tensorlite.ops.elementwise import tanh
+from tensorlite.ops.embedding import *
+from tensorlite.ops.index import one_hot
+from tensorlite.ops.interpolate import *
+from tensorlite.ops.linear import *
+from tensorlite.ops.norm import *
+from tensorlite.ops.pool import *
+from tensorlite.ops.recurrent import *
+from tensorlite.ops.shape import pad
+from tensorlite.ops.softmax import *

@@ -1,0 +1,223 @@
+"""Attention, and rotary positions."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+from tensorlite.backend import Array, array_backend
+from tensorlite.ops.compare import where
+from tensorlite.ops.dropout import dropout
+from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.linalg import matmul
+from tensorlite.ops.reduce import max, sum
+from tensorlite.ops.softmax import softmax
+from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor
+
+__all__ = ["rope", "scaled_dot_product_attention"]
+
+
+@primitive(aux=("lse",))
+@float32_inside
+def attention(
+    xp: ModuleType,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    *,
+    is_causal: bool,
+    scale: float,
+    save: bool,
+) -> tuple[Array, Array]:
+    """Softmax of the scores, times `value`; and the log-sum-exp of each row of scores, (…, L, 1).
+
+    A row with nothing to attend to gives zeros; its log-sum-exp counts as inf.
+    """
+    scores = _scores(query, key, mask, is_causal, scale)
+    peak = scores.max(axis=-1, keepdims=True) if scores.size else 0.0
+    peak = xp.where(peak == -math.inf, 0, peak)
+    weights = xp.exp(scores - peak)
+    total = weights.sum(axis=-1, keepdims=True)
+    divisor = xp.where(total == 0, 1, total)
+    lse = xp.where(total == 0, math.inf, peak + xp.log(divisor))
+    return matmul(weights, value) / divisor, lse
+
+
+def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> Any:
+    """Scaled products of queries and keys, -inf where the mask forbids; arrays or Tensors."""
+    scores = matmul(query * scale, key.mT)
+    if is_causal:
+        xp = array_backend((query.data if isinstance(query, Tensor) else query,)).xp
+        rows, columns = scores.shape[-2:]
+        scores = where(xp.arange(columns) <= xp.arange(rows)[:, None], scores, -math.inf)
+    if mask is None:
+        return scores
+    return where(mask, scores, -math.inf) if mask.dtype == bool else scores + mask
+
+
+def _attention_gradients(
+    dy: Any, query: Any, key: Any, value: Any, weights: Any, scale: float
+) -> tuple:
+    dweights = matmul(dy, value.mT)
+    dscores = weights * (dweights - sum(dweights * weights, axis=-1, keepdims=True)) * scale
+    return matmul(dscores, key), matmul(dscores.mT, query), matmul(weights.mT, dy)
+
+
+@primitive
+@float32_inside
+def attention_backward(
+    xp: ModuleType,
+    dy: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    out: Array,
+    lse: Array,
+    *,
+    is_causal: bool,
+    scale: float,
+) -> tuple[Array, Array, Array]:
+    """Cotangents of query, key and value; the weights are computed again from `lse`."""
+    weights = xp.exp(_scores(query, key, mask, is_causal, scale) - lse)
+    return _attention_gradients(dy, query, key, value, weights, scale)
+
+
+@attention_backward.defvjp_composite
+def _attention_backward(
+    dy: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    out: Any,
+    lse: Any,
+    *,
+    is_causal: bool,
+    scale: float,
+) -> tuple:
+    weights = _weights(_scores(query, key, mask, is_causal, scale))
+    return _attention_gradients(dy, query, key, value, weights, scale)
+
+
+def _weights(scores: Any) -> Any:
+    """Softmax of each row, 0 where all scores are -inf."""
+    empty = max(scores, axis=-1, keepdims=True) == -math.inf
+    return where(empty, 0.0, softmax(where(empty, 0.0, scores), axis=-1))
+
+
+@attention.defvjp_joint
+def _attention_vjp(
+    g: Any,
+    needs: tuple,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    y: Any,
+    lse: Any,
+    is_causal: bool,
+    scale: float,
+) -> tuple:
+    static = {"is_causal": is_causal, "scale": scale}
+    return *attention_backward(g, query, key, value, mask, y, lse, **static), None
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(query @ keyᵀ · scale) @ value (Vaswani et al. 2017).
+
+    Parameters
+    ----------
+    query, key, value
+        Shapes (…, L, E), (…, S, E) and (…, S, V); leading axes broadcast.
+    attn_mask
+        Broadcasts to (…, L, S). Booleans: True takes part. Floats: added to the scores.
+    dropout_p
+        Probability to drop an attention weight.
+    is_causal
+        Whether position i sees keys up to position i only (both counted from the start).
+    scale
+        Default: 1/√E.
+
+    Returns
+    -------
+    Tensor, shape (…, L, V)
+        A query that may attend to nothing gives zeros.
+    """
+    if (
+        min(len(query.shape), len(key.shape), len(value.shape)) < 2
+        or query.shape[-1] != key.shape[-1]
+        or key.shape[-2] != value.shape[-2]
+    ):
+        raise ValueError(
+            f"scaled_dot_product_attention: query {query.shape}, key {key.shape} and value "
+            f"{value.shape} must be (…, L, E), (…, S, E) and (…, S, V)"
+        )
+    scores_shape = (query.shape[-2], key.shape[-2])
+    if attn_mask is not None and any(
+        n not in (1, wanted)
+        for n, wanted in zip(attn_mask.shape[::-1], scores_shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"scaled_dot_product_attention: attn_mask of shape {attn_mask.shape} does not "
+            f"broadcast to the scores (…, {scores_shape[0]}, {scores_shape[1]})"
+        )
+    if scale is None:
+        scale = 1 / math.sqrt(query.shape[-1])
+    if dropout_p or getattr(attn_mask, "requires_grad", False):
+        weights = _weights(_scores(query, key, attn_mask, is_causal, scale))
+        return matmul(dropout(weights, dropout_p), value)
+    return attention(query, key, value, attn_mask, is_causal=is_causal, scale=scale)
+
+
+# --- rotary positions ---------------------------------------------------------------------------
+
+
+@primitive
+@float32_inside
+def rotate(
+    xp: ModuleType, x: Array, positions: Array | None = None, *, base: float, inverse: bool
+) -> Array:
+    """Rotate each pair (x_i, x_{i + D/2}) by its angle, position · base^(-2i/D), or back."""
+    half = x.shape[-1] // 2
+    if positions is None:
+        positions = xp.arange(x.shape[-2])
+    angles = positions[..., None] * base ** (-xp.arange(half) / half)
+    cos, sin = xp.cos(angles).astype(x.dtype), xp.sin(angles).astype(x.dtype)
+    if inverse:
+        sin = -sin
+    a, b = x[..., :half], x[..., half:]
+    return xp.concatenate((a * cos - b * sin, b * cos + a * sin), axis=-1)
+
+
+rotate.defvjp(
+    x=lambda g, positions, base, inverse: rotate(g, positions, base=base, inverse=not inverse)
+)
+
+
+def rope(x: Tensor, positions: Tensor | None = None, base: float = 10000.0) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) of queries or keys.
+
+    Parameters
+    ----------
+    x
+        Shape (…, T, D), D even; element i is paired with element i + D/2.
+    positions
+        Integers that broadcast to (…, T) (default: 0 … T-1).
+    base
+        Position p turns pair i by p · base^(-2i/D).
+    """
+    if len(x.shape) < 2 or x.shape[-1] % 2:
+        raise ValueError(f"rope: x of shape {x.shape} is not (…, T, D) with an even D")
+    return rotate(x, positions, base=base, inverse=False)

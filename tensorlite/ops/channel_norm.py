@@ -1,0 +1,212 @@
+"""Normalization over channels: batch, group and instance norm."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+from tensorlite import tape
+from tensorlite.backend import Array
+from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
+from tensorlite.ops.elementwise import rsqrt, square
+from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.norm import layer_norm_
+from tensorlite.ops.reduce import mean
+from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor
+
+__all__ = ["batch_norm", "group_norm", "instance_norm"]
+
+# As in `norm`, one backward formula is the reference and, with the statistics computed again, what
+# is differentiated for the second order.
+
+
+def _channel_statistics(x: Any, eps: float) -> tuple[Any, Any, Any]:
+    """Mean, variance, and 1 / standard deviation of each channel of `x` (N, C, …); shape (C,)."""
+    axes = (0, *range(2, len(x.shape)))
+    center = mean(x, axis=axes)
+    variance = mean(square(x - per_channel(center, len(x.shape))), axis=axes)
+    return center, variance, rsqrt(variance + eps)
+
+
+@primitive(aux=("center", "rstd"))
+@float32_inside
+def batch_norm_(
+    xp: ModuleType,
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    eps: float,
+    save: bool,
+) -> tuple[tuple[Array, Array, Array], Array, Array]:
+    """Normalize each channel of `x` (N, C, …); the output, and each channel's mean and variance."""
+    center, variance, rstd = _channel_statistics(x, eps)
+    scale = rstd if weight is None else weight * rstd
+    y = (x - per_channel(center, x.ndim)) * per_channel(scale, x.ndim)
+    if bias is not None:
+        y += per_channel(bias, x.ndim)
+    return (y, center, variance), center, rstd
+
+
+def _values_per_channel(x: Any) -> int:
+    return x.shape[0] * math.prod(x.shape[2:])
+
+
+def _batch_norm_gradients(dy: Any, x: Any, weight: Any, center: Any, rstd: Any) -> tuple:
+    ndim = len(x.shape)
+    count = _values_per_channel(x)
+    z = (x - per_channel(center, ndim)) * per_channel(rstd, ndim)
+    along_z, total = channel_sum(dy * z), channel_sum(dy)
+    scale = rstd if weight is None else weight * rstd
+    inner = dy - per_channel(total / count, ndim) - z * per_channel(along_z / count, ndim)
+    return per_channel(scale, ndim) * inner, along_z, total
+
+
+@primitive
+@float32_inside
+def batch_norm_backward(
+    xp: ModuleType,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    center: Array,
+    rstd: Array,
+    *,
+    eps: float,
+) -> tuple[Array, Array, Array]:
+    """Cotangents of `batch_norm_`'s x, weight and bias from that of its normalized output."""
+    return _batch_norm_gradients(dy, x, weight, center, rstd)
+
+
+@batch_norm_backward.defvjp_composite
+def _batch_norm_backward(
+    dy: Any, x: Any, weight: Any, center: Any, rstd: Any, *, eps: float
+) -> tuple:
+    center, _, rstd = _channel_statistics(x, eps)
+    return _batch_norm_gradients(dy, x, weight, center, rstd)
+
+
+@batch_norm_.defvjp_joint
+def _batch_norm_vjp(
+    g: tuple, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
+) -> tuple:
+    dy, dmean, dvariance = g
+    dx, dweight, dbias = 0, None, None
+    if dy is not None:
+        dx, dweight, dbias = batch_norm_backward(dy, x, weight, center, rstd, eps=eps)
+    ndim = len(x.shape)
+    count = _values_per_channel(x)
+    if dmean is not None:
+        dx = dx + per_channel(dmean / count, ndim)
+    if dvariance is not None:
+        shifted = x - mean(x, axis=(0, *range(2, ndim)), keepdims=True)
+        dx = dx + shifted * per_channel(dvariance * (2 / count), ndim)
+    return dx, dweight, dbias
+
+
+# --- functions ----------------------------------------------------------------------------------
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Give each channel mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
+
+    Parameters
+    ----------
+    x
+        Shape (N, C, …).
+    running_mean, running_var
+        Averages over batches, (C,): moved by `momentum` towards this batch's mean and unbiased
+        variance when `training`, used instead of them when not. None, None: always this batch's.
+    weight, bias
+        Scale and shift (C,), or None.
+    training
+        Whether to use the statistics of this batch.
+    momentum
+        Share of this batch in the running averages.
+    eps
+        Added to the variance.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not (C,), or a channel has only one value to take statistics of.
+    """
+    _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
+    if not training and running_mean is not None:
+        scale = rsqrt(running_var + eps)
+        scale = scale if weight is None else weight * scale
+        shift = -running_mean * scale
+        return channel_affine(x, scale, shift if bias is None else bias + shift)
+    count = _values_per_channel(x)
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: {count} values a channel in x {x.shape} have no variance; use a larger "
+            "batch, or eval()"
+        )
+    y, center, variance = batch_norm_(x, weight, bias, eps=eps)
+    if running_mean is not None:
+        _move(running_mean, center.data, momentum)
+        _move(running_var, variance.data * (count / (count - 1)), momentum)
+    return y
+
+
+def _move(average: Tensor, value: Array, momentum: float) -> None:
+    """Move a running average in place."""
+    average.data *= 1 - momentum
+    average.data += (momentum * value).astype(average.dtype, copy=False)
+    tape.note_write(average.data)
+
+
+def group_norm(
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Give each group of channels of each image mean 0 and variance 1 (Wu and He 2018).
+
+    `x` is (N, C, …), C divides by `num_groups`; `weight` and `bias` are (C,) or None.
+    """
+    _check_channels("group_norm", x, weight, bias)
+    if num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(
+            f"group_norm: {x.shape[1]} channels do not divide into {num_groups} groups"
+        )
+    rows = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
+    y = layer_norm_(rows, eps=eps).reshape(x.shape)
+    return y if weight is None and bias is None else channel_affine(y, weight, bias)
+
+
+def instance_norm(
+    x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Give each channel of each image mean 0 and variance 1 (Ulyanov et al. 2016).
+
+    `x` is (N, C, …) with at least one spatial axis; `weight` and `bias` are (C,) or None.
+    """
+    if math.prod(x.shape[2:]) == 1:
+        raise ValueError(f"instance_norm: x {x.shape} has one value a channel: no variance")
+    return group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def _check_channels(op: str, x: Tensor, *parameters: Tensor | None) -> None:
+    if len(x.shape) < 2:
+        raise ValueError(f"{op}: x of shape {x.shape} has no channels; it must be (N, C, …)")
+    for parameter in parameters:
+        if parameter is not None and parameter.shape != x.shape[1:2]:
+            raise ValueError(
+                f"{op}: a parameter of shape {parameter.shape} for x of shape {x.shape}; it must "
+                f"be (channels,) = {x.shape[1:2]}"
+            )

@@ -1,0 +1,128 @@
+"""Softmax cross-entropy of each row against a class, the gradient computed in the forward pass."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from tensorlite.backend import Array, array_backend
+from tensorlite.ops.compare import where
+from tensorlite.ops.fused import widened
+from tensorlite.ops.reduce import sum
+from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor
+
+# The gradient is an output, not an auxiliary array: tied to the graph, it is what the second order
+# goes through, which so needs neither the logits nor the probabilities.
+
+
+@primitive
+def cross_entropy_(
+    xp: ModuleType,
+    x: Array,
+    labels: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    with_gradient: bool,
+) -> Any:
+    """Loss of each row of logits `x` (rows, classes), and its gradient if wanted.
+
+    With s = `label_smoothing`, class c has the target t_c = w_c ((1 - s) [c = label] + s/classes),
+    the loss -Σ t_c log softmax(x)_c, and its gradient softmax(x) Σt - t. A row whose label is
+    `ignore_index` has neither.
+
+    Returns
+    -------
+    loss, shape (rows,), and, if `with_gradient`, its gradient, shape (rows, classes)
+    """
+    wide, weight = widened(x), widened(weight)
+    place, own, spread = _targets(xp, labels, weight, wide, ignore_index, label_smoothing)
+    each_row = xp.arange(x.shape[0])
+    shifted = wide - wide.max(axis=1, keepdims=True) if x.size else wide
+    e = xp.exp(shifted)
+    total = e.sum(axis=1)
+    log_total = xp.log(total)
+    loss = own * (log_total - shifted[each_row, place])
+    all_weight = own
+    if spread is not None:
+        all_weight = own + spread.sum(axis=1)
+        loss += spread.sum(axis=1) * log_total - (spread * shifted).sum(axis=1)
+    loss = loss.astype(x.dtype, copy=False)
+    if not with_gradient:
+        return loss
+    e *= (all_weight / total)[:, None]
+    e[each_row, place] -= own
+    if spread is not None:
+        e -= spread
+    return loss, e.astype(x.dtype, copy=False)
+
+
+def _targets(
+    xp: ModuleType,
+    labels: Array,
+    weight: Array | None,
+    x: Array,
+    ignore_index: int,
+    label_smoothing: float,
+) -> tuple[Array, Array, Array | None]:
+    """Class of each row, the target there, and what smoothing gives to all classes, if anything."""
+    valid = labels != ignore_index
+    place = xp.where(valid, labels, 0)
+    own = valid * x.dtype.type(1 - label_smoothing)
+    if weight is not None:
+        own = own * weight[place]
+    if not label_smoothing:
+        return place, own, None
+    share = x.dtype.type(label_smoothing / x.shape[1])
+    each_class = xp.full(x.shape[1], share) if weight is None else weight * share
+    return place, own, valid[:, None] * each_class
+
+
+@cross_entropy_.defvjp_joint
+def _cross_entropy_vjp(
+    g: tuple,
+    needs: tuple,
+    y: tuple,
+    labels: Any,
+    weight: Any,
+    ignore_index: int,
+    label_smoothing: float,
+) -> tuple:
+    dloss, dgradient = g
+    gradient = y[1]
+    dx = 0.0
+    if dloss is not None:
+        dx = scale_rows(gradient, dloss)
+    if dgradient is not None:
+        target = _dense_targets(gradient, labels, weight, ignore_index, label_smoothing)
+        total = target.sum(axis=1, keepdims=True)
+        probability = (gradient + target) / where(total == 0, 1, total)
+        along = sum(probability * dgradient, axis=1, keepdims=True)
+        dx = dx + total * probability * (dgradient - along)
+    return dx, None, None
+
+
+def _dense_targets(
+    x: Any, labels: Any, weight: Any, ignore_index: int, label_smoothing: float
+) -> Array:
+    """The targets as a raw array like `x`: they are constants, whatever the rule runs on."""
+    x, labels, weight = (v.data if isinstance(v, Tensor) else v for v in (x, labels, weight))
+    xp = array_backend((x,)).xp
+    place, own, spread = _targets(xp, labels, weight, x, ignore_index, label_smoothing)
+    target = xp.zeros_like(x) if spread is None else spread.astype(x.dtype)
+    target[xp.arange(x.shape[0]), place] += own.astype(x.dtype)
+    return target
+
+
+@primitive
+def scale_rows(xp: ModuleType, x: Array, scale: Array) -> Array:
+    """Multiply each row of `x` (rows, columns) by a number of its own, `scale` (rows,)."""
+    return x * scale[:, None]
+
+
+scale_rows.defvjp(
+    x=lambda g, scale: scale_rows(g, scale),
+    scale=lambda g, x: sum(g * x, axis=1),
+)

@@ -1,0 +1,61 @@
+"""What fused operations share: sums in float32, and primitives made of a formula."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array, is_array
+from tensorlite.ops.dtypes import is_short
+from tensorlite.primitive import primitive
+
+
+def widened(x: Any) -> Any:
+    """A float16 or bfloat16 array in float32; anything else as it is."""
+    return x.astype(np.float32) if is_array(x) and is_short(x.dtype) else x
+
+
+def float32_inside(reference: Callable) -> Callable:
+    """Compute a primitive's reference in float32 where its first input is of a short float.
+
+    The first output is rounded to that dtype. Others are statistics or sums, which would lose
+    digits that later passes need, and stay in float32.
+    """
+
+    @functools.wraps(reference)
+    def run(xp: ModuleType, x: Array, *others: Any, **static: Any) -> Any:
+        if not is_short(x.dtype):
+            return reference(xp, x, *others, **static)
+        return _round_first(reference(xp, widened(x), *map(widened, others), **static), x.dtype)
+
+    return run
+
+
+def _round_first(result: Any, dtype: np.dtype) -> Any:
+    if isinstance(result, tuple):
+        return _round_first(result[0], dtype), *result[1:]
+    return result.astype(dtype)
+
+
+def fused(formula: Callable) -> Callable:
+    """Make one primitive of a formula written with operators and primitives alone.
+
+    It is one node on the tape, and a kernel can take its place. Its gradient is the formula's:
+    meant for backward passes, which are seldom differentiated again.
+    """
+
+    @functools.wraps(formula)
+    def reference(xp: ModuleType, *inputs: Any, **static: Any) -> Any:
+        return formula(*inputs, **static)
+
+    signature = inspect.signature(formula)
+    xp = inspect.Parameter("xp", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    reference.__signature__ = signature.replace(parameters=[xp, *signature.parameters.values()])
+    made = primitive(float32_inside(reference))
+    made.defvjp_composite(formula)
+    return made

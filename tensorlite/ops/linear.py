@@ -1,0 +1,64 @@
+"""The affine map of a fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.linalg import matmul
+from tensorlite.primitive import primitive
+
+__all__ = ["linear"]
+
+
+@primitive
+def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """`x` @ `weight`ᵀ + `bias`.
+
+    Parameters
+    ----------
+    x
+        Shape (…, in).
+    weight
+        Shape (out, in), as torch stores it.
+    bias
+        Shape (out,), or None.
+
+    Returns
+    -------
+    Tensor, shape (…, out)
+    """
+    _check(x, weight, bias)
+    y = matmul(_rows(x), weight.T)
+    if bias is not None:
+        y = xp.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _check(x: Array, weight: Array, bias: Array | None) -> None:
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"linear: x of shape {x.shape} does not fit weight of shape {weight.shape}: the last "
+            "axis of x must be as long as the second of weight (out, in)"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"linear: bias of shape {bias.shape} for weight of shape {weight.shape} (out, in); "
+            f"it must be {weight.shape[:1]}"
+        )
+
+
+def _rows(x: Any) -> Any:
+    """All axes but the last as one."""
+    shape = x.shape
+    return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
+
+
+linear.defvjp(
+    x=lambda g, weight, x_shape: matmul(_rows(g), weight).reshape(x_shape),
+    weight=lambda g, x: matmul(_rows(g).mT, _rows(x)),
+    bias=lambda g: channel_sum(_rows(g)),
+)

@@ -1,0 +1,218 @@
+"""Normalization over the last axes: layer norm and RMS norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array
+from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.dtypes import is_short
+from tensorlite.ops.elementwise import rsqrt, square
+from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.reduce import mean
+from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor
+
+__all__ = ["layer_norm", "rms_norm"]
+
+# The backward formulas are written with primitives: on arrays, with the statistics that the forward
+# pass saved, they are the references; on Tensors, with the statistics computed again so that
+# these are differentiated too, they give the second order.
+
+
+def _layer_statistics(x: Any, eps: float) -> tuple[Any, Any]:
+    """Mean of each row, and 1 / its standard deviation; shape (…, 1)."""
+    center = mean(x, axis=-1, keepdims=True)
+    variance = mean(square(x - center), axis=-1, keepdims=True)
+    return center, rsqrt(variance + eps)
+
+
+@primitive(aux=("center", "rstd"))
+@float32_inside
+def layer_norm_(
+    xp: ModuleType,
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    eps: float,
+    save: bool,
+) -> tuple[Array, Array, Array]:
+    """Normalize each row of `x` (…, D); scale and shift it by `weight` and `bias` (D,)."""
+    center, rstd = _layer_statistics(x, eps)
+    y = (x - center) * rstd
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return y, center, rstd
+
+
+def _layer_norm_gradients(
+    dy: Any, x: Any, weight: Any, center: Any, rstd: Any, affine: bool
+) -> Any:
+    z = (x - center) * rstd
+    h = dy if weight is None else dy * weight
+    along_z = mean(h * z, axis=-1, keepdims=True)
+    dx = rstd * (h - mean(h, axis=-1, keepdims=True) - z * along_z)
+    return (dx, channel_sum(_rows(dy * z)), channel_sum(_rows(dy))) if affine else dx
+
+
+@primitive
+@float32_inside
+def layer_norm_backward(
+    xp: ModuleType,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    center: Array,
+    rstd: Array,
+    *,
+    eps: float,
+    affine: bool,
+) -> Any:
+    """Cotangent of `layer_norm_`'s x and, if `affine`, those of weight and bias behind it."""
+    return _layer_norm_gradients(dy, x, weight, center, rstd, affine)
+
+
+@layer_norm_backward.defvjp_composite
+def _layer_norm_backward(
+    dy: Any, x: Any, weight: Any, center: Any, rstd: Any, *, eps: float, affine: bool
+) -> Any:
+    return _layer_norm_gradients(dy, x, weight, *_layer_statistics(x, eps), affine)
+
+
+@layer_norm_.defvjp_joint
+def _layer_norm_vjp(
+    g: Any, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
+) -> tuple:
+    affine = needs[1] or needs[2]
+    d = layer_norm_backward(g, x, weight, center, rstd, eps=eps, affine=affine)
+    return d if affine else (d, None, None)
+
+
+def _rms_statistics(x: Any, eps: float) -> Any:
+    """1 / the root of the mean square of each row; shape (…, 1)."""
+    return rsqrt(mean(square(x), axis=-1, keepdims=True) + eps)
+
+
+@primitive(aux=("rstd",))
+@float32_inside
+def rms_norm_(
+    xp: ModuleType, x: Array, weight: Array | None = None, *, eps: float, save: bool
+) -> tuple[Array, Array]:
+    """Divide each row of `x` (…, D) by its root mean square; scale it by `weight` (D,)."""
+    rstd = _rms_statistics(x, eps)
+    y = x * rstd
+    if weight is not None:
+        y *= weight
+    return y, rstd
+
+
+def _rms_norm_gradients(dy: Any, x: Any, weight: Any, rstd: Any, affine: bool) -> Any:
+    z = x * rstd
+    h = dy if weight is None else dy * weight
+    dx = rstd * (h - z * mean(h * z, axis=-1, keepdims=True))
+    return (dx, channel_sum(_rows(dy * z))) if affine else dx
+
+
+@primitive
+@float32_inside
+def rms_norm_backward(
+    xp: ModuleType,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    rstd: Array,
+    *,
+    eps: float,
+    affine: bool,
+) -> Any:
+    """Cotangent of `rms_norm_`'s x and, if `affine`, that of weight behind it."""
+    return _rms_norm_gradients(dy, x, weight, rstd, affine)
+
+
+@rms_norm_backward.defvjp_composite
+def _rms_norm_backward(dy: Any, x: Any, weight: Any, rstd: Any, *, eps: float, affine: bool) -> Any:
+    return _rms_norm_gradients(dy, x, weight, _rms_statistics(x, eps), affine)
+
+
+@rms_norm_.defvjp_joint
+def _rms_norm_vjp(g: Any, needs: tuple, x: Any, weight: Any, rstd: Any, eps: float) -> tuple:
+    affine = needs[1]
+    d = rms_norm_backward(g, x, weight, rstd, eps=eps, affine=affine)
+    return d if affine else (d, None)
+
+
+def _rows(x: Any) -> Any:
+    """All axes but the last as one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+# --- functions ----------------------------------------------------------------------------------
+
+
+def layer_norm(
+    x: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Give the trailing axes of `x` mean 0 and variance 1 (Ba et al. 2016).
+
+    Parameters
+    ----------
+    x
+        Shape (…, *normalized_shape).
+    normalized_shape
+        Lengths of the axes to normalize over.
+    weight, bias
+        Scale and shift of that shape, or None.
+    eps
+        Added to the variance.
+    """
+    x, shape, (weight, bias) = _flat_rows("layer_norm", x, normalized_shape, weight, bias)
+    return layer_norm_(x, weight, bias, eps=eps).reshape(shape)
+
+
+def rms_norm(
+    x: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Divide the trailing axes of `x` by their root mean square (Zhang and Sennrich 2019).
+
+    As `layer_norm` without mean and bias; `eps` is by default the dtype's spacing at 1 (float32's
+    for shorter ones, which are computed in float32).
+    """
+    if eps is None:
+        eps = float(np.finfo(np.float32 if is_short(x.dtype) else x.dtype).eps)
+    x, shape, (weight,) = _flat_rows("rms_norm", x, normalized_shape, weight)
+    return rms_norm_(x, weight, eps=eps).reshape(shape)
+
+
+def _flat_rows(
+    op: str, x: Tensor, normalized_shape: int | Sequence[int], *parameters: Tensor | None
+) -> tuple[Tensor, tuple[int, ...], list[Tensor | None]]:
+    """`x` with the axes to normalize as one, its own shape, and the parameters to match."""
+    one = isinstance(normalized_shape, int)
+    wanted = (normalized_shape,) if one else tuple(normalized_shape)
+    if not wanted or x.shape[-len(wanted) :] != wanted:
+        raise ValueError(f"{op}: x of shape {x.shape} does not end with normalized_shape {wanted}")
+    for name, parameter in zip(("weight", "bias"), parameters, strict=False):
+        if parameter is not None and parameter.shape != wanted:
+            raise ValueError(
+                f"{op}: {name} of shape {parameter.shape} is not of normalized_shape {wanted}"
+            )
+    if len(wanted) == 1:
+        return x, x.shape, list(parameters)
+    columns = math.prod(wanted)
+    flat = x.reshape(*x.shape[: -len(wanted)], columns)
+    return flat, x.shape, [p if p is None else p.reshape(columns) for p in parameters]
