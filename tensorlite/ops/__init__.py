@@ -1,32 +1,6 @@
 """Operations: each a primitive with its gradient rule, or written with such."""
 # ruff: noqa: F403
 
-from tensorlite.ops import (
-    activation,
-    arithmetic,
-    compare,
-    creation,
-    decompositions,
-    einsum,
-    elementwise,
-    index,
-    linalg,
-    order,
-    random,
-    reduce,
-    scan,
-    shape,
-    softmax,
-)
-
-_FAMILIES = (
-    *(creation, random, elementwise, arithmetic, compare, reduce, scan, order, shape, index),
-    *(linalg, einsum, decompositions, activation, softmax),
-)
-
-__all__ = [name for family in _FAMILIES for name in family.__all__]
-
-# The stars come last: some functions have their module's name.
 from tensorlite.ops.activation import *
 from tensorlite.ops.arithmetic import *
 from tensorlite.ops.compare import *
@@ -42,3 +16,5 @@ from tensorlite.ops.reduce import *
 from tensorlite.ops.scan import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
+
+__all__ = [name for name, value in globals().items() if callable(value) and name[0] != "_"]

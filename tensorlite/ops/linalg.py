@@ -1,4 +1,4 @@
-"""Products of matrices and tensors, and what is made of them."""
+"""The matrix product, and the trace."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.ops.reduce import sum as sum_
+from tensorlite.ops.shape import diagonal
 from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "trace"]
 
 
 @primitive
@@ -57,3 +60,8 @@ def _matmul_vjp_b(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
 
 
 matmul.defvjp(a=_matmul_vjp_a, b=_matmul_vjp_b)
+
+
+def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Sum of the `offset`-th diagonal of two axes, as `numpy.trace`."""
+    return sum_(diagonal(x, offset, axis1, axis2), -1)

@@ -30,13 +30,14 @@ COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 UNARY = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
 
 # Families whose every operation takes the Tensor first, and the names of such in the others.
-FAMILIES = (ops.elementwise, ops.arithmetic, ops.compare, ops.reduce)
+FAMILIES = (ops.elementwise, ops.arithmetic, ops.compare, ops.reduce, ops.scan, ops.order)
 NOT_METHODS = ("cast", "where")
 METHODS = (
     *("chunk", "diagonal", "expand_dims", "flatten", "flip", "moveaxis", "pad", "repeat", "roll"),
     *("split", "squeeze", "swapaxes", "tril", "triu", "unbind", "unfold", "unsqueeze"),
     *("gather", "index_add", "nonzero", "scatter_add", "take", "take_along_axis"),
-    *("matmul",),
+    *("det", "dot", "inv", "matmul", "outer", "trace"),
+    *("log_softmax", "relu", "sigmoid", "softmax"),
 )
 SHAPE_METHODS = ("broadcast_to", "expand", "permute", "reshape", "tile")
 

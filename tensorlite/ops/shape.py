@@ -320,10 +320,10 @@ def _split_vjp(
 ) -> tuple:
     lengths = [end - start for start, end in zip((0, *cuts), (*cuts, x_shape[axis]), strict=True)]
     shapes = [(*x_shape[:axis], n, *x_shape[axis + 1 :]) for n in lengths]
-    return (concat_(*_with_zeros(g, shapes), axis=axis),)
+    return (concat_(*with_zeros(g, shapes), axis=axis),)
 
 
-def _with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
+def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
     """The cotangents of all outputs; zeros for outputs that nothing used."""
     known = next(g for g in cotangents if g is not None)
     xp = array_backend((getattr(known, "data", known), known)).xp
@@ -370,7 +370,7 @@ def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
 def _unbind_vjp(g: tuple, needs: tuple[bool, ...], x_shape: tuple, axis: int) -> tuple:
     axis %= len(x_shape)
     shape = x_shape[:axis] + x_shape[axis + 1 :]
-    return (stack_(*_with_zeros(g, [shape] * len(g)), axis=axis),)
+    return (stack_(*with_zeros(g, [shape] * len(g)), axis=axis),)
 
 
 # --- order --------------------------------------------------------------------------------------
