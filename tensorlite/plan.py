@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tensorlite.backend import Array, is_array
+from tensorlite.backend import BACKENDS, Array
 from tensorlite.tape import Node, OutputNode
 from tensorlite.tensor import Tensor
 
@@ -147,7 +147,7 @@ def _tied(value: Any, parent: Any) -> Any:
     """A saved array as a Tensor with `parent`, the node or leaf it came from."""
     if isinstance(parent, Tensor):
         return parent
-    return Tensor(value, parent) if is_array(value) else value
+    return Tensor(value, parent) if type(value) in BACKENDS else value  # not NumPy's scalars
 
 
 def is_float(array: Array) -> bool:

@@ -243,6 +243,8 @@ def _composite_rule(composite: Callable, owner: Primitive) -> Callable:
                 for out, cotangent in zip(listed(y), listed(g), strict=True)
                 if cotangent is not None and out.requires_grad
             ]
+            if not pairs:
+                return (None,) * len(needs)
             wanted = [leaf for leaf, needed in zip(leaves, needs, strict=True) if needed]
             found = iter(
                 grad(
