@@ -58,7 +58,7 @@ class Case:
         arguments = []
         for i, value in enumerate(self.host):
             if isinstance(value, np.ndarray):
-                value = Tensor(view(self.backend.asarray(value)))
+                value = Tensor(self.backend.asarray(view(self.backend.asarray(value))))
                 if i in (self.places if needs is None else needs):
                     value.requires_grad_()
             arguments.append(value)

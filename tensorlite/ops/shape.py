@@ -326,7 +326,7 @@ def _split_vjp(
 def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
     """The cotangents of all outputs; zeros for outputs that nothing used."""
     known = next(g for g in cotangents if g is not None)
-    xp = array_backend((getattr(known, "data", known), known)).xp
+    xp = array_backend((known.data if isinstance(known, Tensor) else known,)).xp
     return [
         xp.zeros(shape, known.dtype) if g is None else g
         for g, shape in zip(cotangents, shapes, strict=True)
