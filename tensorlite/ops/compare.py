@@ -155,12 +155,7 @@ def where(xp: Any, condition: Array, x1: Array, x2: Array) -> Array:
 
     The gradient of the one not taken is exactly 0, even where its value is NaN or infinite.
     """
-    x1, x2 = weak(x1, x2)
-    chosen = xp.where(condition, x1, x2)
-    dtype = getattr(x1, "dtype", None)
-    if dtype is not None and dtype.kind == "V" and getattr(x2, "dtype", dtype) == dtype:
-        return chosen.astype(dtype, copy=False)  # CuPy and integers promote bfloat16
-    return chosen
+    return xp.where(condition, *weak(x1, x2))
 
 
 where.defvjp(

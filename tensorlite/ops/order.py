@@ -13,7 +13,6 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tensorlite.backend import Array
 from tensorlite.ops.compare import isnan, where
-from tensorlite.ops.fused import widened
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.reduce import mean
 from tensorlite.primitive import primitive
@@ -25,7 +24,7 @@ __all__ = ["argsort", "median", "sort", "topk"]
 def sort(xp: ModuleType, x: Array, *, axis: int = -1, save: bool) -> tuple[Array, Array | None]:
     """The elements along `axis` in ascending order."""
     if not save:
-        return xp.sort(widened(x), axis).astype(x.dtype, copy=False), None
+        return xp.sort(x, axis), None
     order = argsort(x, axis=axis)
     return xp.take_along_axis(x, order, axis), order
 
@@ -37,7 +36,7 @@ sort.defvjp(x=lambda g, order, axis: take_along_axis(g, argsort(order, axis=axis
 @primitive
 def argsort(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
     """Indices (int64) that sort `x` along `axis`; equal elements keep their order."""
-    return xp.argsort(widened(x), axis, kind="stable")
+    return xp.argsort(x, axis, kind="stable")
 
 
 @primitive
