@@ -9,11 +9,12 @@ from typing import Any
 
 from tensorlite.autograd import checkpoint
 from tensorlite.backend import device
+from tensorlite.backward import grad
 from tensorlite.ops import *
 from tensorlite.ops import methods
 from tensorlite.primitive import primitive
 from tensorlite.random import Generator, manual_seed
-from tensorlite.tape import enable_grad, grad, is_grad_enabled, no_grad
+from tensorlite.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorlite.tensor import Tensor
 
 __version__ = "0.1.0"

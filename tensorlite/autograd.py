@@ -10,20 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite import random
+from tensorlite.backward import Accumulate, grad, propagate, reachable
 from tensorlite.call import listed, record_outputs
 from tensorlite.ops import reshape, stack, sum, zeros_like
 from tensorlite.primitive import alias
-from tensorlite.tape import (
-    Accumulate,
-    Node,
-    enable_grad,
-    grad,
-    is_grad_enabled,
-    next_index,
-    no_grad,
-    propagate,
-    reachable,
-)
+from tensorlite.tape import Node, enable_grad, is_grad_enabled, next_index, no_grad
 from tensorlite.tensor import Tensor
 
 Tensors = Tensor | tuple[Tensor, ...]

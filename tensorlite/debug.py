@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tensorlite.backend import Array, array_backend, is_array
+from tensorlite.backend import Array, array_backend
+from tensorlite.backward import reachable
 from tensorlite.plan import is_float
-from tensorlite.tape import mode, reachable
+from tensorlite.tape import mode, saved_arrays
 from tensorlite.tensor import Tensor
 
 _PACKAGE = str(Path(__file__).parent)
@@ -114,7 +115,7 @@ def saved_memory(loss: Tensor) -> SavedMemory:
     for node in reversed(nodes):
         if node.plan is None:
             continue
-        for array in _arrays(node.saved or ()):
+        for _, array in saved_arrays(node):
             owner = array if array.base is None else array.base
             if id(owner) in seen:
                 continue
@@ -124,11 +125,3 @@ def saved_memory(loss: Tensor) -> SavedMemory:
             row[1] += 1
     found = [SavedArrays(op, source, *counts) for (op, source), counts in rows.items()]
     return SavedMemory(sorted(found, key=lambda row: -row.nbytes))
-
-
-def _arrays(saved: tuple) -> Iterator[Array]:
-    for value in saved:
-        if isinstance(value, tuple):
-            yield from _arrays(value)
-        elif is_array(value):
-            yield value

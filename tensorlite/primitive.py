@@ -27,9 +27,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite.backend import CPU, Array, array_backend, is_array
+from tensorlite.backward import grad
 from tensorlite.call import as_arrays, compile_call, listed
 from tensorlite.plan import Plan, Residual
-from tensorlite.tape import enable_grad, grad, mode, on_device_of
+from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor
 
 PRIMITIVES: dict[str, Primitive] = {}

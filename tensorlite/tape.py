@@ -1,4 +1,4 @@
-"""The tape: nodes, and the walk that turns them into gradients.
+"""The tape: what was recorded, whether to record, and what was overwritten since.
 
 A `Node` is one recorded call of a primitive. Its index grows with time, so visiting the reachable
 nodes in decreasing index is a topological order: no recursion, however long the graph. Nodes hold
@@ -12,15 +12,12 @@ import functools
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend
-from tensorlite.tensor import Tensor
+from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
 
 next_index = itertools.count().__next__
-_by_index = attrgetter("index")
 
 
 class Switches:
@@ -146,8 +143,8 @@ class OutputNode(Node):
 # --- switching the tape on and off ------------------------------------------------------------
 
 
-class _GradMode:
-    """Context manager and decorator that sets whether operations are recorded."""
+class set_grad_enabled:
+    """Record operations inside or not: a context manager and a decorator."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
@@ -162,22 +159,23 @@ class _GradMode:
         mode.switches.grad = self.previous.pop()
 
     def __call__(self, fn: Callable) -> Callable:
+        """Decorate `fn`."""
         @functools.wraps(fn)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with _GradMode(self.enabled):
+            with set_grad_enabled(self.enabled):
                 return fn(*args, **kwargs)
 
         return wrapped
 
 
-def no_grad() -> _GradMode:
+def no_grad() -> set_grad_enabled:
     """Record nothing inside: ``with tl.no_grad(): ...`` or ``@tl.no_grad()``."""
-    return _GradMode(False)
+    return set_grad_enabled(False)
 
 
-def enable_grad() -> _GradMode:
+def enable_grad() -> set_grad_enabled:
     """Record again inside a `no_grad` block."""
-    return _GradMode(True)
+    return set_grad_enabled(True)
 
 
 def is_grad_enabled() -> bool:
@@ -213,327 +211,30 @@ def note_write_at(bounds: tuple[int, int]) -> None:
     _writes[bounds] = _last_write
 
 
-def _check_not_overwritten(node: Node) -> None:
-    for kind, array in zip(node.plan.residuals, node.saved, strict=True):
-        if not hasattr(array, "nbytes") or array.nbytes == 0:
-            continue
+def check_not_overwritten(node: Node) -> None:
+    """Refuse to use a saved array that was overwritten after `node` was recorded."""
+    if node.index > _last_write:
+        return
+    for name, array in saved_arrays(node):
         start, end = array_backend((array,)).byte_bounds(array)
         for (low, high), when in _writes.items():
             if when > node.index and start < high and low < end:
                 raise RuntimeError(
-                    f"{node.plan.name}: the array saved as {kind.name!r} (shape {array.shape}, "
+                    f"{node.plan.name}: the array saved as {name!r} (shape {array.shape}, "
                     f"{array.dtype}) was changed in place after the forward pass"
-                    f"{_at(node)}, so its gradient would be wrong. Call backward() before the "
+                    f"{at(node)}, so its gradient would be wrong. Call backward() before the "
                     "change (before optimizer.step()), or change a copy: t.clone()"
                 )
 
 
-def _at(node: Node) -> str:
+def saved_arrays(node: Node) -> Iterator[tuple[str, Array]]:
+    """What `node` keeps for its rules: (residual name, array)."""
+    for residual, value in zip(node.plan.residuals, node.saved or (), strict=False):
+        for array in value if isinstance(value, tuple) else (value,):
+            if is_array(array) and array.size:
+                yield residual.name, array
+
+
+def at(node: Node) -> str:
+    """Where the user called this operation, if it was traced."""
     return f" at {node.source}" if node.source else ""
-
-
-# --- backward ---------------------------------------------------------------------------------
-
-
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """All nodes below `roots`, newest first."""
-    seen = set(roots)
-    stack = list(seen)
-    while stack:
-        for parent in stack.pop().parents:
-            if isinstance(parent, Node) and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return sorted(seen, key=_by_index, reverse=True)
-
-
-def _leading_to(order: list[Node], wanted: set) -> set:
-    """`wanted` and the nodes of `order` that reach it: the only way gradients need to go."""
-    needed = set(wanted)
-    for node in reversed(order):
-        if not needed.isdisjoint(node.parents):
-            needed.add(node)
-    return needed
-
-
-def _unbroadcast(d: Any, shape: tuple) -> Any:
-    """Sum a cotangent down to the shape that broadcasting had enlarged."""
-    extra = len(d.shape) - len(shape)
-    axes = tuple(range(extra)) + tuple(
-        extra + i for i, n in enumerate(shape) if n == 1 and d.shape[extra + i] != 1
-    )
-    return d.sum(axis=axes, keepdims=True).reshape(shape)
-
-
-def propagate(
-    roots: list[tuple[Node, Any]],
-    deliver: Callable[[Tensor, Any], None],
-    *,
-    retain_graph: bool,
-    create_graph: bool,
-    needed: set | None = None,
-    order: list[Node] | None = None,
-    captured: dict | None = None,
-) -> dict[Node, Any]:
-    """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
-
-    `order` are the nodes to visit (default all reachable); cotangents that reach others are
-    returned. `captured` names the inner nodes whose cotangents the caller wants, and receives
-    them; `needed` is what then has to be visited.
-    """
-    if order is None:
-        order = reachable(node for node, _ in roots)
-    cotangents: dict[Node, Any] = {}
-    for node, g in roots:
-        cotangents[node] = cotangents[node] + g if node in cotangents else g
-    last_write = _last_write
-    anomaly = mode.switches.anomaly
-    several_devices = mode.switches.devices
-    take = cotangents.pop
-    for node in order:
-        g = take(node, None)
-        if g is None:
-            continue
-        if several_devices:
-            _follow(g)
-        if node.hooks is not None:
-            g = _run_hooks(node.hooks, g, create_graph)
-        parents = node.parents
-        if needed is not None:
-            if node in captured:
-                captured[node] = g
-            if needed.isdisjoint(parents):
-                continue
-        plan = node.plan
-        if plan is None:  # an output of a node with several
-            slots = cotangents.get(parents[0])
-            if slots is None:
-                slots = cotangents[parents[0]] = [None] * len(parents[0].shape)
-            previous = slots[node.position]  # of another alias of this output
-            slots[node.position] = g if previous is None else previous + g
-            continue
-        saved = node.saved
-        if saved is None:
-            raise RuntimeError(
-                f"{plan.name}: backward through this graph a second time{_at(node)}, but its "
-                "saved arrays were freed by the first. Pass retain_graph=True to the first call"
-            )
-        if node.index < last_write:
-            _check_not_overwritten(node)
-        if create_graph:
-            saved = plan.as_tensors(node)
-        if not retain_graph:
-            node.saved = None
-        for position, d in plan.gradients(g, saved, parents, needed):
-            parent = parents[position]
-            leaf = isinstance(parent, Tensor)
-            target = parent.data if leaf else parent
-            if several_devices:
-                _follow(d)
-            if d.shape != target.shape:
-                d = _unbroadcast(d, target.shape)
-            if d.dtype is not target.dtype and d.dtype != target.dtype:
-                d = d.astype(target.dtype)
-            if anomaly is not None:
-                anomaly(d.data if create_graph else d, f"the gradient of {plan.name}", node.source)
-            if leaf:
-                deliver(parent, d)
-            else:
-                previous = cotangents.get(parent)
-                cotangents[parent] = d if previous is None else previous + d
-    return cotangents
-
-
-def _follow(g: Any) -> None:
-    """Make the device of a cotangent (a list, where an operation has several) the current one."""
-    for part in g if isinstance(g, list) else (g,):
-        array = part.data if isinstance(part, Tensor) else part
-        if array is not None:
-            array_backend((array,)).follow(array)
-
-
-def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
-    """Show a cotangent to the user's hooks, as a Tensor; a hook may return another."""
-    tensor = g if create_graph else Tensor(g)
-    for hook in hooks:
-        changed = hook(tensor)
-        if changed is not None:
-            tensor = changed
-    return tensor if create_graph else tensor.data
-
-
-class Accumulate:
-    """Adds what arrives at a leaf to its `.grad`; leaves with hooks wait for their total."""
-
-    def __init__(self, create_graph: bool) -> None:
-        self.create_graph = create_graph
-        self.waiting: dict[Tensor, Any] = {}
-
-    def __call__(self, leaf: Tensor, d: Any) -> None:
-        if leaf.hooks is not None:
-            previous = self.waiting.get(leaf)
-            self.waiting[leaf] = d if previous is None else previous + d
-        else:
-            self.add(leaf, d)
-
-    def add(self, leaf: Tensor, d: Any) -> None:
-        """Add `d` to ``leaf.grad``: in the optimizer's arena where the leaf has a place there."""
-        grad = leaf.grad
-        if self.create_graph:
-            leaf.grad = d if grad is None else grad + d
-        elif grad is not None:
-            grad.data += d
-        elif leaf.grad_buffer is not None:
-            leaf.grad_buffer[...] = d
-            leaf.grad = Tensor(leaf.grad_buffer)
-        else:  # a copy: a rule may have returned the cotangent it was given
-            leaf.grad = Tensor(array_backend((leaf.data,)).asarray(d.copy()))
-
-    def finish(self) -> None:
-        """Run the hooks of the leaves that have some."""
-        for leaf, d in self.waiting.items():
-            _follow(d)
-            self.add(leaf, _run_hooks(leaf.hooks, d, self.create_graph))
-
-
-def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
-    """The cotangent to start from, checked against the output."""
-    if g is None:
-        if output.data.size != 1:
-            raise RuntimeError(
-                f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
-                "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
-            )
-        with on_device_of(output.data):
-            g = Tensor(array_backend((output.data,)).xp.ones(output.shape, output.dtype))
-    elif not isinstance(g, Tensor):
-        backend = array_backend((output.data,))
-        g = Tensor(backend.asarray(g, dtype=output.dtype, device=output.device))
-    if g.shape != output.shape:
-        raise ValueError(
-            f"{what}: the gradient's shape {g.shape} is not the output's, {output.shape}"
-        )
-    if create_graph:
-        return g
-    return g.data if g.dtype == output.dtype else g.data.astype(output.dtype)
-
-
-def backward(
-    output: Tensor,
-    gradient: Any = None,
-    *,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-) -> None:
-    """Add the gradient of `output` to the ``.grad`` of every leaf it depends on.
-
-    Parameters
-    ----------
-    output
-        The Tensor to differentiate; a single number unless `gradient` is given.
-    gradient
-        Cotangent of `output`, of its shape (default 1).
-    retain_graph
-        Keep the saved arrays, so that backward can run again (default: as `create_graph`).
-    create_graph
-        Record the backward pass itself, for higher derivatives.
-
-    Raises
-    ------
-    RuntimeError
-        If nothing in `output`'s history requires a gradient, or its graph was already used.
-    """
-    if not output.requires_grad:
-        raise RuntimeError(
-            "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
-            "or it was computed under no_grad()"
-        )
-    seed = _seed(output, gradient, create_graph, "backward()")
-    accumulate = Accumulate(create_graph)
-    with _GradMode(create_graph), on_device_of(output.data):
-        if output.node is None:
-            accumulate(output, seed)
-        else:
-            propagate(
-                [(output.node, seed)],
-                accumulate,
-                retain_graph=create_graph if retain_graph is None else retain_graph,
-                create_graph=create_graph,
-            )
-        accumulate.finish()
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Any = None,
-    *,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """Gradients of `outputs` with respect to `inputs`, leaving every ``.grad`` alone.
-
-    Parameters
-    ----------
-    outputs
-        Tensors to differentiate; their gradients add up.
-    inputs
-        Tensors to differentiate by: leaves or intermediate results.
-    grad_outputs
-        Cotangents, one an output (default: 1 for single numbers).
-    retain_graph, create_graph
-        As in `backward`.
-    allow_unused
-        Return None for an input that the outputs do not depend on, instead of raising.
-
-    Returns
-    -------
-    tuple of Tensor
-        One for each input, of its shape and dtype.
-    """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if isinstance(grad_outputs, (list, tuple)):
-        cotangents = list(grad_outputs)
-    else:
-        cotangents = [grad_outputs] * len(outputs)
-    if len(cotangents) != len(outputs):
-        raise ValueError(f"grad(): {len(cotangents)} grad_outputs for {len(outputs)} outputs")
-    for i, x in enumerate(inputs):
-        if not x.requires_grad:
-            raise RuntimeError(f"grad(): input {i} of shape {x.shape} does not require grad")
-
-    wanted = [x.node or x for x in inputs]
-    found: dict[Any, Any] = dict.fromkeys(wanted)
-
-    def deliver(leaf: Tensor, d: Any) -> None:
-        if leaf in found:
-            found[leaf] = d if found[leaf] is None else found[leaf] + d
-
-    roots = []
-    for output, cotangent in zip(outputs, cotangents, strict=True):
-        seed = _seed(output, cotangent, create_graph, "grad()")
-        if output.node is not None:
-            roots.append((output.node, seed))
-        elif output.requires_grad:
-            deliver(output, seed)
-    order = reachable(node for node, _ in roots)
-    with _GradMode(create_graph), on_device_of(outputs[0].data):
-        propagate(
-            roots,
-            deliver,
-            retain_graph=create_graph if retain_graph is None else retain_graph,
-            create_graph=create_graph,
-            needed=_leading_to(order, set(wanted)),
-            order=order,
-            captured=found,
-        )
-    results = [found[key] for key in wanted]
-    for i, (x, d) in enumerate(zip(inputs, results, strict=True)):
-        if d is None and not allow_unused:
-            raise RuntimeError(
-                f"grad(): the outputs do not depend on input {i} of shape {x.shape}; pass "
-                "allow_unused=True to get None for it"
-            )
-    return tuple(d if d is None or create_graph else Tensor(d) for d in results)

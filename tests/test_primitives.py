@@ -22,7 +22,7 @@ import tensorlite
 from tensorlite.backend import Backend, Device
 from tensorlite.call import listed
 from tensorlite.primitive import PRIMITIVES
-from tensorlite.tape import grad
+from tensorlite.backward import grad
 from tensorlite.tensor import Tensor
 from tensorlite.testing import gradcheck
 

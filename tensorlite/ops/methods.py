@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite import ops, tape
+from tensorlite import ops
+from tensorlite.backward import backward
 from tensorlite.ops import convert, inplace
 from tensorlite.tensor import Tensor
 
@@ -78,7 +79,7 @@ def attach() -> None:
     Tensor.__iter__ = _iterate
     Tensor.astype = ops.cast
     Tensor.transpose = _transpose
-    Tensor.backward = tape.backward
+    Tensor.backward = backward
     Tensor.cpu = _cpu
     Tensor.cuda = _cuda
     Tensor.T = property(ops.transpose, doc="The axes in reverse order.")
