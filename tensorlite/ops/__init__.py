@@ -11,6 +11,7 @@ from tensorlite.ops.elementwise import *
 from tensorlite.ops.index import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.order import *
+from tensorlite.ops.parts import *
 from tensorlite.ops.random import *
 from tensorlite.ops.reduce import *
 from tensorlite.ops.scan import *

@@ -15,12 +15,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from tensorlite.backend import Array
 from tensorlite.ops.compare import where
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.shape import concat, tril, with_zeros
+from tensorlite.ops.parts import tril
+from tensorlite.ops.shape import concat, with_zeros
 from tensorlite.primitive import primitive
 
 __all__ = ["cholesky", "det", "eigh", "inv", "qr", "slogdet", "solve", "svd"]

@@ -15,8 +15,9 @@ from string import ascii_letters
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tensorlite.ops.linalg import matmul
+from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_
-from tensorlite.ops.shape import diagonal, reshape, transpose
+from tensorlite.ops.shape import reshape, transpose
 from tensorlite.tensor import Tensor
 
 __all__ = ["dot", "einsum", "outer", "tensordot"]

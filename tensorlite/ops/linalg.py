@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_
-from tensorlite.ops.shape import diagonal
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, product
+from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +25,6 @@ __all__ = [
     "broadcast_to",
     "chunk",
     "concat",
-    "diagonal",
     "expand",
     "expand_dims",
     "flatten",
@@ -36,17 +35,13 @@ __all__ = [
     "repeat",
     "reshape",
     "roll",
-    "sliding_window",
     "split",
     "squeeze",
     "stack",
     "swapaxes",
     "tile",
     "transpose",
-    "tril",
-    "triu",
     "unbind",
-    "unfold",
     "unsqueeze",
 ]
 
@@ -403,107 +398,3 @@ def flip(xp: ModuleType, x: Array, *, axis: int | Sequence[int] | None = None) -
 
 
 flip.defvjp(x=lambda g, axis: flip(g, axis))
-
-
-# --- parts --------------------------------------------------------------------------------------
-
-
-@primitive
-def tril(xp: ModuleType, x: Array, *, k: int = 0) -> Array:
-    """Keep what is on and below the `k`-th diagonal of the last two axes; the rest is 0."""
-    return xp.tril(x, k)
-
-
-tril.defvjp(x=lambda g, k: tril(g, k))
-
-
-@primitive
-def triu(xp: ModuleType, x: Array, *, k: int = 0) -> Array:
-    """Keep what is on and above the `k`-th diagonal of the last two axes; the rest is 0."""
-    return xp.triu(x, k)
-
-
-triu.defvjp(x=lambda g, k: triu(g, k))
-
-
-@primitive
-def diagonal(xp: ModuleType, x: Array, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """Take the `offset`-th diagonal of two axes; it becomes the last axis of the result."""
-    return xp.diagonal(x, offset, axis1, axis2)
-
-
-@primitive
-def diagonal_backward(
-    xp: ModuleType, d: Array, *, shape: tuple[int, ...], offset: int, axis1: int, axis2: int
-) -> Array:
-    """Lay `d` on a diagonal of zeros."""
-    x = xp.zeros(shape, d.dtype)
-    along = xp.arange(d.shape[-1])
-    matrices = xp.moveaxis(x, (axis1, axis2), (-2, -1))
-    matrices[..., along + max(-offset, 0), along + max(offset, 0)] = d
-    return x
-
-
-diagonal.defvjp(
-    x=lambda g, x_shape, offset, axis1, axis2: diagonal_backward(g, x_shape, offset, axis1, axis2)
-)
-diagonal_backward.defvjp(d=lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2))
-
-
-@primitive
-def sliding_window(
-    xp: ModuleType,
-    x: Array,
-    *,
-    window: int | Sequence[int],
-    axis: int | Sequence[int] | None = None,
-) -> Array:
-    """View every window of a shape, as `numpy.lib.stride_tricks.sliding_window_view`.
-
-    Parameters
-    ----------
-    x : Tensor
-    window : int or tuple of int
-        Length of the window along each of `axis`.
-    axis : int or tuple of int, optional
-        By default all axes.
-
-    Returns
-    -------
-    Tensor
-        The axes of `x`, those slid along shortened by ``window - 1``, then the window's axes.
-    """
-    return xp.lib.stride_tricks.sliding_window_view(x, window, axis)
-
-
-@primitive
-def sliding_window_backward(
-    xp: ModuleType,
-    d: Array,
-    *,
-    shape: tuple[int, ...],
-    window: int | Sequence[int],
-    axis: int | Sequence[int] | None,
-) -> Array:
-    """Add each window back where it was taken."""
-    window = (window,) if isinstance(window, int) else window
-    axes = range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape))
-    x = xp.zeros(shape, d.dtype)
-    for tap in product(*map(range, window)):
-        part = [slice(None)] * len(shape)
-        for i, start in zip(axes, tap, strict=True):
-            part[i] = slice(start, start + d.shape[i])
-        x[tuple(part)] += d[(..., *tap)]
-    return x
-
-
-sliding_window.defvjp(
-    x=lambda g, x_shape, window, axis: sliding_window_backward(g, x_shape, window, axis)
-)
-sliding_window_backward.defvjp(d=lambda g, window, axis: sliding_window(g, window, axis))
-
-
-def unfold(x: Tensor, axis: int, size: int, step: int = 1) -> Tensor:
-    """Take windows of `size` elements along `axis`, one every `step`; torch's `Tensor.unfold`."""
-    axis = normalize_axis_index(axis, len(x.shape), "unfold")
-    return sliding_window(x, size, axis)[(slice(None),) * axis + (slice(None, None, step),)]

@@ -9,14 +9,8 @@ from samples.base import Sample, normal
 from tensorlite import ops
 from tensorlite.backend import CPU
 from tensorlite.ops import convert
-from tensorlite.ops.shape import (
-    concat_,
-    diagonal_backward,
-    pad_constant,
-    sliding_window_backward,
-    split_,
-    stack_,
-)
+from tensorlite.ops.parts import diagonal_backward, sliding_window_, sliding_window_backward
+from tensorlite.ops.shape import concat_, pad_constant, split_, stack_
 
 EMPTY = dict(zero=[normal(0, 3, 4)])
 
@@ -30,13 +24,13 @@ def diagonal_matrix(d, shape, offset, axis1, axis2) -> np.ndarray:
     return x
 
 
-def windows_added(d, shape, window, axis) -> np.ndarray:
+def windows_added(d, shape, window, axes) -> np.ndarray:
     """Each element of each window added where it was taken, one by one."""
     x = np.zeros(shape)
     for place in np.ndindex(*d.shape):
         start, offset = place[: len(shape)], place[len(shape) :]
         target = list(start)
-        for i, o in zip(axis, offset, strict=True):
+        for i, o in zip(axes, offset, strict=True):
             target[i] += o
         x[tuple(target)] += d[place]
     return x
@@ -253,10 +247,18 @@ SAMPLES = [
         ]
     ],
     Sample(
+        sliding_window_,
+        [normal(5, 4)],
+        dict(window=(2, 3), axes=(0, 1)),
+        reference=lambda x, window, axes: sliding_window_view(x, window, axes),
+        saves=("x_shape", "window", "axes"),
+        no_zero="above",
+    ),
+    Sample(
         sliding_window_backward,
         [normal(3, 4, 3)],
-        dict(shape=(5, 4), window=3, axis=(0,)),
-        reference=lambda d, shape, window, axis: windows_added(d, shape, (window,), axis),
+        dict(shape=(5, 4), window=(3,), axes=(0,)),
+        reference=windows_added,
         no_zero="of one shape",
     ),
     Sample(
