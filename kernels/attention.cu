@@ -28,6 +28,10 @@ struct Scoring {
     }
     // Keys from here on are hidden from the query.
     TL_INLINE Index limit(Index query) const { return causal && query + 1 < keys ? query + 1 : keys; }
+    TL_INLINE Acc<T> score(Acc<T> product, Index row, Index query, Index key) const {
+        if (key >= limit(query) || (allowed && !allowed[row + key])) return -INFINITY;
+        return product * scale + (bias ? Acc<T>(bias[row + key]) : Acc<T>(0));
+    }
 };
 
 #if !defined(__CUDACC__)
@@ -156,6 +160,235 @@ void attention_backward(const T* g OF(batch * heads * queries * dim), const T* q
             block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels, to_key, dim, {true});
             block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels, to_value, dim, {true});
         }
+    });
+}
+
+#else
+
+// A block holds 32 rows and passes over tiles of 32 rows of the other side in shared memory. A row is held by a few
+// neighbouring lanes, each with every so many of its elements in registers.
+constexpr int kRows = 32, kThreads = 128;
+
+template <typename A>
+constexpr int kShare = sizeof(A);  // lanes a row: 4 for float, 8 for double
+
+// `count` elements of a row of 128 at most: those that belong to this lane, in packs of 16 bytes.
+template <typename A, int count>
+struct Held {
+    static constexpr int wide = 16 / sizeof(A), dims = count * kShare<A>;
+    A element[count] = {};
+
+    static TL_INLINE int dim(int i) {
+        return (i / wide * kShare<A> + int(threadIdx.x) % kShare<A>) * wide + i % wide;
+    }
+    template <typename T>
+    TL_INLINE void read(const T* row, Index length) {
+#pragma unroll
+        for (int i = 0; i < count; ++i) element[i] = dim(i) < length ? A(row[dim(i)]) : A(0);
+    }
+    template <typename T>
+    TL_INLINE void write(T* row, Index length) const {
+#pragma unroll
+        for (int i = 0; i < count; ++i)
+            if (dim(i) < length) row[dim(i)] = T(element[i]);
+    }
+    // This row times one in shared memory, the same in all lanes of the row.
+    TL_INLINE A dot(const A* row) const {
+        A sum = 0;
+#pragma unroll
+        for (int i = 0; i < count; ++i) sum += element[i] * row[dim(i)];
+#pragma unroll
+        for (int step = 1; step < kShare<A>; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+        return sum;
+    }
+    TL_INLINE void add(A factor, const A* row) {
+#pragma unroll
+        for (int i = 0; i < count; ++i) element[i] += factor * row[dim(i)];
+    }
+    TL_INLINE void scale(A factor) {
+#pragma unroll
+        for (int i = 0; i < count; ++i) element[i] *= factor;
+    }
+};
+
+// Rows first … first + tile of an array in shared memory, zero beyond its end. Double takes half as many.
+template <typename A>
+constexpr int kTile = kRows * 4 / sizeof(A);
+
+template <int dims, typename A, typename T>
+TL_INLINE void load_tile(A* shared, const T* data, Index first, Index rows, Index dim) {
+    for (int i = threadIdx.x; i < kTile<A> * dims; i += kThreads) {
+        const Index row = first + i / dims;
+        shared[i] = row < rows && i % dims < dim ? A(data[row * dim + i % dims]) : A(0);
+    }
+}
+
+// The rows of this block that this thread's lanes hold, one after the other; body(row, inside).
+template <typename A, typename F>
+TL_INLINE void each_held_row(Index first, Index rows, const F& body) {
+    constexpr int together = kThreads / kShare<A>;
+    for (int start = 0; start < kRows; start += together) {
+        const Index row = first + start + threadIdx.x / kShare<A>;
+        body(row < rows ? row : rows - 1, row < rows);
+    }
+}
+
+// body(memory, held_type) for the least number of elements a lane that holds `dim` of them.
+template <typename A, typename F>
+TL_INLINE void with_dims(Index dim, const F& body) {
+    __shared__ __align__(16) A memory[2 * kTile<A> * 128];
+    if (dim <= 32)
+        body(memory, Held<A, 32 / kShare<A>>());
+    else if (dim <= 64)
+        body(memory, Held<A, 64 / kShare<A>>());
+    else
+        body(memory, Held<A, 128 / kShare<A>>());
+}
+
+template <typename T>
+BLOCKS(batch * heads * (queries + 31 >> 5), 128)
+void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch * heads * keys * dim),
+               const T* v OF(batch * heads * keys * dim),
+               const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+               const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+               T* y OF(batch * heads * queries * dim), Acc<T>* lse OF(batch * heads * queries), Index batch,
+               Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
+               Index mask_rows, double scale, bool causal) {
+    using A = Acc<T>;
+    constexpr int chunk = 8;  // keys whose scores are held at once
+    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
+    const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
+    const Index block = blockIdx.x % blocks * kRows, last = block + kRows < queries ? block + kRows : queries;
+    with_dims<A>(dim, [&](A* memory, auto kind) {
+        using Row = decltype(kind);
+        A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
+        each_held_row<A>(block, queries, [&](Index i, bool inside) {
+            const Index at = head * queries + i, mask = scoring.row(head, i);
+            Row query, sum;
+            query.read(q + at * dim, dim);
+            A peak = -INFINITY, total = 0;
+            for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
+                __syncthreads();
+                load_tile<Row::dims>(tile_keys, k + head * keys * dim, first, keys, dim);
+                load_tile<Row::dims>(tile_values, v + head * keys * dim, first, keys, dim);
+                __syncthreads();
+                for (int j = 0; j < kTile<A>; j += chunk) {
+                    A score[chunk], higher = peak;
+#pragma unroll
+                    for (int c = 0; c < chunk; ++c) {
+                        score[c] = scoring.score(query.dot(tile_keys + (j + c) * Row::dims), mask, i, first + j + c);
+                        higher = score[c] > higher ? score[c] : higher;
+                    }
+                    const A shift = higher == -INFINITY ? A(0) : higher, shrink = exp(peak - shift);
+                    total *= shrink, sum.scale(shrink), peak = higher;
+#pragma unroll
+                    for (int c = 0; c < chunk; ++c) {
+                        const A weight = exp(score[c] - shift);
+                        total += weight;
+                        sum.add(weight, tile_values + (j + c) * Row::dims);
+                    }
+                }
+            }
+            if (!inside) return;
+            sum.scale(total == 0 ? A(0) : 1 / total);
+            sum.write(y + at * dim, dim);
+            lse[at] = total == 0 ? A(-INFINITY) : peak + log(total);
+        });
+    });
+}
+
+// The gradient of q, and mean[i] = g_i · y_i, which attention_backward_keys needs.
+template <typename T>
+BLOCKS(batch * heads * (queries + 31 >> 5), 128)
+void attention_backward_queries(const T* g OF(batch * heads * queries * dim),
+                                const T* q OF(batch * heads * queries * dim),
+                                const T* k OF(batch * heads * keys * dim),
+                                const T* v OF(batch * heads * keys * dim),
+                                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+                                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+                                const T* y OF(batch * heads * queries * dim),
+                                const Acc<T>* lse OF(batch * heads * queries),
+                                T* dq OF(batch * heads * queries * dim), Acc<T>* mean OF(batch * heads * queries),
+                                Index batch, Index heads, Index queries, Index keys, Index dim,
+                                Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal) {
+    using A = Acc<T>;
+    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
+    const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
+    const Index block = blockIdx.x % blocks * kRows, last = block + kRows < queries ? block + kRows : queries;
+    with_dims<A>(dim, [&](A* memory, auto kind) {
+        using Row = decltype(kind);
+        A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
+        each_held_row<A>(block, queries, [&](Index i, bool inside) {
+            const Index at = head * queries + i, mask = scoring.row(head, i);
+            Row query, gradient, sum;
+            query.read(q + at * dim, dim);
+            gradient.read(g + at * dim, dim);
+            A average = 0;
+            for (Index d = 0; d < dim; ++d) average += A(g[at * dim + d]) * A(y[at * dim + d]);
+            const A shift = lse[at] == -INFINITY ? A(0) : lse[at];
+            for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
+                __syncthreads();
+                load_tile<Row::dims>(tile_keys, k + head * keys * dim, first, keys, dim);
+                load_tile<Row::dims>(tile_values, v + head * keys * dim, first, keys, dim);
+                __syncthreads();
+                for (int j = 0; j < kTile<A>; ++j) {
+                    const A* key = tile_keys + j * Row::dims;
+                    const A weight = exp(scoring.score(query.dot(key), mask, i, first + j) - shift);
+                    sum.add(weight * (gradient.dot(tile_values + j * Row::dims) - average) * scoring.scale, key);
+                }
+            }
+            if (!inside) return;
+            sum.write(dq + at * dim, dim);
+            mean[at] = average;
+        });
+    });
+}
+
+template <typename T>
+BLOCKS(batch * heads * (keys + 31 >> 5), 128)
+void attention_backward_keys(const T* g OF(batch * heads * queries * dim),
+                             const T* q OF(batch * heads * queries * dim),
+                             const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+                             const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+                             const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+                             const Acc<T>* lse OF(batch * heads * queries),
+                             const Acc<T>* mean OF(batch * heads * queries),
+                             T* dk OF(batch * heads * keys * dim), T* dv OF(batch * heads * keys * dim),
+                             Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
+                             Index mask_heads, Index mask_rows, double scale, bool causal) {
+    using A = Acc<T>;
+    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
+    const Index blocks = (keys + kRows - 1) / kRows, head = blockIdx.x / blocks;
+    const Index block = blockIdx.x % blocks * kRows;
+    // Queries before the block's first key see none of it.
+    const Index start = causal ? block / kTile<A> * kTile<A> : 0;
+    with_dims<A>(dim, [&](A* memory, auto kind) {
+        using Row = decltype(kind);
+        A *tile_queries = memory, *tile_gradients = memory + kTile<A> * Row::dims;
+        each_held_row<A>(block, keys, [&](Index j, bool inside) {
+            const Index at = head * keys + j;
+            Row key, value, to_key, to_value;
+            key.read(k + at * dim, dim);
+            value.read(v + at * dim, dim);
+            for (Index first = start; first < queries; first += kTile<A>) {
+                __syncthreads();
+                load_tile<Row::dims>(tile_queries, q + head * queries * dim, first, queries, dim);
+                load_tile<Row::dims>(tile_gradients, g + head * queries * dim, first, queries, dim);
+                __syncthreads();
+                const int count = queries - first < kTile<A> ? queries - first : kTile<A>;
+                for (int c = 0; c < count; ++c) {
+                    const Index i = first + c, row = head * queries + i;
+                    const A *query = tile_queries + c * Row::dims, *gradient = tile_gradients + c * Row::dims;
+                    const A shift = lse[row] == -INFINITY ? A(0) : lse[row];
+                    const A weight = exp(scoring.score(key.dot(query), scoring.row(head, i), i, j) - shift);
+                    to_value.add(weight, gradient);
+                    to_key.add(weight * (value.dot(gradient) - mean[row]) * scoring.scale, query);
+                }
+            }
+            if (!inside) return;
+            to_key.write(dk + at * dim, dim);
+            to_value.write(dv + at * dim, dim);
+        });
     });
 }
 

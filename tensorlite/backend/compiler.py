@@ -61,7 +61,7 @@ class Kernel:
 
 _DECLARATION = re.compile(
     r"^(?:template <(?P<types>[^>]*)>\s+)?"
-    r"(?P<launch>EACH|ROWS|BLOCKS|HOST)\b(?:\((?P<extents>[^)]*)\))?\s+"
+    r"(?P<launch>EACH|ROWS|BLOCKS|HOST)\b(?:\((?P<extents>(?:[^()]|\([^()]*\))*)\))?\s+"
     r"void (?P<name>\w+)\((?P<parameters>.*?)\) \{",
     re.DOTALL | re.MULTILINE,
 )
@@ -128,7 +128,7 @@ def flatten(path: Path, seen: set[Path] | None = None) -> str:
     seen = set() if seen is None else seen
 
     def replace(match: re.Match[str]) -> str:
-        for folder in (path.parent, kernels_folder()):
+        for folder in (path.parent, kernels_folder(), kernels_folder() / "host"):
             header = (folder / match[1]).resolve()
             if header.is_file():
                 return "" if header in seen else flatten(header, seen)
@@ -149,7 +149,8 @@ def library(device: str) -> Any | None:
     Returns
     -------
     object or None
-        One attribute a kernel, and ``empty(shape, dtype)``; None where kernels are unavailable or
+        One attribute a kernel; ``empty(shape, dtype)``; ``parts(rows)``, the number of parts in
+        which to cut column sums. None where kernels are unavailable or
         ``TENSORLITE_KERNELS=reference``.
 
     Raises
