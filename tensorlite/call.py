@@ -50,7 +50,7 @@ def {name}({parameters}):
         try:
             y_ = _reference(_BACKENDS[kind_].xp, {raw_arguments})
         except _ERRORS as error:
-            raise _explained(error, ({raw})) from error
+            raise _explained(error, ({raw}))
         if y_.__class__ is not kind_:
             y_ = _as_arrays(y_)
     else:

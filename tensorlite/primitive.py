@@ -152,7 +152,7 @@ class Primitive:
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
         except (ValueError, TypeError, IndexError) as error:
-            raise self.explained(error, raw) from error
+            raise self.explained(error, raw)  # noqa: B904: it may be the same error
         if self.aux:
             y, *aux = y
         return as_arrays(y), aux
@@ -204,7 +204,9 @@ class Primitive:
         if text.startswith(f"{self.name}: ") or "; inputs: " in text:
             return error
         inputs = ", ".join(_describe(a) for a in raw if a is not None)
-        return type(error)(f"{self.name}: {text}; inputs: {inputs}")
+        better = type(error)(f"{self.name}: {text}; inputs: {inputs}")
+        better.__cause__ = error
+        return better
 
     def mixed(self, args: tuple) -> None:
         """Refuse inputs of several devices, naming each."""
