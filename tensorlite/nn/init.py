@@ -1,0 +1,253 @@
+"""Initial values of parameters: torch's names and formulas, Philox's bits.
+
+All functions overwrite a Tensor in place and return it. What is random is drawn on the host, so
+that a seed gives the same weights on every device.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorlite import random
+from tensorlite.ops.inplace import copy_
+from tensorlite.random import Generator
+from tensorlite.tape import no_grad
+from tensorlite.tensor import Tensor
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Factor by which weights are enlarged to make up for a nonlinearity.
+
+    Parameters
+    ----------
+    nonlinearity
+        "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
+    param
+        The negative slope of "leaky_relu" (default 0.01).
+    """
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
+    gains = dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "sigmoid"), 1.0)
+    gains |= {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
+    if nonlinearity not in gains:
+        known = ", ".join([*gains, "leaky_relu"])
+        raise ValueError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known: {known}")
+    return gains[nonlinearity]
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with `val`."""
+    return _write(tensor, val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with 0."""
+    return _write(tensor, 0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with 1."""
+    return _write(tensor, 1)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Write the identity matrix into a Tensor of two axes."""
+    if tensor.ndim != 2:
+        raise ValueError(f"eye_: a Tensor of shape {tensor.shape} is no matrix")
+    return _write(tensor, np.eye(*tensor.shape))
+
+
+def dirac_(tensor: Tensor) -> Tensor:
+    """Make a convolution's weight (out, in, *kernel) pass its channels through unchanged."""
+    if not 3 <= tensor.ndim <= 5:
+        raise ValueError(f"dirac_: shape {tensor.shape} is no weight of a convolution: 3 to 5 axes")
+    values = np.zeros(tensor.shape, np.float32)
+    channels = np.arange(min(tensor.shape[:2]))
+    values[(channels, channels, *[n // 2 for n in tensor.shape[2:]])] = 1
+    return _write(tensor, values)
+
+
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Draw from the uniform distribution in [a, b)."""
+    draw = (generator or random.default_generator).uniform(tensor.shape, _draw_dtype(tensor))
+    return _write(tensor, draw * (b - a) + a)
+
+
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Draw from the normal distribution."""
+    draw = (generator or random.default_generator).normal(tensor.shape, _draw_dtype(tensor))
+    return _write(tensor, draw * std + mean)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw from the normal distribution, and again whatever falls outside [a, b].
+
+    Raises
+    ------
+    ValueError
+        If [a, b] holds less than a thousandth of the distribution.
+    """
+    scale = std * math.sqrt(2)
+    held = (math.erf((b - mean) / scale) - math.erf((a - mean) / scale)) / 2
+    if held < 1e-3:
+        raise ValueError(
+            f"trunc_normal_: [{a}, {b}] holds only {held:.1g} of the normal distribution with mean "
+            f"{mean} and standard deviation {std}; use uniform_"
+        )
+    generator = generator or random.default_generator
+    values = np.empty(tensor.size, _draw_dtype(tensor))
+    outside = np.arange(tensor.size)
+    while outside.size:
+        values[outside] = generator.normal(outside.shape, values.dtype) * std + mean
+        outside = outside[(values[outside] < a) | (values[outside] > b)]
+    return _write(tensor, values.reshape(tensor.shape))
+
+
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Draw from ±gain·√(6 / (fan_in + fan_out)) [1]_.
+
+    References
+    ----------
+    .. [1] Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+       networks", AISTATS 2010.
+    """
+    bound = gain * math.sqrt(6 / sum(_fans(tensor, "xavier_uniform_")))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Draw with standard deviation gain·√(2 / (fan_in + fan_out)); see `xavier_uniform_`."""
+    std = gain * math.sqrt(2 / sum(_fans(tensor, "xavier_normal_")))
+    return normal_(tensor, 0.0, std, generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw from ±gain·√(3 / fan) [1]_.
+
+    Parameters
+    ----------
+    tensor
+        A weight with its outputs along the first axis and its inputs along the second.
+    a
+        Negative slope of the "leaky_relu" that follows.
+    mode
+        "fan_in" keeps the size of activations, "fan_out" that of gradients.
+    nonlinearity
+        What follows the layer; see `calculate_gain`.
+    generator
+        Source of the random numbers.
+
+    References
+    ----------
+    .. [1] He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015.
+    """
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_uniform_")
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw with standard deviation gain / √fan; see `kaiming_uniform_`."""
+    std = _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_")
+    return normal_(tensor, 0.0, std, generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Draw a matrix with orthonormal rows or columns, whichever are fewer, times `gain` [1]_.
+
+    More than two axes count as a matrix (first axis, all others).
+
+    References
+    ----------
+    .. [1] Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in
+       deep linear neural networks", ICLR 2014.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal_: a Tensor of shape {tensor.shape} has less than two axes")
+    if tensor.size == 0:
+        return tensor
+    rows = tensor.shape[0]
+    shape = (rows, tensor.size // rows)
+    draw = (generator or random.default_generator).normal(shape, np.float64)
+    q, r = np.linalg.qr(draw if rows >= shape[1] else draw.T)
+    q *= np.where(np.diag(r) < 0, -1, 1)  # makes the distribution uniform
+    return _write(tensor, (gain * (q if rows >= shape[1] else q.T)).reshape(tensor.shape))
+
+
+def reset_affine(weight: Tensor, bias: Tensor | None) -> None:
+    """Draw as torch does for linear layers and convolutions: both from ±1 / √fan_in."""
+    kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        bound = 1 / math.sqrt(max(_fans(weight, "reset_affine")[0], 1))
+        uniform_(bias, -bound, bound)
+
+
+def _write(tensor: Tensor, values: Any) -> Tensor:
+    with no_grad():
+        return copy_(tensor, values)
+
+
+def _draw_dtype(tensor: Tensor) -> Any:
+    """Half types are drawn in float32 and rounded."""
+    return np.float64 if tensor.dtype == np.float64 else np.float32
+
+
+def _fans(tensor: Tensor, what: str) -> tuple[int, int]:
+    """Inputs and outputs that one output and one input is connected with."""
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"{what}: fans of a Tensor of shape {tensor.shape} are not defined: it needs two axes"
+        )
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, what: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"{what}: mode {mode!r} is neither 'fan_in' nor 'fan_out'")
+    fan = _fans(tensor, what)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))

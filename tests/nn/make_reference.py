@@ -1,0 +1,54 @@
+"""Write reference.npz: what torch's layers make of the inputs in torch_cases.py.
+
+Run with torch 2.13: ``python tests/nn/make_reference.py``.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+import torch_reference
+from torch_cases import CASES, Case
+
+
+def results(case: Case, seed: int = 0) -> dict[str, np.ndarray]:
+    """State, inputs, outputs, gradients of both, and the state afterwards, by torch."""
+    torch.manual_seed(seed)
+    module = case.build(torch.nn)
+    for values in module.state_dict().values():
+        if values.is_floating_point():  # so that biases and statistics are not all alike
+            values.copy_(_short(values + torch.rand(values.shape) * 0.5))
+    module.train(case.training)
+    found = {f"state.{name}": v.numpy().copy() for name, v in module.state_dict().items()}
+    inputs = [torch.from_numpy(x) for x in case.inputs(seed)]
+    for x in inputs:
+        x.requires_grad_(x.is_floating_point())
+    outputs = case.call(module, inputs, torch.from_numpy)
+    cotangents = [_short(torch.randn(y.shape)) for y in outputs]
+    torch.autograd.backward(outputs, cotangents)
+    for i, x in enumerate(inputs):
+        found[f"input.{i}"] = x.detach().numpy()
+        if x.grad is not None:
+            found[f"input_grad.{i}"] = x.grad.numpy()
+    for i, (y, cotangent) in enumerate(zip(outputs, cotangents, strict=True)):
+        found[f"output.{i}"] = y.detach().numpy()
+        found[f"cotangent.{i}"] = cotangent.numpy()
+    found |= {f"grad.{name}": p.grad.numpy() for name, p in module.named_parameters()}
+    return found | {f"after.{name}": v.numpy() for name, v in module.named_buffers()}
+
+
+def _short(values: torch.Tensor) -> torch.Tensor:
+    """Numbers of few digits take less room."""
+    return torch.round(values * 16) / 16
+
+
+def main() -> None:
+    """Write the file."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch")
+    torch_reference.save({case.name: results(case) for case in CASES})
+
+
+if __name__ == "__main__":
+    main()
