@@ -152,7 +152,7 @@ class Primitive:
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
         except (ValueError, TypeError, IndexError) as error:
-            raise self.explained(error, raw)  # noqa: B904: it may be the same error
+            raise self.explained(error, raw)  # noqa: B904 (it may be the same one)
         if self.aux:
             y, *aux = y
         return as_arrays(y), aux
