@@ -10,7 +10,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import minimum
 from tensorlite.ops.elementwise import erf, exp, tanh
 from tensorlite.ops.fused import float32_inside, fused
-from tensorlite.ops.shape import chunk
+from tensorlite.ops.shape import split
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -72,6 +72,7 @@ leaky_relu.defvjp(
 
 
 @primitive
+@float32_inside
 def hardtanh(xp: ModuleType, x: Array, *, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """Clip `x` to [`min_val`, `max_val`]; the derivative at the bounds is 0."""
     if min_val >= max_val:
@@ -79,7 +80,7 @@ def hardtanh(xp: ModuleType, x: Array, *, min_val: float = -1.0, max_val: float 
     return xp.clip(x, min_val, max_val)
 
 
-hardtanh.defvjp(x=lambda g, y, min_val, max_val: g * ((y > min_val) & (y < max_val)))
+hardtanh.defvjp(x=lambda g, x, min_val, max_val: g * ((x > min_val) & (x < max_val)))
 
 
 def relu6(x: Tensor) -> Tensor:
@@ -262,5 +263,5 @@ def glu(x: Tensor, axis: int = -1) -> Tensor:
     """Scale one half of `x` along `axis` by the sigmoid of the other (Dauphin et al. 2016)."""
     if x.shape[axis] % 2:
         raise ValueError(f"glu: axis {axis} of shape {x.shape} is of odd length: no two halves")
-    a, b = chunk(x, 2, axis)
+    a, b = split(x, 2, axis)
     return a * sigmoid(b)

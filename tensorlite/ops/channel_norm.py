@@ -11,14 +11,14 @@ from tensorlite.backend import Array
 from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
 from tensorlite.ops.elementwise import rsqrt, square
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.norm import layer_norm_
+from tensorlite.ops.row_norm import layer_norm_
 from tensorlite.ops.reduce import mean
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]
 
-# As in `norm`, one backward formula is the reference and, with the statistics computed again, what
+# As in `row_norm`, one backward formula is the reference and, with the statistics computed again, what
 # is differentiated for the second order.
 
 

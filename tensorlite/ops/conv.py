@@ -133,13 +133,13 @@ convolution.defvjp(
     bias=lambda g: channel_sum(g),
 )
 convolution_transpose.defvjp(
-    x=lambda g, weight, geometry: convolution(g, weight, None, geometry),
+    x=lambda g, weight, geometry: convolution(g, weight, geometry=geometry),
     weight=lambda g, x, weight_shape, geometry: convolution_weight(
         x, g, weight_shape[2:], geometry
     ),
 )
 convolution_weight.defvjp(
-    d=lambda g, x, geometry: convolution(x, g, None, geometry),
+    d=lambda g, x, geometry: convolution(x, g, geometry=geometry),
     x=lambda g, d, x_shape, geometry: convolution_transpose(d, g, x_shape[2:], geometry),
 )
 
@@ -234,7 +234,7 @@ def _conv(
     elif isinstance(padding, str):
         raise ValueError(f"{op}: padding is a number, 'same' or 'valid', not {padding!r}")
     padding = per_axis(padding, axes, "padding", op, least=0)
-    return convolution(x, weight, bias, Geometry(stride, padding, dilation, groups))
+    return convolution(x, weight, bias, geometry=Geometry(stride, padding, dilation, groups))
 
 
 def conv_transpose1d(

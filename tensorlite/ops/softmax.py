@@ -33,6 +33,8 @@ def softmax(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
 
     A slice of nothing but -inf gives NaN.
     """
+    if not x.size:
+        return x
     y = xp.exp(_below_zero(x, axis))
     y /= y.sum(axis=axis, keepdims=True)
     return y
@@ -45,6 +47,8 @@ softmax.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
 @float32_inside
 def log_softmax(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
     """``x - log Σ exp(x)`` along `axis`, without overflow or the logarithm of 0."""
+    if not x.size:
+        return x
     shifted = _below_zero(x, axis)
     return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
@@ -54,4 +58,4 @@ log_softmax.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
 
 def _below_zero(x: Array, axis: int) -> Array:
     """`x` less its largest value along `axis`, so that no exponential overflows."""
-    return x - x.max(axis=axis, keepdims=True) if x.size else x
+    return x - x.max(axis=axis, keepdims=True)

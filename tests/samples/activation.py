@@ -1,0 +1,217 @@
+"""Samples of activation functions, softmax, and their backward passes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from samples.base import Sample, distinct, normal, uniform
+from tensorlite.ops import activation as ops
+from tensorlite.ops.softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+
+def numerical(f, x):
+    """The derivative of `f`, by central differences of sixth order: good to about 1e-11."""
+    h = 1e-3
+    terms = ((1, 45), (2, -9), (3, 1))
+    return np.sum([c * (f(x + k * h) - f(x - k * h)) for k, c in terms], axis=0) / (60 * h)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softplus(x, beta=1.0):
+    return np.log(1 + np.exp(beta * x)) / beta
+
+
+def gelu(x, approximate="none"):
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+def elu(x, alpha=1.0, scale=1.0, steepness=1.0):
+    return scale * np.where(x > 0, x, alpha * (np.exp(steepness * np.minimum(x, 0)) - 1))
+
+
+def leaky_relu(x, negative_slope=0.01):
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def mish(x):
+    return x * np.tanh(softplus(x))
+
+
+def backward_of(f):
+    return lambda dy, x, **static: dy * numerical(lambda v: f(v, **static), x)
+
+
+# None of these lies within 0.01 of a corner.
+off_corners = distinct(3, 5)
+
+ACTIVATIONS = [
+    Sample(ops.relu, [off_corners], reference=lambda x: np.where(x > 0, x, 0), saves=("y",)),
+    Sample(ops.leaky_relu, [off_corners], reference=leaky_relu, saves=("x", "negative_slope")),
+    Sample(ops.leaky_relu, [off_corners], dict(negative_slope=-0.2), reference=leaky_relu),
+    Sample(
+        ops.hardtanh,
+        [off_corners],
+        dict(min_val=-0.7, max_val=1.3),
+        reference=lambda x, min_val, max_val: np.minimum(np.maximum(x, min_val), max_val),
+        saves=("x", "min_val", "max_val"),
+    ),
+    Sample(
+        ops.hardsigmoid,
+        [uniform(3, 5, low=-6, high=6)],
+        reference=lambda x: np.minimum(np.maximum(x / 6 + 0.5, 0), 1),
+        saves=("x",),
+    ),
+    Sample(
+        ops.hardswish,
+        [uniform(3, 5, low=-6, high=6)],
+        reference=lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
+        saves=("x",),
+    ),
+    Sample(ops.sigmoid, [normal(3, 5)], reference=sigmoid, saves=("y",)),
+    Sample(ops.softplus, [normal(3, 5)], reference=softplus, saves=("x", "beta")),
+    Sample(ops.softplus, [normal(3, 5)], dict(beta=2.5), reference=softplus),
+    Sample(ops.silu, [normal(3, 5)], reference=silu, saves=("x",)),
+    Sample(ops.mish, [normal(3, 5)], reference=mish, saves=("x",)),
+    Sample(ops.gelu, [normal(3, 5)], reference=gelu, saves=("x", "approximate")),
+    Sample(ops.gelu, [normal(3, 5)], dict(approximate="tanh"), reference=gelu),
+    Sample(ops.elu_, [off_corners], reference=elu, saves=("x", "alpha", "scale", "steepness")),
+    Sample(ops.elu_, [off_corners], dict(alpha=0.7, scale=1.1, steepness=1.4), reference=elu),
+    Sample(
+        ops.glu,
+        [normal(4, 6)],
+        dict(axis=-1),
+        reference=lambda x, axis: x[:, :3] * sigmoid(x[:, 3:]),
+    ),
+    Sample(
+        ops.glu,
+        [normal(4, 6)],
+        dict(axis=0),
+        reference=lambda x, axis: x[:2] * sigmoid(x[2:]),
+    ),
+]
+
+BACKWARD = [
+    Sample(
+        ops.relu_backward,
+        [normal(3, 5), off_corners],
+        reference=lambda dy, out: np.where(out > 0, dy, 0),
+        grad=(0,),
+        saves=("out",),
+    ),
+    Sample(
+        ops.sigmoid_backward,
+        [normal(3, 5), uniform(3, 5, low=0.1, high=0.9)],
+        reference=lambda dy, out: dy * (out - out**2),
+    ),
+    Sample(
+        ops.leaky_relu_backward,
+        [normal(3, 5), off_corners],
+        dict(negative_slope=0.1),
+        reference=backward_of(leaky_relu),
+    ),
+    Sample(
+        ops.softplus_backward,
+        [normal(3, 5), normal(3, 5)],
+        dict(beta=1.5),
+        reference=backward_of(softplus),
+        tolerance=100,
+    ),
+    Sample(
+        ops.silu_backward,
+        [normal(3, 5), normal(3, 5)],
+        reference=backward_of(silu),
+        tolerance=100,
+    ),
+    Sample(
+        ops.mish_backward,
+        [normal(3, 5), normal(3, 5)],
+        reference=backward_of(mish),
+        tolerance=100,
+    ),
+    *[
+        Sample(
+            ops.gelu_backward,
+            [normal(3, 5), normal(3, 5)],
+            dict(approximate=approximate),
+            reference=backward_of(gelu),
+            tolerance=100,
+        )
+        for approximate in ("none", "tanh")
+    ],
+    Sample(
+        ops.elu_backward,
+        [normal(3, 5), off_corners],
+        dict(alpha=0.7, scale=1.1, steepness=1.4),
+        reference=backward_of(elu),
+        tolerance=100,
+    ),
+]
+
+
+def shares(x, axis=-1):
+    e = np.exp(x)
+    return e / np.sum(e, axis, keepdims=True)
+
+
+def log_shares(x, axis=-1):
+    return np.log(shares(x, axis))
+
+
+def shares_backward(dy, out, axis):
+    """The product with the Jacobian, diag(y) - y yᵀ, written out for each slice."""
+    dy, out = np.moveaxis(dy, axis, -1), np.moveaxis(out, axis, -1)
+    dx = np.empty_like(dy)
+    for i in np.ndindex(dy.shape[:-1]):
+        dx[i] = (np.diag(out[i]) - np.outer(out[i], out[i])) @ dy[i]
+    return np.moveaxis(dx, -1, axis)
+
+
+def log_shares_backward(dy, out, axis):
+    return dy - np.exp(out) * np.sum(dy, axis, keepdims=True)
+
+
+SOFTMAX = [
+    *[
+        Sample(
+            op,
+            [normal(3, 4, 5)],
+            dict(axis=axis),
+            reference=reference,
+            saves=("y", "axis"),
+            zero=[normal(3, 0, 5)],
+        )
+        for op, reference in (
+            (softmax, shares),
+            (log_softmax, log_shares),
+        )
+        for axis in (-1, 0, 1)
+    ],
+    *[
+        Sample(op, [normal(3, 4), normal(3, 4)], dict(axis=axis), reference=reference, tolerance=4)
+        for op, reference in (
+            (softmax_backward, shares_backward),
+            (log_softmax_backward, log_shares_backward),
+        )
+        for axis in (-1, 0)
+    ],
+]
+
+SAMPLES = ACTIVATIONS + BACKWARD + SOFTMAX

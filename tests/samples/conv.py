@@ -1,0 +1,142 @@
+"""Samples of the affine map and of convolution, written out as loops."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from samples.base import Sample, normal
+from tensorlite.ops import conv
+from tensorlite.ops.conv import Geometry
+from tensorlite.ops.linear import linear
+
+
+def every_term(size, kernel, out, geometry):
+    """(window, tap, place in the image) of all terms of a convolution inside the image."""
+    for window in itertools.product(*map(range, out)):
+        for tap in itertools.product(*map(range, kernel)):
+            place = tuple(
+                w * s - p + t * d for w, t, s, p, d in zip(window, tap, *geometry[:3], strict=True)
+            )
+            if all(0 <= i < n for i, n in zip(place, size, strict=True)):
+                yield window, tap, place
+
+
+def in_groups(count, groups):
+    """Slices of `count` channels that make up the groups."""
+    return [slice(i * count // groups, (i + 1) * count // groups) for i in range(groups)]
+
+
+def output_size(size, kernel, geometry):
+    return tuple(
+        len(range(0, n + 2 * p - d * (k - 1), s))
+        for n, k, s, p, d in zip(size, kernel, *geometry[:3], strict=True)
+    )
+
+
+def convolution(x, weight, bias=None, *, geometry):
+    kernel, size = weight.shape[2:], x.shape[2:]
+    out = output_size(size, kernel, geometry)
+    y = np.zeros((x.shape[0], weight.shape[0], *out))
+    groups = geometry.groups
+    for window, tap, place in every_term(size, kernel, out, geometry):
+        for o, c in zip(in_groups(y.shape[1], groups), in_groups(x.shape[1], groups), strict=True):
+            y[(slice(None), o, *window)] += (
+                x[(slice(None), c, *place)] @ weight[(o, slice(None), *tap)].T
+            )
+    return y if bias is None else y + bias.reshape(-1, *[1] * len(size))
+
+
+def convolution_transpose(x, weight, *, size, geometry):
+    kernel, out = weight.shape[2:], x.shape[2:]
+    groups = geometry.groups
+    image = np.zeros((x.shape[0], weight.shape[1] * groups, *size))
+    for window, tap, place in every_term(size, kernel, out, geometry):
+        for o, c in zip(
+            in_groups(x.shape[1], groups), in_groups(image.shape[1], groups), strict=True
+        ):
+            image[(slice(None), c, *place)] += (
+                x[(slice(None), o, *window)] @ weight[(o, slice(None), *tap)]
+            )
+    return image
+
+
+def convolution_weight(d, x, *, kernel, geometry):
+    groups = geometry.groups
+    weight = np.zeros((d.shape[1], x.shape[1] // groups, *kernel))
+    for window, tap, place in every_term(x.shape[2:], kernel, d.shape[2:], geometry):
+        for o, c in zip(in_groups(d.shape[1], groups), in_groups(x.shape[1], groups), strict=True):
+            weight[(o, slice(None), *tap)] += (
+                d[(slice(None), o, *window)].T @ x[(slice(None), c, *place)]
+            )
+    return weight
+
+
+# size, kernel, stride, padding, dilation, groups
+CASES = [
+    ((7,), (3,), (1,), (0,), (1,), 1),
+    ((8,), (3,), (2,), (1,), (2,), 2),
+    ((5, 6), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((6, 5), (1, 1), (1, 1), (0, 0), (1, 1), 2),
+    ((7, 6), (3, 2), (2, 3), (2, 0), (2, 1), 2),
+    ((4, 3, 4), (2, 3, 2), (2, 1, 1), (1, 1, 0), (1, 1, 2), 1),
+]
+
+
+def samples_of(size, kernel, stride, padding, dilation, groups):
+    geometry = Geometry(stride, padding, dilation, groups)
+    out = output_size(size, kernel, geometry)
+    x, weight, d = normal(2, 4, *size), normal(6, 4 // groups, *kernel), normal(2, 6, *out)
+    yield Sample(
+        conv.convolution,
+        [x, weight, normal(6)],
+        dict(geometry=geometry),
+        reference=convolution,
+        zero=[normal(0, 4, *size), weight, normal(6)],
+        tolerance=8,
+        saves=("x", "weight", "x_shape", "weight_shape", "geometry"),
+    )
+    yield Sample(
+        conv.convolution_transpose,
+        [d, weight],
+        dict(size=size, geometry=geometry),
+        reference=convolution_transpose,
+        zero=[normal(0, 6, *out), weight],
+        tolerance=8,
+        saves=("x", "weight", "weight_shape", "geometry"),
+    )
+    yield Sample(
+        conv.convolution_weight,
+        [d, x],
+        dict(kernel=kernel, geometry=geometry),
+        reference=convolution_weight,
+        tolerance=8,
+        saves=("d", "x", "x_shape", "geometry"),
+    )
+
+
+def affine(x, weight, bias=None):
+    y = np.tensordot(x, weight, (-1, 1))
+    return y if bias is None else y + bias
+
+
+SAMPLES = [
+    *[
+        Sample(
+            linear,
+            [x, normal(3, 5), *bias],
+            reference=affine,
+            zero=[*zero, *bias],
+            tolerance=4,
+            saves=("x", "weight", "x_shape"),
+        )
+        for x, zero in (
+            (normal(4, 5), [normal(0, 5), normal(3, 5)]),
+            (normal(2, 4, 5), [normal(2, 4, 0), normal(3, 0)]),
+            (normal(5), [normal(0), normal(3, 0)]),
+        )
+        for bias in ((), (normal(3),))
+    ],
+    *[sample for case in CASES for sample in samples_of(*case)],
+]
