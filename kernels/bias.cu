@@ -6,7 +6,7 @@ namespace tl {
 
 template <typename T, typename F>
 TL_INLINE void with_bias(const T* x, const T* bias, T* y, Index rows, Index columns, const F& f) {
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         auto b = team.row(bias);
         for (Index r : team) {
             auto in = team.row(x + r * columns);
@@ -43,7 +43,7 @@ ROWS(parts, columns)
 void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
                         T* dx OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
                         Index columns, Index parts) {
-    each_team(parts, columns, [=](Team team) {
+    each_team<T>(parts, columns, [=](auto team) {
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
             const Share mine = share(rows, p, parts);
@@ -66,7 +66,7 @@ void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * colu
                         const T* bias OF(columns), T* dx OF(rows * columns),
                         Acc<T>* partial OF(parts * columns), Index rows, Index columns,
                         Index parts) {
-    each_team(parts, columns, [=](Team team) {
+    each_team<T>(parts, columns, [=](auto team) {
         auto b = team.row(bias);
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
@@ -90,7 +90,7 @@ template <typename T>
 ROWS(parts, columns)
 void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
                 Index columns, Index parts) {
-    each_team(parts, columns, [=](Team team) {
+    each_team<T>(parts, columns, [=](auto team) {
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
             const Share mine = share(rows, p, parts);
@@ -119,7 +119,7 @@ void column_total(const Acc<T>* partial OF(parts * columns), T* y OF(columns), I
 template <typename T>
 ROWS(rows, columns)
 void row_sum(const T* x OF(rows * columns), T* y OF(rows), Index rows, Index columns) {
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
             const auto total = team.sum([&](Slot j) { return in[j]; });

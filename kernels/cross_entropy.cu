@@ -16,13 +16,12 @@ ROWS(1, n)
 void label_weight(const Index* labels OF(n), const T* weight OPTIONAL(classes),
                   Acc<T>* total OF(1), Index n, Index classes, Index ignore_index) {
     using A = Acc<T>;
-    each_team(1, n, [=](Team team) {
+    each_team<Index>(1, n, [=](auto team) {
         for (Index r : team) {
-            const A sum = team.sum([&](Slot j) {
-                const Index label = labels[column(j)];
-                if (label == ignore_index || label < 0 || label >= classes) return A(0);
-                return weight ? A(weight[label]) : A(1);
-            });
+            const auto all = team.row(labels + r * n);
+            auto counts = [&](Slot j) { return all[j] != ignore_index && all[j] >= 0 && all[j] < classes; };
+            const A sum = weight ? team.sum([&](Slot j) { return counts(j) ? A(weight[all[j]]) : A(0); })
+                                 : team.sum([&](Slot j) { return counts(j) ? A(1) : A(0); });
             if (team.leader()) total[r] = sum;
         }
     });
@@ -36,7 +35,7 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
                    Acc<T>* loss OF(rows), T* dx OPTIONAL(rows * classes), Index rows, Index classes,
                    Index ignore_index, double smoothing) {
     using A = Acc<T>;
-    each_team(rows, classes, [=](Team team) {
+    each_team<T>(rows, classes, [=](auto team) {
         const A scale = divisor ? A(1) / *divisor : A(1);
         const A spread = A(smoothing) / A(classes);
         const auto w = team.row_or(weight, A(1));

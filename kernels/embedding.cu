@@ -9,7 +9,7 @@ ROWS(rows, columns)
 void embedding(const T* table OF(entries * columns), const Index* ids OF(rows),
                T* y OF(rows * columns), Index rows, Index columns, Index entries) {
     using A = Acc<T>;
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             const Index id = ids[r];
             if (id >= 0 && id < entries) {
@@ -29,7 +29,7 @@ ROWS(entries, columns)
 void embedding_backward(const T* g OF(rows * columns), const Index* order OF(rows),
                         const Index* start OF(entries + 1), Acc<T>* dtable OF(entries * columns),
                         Index rows, Index columns, Index entries) {
-    each_team(entries, columns, [=](Team team) {
+    each_team<T>(entries, columns, [=](auto team) {
         for (Index e : team) {
             auto sums = team.sums(dtable + e * columns);
             for (Index k = start[e]; k < start[e + 1]; ++k) {

@@ -11,7 +11,7 @@ void layer_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns)
                 const T* bias OPTIONAL(columns), T* y OF(rows * columns), Acc<T>* mean OF(rows),
                 Acc<T>* rstd OF(rows), Index rows, Index columns, double eps) {
     using A = Acc<T>;
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
         const auto b = team.row_or(bias, A(0));
         for (Index r : team) {
@@ -35,7 +35,7 @@ void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * col
                          Acc<T>* dweight OF(parts * columns), Acc<T>* dbias OF(parts * columns),
                          Index rows, Index columns, Index parts) {
     using A = Acc<T>;
-    each_team(parts, columns, [=](Team team) {
+    each_team<T>(parts, columns, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
         for (Index p : team) {
             auto weight_sums = team.sums(dweight + p * columns);
@@ -68,7 +68,7 @@ void rms_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns),
               T* y OF(rows * columns), Acc<T>* rstd OF(rows), Index rows, Index columns,
               double eps) {
     using A = Acc<T>;
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
         for (Index r : team) {
             const auto in = team.row(x + r * columns);
@@ -88,7 +88,7 @@ void rms_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * colum
                        T* dx OF(rows * columns), Acc<T>* dweight OF(parts * columns), Index rows,
                        Index columns, Index parts) {
     using A = Acc<T>;
-    each_team(parts, columns, [=](Team team) {
+    each_team<T>(parts, columns, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
         for (Index p : team) {
             auto weight_sums = team.sums(dweight + p * columns);

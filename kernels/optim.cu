@@ -136,14 +136,12 @@ void lion(T* p OF(n), const T* g OF(n), T* m OF(n), const double* hyper OF(6), I
 template <typename T>
 ROWS(parts, 8192)
 void square_sum(const T* x OF(n), double* partial OF(parts), Index n, Index parts) {
-    each_team(parts, 8192, [=](Team team) {
+    each_team<T>(parts, 8192, [=](auto team) {
         for (Index i : team) {
             const Share mine = share(n, i, parts);
-            const T* from = x + mine.first;
-            const double sum = team.over(mine.last - mine.first).sum([&](Slot j) {
-                const double value = Acc<T>(from[column(j)]);
-                return value * value;
-            });
+            const auto part = team.over(mine.last - mine.first);
+            const auto in = part.row(x + mine.first);
+            const double sum = part.sum([&](Slot j) { return double(in[j]) * double(in[j]); });
             if (team.leader()) partial[i] = sum;
         }
     });

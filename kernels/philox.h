@@ -80,24 +80,34 @@ struct Normal {
     }
 };
 
+#if defined(__CUDACC__)
+template <int count, typename N, typename F, typename... L>
+TL_INLINE void apply_random(const F& f, const N* random, bool aligned, L... lanes) {
+#pragma unroll
+    for (int k = 0; k < count; ++k) f(random[k], lanes.value[k]...);
+    (lanes.write_back(aligned), ...);
+}
+#endif
+
 // f(r[i], element i of each operand...), where Draw makes a pair of numbers r of two words.
 #if defined(__CUDACC__)
 template <typename Draw, typename F, typename... Operands>
 TL_INLINE void map_random(Index n, uint64_t seed, uint64_t offset, const F& f,
                           Operands... operands) {
     const bool aligned = (in_packs<4>(operands) && ...);
+    using Number = decltype(Draw()(0, 0).first);
     for (Index b = lane_index(); b * 4 < n; b += lane_count()) {
         uint64_t w0, w1, w2, w3;
         philox(seed, offset + b, w0, w1, w2, w3);
         const auto low = Draw()(uint32_t(w0), uint32_t(w1)), high = Draw()(uint32_t(w2), uint32_t(w3));
-        const decltype(low.first) random[4] = {low.first, low.second, high.first, high.second};
+        const Number random[4] = {low.first, low.second, high.first, high.second};
         if (b * 4 + 4 <= n) {
             apply_random<4>(f, random, aligned, lanes<4>(operands, b * 4, aligned)...);
         } else {
 #pragma unroll
             for (int k = 0; k < 3; ++k)
                 if (b * 4 + k < n)
-                    apply_random<1>(f, random + k, lanes<1>(operands, b * 4 + k, true)...);
+                    apply_random<1>(f, random + k, true, lanes<1>(operands, b * 4 + k, true)...);
         }
     }
 }

@@ -7,7 +7,7 @@ namespace tl {
 template <typename T>
 ROWS(rows, columns)
 void softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows, Index columns) {
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
             const auto peak = team.max([&](Slot j) { return in[j]; });
@@ -22,7 +22,7 @@ template <typename T>
 ROWS(rows, columns)
 void softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
                       T* dx OF(rows * columns), Index rows, Index columns) {
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);
             auto out = team.row(y + r * columns);
@@ -37,7 +37,7 @@ template <typename T>
 ROWS(rows, columns)
 void log_softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows,
                  Index columns) {
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
             const auto peak = team.max([&](Slot j) { return in[j]; });
@@ -52,7 +52,7 @@ template <typename T>
 ROWS(rows, columns)
 void log_softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
                           T* dx OF(rows * columns), Index rows, Index columns) {
-    each_team(rows, columns, [=](Team team) {
+    each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);
             auto out = team.row(y + r * columns);

@@ -21,7 +21,7 @@
 
 #if defined(__CUDACC__)
 #define EACH(n) __global__ __launch_bounds__(256)
-#define ROWS(n, columns) __global__ __launch_bounds__(1024)
+#define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>)
 #define BLOCKS(n, threads) __global__ __launch_bounds__(threads)
 #define HOST
 #else
@@ -32,6 +32,10 @@
 #endif
 
 namespace tl {
+
+// Lanes of the widest team: what leaves registers enough for its rows.
+template <typename T>
+constexpr int kMaxLanes = sizeof(T) == 8 ? 256 : 512;
 
 // ---- What both devices share: how map() sees its operands -------------------------------------
 

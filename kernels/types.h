@@ -43,6 +43,16 @@ TL_INLINE float float_of(uint32_t bits) {
 #endif
 }
 
+TL_INLINE double double_of(uint64_t bits) {
+#if defined(__CUDACC__)
+    return __longlong_as_double((long long)bits);
+#else
+    double x;
+    std::memcpy(&x, &bits, 8);
+    return x;
+#endif
+}
+
 // IEEE binary16. Conversions round to nearest even; on the host they are free of branches so that
 // loops over them vectorise with any compiler.
 struct f16 {
@@ -102,6 +112,10 @@ struct Accumulate<double> {
 template <>
 struct Accumulate<uint32_t> {
     using type = uint32_t;
+};
+template <>
+struct Accumulate<Index> {
+    using type = Index;
 };
 template <typename T>
 using Acc = typename Accumulate<T>::type;

@@ -3,9 +3,10 @@
 
 namespace tl {
 
-constexpr int kHeld = 8;     // elements of a row that a lane holds: 8192 for a block of 1024
-constexpr int kPack = 4;     // of which so many are neighbours, moved by one instruction
-constexpr unsigned kWarp = 0xffffffffu;
+// Elements of a row that a lane holds: 8192 for a block of 512, 1024 doubles for one of 256.
+template <typename T>
+constexpr int kHeldOf = sizeof(T) == 8 ? 4 : 16;
+constexpr int kPack = 4;  // of which so many are neighbours, moved by one instruction
 
 // Neighbouring elements, moved in units of up to 16 bytes.
 template <typename T, int count>
@@ -138,14 +139,14 @@ struct Slot {
 };
 TL_INLINE Index column(Slot j) { return j.at; }
 
-template <typename T>
+template <typename T, int kHeld>
 struct Row {
     const T* data;
     Acc<T> held[kHeld];
     TL_INLINE Acc<T> operator[](Slot j) const { return j.held < 0 ? Acc<T>(data[j.at]) : held[j.held]; }
 };
 
-template <typename T>
+template <typename T, int kHeld>
 struct OptionalRow {
     const T* data;
     Acc<T> held[kHeld], otherwise;
@@ -154,13 +155,14 @@ struct OptionalRow {
     }
 };
 
-template <typename A>
+template <typename A, int kHeld>
 struct Sums {
     A* data;
     A held[kHeld];
     TL_INLINE A& operator[](Slot j) { return j.held < 0 ? data[j.at] : held[j.held]; }
 };
 
+template <int kHeld>
 class Team {
     Index rows_, columns_;
 
@@ -171,16 +173,6 @@ class Team {
         TL_INLINE bool operator!=(Iterator end) const { return row < end.row; }
     };
 
-    TL_INLINE bool holds() const { return columns_ <= (Index)blockDim.x * kHeld; }
-    // The first of the kPack neighbours that slot k of this lane belongs to.
-    TL_INLINE Index pack_start(int k) const {
-        return ((Index)(k / kPack) * blockDim.x + threadIdx.x) * kPack;
-    }
-    template <typename T>
-    TL_INLINE bool in_packs(const T* data) const {
-        return columns_ % kPack == 0 && is_aligned<T, kPack>(data);
-    }
-
   public:
     TL_INLINE Team(Index rows, Index columns) : rows_(rows), columns_(columns) {}
 
@@ -190,20 +182,20 @@ class Team {
     TL_INLINE Team over(Index columns) const { return {rows_, columns}; }
 
     template <typename T>
-    TL_INLINE Row<T> row(const T* data) const {
-        Row<T> result;
+    TL_INLINE Row<T, kHeld> row(const T* data) const {
+        Row<T, kHeld> result;
         result.data = data;
+        clear(result.held, Acc<T>(0));
         load(result.held, data);
         return result;
     }
 
     template <typename T>
-    TL_INLINE OptionalRow<T> row_or(const T* data, Acc<T> otherwise) const {
-        OptionalRow<T> result;
+    TL_INLINE OptionalRow<T, kHeld> row_or(const T* data, Acc<T> otherwise) const {
+        OptionalRow<T, kHeld> result;
         result.data = data;
         result.otherwise = otherwise;
-#pragma unroll
-        for (int k = 0; k < kHeld; ++k) result.held[k] = otherwise;
+        clear(result.held, otherwise);
         if (data) load(result.held, data);
         return result;
     }
@@ -213,68 +205,93 @@ class Team {
         if (holds()) {
 #pragma unroll
             for (int k = 0; k < kHeld; ++k) {
-                const Index j = pack_start(k) + k % kPack;
-                if (j < columns_) f(Slot{j, k});
+                const Slot j = slot(k);
+                if (j.at < columns_) f(j);
             }
         } else {
-            for (Index j = threadIdx.x; j < columns_; j += blockDim.x) f(Slot{j, -1});
+            stream(f);
         }
     }
 
     template <typename T, typename F>
     TL_INLINE void store(T* to, const F& f) const {
-        if (!holds() || !in_packs(to)) {
-            each([&](Slot j) { to[j.at] = T(f(j)); });
+        if (!holds()) {
+            stream([&](Slot j) { to[j.at] = T(f(j)); });
             return;
         }
+        const bool packs = in_packs(to);
 #pragma unroll
         for (int k = 0; k < kHeld; k += kPack) {
-            const Index start = pack_start(k);
-            if (start >= columns_) continue;
+            const Index start = slot(k).at;
             Pack<T, kPack> pack;
 #pragma unroll
-            for (int e = 0; e < kPack; ++e) pack.element[e] = T(f(Slot{start + e, k + e}));
-            *(Pack<T, kPack>*)(to + start) = pack;
+            for (int e = 0; e < kPack; ++e) pack.element[e] = T(f(slot(k + e)));
+            if (packs) {
+                if (start < columns_) *(Pack<T, kPack>*)(to + start) = pack;
+            } else {
+#pragma unroll
+                for (int e = 0; e < kPack; ++e)
+                    if (start + e < columns_) to[start + e] = pack.element[e];
+            }
         }
     }
 
     template <typename F>
     TL_INLINE auto sum(const F& f) const {
-        decltype(f(Slot())) total = 0;
-        each([&](Slot j) { total += f(j); });
-        return reduce(total, [](auto a, auto b) { return a + b; });
+        return reduce(f, [](auto a, auto b) { return a + b; }, decltype(f(Slot()))(0));
     }
 
     template <typename F>
     TL_INLINE auto max(const F& f) const {
-        decltype(f(Slot())) largest = -INFINITY;
         auto larger = [](auto a, auto b) { return a > b ? a : b; };
-        each([&](Slot j) { largest = larger(f(j), largest); });
-        return reduce(largest, larger);
+        return reduce(f, larger, decltype(f(Slot()))(-INFINITY));
     }
 
     template <typename A>
-    TL_INLINE Sums<A> sums(A* data) const {
-        Sums<A> result;
+    TL_INLINE Sums<A, kHeld> sums(A* data) const {
+        Sums<A, kHeld> result;
         result.data = data;
-#pragma unroll
-        for (int k = 0; k < kHeld; ++k) result.held[k] = 0;
-        if (!holds()) each([&](Slot j) { data[j.at] = 0; });
+        clear(result.held, A(0));
+        if (!holds()) stream([&](Slot j) { data[j.at] = 0; });
         return result;
     }
     template <typename A>
-    TL_INLINE void finish(const Sums<A>& sums) const {
+    TL_INLINE void finish(const Sums<A, kHeld>& sums) const {
         if (holds()) store(sums.data, [&](Slot j) { return sums.held[j.held]; });
     }
 
   private:
+    TL_INLINE bool holds() const { return columns_ <= (Index)blockDim.x * kHeld; }
+
+    // The k-th place of this lane: packs of neighbours, a team's width apart.
+    TL_INLINE Slot slot(int k) const {
+        return {(Index)((k / kPack * blockDim.x + threadIdx.x) * kPack + k % kPack), k};
+    }
+
+    template <typename F>
+    TL_INLINE void stream(const F& f) const {
+        for (Index j = threadIdx.x; j < columns_; j += blockDim.x) f(Slot{j, -1});
+    }
+
+    template <typename T>
+    TL_INLINE bool in_packs(const T* data) const {
+        return columns_ % kPack == 0 && is_aligned<T, kPack>(data);
+    }
+
+    template <typename A>
+    TL_INLINE static void clear(A* held, A value) {
+#pragma unroll
+        for (int k = 0; k < kHeld; ++k) held[k] = value;
+    }
+
+    // Places beyond the row keep what they have.
     template <typename T>
     TL_INLINE void load(Acc<T>* held, const T* data) const {
         if (!holds()) return;
         const bool packs = in_packs(data);
 #pragma unroll
         for (int k = 0; k < kHeld; k += kPack) {
-            const Index start = pack_start(k);
+            const Index start = slot(k).at;
             if (packs) {
                 if (start < columns_) read<kPack>(held + k, data + start, true);
             } else {
@@ -286,11 +303,22 @@ class Team {
     }
 
     // Every lane gets the same bits. Teams of more than a warp have a block to themselves.
-    template <typename A, typename Op>
-    TL_INLINE A reduce(A value, const Op& op) const {
+    template <typename F, typename Op, typename A>
+    TL_INLINE A reduce(const F& f, const Op& op, A value) const {
+        if (holds()) {
+            const A neutral = value;
+#pragma unroll
+            for (int k = 0; k < kHeld; ++k) {
+                const Slot j = slot(k);
+                const A term = f(j);  // of what is held, also beyond the row: no branch
+                value = op(j.at < columns_ ? term : neutral, value);
+            }
+        } else {
+            stream([&](Slot j) { value = op(f(j), value); });
+        }
 #pragma unroll
         for (int offset = 16; offset; offset /= 2)
-            value = op(value, __shfl_xor_sync(kWarp, value, offset));
+            value = op(value, __shfl_xor_sync(0xffffffffu, value, offset));
         if (blockDim.x <= 32) return value;
         __shared__ A of_warp[32];
         __syncthreads();  // the previous reduction has been read
@@ -302,9 +330,9 @@ class Team {
     }
 };
 
-template <typename F>
+template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, const F& body) {
-    body(Team(n, columns));
+    body(Team<kHeldOf<T>>(n, columns));
 }
 
 }  // namespace tl

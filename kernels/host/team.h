@@ -162,8 +162,8 @@ class Team {
     void finish(const Sums<A>&) const {}
 };
 
-// body(team) for teams that together cover rows 0 … n-1 of `columns` elements each.
-template <typename F>
+// body(team) for teams that together cover rows 0 … n-1 of `columns` elements of type T.
+template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, const F& body) {
     const Index grain = columns < kGrain ? (kGrain + columns) / (columns + 1) : 1;
     parallel_range(n, grain, [=](Index first, Index last) { body(Team(first, last, columns)); });

@@ -173,4 +173,10 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     module.empty = np.empty
+    module.parts = _parts
     return module
+
+
+def _parts(rows: int) -> int:
+    """Into how many parts column sums over `rows` rows are cut, whatever the number of threads."""
+    return max(1, min(rows, 32))
