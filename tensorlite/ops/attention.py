@@ -176,9 +176,16 @@ def scaled_dot_product_attention(
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1])
     if dropout_p or getattr(attn_mask, "requires_grad", False):
-        weights = _weights(_scores(query, key, attn_mask, is_causal, scale))
+        weights = attention_weights(query, key, attn_mask, is_causal, scale)
         return matmul(dropout(weights, dropout_p), value)
     return attention(query, key, value, attn_mask, is_causal=is_causal, scale=scale)
+
+
+def attention_weights(
+    query: Tensor, key: Tensor, attn_mask: Tensor | None, is_causal: bool, scale: float
+) -> Tensor:
+    """Weights (…, L, S) that `scaled_dot_product_attention` gives to values."""
+    return _weights(_scores(query, key, attn_mask, is_causal, scale))
 
 
 # --- rotary positions ---------------------------------------------------------------------------

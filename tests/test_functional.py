@@ -1,0 +1,459 @@
+"""The functions of `tensorlite.nn.functional` around their primitives: arguments, modes, errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import tensorlite as tl
+from tensorlite.call import listed
+from tensorlite.nn import functional as F
+
+generator = np.random.default_rng(4)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return generator.standard_normal(shape)
+
+
+@pytest.fixture
+def tensor(device):
+    """Make a Tensor on the device under test."""
+    return lambda array, **options: tl.tensor(np.asarray(array), device=device, **options)
+
+
+def host(t: tl.Tensor) -> np.ndarray:
+    return t.detach().to("cpu").numpy()
+
+
+def close(t: tl.Tensor, expected: np.ndarray, tolerance: float = 1e-12) -> None:
+    assert t.shape == np.shape(expected)
+    np.testing.assert_allclose(host(t), expected, tolerance, tolerance)
+
+
+# --- activations --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.softplus),
+        *(F.hardtanh, F.hardswish, F.hardsigmoid, F.sigmoid, F.tanh, F.softmax, F.log_softmax),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_inputs_are_safe(function, dtype, tensor) -> None:
+    """No overflow, no NaN, no warning (warnings fail the run), in value and gradient."""
+    x = tensor(np.array([-1e4, -100, -20, 0, 20, 100, 1e4], dtype), requires_grad=True)
+    y = function(x)
+    y.sum().backward()
+    assert np.isfinite(host(y)).all()
+    assert np.isfinite(host(x.grad)).all()
+
+
+def test_small_sigmoid_keeps_its_digits(tensor) -> None:
+    close(F.sigmoid(tensor([-40.0, 40.0])), 1 / (1 + np.exp([40.0, -40.0])), 1e-15)
+
+
+def test_corners_have_the_stated_slopes(tensor) -> None:
+    cases = [
+        (F.relu, 0.0, 0.0),
+        (F.leaky_relu, 0.0, 0.01),
+        (F.relu6, 0.0, 0.0),
+        (F.relu6, 6.0, 0.0),
+        (F.hardtanh, 1.0, 0.0),
+        (F.hardsigmoid, 3.0, 0.0),
+        (F.hardswish, 3.0, 1.0),
+        (F.hardswish, -3.0, 0.0),
+        (F.elu, 0.0, 1.0),
+    ]
+    for function, at, slope in cases:
+        x = tensor(at, requires_grad=True)
+        function(x).backward()
+        assert x.grad.item() == pytest.approx(slope), f"{function.__name__} at {at}"
+
+
+def test_relu_keeps_nan(tensor) -> None:
+    assert np.isnan(host(F.relu(tensor([math.nan])))).all()
+
+
+def test_selu_keeps_mean_and_variance(tensor) -> None:
+    y = host(F.selu(tensor(normal(200_000))))
+    assert abs(y.mean()) < 0.01 and abs(y.var() - 1) < 0.02
+
+
+def test_celu_is_smooth_at_zero(tensor) -> None:
+    x = tensor([-1e-9, 1e-9], requires_grad=True)
+    F.celu(x, alpha=0.3).sum().backward()
+    close(x.grad, [1.0, 1.0], 1e-8)
+
+
+def test_softmax_of_a_masked_slice(tensor) -> None:
+    x = tensor([[0.0, -math.inf, 0.0]])
+    close(F.softmax(x), [[0.5, 0, 0.5]])
+    assert host(F.log_softmax(x))[0, 1] == -math.inf
+
+
+# --- convolution --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (1, 5)])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_same_padding_keeps_the_size(kernel, dilation, tensor) -> None:
+    """It is zeros around the image, the odd one at the far side."""
+    x, w = normal(2, 3, 7, 8), normal(4, 3, *kernel)
+    y = F.conv2d(tensor(x), tensor(w), padding="same", dilation=dilation)
+    total = [dilation * (k - 1) for k in kernel]
+    padded = np.pad(x, [(0, 0), (0, 0), *[(t // 2, t - t // 2) for t in total]])
+    assert y.shape == (2, 4, 7, 8)
+    close(y, host(F.conv2d(tensor(padded), tensor(w), padding="valid", dilation=dilation)))
+
+
+def test_convolution_in_one_axis_is_that_in_two(tensor) -> None:
+    x, w, b = normal(2, 4, 9), normal(6, 2, 3), normal(6)
+    options = dict(stride=2, padding=1, dilation=2, groups=2)
+    y = F.conv1d(tensor(x), tensor(w), tensor(b), **options)
+    wide = dict(stride=(1, 2), padding=(0, 1), dilation=(1, 2), groups=2)
+    z = F.conv2d(tensor(x[:, :, None]), tensor(w[:, :, None]), tensor(b), **wide)
+    close(y, host(z)[:, :, 0])
+
+
+@pytest.mark.parametrize("output_padding", [0, 1])
+def test_transposed_convolution_is_the_adjoint(output_padding, tensor) -> None:
+    """For all x and y of fitting shapes, <conv(x), y> = <x, conv_transpose(y)>."""
+    options = dict(stride=2, padding=1, groups=2)
+    x, w = normal(2, 4, 7 + output_padding, 7 + output_padding), normal(6, 2, 3, 3)
+    forward = F.conv2d(tensor(x), tensor(w), **options)
+    y = normal(*forward.shape)
+    back = F.conv_transpose2d(tensor(y), tensor(w), output_padding=output_padding, **options)
+    assert back.shape == x.shape
+    assert np.sum(host(forward) * y) == pytest.approx(np.sum(x * host(back)), rel=1e-12)
+
+
+def test_transposed_convolution_in_one_axis(tensor) -> None:
+    """Each input element puts down a copy of the filter."""
+    y = F.conv_transpose1d(tensor([[[1.0, 10.0]]]), tensor([[[1.0, 2.0, 3.0]]]), stride=2)
+    close(y, [[[1, 2, 13, 20, 30]]])
+
+
+# --- pooling and resampling ---------------------------------------------------------------------
+
+
+def test_max_pool_sends_the_gradient_to_the_first(tensor) -> None:
+    x = tensor([[[1.0, 3.0, 3.0, 3.0, 0.0, 0.0]]], requires_grad=True)
+    F.max_pool1d(x, 3, stride=1).sum().backward()
+    close(x.grad, [[[0, 2, 1, 1, 0, 0]]])
+
+
+def test_max_pool_keeps_nan(tensor) -> None:
+    y = host(F.max_pool1d(tensor([[[1.0, math.nan, 2.0, 0.0]]]), 2))
+    assert np.isnan(y[0, 0, 0]) and y[0, 0, 1] == 2
+
+
+def test_padding_never_wins_a_max_pool(tensor) -> None:
+    close(F.max_pool1d(tensor([[[-5.0, -7.0]]]), 2, stride=1, padding=1), [[[-5, -5, -7]]])
+
+
+def test_average_with_and_without_padding(tensor) -> None:
+    x = tensor([[[2.0, 4.0]]])
+    close(F.avg_pool1d(x, 2, stride=1, padding=1), [[[1, 3, 2]]])
+    close(F.avg_pool1d(x, 2, stride=1, padding=1, count_include_pad=False), [[[2, 3, 4]]])
+
+
+@pytest.mark.parametrize("out", [(1, 1), (2, 3), (3, 2), (6, 5), (7, 4)])
+def test_adaptive_pools(out, tensor) -> None:
+    x = normal(2, 3, 6, 5)
+    means, largest = np.empty((2, 3, *out)), np.empty((2, 3, *out))
+    for i, j in np.ndindex(*out):
+        rows = slice(i * 6 // out[0], -(-(i + 1) * 6 // out[0]))
+        columns = slice(j * 5 // out[1], -(-(j + 1) * 5 // out[1]))
+        means[:, :, i, j] = x[:, :, rows, columns].mean((2, 3))
+        largest[:, :, i, j] = x[:, :, rows, columns].max((2, 3))
+    close(F.adaptive_avg_pool2d(tensor(x), out), means)
+    close(F.adaptive_max_pool2d(tensor(x), out), largest)
+    close(F.adaptive_avg_pool1d(tensor(x[:, :, :, 0]), out[0]), host_mean_of_rows(x, out[0]))
+
+
+def host_mean_of_rows(x: np.ndarray, n: int) -> np.ndarray:
+    parts = [x[:, :, i * 6 // n : -(-(i + 1) * 6 // n), 0].mean(2) for i in range(n)]
+    return np.stack(parts, -1)
+
+
+def test_interpolation_of_a_line(tensor) -> None:
+    """Linear modes are exact on linear functions, away from the edges."""
+    x = tensor(np.arange(5.0).reshape(1, 1, 5))
+    close(F.interpolate(x, 9, mode="linear", align_corners=True), [[np.linspace(0, 4, 9)]])
+    centres = np.clip((np.arange(10) + 0.5) / 2 - 0.5, 0, 4)
+    close(F.interpolate(x, scale_factor=2, mode="linear"), [[centres]])
+    close(F.interpolate(x, scale_factor=2.0), [[np.repeat(np.arange(5), 2)]])
+    close(F.interpolate(x, size=1, mode="linear", align_corners=True), [[[0.0]]])
+
+
+def test_bilinear_interpolation_is_linear_along_each_axis(tensor) -> None:
+    x = normal(1, 2, 4, 3)
+    y = F.interpolate(tensor(x), (6, 5), mode="bilinear")
+    down = [host(F.interpolate(tensor(x[..., j]), 6, mode="linear"))[..., None] for j in range(3)]
+    rows = np.concatenate(down, -1)
+    across = [
+        host(F.interpolate(tensor(rows[:, :, i]), 5, mode="linear"))[:, :, None] for i in range(6)
+    ]
+    close(y, np.concatenate(across, 2))
+
+
+# --- normalization ------------------------------------------------------------------------------
+
+
+def test_layer_norm_over_several_axes(tensor) -> None:
+    x, w, b = normal(2, 3, 4), normal(3, 4), normal(3, 4)
+    expected = (x - x.mean((1, 2), keepdims=True)) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-5)
+    close(F.layer_norm(tensor(x), (3, 4), tensor(w), tensor(b)), expected * w + b)
+    expected = x / np.sqrt(np.mean(x**2, (1, 2), keepdims=True) + 1e-6)
+    close(F.rms_norm(tensor(x), (3, 4), tensor(w), eps=1e-6), expected * w)
+
+
+def test_batch_norm_moves_its_averages(tensor) -> None:
+    x, mean, var = normal(5, 3, 4) + 2, normal(3), np.exp(normal(3))
+    averages = tensor(mean), tensor(var)
+    y = F.batch_norm(tensor(x), *averages, training=True, momentum=0.3)
+    shifted = x - x.mean((0, 2), keepdims=True)
+    close(y, shifted / np.sqrt(x.var((0, 2), keepdims=True) + 1e-5))
+    close(averages[0], 0.7 * mean + 0.3 * x.mean((0, 2)))
+    close(averages[1], 0.7 * var + 0.3 * x.var((0, 2), ddof=1))
+
+
+def test_batch_norm_by_its_averages(tensor) -> None:
+    x, mean, var, w, b = normal(5, 3), normal(3), np.exp(normal(3)), normal(3), normal(3)
+    averages = tensor(mean), tensor(var)
+    y = F.batch_norm(tensor(x), *averages, tensor(w), tensor(b))
+    close(y, (x - mean) / np.sqrt(var + 1e-5) * w + b)
+    close(averages[0], mean)
+
+
+def test_batch_norm_of_half_precision_keeps_its_averages_exact(tensor) -> None:
+    averages = tensor(np.zeros(2, np.float32)), tensor(np.ones(2, np.float32))
+    x = (normal(64, 2) + 1000).astype(np.float16)
+    y = F.batch_norm(tensor(x), *averages, training=True, momentum=1.0)
+    assert y.dtype == np.float16
+    close(averages[0], x.astype(np.float64).mean(0), 1e-6)
+
+
+def test_group_and_instance_norm(tensor) -> None:
+    x, w, b = normal(2, 4, 3, 2), normal(4), normal(4)
+    for groups in (1, 2, 4):
+        rows = x.reshape(2, groups, -1)
+        rows = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + 1e-5)
+        expected = rows.reshape(x.shape) * w[:, None, None] + b[:, None, None]
+        close(F.group_norm(tensor(x), groups, tensor(w), tensor(b)), expected)
+    close(F.instance_norm(tensor(x), tensor(w), tensor(b)), expected)
+
+
+# --- attention ----------------------------------------------------------------------------------
+
+
+def test_attention_masks_agree(tensor) -> None:
+    """Causal, the same as booleans, and the same as numbers to add."""
+    q, k, v = (tensor(normal(2, 3, 5, 4)) for _ in range(3))
+    allowed = np.tri(5, dtype=bool)
+    causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    close(F.scaled_dot_product_attention(q, k, v, tensor(allowed)), host(causal))
+    added = np.where(allowed, 0.0, -np.inf)
+    close(F.scaled_dot_product_attention(q, k, v, tensor(added)), host(causal))
+
+
+def test_attention_to_nothing_gives_zeros_and_finite_gradients(tensor) -> None:
+    q, k, v = (tensor(normal(3, 4), requires_grad=True) for _ in range(3))
+    mask = np.ones((3, 3), bool)
+    mask[1] = False
+    y = F.scaled_dot_product_attention(q, k, v, tensor(mask))
+    y.sum().backward()
+    assert (host(y)[1] == 0).all() and (host(q.grad)[1] == 0).all()
+    assert np.isfinite(host(k.grad)).all() and np.isfinite(host(v.grad)).all()
+
+
+def test_attention_learns_an_additive_mask(tensor) -> None:
+    q, k, v = (tensor(normal(3, 4)) for _ in range(3))
+    bias = tensor(normal(3, 3), requires_grad=True)
+    F.scaled_dot_product_attention(q, k, v, bias)[0, 0].backward()
+    e = np.exp(host(q)[0] @ host(k).T / 2 + host(bias)[0])
+    w, value = e / e.sum(), host(v)[:, 0]
+    expected = np.zeros((3, 3))
+    expected[0] = w * (value - w @ value)
+    close(bias.grad, expected)
+
+
+def test_attention_keeps_no_matrix_of_weights(tensor) -> None:
+    q, k, v = (tensor(normal(64, 8), requires_grad=True) for _ in range(3))
+    node = F.scaled_dot_product_attention(q, k, v).node
+    assert max(array.size for array in node.saved if hasattr(array, "size")) < 64 * 64
+
+
+def test_attention_drops_weights(tensor) -> None:
+    tl.manual_seed(3)
+    q, k, v = tensor(normal(8, 4)), tensor(normal(500, 4)), tensor(np.eye(500))
+    w = host(F.scaled_dot_product_attention(q, k, v, dropout_p=0.4))
+    exact = host(F.scaled_dot_product_attention(q, k, v))
+    assert (w == 0).mean() == pytest.approx(0.4, abs=0.03)
+    np.testing.assert_allclose(w[w != 0], exact[w != 0] / 0.6, rtol=1e-12)
+
+
+def test_rotary_scores_depend_on_distance_only(tensor) -> None:
+    q, k = normal(8), normal(8)
+    x = host(F.rope(tensor(np.tile(q, (10, 1)))))
+    y = host(F.rope(tensor(np.tile(k, (10, 1)))))
+    scores = x @ y.T
+    for distance in range(-9, 10):
+        diagonal = np.diagonal(scores, distance)
+        np.testing.assert_allclose(diagonal, diagonal[0], rtol=1e-12)
+    shifted = F.rope(tensor(q[None]), tensor([7]))
+    close(shifted, x[7:8])
+
+
+# --- dropout and embedding ----------------------------------------------------------------------
+
+
+def test_dropout_regenerates_its_mask(tensor) -> None:
+    tl.manual_seed(11)
+    x = tensor(np.ones((200, 300), np.float32), requires_grad=True)
+    y = F.dropout(x, 0.3)
+    assert not any(hasattr(value, "nbytes") for value in y.node.saved)
+    y.sum().backward()
+    np.testing.assert_array_equal(host(x.grad), host(y))
+    kept = host(y) != 0
+    assert kept.mean() == pytest.approx(0.7, abs=0.01)
+    np.testing.assert_allclose(host(y)[kept], 1 / 0.7, rtol=1e-6)
+
+
+def test_dropout_draws_anew_and_follows_the_seed(tensor) -> None:
+    x = tensor(np.ones(1000, np.float32))
+    tl.manual_seed(5)
+    first, second = host(F.dropout(x)), host(F.dropout(x))
+    tl.manual_seed(5)
+    np.testing.assert_array_equal(host(F.dropout(x)), first)
+    assert (first != second).any()
+
+
+def test_dropout_of_nothing_and_of_everything(tensor) -> None:
+    x = tensor([1.0, 2.0], requires_grad=True)
+    assert F.dropout(x, 0.5, training=False) is x
+    assert F.dropout(x, 0.0) is x
+    y = F.dropout(x, 1.0)
+    y.sum().backward()
+    close(y, [0, 0])
+    close(x.grad, [0, 0])
+
+
+def test_embedding_adds_repeated_rows_and_skips_padding(tensor) -> None:
+    table = tensor(normal(4, 2), requires_grad=True)
+    y = F.embedding(tensor([[1, 3], [1, 2]]), table, padding_idx=2)
+    y.backward(tensor(np.arange(8.0).reshape(2, 2, 2)))
+    close(table.grad, [[0, 0], [4, 6], [0, 0], [2, 3]])
+
+
+# --- recurrence ---------------------------------------------------------------------------------
+
+
+def test_reading_in_reverse_is_reading_the_reversed(tensor) -> None:
+    x, (h, c) = normal(5, 2, 12), normal(2, 2, 3)
+    w, b = normal(12, 3), normal(9)
+    calls = (
+        lambda x, r: F.lstm(x, tensor(h), tensor(c), tensor(w), r),
+        lambda x, r: F.gru(x[..., :9], tensor(h), tensor(w[:9]), tensor(b), r),
+        lambda x, r: F.rnn(x[..., :3], tensor(h), tensor(w[:3]), "tanh", r),
+    )
+    for call in calls:
+        output, states = call(tensor(x), True)
+        other, other_states = call(tensor(x[::-1].copy()), False)
+        close(output, host(other)[::-1])
+        for state, expected in zip(listed(states), listed(other_states), strict=True):
+            close(state, host(expected))
+
+
+def test_the_last_output_is_the_state(tensor) -> None:
+    x, h, w = normal(5, 2, 3), normal(2, 3), normal(3, 3)
+    for reverse in (False, True):
+        output, state = F.rnn(tensor(x), tensor(h), tensor(w), "relu", reverse)
+        close(state, host(output)[0 if reverse else -1])
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def zeros(*shape: int) -> tl.Tensor:
+    return tl.zeros(*shape)
+
+
+ERRORS = {
+    "linear: x of shape (2, 3) does not fit weight of shape (4, 5)": lambda: F.linear(
+        zeros(2, 3), zeros(4, 5)
+    ),
+    "linear: bias of shape (3,)": lambda: F.linear(zeros(2, 5), zeros(4, 5), zeros(3)),
+    "conv2d: x of shape (3, 8, 8)": lambda: F.conv2d(zeros(3, 8, 8), zeros(4, 3, 3, 3)),
+    "convolution: x of shape (2, 3, 8) (N, channels, …) does not fit": lambda: F.conv1d(
+        zeros(2, 3, 8), zeros(4, 2, 3)
+    ),
+    "a window of 5 (dilation 2) does not fit into an axis of 6": lambda: F.conv1d(
+        zeros(2, 3, 6), zeros(4, 3, 5), dilation=2
+    ),
+    "conv1d: stride=0 is not": lambda: F.conv1d(zeros(2, 3, 6), zeros(4, 3, 5), stride=0),
+    "conv1d: padding='same' needs stride 1": lambda: F.conv1d(
+        zeros(2, 3, 6), zeros(4, 3, 5), stride=2, padding="same"
+    ),
+    "5 filters do not divide into 2 groups": lambda: F.conv1d(
+        zeros(2, 4, 6), zeros(5, 2, 3), groups=2
+    ),
+    "conv_transpose1d: output_padding (2,) must be less": lambda: F.conv_transpose1d(
+        zeros(2, 3, 6), zeros(3, 4, 3), stride=2, output_padding=2
+    ),
+    "max_pool2d: padding (2, 2) is more than half": lambda: F.max_pool2d(
+        zeros(1, 1, 8, 8), 3, padding=2
+    ),
+    "avg_pool1d: x of shape (1, 8) is not (N, C, L)": lambda: F.avg_pool1d(zeros(1, 8), 2),
+    "layer_norm: x of shape (2, 3) does not end with normalized_shape (4,)": lambda: F.layer_norm(
+        zeros(2, 3), 4
+    ),
+    "batch_norm: 1 values a channel": lambda: F.batch_norm(zeros(1, 3), None, None, training=True),
+    "batch_norm: a parameter of shape (4,)": lambda: F.batch_norm(
+        zeros(2, 3), zeros(4), zeros(4), training=True
+    ),
+    "group_norm: 6 channels do not divide into 4 groups": lambda: F.group_norm(zeros(2, 6, 3), 4),
+    "scaled_dot_product_attention: query (5, 4), key (6, 3)": lambda: (
+        F.scaled_dot_product_attention(zeros(5, 4), zeros(6, 3), zeros(6, 3))
+    ),
+    "attn_mask of shape (4, 6)": lambda: F.scaled_dot_product_attention(
+        zeros(5, 4), zeros(6, 4), zeros(6, 4), zeros(4, 6)
+    ),
+    "rope: x of shape (4, 5)": lambda: F.rope(zeros(4, 5)),
+    "dropout: p is a probability in [0, 1], not 1.5": lambda: F.dropout(zeros(3), 1.5),
+    "glu: axis -1 of shape (2, 3)": lambda: F.glu(zeros(2, 3)),
+    "gelu: approximate is 'none' or 'tanh'": lambda: F.gelu(zeros(3), approximate="fast"),
+    "interpolate: mode 'bilinear' for x of shape (1, 1, 4)": lambda: F.interpolate(
+        zeros(1, 1, 4), 8, mode="bilinear"
+    ),
+    "interpolate: give either size or scale_factor": lambda: F.interpolate(zeros(1, 1, 4)),
+    "lstm: projected of shape (0, 2, 12)": lambda: F.lstm(
+        zeros(0, 2, 12), zeros(2, 3), zeros(2, 3), zeros(12, 3)
+    ),
+    "gru: an initial state of shape (3, 3)": lambda: F.gru(
+        zeros(4, 2, 9), zeros(3, 3), zeros(9, 3)
+    ),
+    "embedding: padding_idx 9 is no row": lambda: F.embedding(
+        tl.tensor([0]), zeros(4, 2), padding_idx=9
+    ),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_errors_name_what_does_not_fit(message) -> None:
+    with pytest.raises(ValueError) as error:
+        ERRORS[message]()
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_embedding_refuses_what_is_no_row(index) -> None:
+    with pytest.raises(IndexError, match=f"embedding: index {index} is not among the 4 rows"):
+        F.embedding(tl.tensor([0, index]), zeros(4, 2))
+    with pytest.raises(TypeError, match="indices must be integers, not float32"):
+        F.embedding(zeros(2), zeros(4, 2))
