@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Device, backend_for, is_array
+from tensorlite.backend import Array, Device, array_backend, backend_for, is_array
 from tensorlite.backend import device as parse_device
 from tensorlite.data.dataset import Dataset, collate
 from tensorlite.data.prefetch import prefetched
@@ -105,12 +107,42 @@ class DataLoader:
             self._next_epoch()
         self._restored = False
         indices = self._batches(self._position)
-        batches = (_to_tensors(self._fetch(index), self.device) for index in indices)
-        with closing(prefetched(batches, self.prefetch) if self.prefetch else batches) as stream:
-            for batch in stream:
+        batches = (self._fetch(index) for index in indices)
+        with closing(prefetched(batches, self.prefetch) if self.prefetch else batches) as fetched:
+            for batch in self._on_device(fetched):
                 self._position += 1
                 yield batch
         self._next_epoch()
+
+    def _on_device(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Put the arrays of nested batches on the device, as Tensors; leave the rest as it is."""
+        if self.device.type == "cpu":
+            for batch in batches:
+                yield _mapped(batch, lambda a: Tensor(array_backend((a,)).to_host(a)))
+            return
+        waiting: deque[Any] = deque()
+
+        def host_arrays() -> Iterator[list[np.ndarray]]:
+            for batch in batches:
+                waiting.append(batch)
+                arrays: list[np.ndarray] = []
+                _mapped(batch, lambda a, to=arrays: to.append(a) if _on_host(a) else None)
+                yield arrays
+
+        def placed(array: Array, arrived: Iterator[Array]) -> Tensor:
+            if _on_host(array):
+                return Tensor(next(arrived))
+            return Tensor(backend_for(self.device).asarray(array, device=self.device))
+
+        for arrays in self._prefetcher(host_arrays()):
+            yield _mapped(waiting.popleft(), partial(placed, arrived=iter(arrays)))
+
+    @cached_property
+    def _prefetcher(self) -> Any:
+        """Copies batches ahead of their use, into buffers that all epochs share."""
+        from tensorlite.backend.upload import Prefetcher
+
+        return Prefetcher(self.device)
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is: its seed, the epoch, and the batches of it already yielded."""
@@ -175,14 +207,16 @@ def _fetcher(dataset: Any, collate_fn: Callable | None) -> Callable[[np.ndarray]
     return lambda indices: join([dataset[i] for i in indices.tolist()])
 
 
-def _to_tensors(batch: Any, device: Device) -> Any:
-    """Put every array of a nested batch on `device` as a Tensor; leave the rest as it is."""
+def _on_host(array: Array) -> bool:
+    return isinstance(array, np.ndarray | np.generic)
+
+
+def _mapped(batch: Any, change: Callable[[Array], Any]) -> Any:
+    """Apply `change` to every array of a nested batch."""
     if isinstance(batch, dict):
-        return {key: _to_tensors(value, device) for key, value in batch.items()}
+        return {key: _mapped(value, change) for key, value in batch.items()}
     if isinstance(batch, tuple | list):
         kind = list if isinstance(batch, list) else tuple
-        return kind(_to_tensors(value, device) for value in batch)
+        return kind(_mapped(value, change) for value in batch)
     array = batch.data if isinstance(batch, Tensor) else batch
-    if not is_array(array):
-        return batch
-    return Tensor(backend_for(device).asarray(array, device=device))
+    return change(array) if is_array(array) else batch
