@@ -47,15 +47,11 @@ def to(x: Tensor, *targets: Any) -> Tensor:
     for target in targets:
         if isinstance(target, Tensor):
             x = to(x, target.device, target.dtype)
-        elif isinstance(target, Device) or _names_device(target):
+        elif isinstance(target, Device) or str(target).split(":")[0] in ("cpu", "cuda", "auto"):
             x = to_device(x, target)
         else:
             x = cast(x, target)
     return x
-
-
-def _names_device(target: Any) -> bool:
-    return isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto")
 
 
 @primitive

@@ -16,6 +16,7 @@ import numpy as np
 from tensorlite import backend
 from tensorlite.backend import CPU, Array, Device, array_backend, backend_for
 from tensorlite.ops.convert import to_device_
+from tensorlite.ops.dtypes import as_dtype
 from tensorlite.tensor import Tensor
 
 __all__ = [
@@ -49,7 +50,7 @@ def _new(
     device = backend.device("cpu" if device is None else device)
     where = backend_for(device)
     with where.on(device):
-        return leaf(getattr(where.xp, name)(*args, dtype=dtype), requires_grad)
+        return leaf(getattr(where.xp, name)(*args, dtype=as_dtype(dtype)), requires_grad)
 
 
 def leaf(data: Array, requires_grad: bool) -> Tensor:
@@ -60,9 +61,11 @@ def leaf(data: Array, requires_grad: bool) -> Tensor:
 
 def as_shape(shape: tuple) -> tuple[int, ...]:
     """A shape given as several numbers or as one sequence."""
-    if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)):
-        shape = shape[0]
-    return tuple(map(operator.index, shape))
+    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    try:
+        return tuple(map(operator.index, lengths))
+    except TypeError as error:
+        raise TypeError(f"a shape is made of integers, not {lengths}") from error
 
 
 def dtype_of(*numbers: Any) -> np.dtype:
@@ -105,7 +108,7 @@ def tensor(
         data = np.asarray(data)
         if dtype is None:
             dtype = np.float32 if data.size == 0 else dtype_of(data.dtype)
-    dtype = np.dtype(data.dtype if dtype is None else dtype)
+    dtype = as_dtype(data.dtype if dtype is None else dtype)
     if dtype.kind not in "biuf" and dtype.name != "bfloat16":
         raise TypeError(f"tensor(): no Tensor holds dtype {dtype}; use floats, integers or bools")
     source = array_backend((data,)).device_of(data)

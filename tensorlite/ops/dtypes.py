@@ -9,6 +9,31 @@ import numpy as np
 _FLOAT32 = np.dtype(np.float32)
 
 
+def as_dtype(dtype: Any) -> np.dtype:
+    """`numpy.dtype` of a dtype or its name.
+
+    Raises
+    ------
+    TypeError
+        If there is no such dtype, or for bfloat16 where `ml_dtypes` is not installed.
+    """
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        dtype = bfloat16()
+    try:
+        return np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"unknown dtype {dtype!r}: use 'float32', 'int64', 'bool' …") from error
+
+
+def bfloat16() -> type:
+    """The scalar type `ml_dtypes.bfloat16`."""
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise TypeError('bfloat16 needs ml_dtypes: pip install "tensorlite[bf16]"') from error
+    return ml_dtypes.bfloat16
+
+
 def is_short(dtype: np.dtype) -> bool:
     """Whether `dtype` is float16 or bfloat16: too short to add up many numbers in."""
     return dtype.itemsize == 2 and dtype.kind in "fV"

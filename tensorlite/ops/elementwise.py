@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops import special
+from tensorlite.ops.dtypes import as_dtype
 from tensorlite.ops.slopes import infinite_at_zero, zero
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -369,7 +370,7 @@ def cast(x: Any, dtype: Any) -> Any:
     To a float dtype it is differentiable; the result for an integer dtype has no history. Where
     the dtype is right already, `x` itself is returned.
     """
-    dtype = np.dtype(dtype)
+    dtype = as_dtype(dtype)
     if x.dtype == dtype:
         return x
     if dtype.kind in "fV":

@@ -34,7 +34,10 @@ def write(x: Tensor, index: Any, value: Any) -> None:
     _refuse_shared(x)
     parts, arrays = parse_index(x, index)
     place = filled(parts, [a.data if isinstance(a, Tensor) else a for a in arrays])
-    x.data[place] = value.data if isinstance(value, Tensor) else value
+    try:
+        x.data[place] = value.data if isinstance(value, Tensor) else value
+    except (ValueError, IndexError) as error:
+        raise type(error)(f"setitem: {error}; Tensor: {x.dtype} {x.shape}") from error
     note_write(x.data)
 
 
@@ -96,7 +99,13 @@ def _is_recorded(x: Tensor, value: Any) -> bool:
             f"in-place write to a leaf of shape {x.shape} that requires grad: its gradient would "
             "be lost. Write under tl.no_grad(), or to a copy: t.clone()"
         )
-    return x.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    recorded = x.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    if recorded and x.dtype.kind not in "fV":
+        raise TypeError(
+            f"in-place write of a value that requires grad to a Tensor of dtype {x.dtype}, through "
+            "which no gradient flows: write value.detach(), or to t.float()"
+        )
+    return recorded
 
 
 def _rebind(x: Tensor, result: Tensor) -> None:

@@ -17,9 +17,15 @@ from tensorlite.tensor import Tensor
 __all__ = ["diagonal", "sliding_window", "tril", "triu", "unfold"]
 
 
+def _check_matrices(x: Array) -> None:
+    if x.ndim < 2:
+        raise ValueError(f"there is no matrix in shape {x.shape}")
+
+
 @primitive
 def tril(xp: ModuleType, x: Array, *, k: int = 0) -> Array:
     """Keep what is on and below the `k`-th diagonal of the last two axes; the rest is 0."""
+    _check_matrices(x)
     return xp.tril(x, k).astype(x.dtype, copy=False)  # CuPy widens bfloat16
 
 
@@ -29,6 +35,7 @@ tril.defvjp(x=lambda g, k: tril(g, k))
 @primitive
 def triu(xp: ModuleType, x: Array, *, k: int = 0) -> Array:
     """Keep what is on and above the `k`-th diagonal of the last two axes; the rest is 0."""
+    _check_matrices(x)
     return xp.triu(x, k).astype(x.dtype, copy=False)
 
 

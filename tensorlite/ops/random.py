@@ -9,6 +9,7 @@ import numpy as np
 from tensorlite import backend
 from tensorlite.backend import Device
 from tensorlite.ops.creation import as_shape, leaf
+from tensorlite.ops.dtypes import as_dtype
 from tensorlite.random import Generator, default_generator
 from tensorlite.tensor import Tensor
 
@@ -27,7 +28,7 @@ def rand(
     generator: Generator = default_generator,
 ) -> Tensor:
     """Draw numbers uniform in [0, 1)."""
-    return leaf(generator.uniform(as_shape(shape), dtype, _place(device)), requires_grad)
+    return leaf(generator.uniform(as_shape(shape), as_dtype(dtype), _place(device)), requires_grad)
 
 
 def randn(
@@ -38,7 +39,7 @@ def randn(
     generator: Generator = default_generator,
 ) -> Tensor:
     """Draw numbers from the standard normal distribution."""
-    return leaf(generator.normal(as_shape(shape), dtype, _place(device)), requires_grad)
+    return leaf(generator.normal(as_shape(shape), as_dtype(dtype), _place(device)), requires_grad)
 
 
 def rand_like(x: Tensor, generator: Generator = default_generator) -> Tensor:

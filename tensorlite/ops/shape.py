@@ -60,7 +60,10 @@ reshape.defvjp(x=lambda g, x_shape: g.reshape(x_shape))
 @primitive
 def transpose(xp: ModuleType, x: Array, *, axes: Sequence[int] | None = None) -> Array:
     """Put the axes in the order `axes` (default: reversed), as `numpy.transpose`."""
-    return x.transpose(axes)
+    try:
+        return x.transpose(axes)
+    except ValueError as error:
+        raise ValueError(f"{axes} does not name each of {x.ndim} axes once") from error
 
 
 def _transpose_vjp(g: Any, axes: Sequence[int] | None) -> Any:
@@ -144,7 +147,10 @@ def unsqueeze(x: Tensor, axis: int | Sequence[int]) -> Tensor:
 @primitive
 def broadcast_to(xp: ModuleType, x: Array, *, shape: Sequence[int]) -> Array:
     """Repeat `x` to `shape` by NumPy's broadcasting, without a copy."""
-    return xp.broadcast_to(x, shape)
+    try:
+        return xp.broadcast_to(x, shape)
+    except ValueError as error:
+        raise ValueError(f"no broadcasting to shape {shape}") from error
 
 
 broadcast_to.defvjp(x=lambda g: g)
@@ -358,7 +364,8 @@ def chunk(x: Tensor, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
 @primitive
 def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
     """Take `x` apart along `axis` into a tuple of Tensors that lack it."""
-    return tuple(xp.moveaxis(x, axis, 0))
+    before = (slice(None),) * normalize_axis_index(axis, x.ndim)
+    return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
 
 
 @unbind.defvjp_joint
