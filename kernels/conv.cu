@@ -61,7 +61,7 @@ inline bool takes_winograd(const ConvShape& s) {
     const Index tiled = round_up(s.out_h, winograd::kOutput) * round_up(s.out_w, winograd::kOutput);
     return sizeof(T) == 4 && s.groups == 1 && s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 &&
            s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.channels >= 12 &&
-           s.filters >= 12 && tiled <= 2 * s.out_pixels();
+           s.filters >= 12 && s.images > 0 && s.out_pixels() > 0 && tiled <= 2 * s.out_pixels();
 }
 
 inline winograd::Strips input_strips(const ConvShape& s) {

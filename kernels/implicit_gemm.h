@@ -110,6 +110,7 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
     constexpr Index width = kTileCols<T>;
     const Index channels = s.channels, filters = s.filters, depth = s.depth();
     const Index units = s.images * s.groups;
+    if (units * s.out_pixels() == 0) return;
     const Index bands_wanted = ceil_div(4 * num_threads(), units);
     const Band band = Band::fitting(s, channels, ceil_div(s.out_h, bands_wanted), T());
     const std::vector<int> taps = band.tap_offsets(channels, 1), pixels = band.pixel_offsets(width);
@@ -167,11 +168,12 @@ template <typename T>
 void convolve_input_gradient(const ConvShape& s, const T* g, const T* w, T* dx) {
     const Index channels = s.channels, filters = s.filters, depth = s.depth();
     const Index units = s.images * s.groups, pixels = s.out_pixels();
+    if (units * channels == 0) return;
     // Channels are divided where images are too few for all threads; a block of rows keeps the columns in the cache.
     const Index parts = std::min(channels, ceil_div(4 * num_threads(), units));
     const Index part_channels = ceil_div(channels, parts);
-    const Index cached = (256 << 10) / Index(sizeof(T)) / (part_channels * s.taps() * s.out_w);
-    const Index rows = std::clamp<Index>(cached, 1, s.out_h);
+    const Index cached = (256 << 10) / Index(sizeof(T)) / (part_channels * s.taps() * s.out_w + 1);
+    const Index rows = std::clamp<Index>(cached, 1, std::max<Index>(1, s.out_h));
     parallel(units * parts, [&](Index task) {
         const Index unit = task / parts, first = task % parts * part_channels;
         const Index count = std::min(part_channels, channels - first), group = unit % s.groups;
@@ -215,6 +217,7 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
     constexpr Index width = kTileCols<T>;
     const Index channels = s.channels, filters = s.filters, depth = s.depth();
     const Index size = s.groups * filters * depth;
+    if (s.images * s.out_pixels() * size == 0) return (void)std::fill_n(dw, size, T(0));
     const Index parts = std::clamp<Index>((4 << 20) / std::max<Index>(size, 1), 1, std::min<Index>(16, s.images));
     // Channels in blocks whose gradient and columns fit the second-level cache.
     const Index block_channels = std::clamp<Index>(512 / s.taps(), 1, channels);
