@@ -106,15 +106,14 @@ class GELU(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(beta · x)) / beta; x itself where beta · x > threshold."""
+    """log(1 + exp(beta · x)) / beta."""
 
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+    def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta
-        self.threshold = threshold
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to each element."""
-        return F.softplus(x, self.beta, self.threshold)
+        return F.softplus(x, self.beta)
 
 
 class Hardtanh(Module):

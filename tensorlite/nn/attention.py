@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tensorlite.backend import array_backend
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
 from tensorlite.nn.containers import ModuleList
@@ -19,6 +18,7 @@ from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module
 from tensorlite.nn.norm import LayerNorm
 from tensorlite.nn.parameter import empty
+from tensorlite.ops.attention import attention_weights
 from tensorlite.ops.compare import where
 from tensorlite.tensor import Tensor
 
@@ -118,25 +118,38 @@ class MultiheadAttention(Module):
         weights : Tensor, shape (N, L, S) or (N, num_heads, L, S), or None
             Without N where `query` has none.
         """
+        self._check_inputs(query, key, value)
         batched = query.ndim == 3
         q, k, v = map(self._heads, self._projected(query, key, value))  # (N, H, L or S, D)
-        masks = _masks(q, k, attn_mask, key_padding_mask)
-        if is_causal and (masks or need_weights):
-            masks.append(_future(q, k))
-            is_causal = False
+        mask = _joined(_masks(q, k, attn_mask, key_padding_mask))
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
-            weights = F.dropout(_weights(q, k, _joined(masks)), dropout)
+            weights = attention_weights(q, k, mask, is_causal, 1 / math.sqrt(q.shape[-1]))
+            weights = F.dropout(weights, dropout)
             out = weights @ v
             weights = weights.mean(axis=1) if average_attn_weights else weights
             weights = weights if batched else weights[0]
         else:
-            out = F.scaled_dot_product_attention(q, k, v, _joined(masks), dropout, is_causal)
+            out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
         out = out.swapaxes(1, 2)  # (N, L, H, D)
         if batched and not self.batch_first:
             out = out.swapaxes(0, 1)
         return self.out_proj(out.reshape(query.shape)), weights
+
+    def _check_inputs(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        batch = 0 if self.batch_first else 1
+        if (
+            query.ndim not in (2, 3)
+            or query.ndim != key.ndim
+            or key.shape != value.shape
+            or (query.ndim == 3 and query.shape[batch] != key.shape[batch])
+        ):
+            layout = "(N, L, E) and (N, S, E)" if self.batch_first else "(L, N, E) and (S, N, E)"
+            raise ValueError(
+                f"MultiheadAttention: query of shape {query.shape}, key of {key.shape} and value "
+                f"of {value.shape}; the query, and the others, must be {layout}, or without N"
+            )
 
     def _projected(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Queries, keys and values; in one product where all inputs are the same."""
@@ -162,25 +175,19 @@ def _masks(q: Tensor, k: Tensor, attn_mask: Tensor | None, padding: Tensor | Non
     keys = k.shape[2]
     masks = []
     if attn_mask is not None:
-        _check("attn_mask", attn_mask, (queries, keys), (n * heads, queries, keys))
+        _check_mask("attn_mask", attn_mask, (queries, keys), (n * heads, queries, keys))
         each = attn_mask.ndim == 3
         masks.append(attn_mask.reshape(n, heads, queries, keys) if each else attn_mask)
     if padding is not None:
-        _check("key_padding_mask", padding, (n, keys), (keys,) if n == 1 else (n, keys))
+        _check_mask("key_padding_mask", padding, (n, keys), *[(keys,)] * (n == 1))
         masks.append(padding.reshape(n, 1, 1, keys))
     return masks
 
 
-def _check(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:
+def _check_mask(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:
     if mask.shape not in shapes:
-        wanted = " or ".join(map(str, dict.fromkeys(shapes)))
+        wanted = " or ".join(map(str, shapes))
         raise ValueError(f"MultiheadAttention: {name} of shape {mask.shape}; it must be {wanted}")
-
-
-def _future(q: Tensor, k: Tensor) -> Tensor:
-    """True where a key comes after the query, (L, S)."""
-    mask = np.triu(np.ones((q.shape[2], k.shape[2]), bool), 1)
-    return Tensor(array_backend((q.data,)).asarray(mask, device=q.device))
 
 
 def _joined(masks: list[Tensor]) -> Tensor | None:
@@ -192,16 +199,6 @@ def _joined(masks: list[Tensor]) -> Tensor | None:
         return None if blocked is None else ~blocked
     bias = functools.reduce(operator.add, added)
     return bias if blocked is None else where(blocked, -math.inf, bias)
-
-
-def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
-    """The softmax of the scaled and masked scores, (N, H, L, S)."""
-    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.mT
-    if mask is not None and mask.dtype == np.bool_:
-        scores = where(mask, scores, -math.inf)
-    elif mask is not None:
-        scores = scores + mask
-    return F.softmax(scores, axis=-1)
 
 
 class TransformerEncoderLayer(Module):

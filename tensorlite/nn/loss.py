@@ -12,10 +12,6 @@ from tensorlite.tensor import Tensor
 
 class _Loss(Module):
     def __init__(self, reduction: str = "mean") -> None:
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(
-                f"{type(self).__name__}: reduction {reduction!r} is not 'mean', 'sum' or 'none'"
-            )
         self.reduction = reduction
 
 
@@ -184,8 +180,7 @@ class KLDivLoss(_Loss):
     """
 
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__("mean" if reduction == "batchmean" else reduction)
-        self.reduction = reduction
+        super().__init__(reduction)
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

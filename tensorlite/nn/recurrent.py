@@ -10,7 +10,6 @@ from tensorlite.nn import functional as F
 from tensorlite.nn import init
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
-from tensorlite.ops.recurrent import gru, lstm, rnn
 from tensorlite.ops.shape import concat, stack
 from tensorlite.tensor import Tensor
 
@@ -206,7 +205,7 @@ class RNN(Recurrent):
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
         bias = None if bias_ih is None else bias_ih + bias_hh
         projected = F.linear(x, weight_ih, bias)
-        output, h = rnn(projected, *state, weight_hh, self.nonlinearity, reverse)
+        output, h = F.rnn(projected, *state, weight_hh, self.nonlinearity, reverse)
         return output, (h,)
 
 
@@ -229,7 +228,7 @@ class LSTM(Recurrent):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
         bias = None if bias_ih is None else bias_ih + bias_hh
-        return lstm(F.linear(x, weight_ih, bias), *state, weight_hh, reverse)
+        return F.lstm(F.linear(x, weight_ih, bias), *state, weight_hh, reverse)
 
 
 class GRU(Recurrent):
@@ -250,5 +249,5 @@ class GRU(Recurrent):
         self, x: Tensor, state: Sequence[Tensor], parameters: Sequence, reverse: bool
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
-        output, h = gru(F.linear(x, weight_ih, bias_ih), *state, weight_hh, bias_hh, reverse)
+        output, h = F.gru(F.linear(x, weight_ih, bias_ih), *state, weight_hh, bias_hh, reverse)
         return output, (h,)
