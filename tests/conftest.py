@@ -47,3 +47,10 @@ def device(request: pytest.FixtureRequest) -> Device:
 def backend(device: Device) -> Backend:
     """The backend of the device under test."""
     return backend_for(device)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests recorded about themselves, such as how much of an oracle they use."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -33,7 +33,7 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
 def filled(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Small numbers, among them equal ones; none is 0."""
     values = np.arange(int(np.prod(shape))).reshape(shape) % 7 + 1
-    return values.astype(dtype)
+    return np.asarray(values, dtype)
 
 
 def tensor(backend, array) -> Tensor:

@@ -1,0 +1,52 @@
+"""Adapters of the optimizers' update rules, on the formulas that our optimizers run."""
+
+from __future__ import annotations
+
+from onnx_vectors import NotCovered, adapts
+from tensorlite.backend import array_backend
+from tensorlite.optim import SGD, Adagrad, Adam
+from tensorlite.tensor import Tensor
+
+
+def updated(optimizer, tensors, names, hyper):
+    """New parameters and states; `tensors` is all parameters, all gradients, all of each state."""
+    groups = 2 + len(names)
+    count = len(tensors) // groups
+    results = []
+    for i in range(count):
+        p, g, *states = [tensors[k * count + i].data.copy() for k in range(groups)]
+        state = dict(zip(names, states, strict=True))
+        optimizer.reference(optimizer, array_backend((p,)).xp, p, g, state, hyper)
+        results.append([p, *states])
+    return [Tensor(array) for kind in zip(*results, strict=True) for array in kind]
+
+
+@adapts("Adam")
+def adam(
+    rate,
+    count,
+    *tensors,
+    alpha=0.9,
+    beta=0.999,
+    epsilon=0.0,
+    norm_coefficient=0.0,
+    norm_coefficient_post=0.0,
+):
+    if count.item() or norm_coefficient_post:
+        raise NotCovered("eps inside the correction, or a second decay")
+    hyper = [rate.item(), norm_coefficient, 1, 0, alpha, beta, epsilon, 1.0, 1.0, False]
+    return updated(Adam, tensors, Adam.state_names, hyper)
+
+
+@adapts("Adagrad")
+def adagrad(rate, count, *tensors, decay_factor=0.0, epsilon=0.0, norm_coefficient=0.0):
+    settings = {"lr": rate.item(), "lr_decay": decay_factor}
+    lr = Adagrad.learning_rate(Adagrad, settings, count.item() + 1)
+    return updated(Adagrad, tensors, Adagrad.state_names, [lr, norm_coefficient, 1, 0, epsilon])
+
+
+@adapts("Momentum")
+def momentum(rate, count, *tensors, alpha, beta, mode, norm_coefficient):
+    dampening = 1 - (beta if count.item() else 1)
+    hyper = [rate.item(), norm_coefficient, 1, 0, alpha, dampening, mode == "nesterov", False]
+    return updated(SGD, tensors, SGD.state_names, hyper)
