@@ -26,6 +26,11 @@ def primitive(rule):
     return cube
 
 
+def cut(value):
+    """A mistake: a value without the way it came."""
+    return value.detach() if isinstance(value, tl.Tensor) else value
+
+
 def test_accepts_right_rules(x):
     gradcheck(primitive(lambda g, x: 3 * g * x * x), [x], order=2)
     gradcheck(lambda x, n: (ops.exp(x), ops.sin(x) * n), [x, 2.0], order=2)
@@ -35,8 +40,8 @@ def test_accepts_right_rules(x):
     ("rule", "message"),
     [
         (lambda g, x: 3.0001 * g * x * x, "first order: the rule gives"),
-        (lambda g, x: 3 * g * x * getattr(x, "data", x), "second order: the rule gives"),
-        (lambda g, x: 3 * getattr(g, "data", g) * x * x, "second order: the rule gives"),
+        (lambda g, x: 3 * g * x * cut(x), "second order: the rule gives"),
+        (lambda g, x: 3 * cut(g) * x * x, "second order: the rule gives"),
     ],
 )
 def test_finds_wrong_rules(x, rule, message):
@@ -51,10 +56,10 @@ def test_shrinks_its_step_near_a_kink(device):
 
 def test_tells_a_kink_from_a_wrong_rule(device):
     at = tl.tensor(np.zeros(1), device=device, requires_grad=True)
-    with pytest.raises(AssertionError, match=r"from the left -?\d.* from the right -?\d"):
-        gradcheck(lambda x: ops.abs(x) + ops.maximum(x, 0.0) * 0.3, [at], eps=1e-6)
+    with pytest.raises(AssertionError, match=r"from the left -?0, from the right -?\d\.\d"):
+        gradcheck(lambda x: ops.clip(x, 0.0), [at])
     close = tl.tensor(np.full(1, 1e-9), device=device, requires_grad=True)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="close to a kink"):
         gradcheck(ops.abs, [close])
 
 
