@@ -255,7 +255,7 @@ void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch
                Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
                Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
-    constexpr int chunk = 8;  // keys whose scores are held at once
+    constexpr int chunk = 32 / sizeof(A);  // keys whose scores are held at once
     const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
     const Index block = blockIdx.x % blocks * kRows, last = block + kRows < queries ? block + kRows : queries;
@@ -272,6 +272,7 @@ void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch
                 load_tile<Row::dims>(tile_keys, k + head * keys * dim, first, keys, dim);
                 load_tile<Row::dims>(tile_values, v + head * keys * dim, first, keys, dim);
                 __syncthreads();
+#pragma unroll 1  // registers are full
                 for (int j = 0; j < kTile<A>; j += chunk) {
                     A score[chunk], higher = peak;
 #pragma unroll
@@ -331,6 +332,7 @@ void attention_backward_queries(const T* g OF(batch * heads * queries * dim),
                 load_tile<Row::dims>(tile_keys, k + head * keys * dim, first, keys, dim);
                 load_tile<Row::dims>(tile_values, v + head * keys * dim, first, keys, dim);
                 __syncthreads();
+#pragma unroll 1
                 for (int j = 0; j < kTile<A>; ++j) {
                     const A* key = tile_keys + j * Row::dims;
                     const A weight = exp(scoring.score(query.dot(key), mask, i, first + j) - shift);
@@ -376,6 +378,7 @@ void attention_backward_keys(const T* g OF(batch * heads * queries * dim),
                 load_tile<Row::dims>(tile_gradients, g + head * queries * dim, first, queries, dim);
                 __syncthreads();
                 const int count = queries - first < kTile<A> ? queries - first : kTile<A>;
+#pragma unroll 1
                 for (int c = 0; c < count; ++c) {
                     const Index i = first + c, row = head * queries + i;
                     const A *query = tile_queries + c * Row::dims, *gradient = tile_gradients + c * Row::dims;

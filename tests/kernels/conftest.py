@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from guards import Guarded
+from reference import Runner
 
 from tensorlite.backend import Device, backend_for
 
@@ -40,3 +41,9 @@ def host_guarded():
     outputs = Guarded(backend_for(Device("cpu")))
     yield outputs
     outputs.check()
+
+
+@pytest.fixture
+def run(backend, kernels, guarded):
+    """Run a kernel of the device under test on NumPy arrays."""
+    return Runner(backend, kernels, guarded)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from guards import assert_close
 
-# images, groups, channels, height, width, filters, kernel, stride, pad, dilation (channels and filters of a group)
+# images, groups, channels, height, width, filters, kernel, stride, pad, dilation;
+# channels and filters are those of one group
 SHAPES = {
     "odd": (2, 1, 3, 9, 9, 5, (3, 3), (1, 1), (0, 0), (1, 1)),
     "groups and strides": (1, 2, 2, 7, 5, 3, (2, 3), (2, 1), (1, 2), (1, 1)),
@@ -74,7 +75,9 @@ def test_convolution_and_its_gradients(host_kernels, host_guarded, name, dtype):
     host_kernels.conv2d_input_gradient(g, weight, dx, *geometry)
     host_kernels.conv2d_weight_gradient(g, x, dw, dbias, *geometry)
 
-    expected = reference(*(a.astype(np.float64) for a in (x, weight, bias, g)), stride, pad, dilation)
+    expected = reference(
+        *(a.astype(np.float64) for a in (x, weight, bias, g)), stride, pad, dilation
+    )
     for actual, wanted in zip((y, dx, dw, dbias), expected, strict=True):
         assert_close(actual, wanted, 2e-5 if dtype == "float32" else 1e-13)
 
@@ -98,7 +101,9 @@ def test_same_bits_for_any_number_of_threads(host_kernels, name):
     assert (results[0] == results[1]).all()
 
 
-@pytest.mark.parametrize("name", ["odd", "groups and strides", "dilation", "padding beyond the filter"])
+@pytest.mark.parametrize(
+    "name", ["odd", "groups and strides", "dilation", "padding beyond the filter"]
+)
 def test_columns(kernels, backend, guarded, name):
     n, groups, c, h, w, _, kernel, stride, pad, dilation = SHAPES[name]
     out = [out_size(*axis) for axis in zip((h, w), kernel, stride, pad, dilation, strict=True)]

@@ -1,0 +1,93 @@
+"""Attention kernels against the whole matrix of scores in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from guards import assert_close
+
+# batch, heads, queries, keys, dim
+SHAPES = [
+    (1, 1, 1, 1, 1),
+    (2, 3, 31, 33, 8),
+    (1, 2, 3, 100, 33),
+    (1, 1, 40, 3, 100),
+    (1, 2, 0, 3, 4),
+    (1, 1, 3, 0, 4),
+]
+MASKS = ["none", "causal", "bias", "allowed", "nothing allowed"]
+TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-13}
+SCALE = 0.3
+
+
+def draw(shape, dtype, mask):
+    """Queries, keys, values, the gradient, bias, allowed."""
+    batch, heads, queries, keys, dim = shape
+    rng = np.random.default_rng(0)
+    q, g = (rng.standard_normal((batch, heads, queries, dim)).astype(dtype) for _ in range(2))
+    k, v = (rng.standard_normal((batch, heads, keys, dim)).astype(dtype) for _ in range(2))
+    bias = rng.standard_normal((batch, 1, queries, keys)).astype(dtype) if mask == "bias" else None
+    allowed = rng.random((1, heads, 1, keys)) < 0.7 if mask == "allowed" else None
+    if mask == "nothing allowed":
+        allowed = np.ones((batch, heads, queries, keys), bool)
+        allowed[:, :, : queries // 2 + 1] = False
+    return q, k, v, g, bias, allowed
+
+
+def reference(q, k, v, g, bias, allowed, causal):
+    """Output, log-sum-exp and gradients."""
+    q, k, v, g = (a.astype(np.float64) for a in (q, k, v, g))
+    scores = q @ k.swapaxes(-1, -2) * SCALE
+    if bias is not None:
+        scores += bias
+    if allowed is not None:
+        scores = np.where(allowed, scores, -np.inf)
+    if causal:
+        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+    peak = scores.max(-1, keepdims=True, initial=-1e300)
+    exponentials = np.exp(scores - peak)
+    total = exponentials.sum(-1, keepdims=True)
+    p = exponentials / np.where(total == 0, 1, total)
+    y = p @ v
+    dscores = p * (g @ v.swapaxes(-1, -2) - (g * y).sum(-1, keepdims=True)) * SCALE
+    with np.errstate(divide="ignore"):
+        lse = (peak + np.log(total))[..., 0]
+    return y, lse, dscores @ k, dscores.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_attention_and_its_gradient(kernels, backend, device, guarded, shape, mask, dtype):
+    if device.type == "cpu" and dtype == "float16":
+        with pytest.raises(TypeError, match="float16"):
+            run(kernels, backend, device, guarded, shape, draw(shape, dtype, mask), False)
+        return
+    operands = draw(shape, dtype, mask)
+    actual = run(kernels, backend, device, guarded, shape, operands, mask == "causal")
+    expected = reference(*operands, mask == "causal")
+    finite = np.isfinite(expected[1])
+    assert (np.isfinite(actual[1]) == finite).all()
+    actual[1], lse = np.where(finite, actual[1], 0), np.where(finite, expected[1], 0)
+    for got, wanted in zip(actual, (expected[0], lse, *expected[2:]), strict=True):
+        assert_close(got, wanted, TOLERANCE[dtype])
+
+
+def run(kernels, backend, device, guarded, shape, operands, causal):
+    """Both passes through the device's kernels."""
+    q, k, v, g, bias, allowed = (None if a is None else backend.asarray(a) for a in operands)
+    mask = bias if bias is not None else allowed
+    mask_shape = (1, 1, 1) if mask is None else mask.shape[:3]
+    geometry = (*shape, *mask_shape, SCALE, causal)
+    wide = "float64" if q.dtype == "float64" else "float32"
+    y, lse = guarded.empty(q.shape, q.dtype), guarded.empty(q.shape[:3], wide)
+    dq, dk, dv = (guarded.empty(a.shape, a.dtype) for a in (q, k, v))
+    kernels.attention(q, k, v, bias, allowed, y, lse, *geometry)
+    inputs = (g, q, k, v, bias, allowed)
+    if device.type == "cpu":
+        kernels.attention_backward(*inputs, y, lse, dq, dk, dv, *geometry)
+    else:
+        mean = guarded.empty(q.shape[:3], wide)
+        kernels.attention_backward_queries(*inputs, y, lse, dq, mean, *geometry)
+        kernels.attention_backward_keys(*inputs, lse, mean, dk, dv, *geometry)
+    return [backend.to_host(a) for a in (y, lse, dq, dk, dv)]

@@ -1,0 +1,121 @@
+"""Activations, casts and scaling against NumPy in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import DTYPES, SIZES, close, normal
+from scipy import special
+
+
+def _phi(x):
+    return special.ndtr(x)
+
+
+def _density(x):
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+def _u(x):
+    return 2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+
+
+def _sigma(x):
+    return special.expit(x)
+
+
+# name: forward, derivative, whether the gradient kernel takes the output, further arguments
+ACTIVATIONS = {
+    "relu": (lambda x: np.maximum(x, 0), lambda x: x > 0, True, ()),
+    "leaky_relu": (
+        lambda x: np.where(x > 0, x, 0.1 * x),
+        lambda x: np.where(x > 0, 1, 0.1),
+        False,
+        (0.1,),
+    ),
+    "gelu": (lambda x: x * _phi(x), lambda x: _phi(x) + x * _density(x), False, ()),
+    "gelu_tanh": (
+        lambda x: x * _sigma(_u(x)),
+        lambda x: (
+            _sigma(_u(x))
+            + x * _sigma(_u(x)) * _sigma(-_u(x)) * np.sqrt(8 / np.pi) * (1 + 0.134145 * x * x)
+        ),
+        False,
+        (),
+    ),
+    "silu": (
+        lambda x: x * _sigma(x),
+        lambda x: _sigma(x) * (1 + x * _sigma(-x)),
+        False,
+        (),
+    ),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2, True, ()),
+    "sigmoid": (_sigma, lambda x: _sigma(x) * _sigma(-x), True, ()),
+    "elu": (
+        lambda x: np.where(x > 0, x, 1.5 * np.expm1(x)),
+        lambda x: np.where(x > 0, 1, 1.5 * np.exp(x)),
+        False,
+        (1.5,),
+    ),
+    "softplus": (lambda x: np.logaddexp(x, 0), _sigma, False, ()),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(run, name, dtype):
+    dtype, tolerance = DTYPES[dtype]
+    forward, derivative, from_output, extra = ACTIVATIONS[name]
+    for n in SIZES:
+        x, g = (3 * normal(1, n)).astype(dtype), normal(2, n).astype(dtype)
+        exact, slope = forward(x.astype(float)), derivative(x.astype(float)) * g.astype(float)
+        y = run(name, x, ((n,), dtype), n, *extra)
+        close(y, exact, tolerance)
+        saved = y.astype(dtype) if from_output else x
+        close(run(f"{name}_backward", g, saved, ((n,), dtype), n, *extra), slope, 4 * tolerance)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_nan_and_infinity(run, name):
+    forward, _, _, extra = ACTIVATIONS[name]
+    x = np.array([np.nan, np.inf, 0], np.float32)
+    with np.errstate(invalid="ignore"):
+        expected = forward(x.astype(float))
+    np.testing.assert_array_equal(run(name, x, ((3,), x.dtype), 3, *extra), expected.astype("f"))
+
+
+@pytest.mark.parametrize("target", DTYPES)
+@pytest.mark.parametrize("source", DTYPES)
+def test_cast_rounds_as_numpy_does(run, source, target):
+    source, target = DTYPES[source][0], DTYPES[target][0]
+    special_values = [0, -0.0, 1, np.inf, -np.inf, np.nan, 65504, 65520, 6e-8, 2.9e-8, 1e-5, 3e38]
+    with np.errstate(over="ignore"):
+        x = np.concatenate([normal(3, 1001), special_values]).astype(source)
+        expected = x.astype(np.float32 if source.itemsize < 4 else source).astype(target)
+    if source == np.float64 and target.itemsize == 2:
+        expected = x.astype(np.float32).astype(target)  # in two steps, as on a GPU
+    y = run("cast", x, (x.shape, target), x.size)
+    np.testing.assert_array_equal(y, expected.astype(float))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scaling(run, dtype):
+    dtype, tolerance = DTYPES[dtype]
+    for n in SIZES:
+        x, y = normal(1, n).astype(dtype), normal(2, n).astype(dtype)
+        factor = np.array([0.5], dtype)
+        close(run("scale", x, (x.shape, dtype), n, 1.5), 1.5 * x.astype(float), tolerance)
+        close(run("scale_by", x, factor, (x.shape, dtype), n), 0.5 * x.astype(float), tolerance)
+        close(run("axpy", x, y, n, -2.0, update=[1]), y - 2 * x.astype(float), tolerance)
+
+
+def test_large_and_misaligned(backend, kernels):
+    """A view that starts between two vectors, and enough elements for every thread."""
+    n = 1_000_003 if backend.name == "cpu" else 20_003
+    block = backend.asarray(normal(4, n + 1).astype(np.float32))
+    x, y = block[1:], kernels.empty((n + 3,), np.float32)
+    y[...] = 7
+    kernels.relu(x, y[1 : n + 1], n)
+    result = backend.to_host(y)
+    np.testing.assert_array_equal(result[1 : n + 1], np.maximum(backend.to_host(x), 0))
+    assert result[0] == result[n + 1] == result[n + 2] == 7

@@ -1,0 +1,123 @@
+"""Optimizer steps, the global norm and clipping against formulas in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import SIZES, close, normal
+
+pytestmark = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float32, 2e-6), (np.float64, 1e-14)]
+)
+LR, DECAY, SCALE = 0.1, 0.01, 0.5
+
+
+def _hyper(*own, skip=0.0):
+    return np.array([LR, DECAY, SCALE, skip, *own])
+
+
+def _state(n, dtype, count):
+    arrays = [normal(i, n).astype(dtype) for i in range(2)]
+    arrays += [np.abs(normal(i, n)).astype(dtype) for i in range(2, 2 + count)]
+    return arrays, [array.astype(float) for array in arrays]
+
+
+@pytest.mark.parametrize("nesterov", [0, 1])
+@pytest.mark.parametrize("first", [0, 1])
+def test_sgd(run, dtype, tolerance, nesterov, first):
+    for n in SIZES:
+        (p, g, b), (pf, gf, bf) = _state(n, dtype, 1)
+        d = gf * SCALE + DECAY * pf
+        wanted = d if first else 0.9 * bf + 0.7 * d
+        step = d + 0.9 * wanted if nesterov else wanted
+        hyper = _hyper(0.9, 0.3, nesterov, first)
+        new, buffer = run("sgd", p, g, b, hyper, n, update=[0, 2])
+        close(new, pf - LR * step, tolerance)
+        close(buffer, wanted, tolerance)
+        close(run("sgd", p, g, None, hyper, n, update=[0]), pf - LR * d, tolerance)
+
+
+@pytest.mark.parametrize("decoupled", [0, 1])
+def test_adam(run, dtype, tolerance, decoupled):
+    for n in SIZES:
+        (p, g, m, v), (pf, gf, mf, vf) = _state(n, dtype, 2)
+        c1, c2 = 1 - 0.9**3, 1 - 0.99**3
+        hyper = _hyper(0.9, 0.99, 1e-3, c1, c2, decoupled)
+        d = gf * SCALE + (0 if decoupled else DECAY * pf)
+        mf, vf = 0.9 * mf + 0.1 * d, 0.99 * vf + 0.01 * d * d
+        start = pf * (1 - LR * DECAY) if decoupled else pf
+        new, *moments = run("adam", p, g, m, v, hyper, n, update=[0, 2, 3])
+        close(new, start - LR / c1 * mf / (np.sqrt(vf / c2) + 1e-3), tolerance)
+        close(moments[0], mf, tolerance)
+        close(moments[1], vf, tolerance)
+
+
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("momentum", [False, True])
+def test_rmsprop(run, dtype, tolerance, centered, momentum):
+    for n in SIZES:
+        (p, g, s, b), (pf, gf, sf, bf) = _state(n, dtype, 2)
+        mean = (normal(8, n) / 10).astype(dtype)
+        d = gf * SCALE + DECAY * pf
+        sf = 0.9 * sf + 0.1 * d * d
+        mf = 0.9 * mean.astype(float) + 0.1 * d
+        # A variance that rounding could make negative says nothing about the kernel.
+        sound = sf - mf**2 > 1e-3 if centered else np.ones(n, bool)
+        variance = np.where(sound, sf - mf**2 if centered else sf, 1)
+        direction = d / (np.sqrt(variance) + 1e-2)
+        step = 0.8 * bf + direction if momentum else direction
+        args = (p, g, s, mean if centered else None, b if momentum else None)
+        new, square, *_ = run("rmsprop", *args, _hyper(0.9, 1e-2, 0.8), n, update=[0, 2, 3, 4])
+        close(new[sound], (pf - LR * step)[sound], 20 * tolerance)
+        close(square, sf, tolerance)
+
+
+def test_adagrad(run, dtype, tolerance):
+    for n in SIZES:
+        (p, g, s), (pf, gf, sf) = _state(n, dtype, 1)
+        d = gf * SCALE + DECAY * pf
+        new, total = run("adagrad", p, g, s, _hyper(1e-3), n, update=[0, 2])
+        close(new, pf - LR * d / (np.sqrt(sf + d * d) + 1e-3), tolerance)
+        close(total, sf + d * d, tolerance)
+
+
+def test_lion(run, dtype, tolerance):
+    for n in SIZES:
+        (p, g, m), (pf, gf, mf) = _state(n, dtype, 1)
+        d = gf * SCALE
+        new, mean = run("lion", p, g, m, _hyper(0.9, 0.99), n, update=[0, 2])
+        close(new, pf - LR * (np.sign(0.9 * mf + 0.1 * d) + DECAY * pf), tolerance)
+        close(mean, 0.99 * mf + 0.01 * d, tolerance)
+
+
+def test_a_skipped_step_changes_nothing(run, dtype, tolerance):
+    (p, g, m, v), (pf, _, mf, vf) = _state(33, dtype, 2)
+    hyper = _hyper(0.9, 0.99, 1e-8, 0.1, 0.01, 1, skip=1.0)
+    results = run("adam", p, g, m, v, hyper, 33, update=[0, 2, 3])
+    np.testing.assert_array_equal(results, [pf, mf, vf])
+
+
+def test_norm_and_clipping(run, dtype, tolerance):
+    for n in [*SIZES, 100_003]:
+        x = normal(1, n).astype(dtype)
+        parts = run.parts(n)
+        partial = run("square_sum", x, ((parts,), np.dtype(float)), n, parts)
+        norm = np.linalg.norm(x.astype(float)) * SCALE
+        for limit in (norm / 2, 2 * norm + 1):
+            out = ((1,), np.dtype(dtype))
+            found, hyper = run(
+                "clip_by_norm", partial, out, np.zeros(4), parts, SCALE, limit, update=[2]
+            )
+            close(found, [norm], tolerance)
+            clipped = SCALE * limit / (norm + 1e-6) if norm > limit else SCALE
+            close(hyper, [0, 0, clipped, 0], 1e-12)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_gradient_that_is_not_finite_skips_the_step(run, dtype, tolerance, value):
+    x = normal(1, 1000).astype(dtype)
+    x[517] = value
+    partial = run("square_sum", x, ((4,), np.dtype(float)), 1000, 4)
+    out = ((1,), np.dtype(dtype))
+    hyper = run("clip_by_norm", partial, out, np.zeros(4), 4, 1.0, np.inf, update=[2])[1]
+    assert hyper[3] == 1

@@ -1,0 +1,183 @@
+"""Softmax, cross-entropy, norms, bias and embedding against NumPy in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import DTYPES, SHAPES, accumulator, close, normal
+from scipy import special
+
+pytestmark = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def _inputs(dtype, shape, count):
+    arrays = [normal(i, *shape).astype(dtype) for i in range(count)]
+    return arrays, [array.astype(float) for array in arrays]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 9001)])
+def test_softmax(run, dtype, shape):
+    dtype, tolerance = DTYPES[dtype]
+    (x, g), (xf, gf) = _inputs(dtype, shape, 2)
+    out = (shape, dtype)
+    y = run("softmax", x, out, *shape)
+    close(y, special.softmax(xf, 1), tolerance)
+    log_y = run("log_softmax", x, out, *shape)
+    close(log_y, special.log_softmax(xf, 1), 2 * tolerance)
+    dx = run("softmax_backward", g, y.astype(dtype), out, *shape)
+    close(dx, y * (gf - (gf * y).sum(1, keepdims=True)), 4 * tolerance)
+    dx = run("log_softmax_backward", g, log_y.astype(dtype), out, *shape)
+    close(dx, gf - np.exp(log_y) * gf.sum(1, keepdims=True), 8 * tolerance)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 9001)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy(run, dtype, shape, weighted, smoothing):
+    dtype, tolerance = DTYPES[dtype]
+    acc = accumulator(dtype)
+    rows, classes = shape
+    (x,), (xf,) = _inputs(dtype, shape, 1)
+    labels = np.random.default_rng(5).integers(0, classes, rows)
+    labels[2:3] = -7
+    weight = np.abs(normal(9, classes)).astype(dtype) if weighted else None
+    w = weight.astype(float) if weighted else np.ones(classes)
+    keep = labels != -7
+    target = np.where(keep[:, None], (1 - smoothing) * np.eye(classes)[labels * keep], 0)
+    target = (target + keep[:, None] * smoothing / classes) * w
+    total = w[labels[keep]].sum()
+    loss = -(target * special.log_softmax(xf, 1)).sum(1)
+    dx = special.softmax(xf, 1) * target.sum(1, keepdims=True) - target
+
+    divisor = run("label_weight", labels, weight, ((1,), acc), rows, classes, -7)
+    close(divisor, [total], tolerance)
+    sizes = (rows, classes, -7, smoothing)
+    out = ((rows,), acc)
+    close(run("cross_entropy", x, labels, weight, None, out, None, *sizes), loss, 8 * tolerance)
+    if total:
+        results = run(
+            "cross_entropy", x, labels, weight, np.array([total], acc), out, (shape, dtype), *sizes
+        )
+        close(results[0], loss / total, 8 * tolerance)
+        close(results[1], dx / total, 8 * tolerance)
+
+
+def test_cross_entropy_refuses_to_read_a_wrong_label(run, dtype):
+    dtype, _ = DTYPES[dtype]
+    x = np.zeros((3, 4), dtype)
+    labels = np.array([4, 1, -1])
+    loss = run(
+        "cross_entropy", x, labels, None, None, ((3,), accumulator(dtype)), None, 3, 4, -9, 0
+    )
+    np.testing.assert_array_equal(np.isnan(loss), [True, False, True])
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 9001)])
+@pytest.mark.parametrize("affine", [False, True])
+def test_layer_norm(run, dtype, shape, affine):
+    dtype, tolerance = DTYPES[dtype]
+    acc = accumulator(dtype)
+    rows, columns = shape
+    (x, g), (xf, gf) = _inputs(dtype, shape, 2)
+    weight, bias = (normal(i, columns).astype(dtype) if affine else None for i in (7, 8))
+    w, b = (weight.astype(float), bias.astype(float)) if affine else (1.0, 0.0)
+    mean, rstd = xf.mean(1), 1 / np.sqrt(xf.var(1) + 1e-3)
+    z = (xf - mean[:, None]) * rstd[:, None]
+    out, row = (shape, dtype), ((rows,), acc)
+    y, m, r = run("layer_norm", x, weight, bias, out, row, row, rows, columns, 1e-3)
+    close(y, z * w + b, 4 * tolerance)
+    close(m, mean, tolerance)
+    close(r, rstd, 4 * tolerance)
+
+    parts = run.parts(rows)
+    partial = ((parts, columns), acc)
+    saved = mean.astype(acc), rstd.astype(acc)
+    dx, dw, db = run(
+        "layer_norm_backward", g, x, *saved, weight, out, partial, partial, rows, columns, parts
+    )
+    h = gf * w
+    wanted = h - h.mean(1, keepdims=True) - z * (h * z).mean(1, keepdims=True)
+    close(dx, wanted * rstd[:, None], 8 * tolerance)
+    total = ((columns,), dtype)
+    close(
+        run("column_total", dw.astype(acc), total, parts, columns), (gf * z).sum(0), 8 * tolerance
+    )
+    close(run("column_total", db.astype(acc), total, parts, columns), gf.sum(0), 8 * tolerance)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 9001)])
+@pytest.mark.parametrize("affine", [False, True])
+def test_rms_norm(run, dtype, shape, affine):
+    dtype, tolerance = DTYPES[dtype]
+    acc = accumulator(dtype)
+    rows, columns = shape
+    (x, g), (xf, gf) = _inputs(dtype, shape, 2)
+    weight = normal(7, columns).astype(dtype) if affine else None
+    w = weight.astype(float) if affine else 1.0
+    rstd = 1 / np.sqrt((xf**2).mean(1) + 1e-3)
+    z = xf * rstd[:, None]
+    out = (shape, dtype)
+    y, r = run("rms_norm", x, weight, out, ((rows,), acc), rows, columns, 1e-3)
+    close(y, z * w, 4 * tolerance)
+    close(r, rstd, 4 * tolerance)
+
+    parts = run.parts(rows)
+    partial = ((parts, columns), acc)
+    saved = rstd.astype(acc)
+    dx, dw = run("rms_norm_backward", g, x, saved, weight, out, partial, rows, columns, parts)
+    h = gf * w
+    close(dx, (h - z * (h * z).mean(1, keepdims=True)) * rstd[:, None], 8 * tolerance)
+    close(dw.sum(0), (gf * z).sum(0), 8 * tolerance)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bias(run, dtype, shape):
+    dtype, tolerance = DTYPES[dtype]
+    acc = accumulator(dtype)
+    rows, columns = shape
+    parts = run.parts(rows)
+    (x, g), (xf, gf) = _inputs(dtype, shape, 2)
+    bias = normal(7, columns).astype(dtype)
+    total = xf + bias.astype(float)
+    out, partial = (shape, dtype), ((parts, columns), acc)
+    gelu = total * special.expit(np.sqrt(8 / np.pi) * (total + 0.044715 * total**3))
+    close(run("bias_add", x, bias, out, *shape), total, tolerance)
+    close(run("bias_gelu", x, bias, out, *shape), gelu, tolerance)
+    y = run("bias_relu", x, bias, out, *shape)
+    close(y, np.maximum(total, 0), tolerance)
+
+    dx, sums = run("bias_relu_backward", g, y.astype(dtype), out, partial, *shape, parts)
+    close(dx, gf * (y > 0), tolerance)
+    close(sums.sum(0), (gf * (y > 0)).sum(0), 4 * tolerance)
+    dx, sums = run("bias_gelu_backward", g, x, bias, out, partial, *shape, parts)
+    slope = run("gelu_tanh_backward", np.ones(shape), total, (shape, np.dtype(float)), total.size)
+    close(dx, gf * slope, 4 * tolerance)
+    close(sums.sum(0), (gf * slope).sum(0), 8 * tolerance)
+    close(run("column_sum", x, partial, *shape, parts).sum(0), xf.sum(0), 4 * tolerance)
+    close(run("row_sum", x, ((rows,), dtype), *shape), xf.sum(1), 4 * tolerance)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 33, 1000])
+def test_embedding(run, host_kernels, dtype, columns):
+    dtype, tolerance = DTYPES[dtype]
+    entries, rows = 7, 50
+    table, g = normal(1, entries, columns).astype(dtype), normal(2, rows, columns).astype(dtype)
+    ids = np.random.default_rng(3).integers(0, entries - 1, rows)  # the last is never used
+    y = run("embedding", table, ids, ((rows, columns), dtype), rows, columns, entries)
+    np.testing.assert_array_equal(y, table[ids].astype(float))
+
+    order, start = np.empty(rows, np.int64), np.empty(entries + 1, np.int64)
+    host_kernels.embedding_order(ids, order, start, rows, entries)
+    np.testing.assert_array_equal(order, np.argsort(ids, kind="stable"))
+    np.testing.assert_array_equal(start, np.searchsorted(np.sort(ids), np.arange(entries + 1)))
+    out = ((entries, columns), accumulator(dtype))
+    dtable = run("embedding_backward", g, order, start, out, rows, columns, entries)
+    expected = np.zeros((entries, columns))
+    np.add.at(expected, ids, g.astype(float))
+    close(dtable, expected, tolerance)
+
+
+def test_embedding_reads_no_wrong_row(run, dtype):
+    dtype, _ = DTYPES[dtype]
+    y = run("embedding", np.ones((2, 3), dtype), np.array([2, -1, 1]), ((3, 3), dtype), 3, 3, 2)
+    np.testing.assert_array_equal(np.isnan(y).all(1), [True, True, False])
