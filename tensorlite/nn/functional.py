@@ -15,8 +15,8 @@ from tensorlite.ops.embedding import *
 from tensorlite.ops.index import one_hot
 from tensorlite.ops.interpolate import *
 from tensorlite.ops.linear import *
-from tensorlite.ops.row_norm import *
 from tensorlite.ops.pool import *
 from tensorlite.ops.recurrent import *
+from tensorlite.ops.row_norm import *
 from tensorlite.ops.shape import pad
 from tensorlite.ops.softmax import *

@@ -290,7 +290,7 @@ def kl_div(
     if log_target:
         loss = exp(target) * (target - input)
     else:
-        loss = target * (log(where(target > 0, target, 1.0)) - input)
+        loss = target * (log(where(target == 0, 1.0, target)) - input)
     if reduction == "batchmean":
         return sum(loss) / input.shape[0]
     return _reduced(loss, reduction)

@@ -1,0 +1,214 @@
+"""Values, gradients and second order as torch has them, where torch is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensorlite as tl
+from tensorlite.call import listed
+from tensorlite.nn import functional as F
+
+torch = pytest.importorskip("torch", reason="torch, an oracle of maintainers, is not installed")
+TF = torch.nn.functional
+
+generator = np.random.default_rng(8)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return generator.standard_normal(shape)
+
+
+def same(name: str, *inputs: np.ndarray, **options: Any) -> Any:
+    """A case of a function that both libraries have, with the same arguments."""
+    return pytest.param(
+        lambda *a: getattr(F, name)(*a, **options),
+        lambda *a: getattr(TF, name)(*a, **options),
+        inputs,
+        id=f"{name}{options or ''}",
+    )
+
+
+def other(name: str, ours: Callable, theirs: Callable, *inputs: np.ndarray) -> Any:
+    return pytest.param(ours, theirs, inputs, id=name)
+
+
+IMAGES, LINES = normal(2, 4, 7, 8), normal(2, 4, 9)
+LABELS = generator.integers(0, 4, (5, 3))
+MASK = generator.random((5, 6)) > 0.3
+ROWS = generator.integers(0, 7, (3, 4))
+
+ACTIVATIONS = [
+    *[same(f, 3 * normal(4, 6)) for f in ("relu", "relu6", "selu", "silu", "mish", "hardswish")],
+    *[same(f, normal(4, 6)) for f in ("elu", "gelu", "sigmoid", "tanh", "leaky_relu", "hardtanh")],
+    same("gelu", normal(4, 6), approximate="tanh"),
+    other("glu", lambda x: F.glu(x, axis=1), lambda x: TF.glu(x, 1), normal(4, 6)),
+    other("softmax", lambda x: F.softmax(x, 0), lambda x: TF.softmax(x, 0), normal(4, 6)),
+    other(
+        "log_softmax",
+        lambda x: F.log_softmax(x, 1),
+        lambda x: TF.log_softmax(x, 1),
+        normal(3, 4, 2),
+    ),
+]
+
+GEOMETRIES = [
+    dict(),
+    dict(stride=2, padding=1),
+    dict(dilation=2, padding=2),
+    dict(stride=3, padding=2, dilation=2, groups=2),
+]
+
+CONVOLUTIONS = [
+    case
+    for options in GEOMETRIES
+    for groups in [options.get("groups", 1)]
+    for case in (
+        same("conv1d", LINES, normal(6, 4 // groups, 3), normal(6), **options),
+        same("conv2d", IMAGES, normal(6, 4 // groups, 3, 2), normal(6), **options),
+        same("conv_transpose1d", LINES, normal(4, 6 // groups, 3), normal(6), **options),
+        same("conv_transpose2d", IMAGES, normal(4, 6 // groups, 3, 3), normal(6), **options),
+    )
+] + [
+    same("conv2d", IMAGES, normal(6, 4, 3, 3), normal(6), padding="same", dilation=2),
+    same("conv3d", normal(2, 4, 4, 5, 3), normal(2, 4, 2, 3, 2), normal(2), padding=1, stride=2),
+    same("linear", normal(2, 5, 4), normal(3, 4), normal(3)),
+]
+
+POOLS = [
+    same("max_pool1d", LINES, kernel_size=3, stride=2, padding=1),
+    same("max_pool2d", IMAGES, kernel_size=3, stride=1, padding=1, dilation=2),
+    same("avg_pool1d", LINES, kernel_size=3, stride=2, padding=1),
+    same("avg_pool2d", IMAGES, kernel_size=3, stride=2, padding=1, count_include_pad=False),
+    *[
+        same(f"adaptive_{kind}_pool2d", IMAGES, output_size=out)
+        for kind in ("avg", "max")
+        for out in ((1, 1), (3, 5), (7, 4))
+    ],
+    same("interpolate", IMAGES, scale_factor=1.5),
+    *[
+        same("interpolate", IMAGES, size=(3, 11), mode="bilinear", align_corners=aligned)
+        for aligned in (False, True)
+    ],
+]
+
+NORMS = [
+    same("layer_norm", normal(2, 3, 4), normalized_shape=(3, 4)),
+    other(
+        "layer_norm with parameters",
+        lambda x, w, b: F.layer_norm(x, 4, w, b),
+        lambda x, w, b: TF.layer_norm(x, (4,), w, b),
+        *(normal(2, 3, 4), normal(4), normal(4)),
+    ),
+    other(
+        "rms_norm",
+        lambda x, w: F.rms_norm(x, 4, w),
+        lambda x, w: TF.rms_norm(x, (4,), w),
+        *(normal(2, 3, 4), normal(4)),
+    ),
+    other(
+        "group_norm",
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x, w, b: TF.group_norm(x, 2, w, b),
+        *(IMAGES, normal(4), normal(4)),
+    ),
+    other(
+        "instance_norm",
+        lambda x, w, b: F.instance_norm(x, w, b),
+        lambda x, w, b: TF.instance_norm(x, None, None, w, b),
+        *(IMAGES, normal(4), normal(4)),
+    ),
+    other(
+        "batch_norm",
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        lambda x, w, b: TF.batch_norm(x, None, None, w, b, training=True),
+        *(IMAGES, normal(4), normal(4)),
+    ),
+]
+
+QKV = normal(2, 3, 5, 4), normal(2, 3, 6, 4), normal(2, 3, 6, 7)
+
+ATTENTION = [
+    same("scaled_dot_product_attention", *QKV),
+    same("scaled_dot_product_attention", *QKV, is_causal=True, scale=0.3),
+    same("scaled_dot_product_attention", *QKV, normal(5, 6)),
+    other(
+        "attention with a mask",
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, tl.tensor(MASK)),
+        lambda q, k, v: TF.scaled_dot_product_attention(q, k, v, torch.tensor(MASK)),
+        *QKV,
+    ),
+    other(
+        "embedding",
+        lambda w: F.embedding(tl.tensor(ROWS), w, padding_idx=2),
+        lambda w: TF.embedding(torch.tensor(ROWS), w, padding_idx=2),
+        normal(7, 3),
+    ),
+]
+
+LOSSES = [
+    same(loss, normal(5, 3), normal(5, 3)) for loss in ("mse_loss", "l1_loss", "huber_loss")
+] + [
+    same("kl_div", normal(5, 3), np.exp(normal(5, 3))),
+    *[
+        other(
+            f"cross_entropy {options}",
+            lambda x, w, options=options: F.cross_entropy(
+                x, tl.tensor(LABELS), w.detach(), **options
+            ),
+            lambda x, w, options=options: TF.cross_entropy(
+                x, torch.tensor(LABELS), w.detach(), **options
+            ),
+            *(normal(5, 4, 3), np.abs(normal(4))),
+        )
+        for options in (
+            dict(),
+            dict(label_smoothing=0.2, ignore_index=1),
+            dict(label_smoothing=0.2, reduction="none"),
+        )
+    ],
+]
+
+
+def second_order(gradients: list, directions: list, inputs: list, grad: Callable) -> list:
+    """Gradients of the gradients' product with `directions`; zeros where nothing depends."""
+    total = sum((d * v).sum() for d, v in zip(gradients, directions, strict=True))
+    if not total.requires_grad:
+        return [np.zeros(x.shape) for x in inputs]
+    found = grad(total, inputs, allow_unused=True)
+    return [np.zeros(x.shape) if d is None else d for d, x in zip(found, inputs, strict=True)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("ours", "theirs", "inputs"),
+    ACTIVATIONS + CONVOLUTIONS + POOLS + NORMS + ATTENTION + LOSSES,
+)
+def test_as_torch(ours: Callable, theirs: Callable, inputs: tuple[np.ndarray, ...]) -> None:
+    x = [tl.tensor(a, requires_grad=True) for a in inputs]
+    t = [torch.tensor(a, requires_grad=True) for a in inputs]
+    (y,), (z,) = listed(ours(*x)), listed(theirs(*t))
+
+    def close(a: Any, b: Any) -> None:
+        a = a if isinstance(a, np.ndarray) else a.detach().numpy()
+        b = b if isinstance(b, np.ndarray) else b.detach().numpy(force=True)
+        np.testing.assert_allclose(a, b, 1e-7, 1e-7)
+
+    close(y, z)
+    g, directions = normal(*y.shape), [normal(*a.shape) for a in inputs]
+    options = dict(create_graph=True, allow_unused=True)
+    first = tl.grad(y, x, tl.tensor(g), **options)
+    wanted = torch.autograd.grad(z, t, torch.tensor(g), **options)
+    pairs = [(a, b) for a, b in zip(first, wanted, strict=True) if b is not None]
+    for a, b in pairs:
+        close(a, b)
+    directions = directions[: len(pairs)]
+    second = second_order([a for a, _ in pairs], map(tl.tensor, directions), x, tl.grad)
+    wanted = second_order(
+        [b for _, b in pairs], map(torch.tensor, directions), t, torch.autograd.grad
+    )
+    for a, b in zip(second, wanted, strict=True):
+        close(a, b)
