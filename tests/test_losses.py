@@ -211,8 +211,8 @@ def test_cross_entropy_of_large_logits(tensor) -> None:
 
 def test_cross_entropy_keeps_its_gradient_and_not_its_input(tensor) -> None:
     x = tensor(INPUT.astype(np.float32), requires_grad=True)
-    loss = F.cross_entropy(x * 1.0, tensor([0, 1, 2, 0, 1]))
-    node = loss.node.parents[0].parents[0]  # below the mean and the first of two outputs
+    loss = F.cross_entropy(x * 1.0, tensor([0, 1, 2, 0, 1]), reduction="sum")
+    node = loss.node.parents[0].parents[0]  # below the sum and the first of two outputs
     (values, gradient), labels = node.saved[:2]
     assert values.shape == (5,) and gradient.shape == (5, 3) and labels.shape == (5,)
     assert gradient.dtype == np.float32
