@@ -70,7 +70,7 @@ class Training:
         self.optimizer.step()
 
 
-@pytest.mark.parametrize(("build", "steps"), [(perceptron, 1000), (Everything, 250)])
+@pytest.mark.parametrize(("build", "steps"), [(perceptron, 1000), (Everything, 150)])
 def test_training_steps_hold_memory_flat(
     no_collector: None, device: Device, build: Callable[[], nn.Module], steps: int
 ) -> None:
@@ -106,9 +106,11 @@ def test_an_error_in_a_step_leaves_nothing_behind(no_collector: None, device: De
 
 def test_the_graph_goes_with_its_last_tensor(no_collector: None, device: Device) -> None:
     training = Training(Everything(), device)
-    training.step()
+    for _ in range(10):
+        training.step()
     before = allocated_blocks()
     outputs = training.model(training.tokens)
-    assert allocated_blocks() - before > 100
+    held = allocated_blocks() - before
+    assert held > 100
     del outputs
-    assert allocated_blocks() - before < 20
+    assert allocated_blocks() - before < held / 5
