@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from onnx_vectors import NotCovered, cases, check
 
-COVERED = 1286  # of 1884 in onnx 1.23; raise it when it grows
+COVERED = {"cpu": 1286, "cuda": 1284}  # of 1884 in onnx 1.23; raise them when they grow
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_results_agree(outcomes):
     assert not failed, "\n".join([f"{len(failed)} cases fail:", *failed])
 
 
-def test_coverage_does_not_drop(outcomes, record_property):
+def test_coverage_does_not_drop(outcomes, device, record_property):
     covered = list(outcomes.values()).count(None)
     record_property("ONNX operator vectors covered", f"{covered} / {len(outcomes)}")
-    assert covered >= COVERED
+    assert covered >= COVERED[device.type]

@@ -6,10 +6,11 @@ which holds every bfloat16 value, and comes back.
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cupy
+from cupy.lib.stride_tricks import as_strided
 
 from tensorlite.backend.base import Array
 
@@ -18,8 +19,10 @@ def cupy_namespace() -> ModuleType:
     """Return a module with the names of `cupy`, those below in place of its own."""
     module = ModuleType("cupy_namespace", __doc__)
     module.__dict__.update({k: v for k, v in vars(cupy).items() if not k.startswith("__")})
-    for function in (where, round, sort, argsort):
+    for function in (where, round, sort, argsort, remainder, floor_divide):
         setattr(module, function.__name__, function)
+    tricks = SimpleNamespace(as_strided=as_strided, sliding_window_view=sliding_window_view)
+    module.lib = SimpleNamespace(stride_tricks=tricks)
     return module
 
 
@@ -44,6 +47,32 @@ def round(x: Array, decimals: int = 0) -> Array:
     return cupy.round(x, decimals).astype(x.dtype, copy=False)
 
 
+def remainder(x1: Any, x2: Any) -> Array:
+    """Find the rest of a division as `numpy.remainder` does, exactly.
+
+    CuPy's ``x - floor(x / y) * y`` is off by the quotient's rounding, and NaN for an infinite y.
+    """
+    if cupy.result_type(x1, x2).kind in "biu":
+        return cupy.remainder(x1, x2)
+    rest = cupy.fmod(x1, x2)
+    return where(_rounds_down(rest, x2), rest + x2, rest)
+
+
+def floor_divide(x1: Any, x2: Any) -> Array:
+    """Divide and round down as `numpy.floor_divide` does, in agreement with `remainder`."""
+    if cupy.result_type(x1, x2).kind in "biu":
+        return cupy.floor_divide(x1, x2)
+    rest = cupy.fmod(x1, x2)
+    quotient = cupy.rint((x1 - rest) / x2)
+    quotient = where(_rounds_down(rest, x2), quotient - 1, quotient)
+    return where(cupy.isnan(rest), cupy.floor_divide(x1, x2), quotient)
+
+
+def _rounds_down(rest: Array, divisor: Any) -> Array:
+    """Where the quotient that left `rest` was rounded towards 0, and that was up."""
+    return (rest != 0) & ((rest < 0) != (divisor < 0))
+
+
 def sort(x: Array, axis: int = -1) -> Array:
     """Sort as `numpy.sort` does."""
     if _is_bfloat16(x):
@@ -54,3 +83,11 @@ def sort(x: Array, axis: int = -1) -> Array:
 def argsort(x: Array, axis: int = -1, kind: str | None = None) -> Array:
     """Order as `numpy.argsort` does; the order is stable whatever `kind` says."""
     return cupy.argsort(x.astype("f") if _is_bfloat16(x) else x, axis=axis)
+
+
+def sliding_window_view(x: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """View windows as NumPy does; CuPy's waits for the device, and takes ascending axes only."""
+    shape = list(x.shape)
+    for i, length in zip(axes, window, strict=True):
+        shape[i] -= length - 1
+    return as_strided(x, (*shape, *window), (*x.strides, *[x.strides[i] for i in axes]))

@@ -12,12 +12,18 @@ from onnx_vectors import NotCovered, adapts, numbers, same, spatial_pads
 from tensorlite import ops
 
 same(
-    Det=tl.det,
     MatMul=ops.matmul,
     NonZero=lambda x: ops.stack(ops.nonzero(x)),
     Size=lambda x: np.array(x.size),
     Tile=lambda x, reps: ops.tile(x, numbers(reps)),
 )
+
+
+@adapts("Det")
+def det(x):
+    if x.device.type == "cuda":
+        raise NotCovered("what needs cuSOLVER")
+    return tl.det(x)
 
 
 @adapts("Reshape")

@@ -114,6 +114,12 @@ BINARY = [
     binary(ops.floordiv, np.floor_divide, a=small, b=positive, saves=()),
     Sample(ops.floordiv, [off_integers(3, 4), 1.0], reference=np.floor_divide, saves=()),
     binary(ops.mod, np.mod, a=small, b=positive, saves=("x1", "x2")),
+    Sample(
+        ops.mod,
+        [uniform(40, low=-900, high=900), uniform(40, low=-1, high=-0.1)],
+        reference=np.mod,
+        grad=(),
+    ),
     Sample(ops.mod, [uniform(6, low=-1.9, high=-1.1), 1.0], reference=np.mod),
     binary(ops.pow, np.power, a=positive, saves=("x1", "x2", "y")),
     *[Sample(ops.pow, [normal(3, 4), n], reference=np.power, tolerance=4) for n in (0, 1, 2, 3)],
