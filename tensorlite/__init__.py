@@ -7,11 +7,13 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 import importlib
 from typing import Any
 
-from tensorlite.autograd import checkpoint
+from numpy import bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+
+from tensorlite.autograd import checkpoint, hessian, hvp, jacobian, vjp
 from tensorlite.backend import device
 from tensorlite.backward import grad
 from tensorlite.ops import *
-from tensorlite.ops import methods
+from tensorlite.ops import dtypes, methods
 from tensorlite.primitive import primitive
 from tensorlite.random import Generator, manual_seed
 from tensorlite.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -21,18 +23,19 @@ __version__ = "0.1.0"
 
 methods.attach()
 
-_LATER = ("amp", "cuda", "data", "debug", "io", "nn", "optim", "testing", "training")
+_MODULES = ("amp", "cuda", "data", "debug", "io", "nn", "optim", "testing", "training")
+_NAMES = {"autocast": "amp"}  # and the module each is in
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
+    if name in _MODULES:
         return importlib.import_module(f"tensorlite.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"tensorlite.{_NAMES[name]}"), name)
     if name == "bfloat16":
-        return importlib.import_module("ml_dtypes").bfloat16
-    if name == "autocast":
-        return importlib.import_module("tensorlite.amp").autocast
+        return dtypes.bfloat16()
     raise AttributeError(f"module 'tensorlite' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LATER])
+    return sorted([*globals(), *_MODULES, *_NAMES, "bfloat16"])

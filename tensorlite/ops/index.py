@@ -100,6 +100,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         If an integer is out of range; the message names axis, index and length. On CUDA the
         values of index arrays are not checked, which would wait for the device.
     """
+    if index.__class__ is int or index.__class__ is slice:  # the commonest, made fast
+        return slice_(x, (index, ...))
     parts, arrays = parse_index(x, index)
     return getitem_(x, *arrays, parts=parts) if arrays else slice_(x, parts)
 
