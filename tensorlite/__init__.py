@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 methods.attach()
 
 _MODULES = ("amp", "cuda", "data", "debug", "io", "nn", "optim", "testing", "training")
-_NAMES = {"autocast": "amp"}  # and the module each is in
+_NAMES = {"autocast": "amp", "load": "io", "save": "io"}  # and the module each is in
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tensorlite.data import datasets
 from tensorlite.data.sources import FileSet
 from tensorlite.data.splits import Splits, Task
+from tensorlite.suggest import choose
 
 __all__ = ["Description", "describe", "load", "names"]
 
@@ -86,14 +87,7 @@ def load(name: str, **options: Any) -> Splits:
     ValueError
         If there is no such dataset; suggests the nearest names.
     """
-    key = name.lower().replace("_", "-")
-    if key not in REGISTRY:
-        import difflib  # for this message alone
-
-        near = difflib.get_close_matches(key, REGISTRY, n=2)
-        suggestion = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"unknown dataset {name!r}: {suggestion}Known: {', '.join(REGISTRY)}")
-    return REGISTRY[key].load(**options)
+    return REGISTRY[choose("dataset", name, REGISTRY)].load(**options)
 
 
 def describe() -> list[Description]:

@@ -1,0 +1,33 @@
+"""Training: the `Trainer`, its callbacks and metrics, and what it writes."""
+
+from tensorlite.training.callbacks import Callback, Report
+from tensorlite.training.diagnosis import Finding, diagnose
+from tensorlite.training.evaluation import evaluate, predict
+from tensorlite.training.folder import RunFolder, load_checkpoint
+from tensorlite.training.metrics import (
+    R2,
+    Accuracy,
+    ConfusionMatrix,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+)
+from tensorlite.training.trainer import Trainer
+
+__all__ = [
+    "R2",
+    "Accuracy",
+    "Callback",
+    "ConfusionMatrix",
+    "Finding",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "Report",
+    "RunFolder",
+    "Trainer",
+    "diagnose",
+    "evaluate",
+    "load_checkpoint",
+    "predict",
+]

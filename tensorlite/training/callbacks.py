@@ -1,0 +1,52 @@
+"""Callbacks: what else is to happen while a `Trainer` trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tensorlite.training.trainer import Trainer
+
+
+class Callback:
+    """Base of the callbacks: override the hooks you need.
+
+    A hook may read anything of the trainer, and end the run with ``trainer.stop("why")``.
+    """
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch, and after a checkpoint was restored."""
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Before an epoch's first batch, or the first that is left of it after a resume."""
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """After an update of the parameters; ``trainer.progress`` tells how far the epoch is."""
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """After validation, with the epoch's record; checkpoints are written."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch; ``trainer.stopped_by`` says why it was the last."""
+
+
+class Report(Callback):
+    """Prints a line an epoch, and in the end what went wrong."""
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Print the record."""
+        print(line(record, trainer.epochs), flush=True)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Print the findings."""
+        for finding in trainer.findings:
+            print(finding, flush=True)
+
+
+def line(record: dict[str, Any], epochs: int) -> str:
+    """One epoch in one line."""
+    width = len(str(epochs))
+    known = ("epoch", "lr", "seconds", "samples_per_second")
+    parts = [f"{name} {value:.4f}" for name, value in record.items() if name not in known]
+    head = f"epoch {record['epoch']:{width}}/{epochs}"
+    return "  ".join([head, *parts, f"{record['samples_per_second']:,.0f} samples/s"])

@@ -1,0 +1,206 @@
+"""Metrics: how good a model is, gathered batch by batch on the device and read once at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array, array_backend
+from tensorlite.suggest import choose
+
+__all__ = [
+    "R2",
+    "Accuracy",
+    "ConfusionMatrix",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "named_metrics",
+]
+
+
+class Metric:
+    """Base of the metrics: `reset`, then `update` with every batch, then `compute`.
+
+    Attributes
+    ----------
+    name : str
+        Key of the result; in histories it is preceded by "val_".
+    """
+
+    name: str
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
+        raise NotImplementedError
+
+    def update(self, output: Array, target: Array) -> None:
+        """Take in a batch, as raw arrays of one device; nothing is to be read from it here."""
+        raise NotImplementedError
+
+    def compute(self) -> Any:
+        """The metric of all batches since `reset`; NaN if there were none."""
+        raise NotImplementedError
+
+
+class Accuracy(Metric):
+    """Part of the samples whose highest score, along the last axis, is that of their label."""
+
+    name = "accuracy"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
+        self._correct: Any = 0
+        self._count = 0
+
+    def update(self, output: Array, target: Array) -> None:
+        """Take in scores (..., classes) and labels (...)."""
+        if output.shape[:-1] != target.shape:
+            raise ValueError(
+                f"accuracy: scores of shape {output.shape} need labels of shape "
+                f"{output.shape[:-1]}, got {target.shape}"
+            )
+        self._correct = self._correct + (output.argmax(axis=-1) == target).sum()
+        self._count += target.size
+
+    def compute(self) -> float:
+        """The accuracy, 0 to 1."""
+        return int(self._correct) / self._count if self._count else math.nan
+
+
+class ConfusionMatrix(Metric):
+    """Counts of samples by label (rows) and by highest score (columns).
+
+    Parameters
+    ----------
+    classes
+        Number of classes.
+    """
+
+    name = "confusion"
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
+        self._counts: Any = 0
+
+    def update(self, output: Array, target: Array) -> None:
+        """Take in scores (..., classes) and labels (...)."""
+        xp = array_backend((output,)).xp
+        pairs = target.reshape(-1) * self.classes + output.argmax(axis=-1).reshape(-1)
+        self._counts = self._counts + xp.bincount(pairs, minlength=self.classes**2)
+
+    def compute(self) -> np.ndarray:
+        """The counts, int64 of shape (classes, classes)."""
+        counts = array_backend((self._counts,)).to_host(self._counts)
+        return np.broadcast_to(counts, self.classes**2).reshape(self.classes, self.classes)
+
+
+class _Mean(Metric):
+    """Mean of an error over all elements."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
+        self._sum: Any = 0.0
+        self._count = 0
+
+    def update(self, output: Array, target: Array) -> None:
+        """Take in predictions and targets of one shape."""
+        self._sum = self._sum + self.errors(_difference(self.name, output, target)).sum()
+        self._count += target.size
+
+    def errors(self, difference: Array) -> Array:
+        """The error of each element, from prediction − target."""
+        raise NotImplementedError
+
+    def compute(self) -> float:
+        """The mean."""
+        return float(self._sum) / self._count if self._count else math.nan
+
+
+class MeanSquaredError(_Mean):
+    """Mean of (prediction − target)²."""
+
+    name = "mse"
+
+    def errors(self, difference: Array) -> Array:
+        """The squares."""
+        return difference * difference
+
+
+class MeanAbsoluteError(_Mean):
+    """Mean of |prediction − target|."""
+
+    name = "mae"
+
+    def errors(self, difference: Array) -> Array:
+        """The magnitudes."""
+        return abs(difference)
+
+
+class R2(Metric):
+    """Part of the targets' variance that the predictions explain; 0 is as good as their mean.
+
+    1 − Σ(prediction − target)² / Σ(target − mean)². The mean and the second sum are merged batch by
+    batch (Chan, Golub and LeVeque, 1979), which is exact however large the mean is.
+    """
+
+    name = "r2"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was gathered."""
+        self._squares: Any = 0.0
+        self._spread: Any = 0.0
+        self._mean: Any = 0.0
+        self._count = 0
+
+    def update(self, output: Array, target: Array) -> None:
+        """Take in predictions and targets of one shape."""
+        difference = _difference(self.name, output, target)
+        wide = target.astype(np.float64)
+        mean, old, new = wide.mean(), self._count, target.size
+        step = mean - self._mean
+        self._squares = self._squares + (difference * difference).sum()
+        self._spread = (
+            self._spread + ((wide - mean) ** 2).sum() + step * step * (old * new / (old + new))
+        )
+        self._mean = self._mean + step * (new / (old + new))
+        self._count = old + new
+
+    def compute(self) -> float:
+        """The coefficient of determination; NaN if all targets are equal."""
+        spread = float(self._spread)
+        return 1 - float(self._squares) / spread if spread else math.nan
+
+
+def _difference(name: str, output: Array, target: Array) -> Array:
+    """Prediction − target in float64, refusing an accidental broadcast."""
+    if output.shape != target.shape:
+        raise ValueError(
+            f"{name}: predictions of shape {output.shape} and targets of shape {target.shape} "
+            "must have one shape"
+        )
+    return output.astype(np.float64) - target
+
+
+NAMED = {metric.name: metric for metric in (Accuracy, MeanSquaredError, MeanAbsoluteError, R2)}
+
+
+def named_metrics(metrics: Iterable[Metric | str]) -> list[Metric]:
+    """Replace names by metrics: "accuracy", "mse", "mae", "r2"."""
+    return [NAMED[choose("metric", m, NAMED)]() if isinstance(m, str) else m for m in metrics]

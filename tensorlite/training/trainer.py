@@ -1,0 +1,354 @@
+"""Trainer: the training loop, with validation, early stopping, checkpoints and exact resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tensorlite.backend import Device
+from tensorlite.data import DataLoader, Subset, TensorDataset, check_finite
+from tensorlite.nn.module import Module
+from tensorlite.optim import Optimizer, clip_grad_norm_
+from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from tensorlite.random import default_generator
+from tensorlite.tensor import Tensor
+from tensorlite.training.callbacks import Callback, Report
+from tensorlite.training.diagnosis import Finding, diagnose, not_finite
+from tensorlite.training.epoch import Epoch
+from tensorlite.training.evaluation import Batch, evaluate, moved, predict
+from tensorlite.training.folder import RunFolder, load_checkpoint
+from tensorlite.training.interruption import Interruption
+from tensorlite.training.metrics import Metric, named_metrics
+from tensorlite.training.placement import place
+from tensorlite.training.stopping import Stopping
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Trains a model.
+
+    Parameters
+    ----------
+    model
+        Called with all Tensors of a batch but the last, which is the target.
+    optimizer
+        Made with ``model.named_parameters()``, so that checkpoints name its state.
+    loss
+        ``loss(output, target)``: the mean over a batch, a Tensor with no axes.
+    schedule
+        A learning-rate schedule of `optimizer`. `ReduceLROnPlateau` is shown the watched loss.
+    schedule_per
+        Whether the schedule steps once an epoch or once a batch.
+    metrics
+        Computed on the validation data; `Metric` objects, or "accuracy", "mse", "mae", "r2".
+    device
+        Where to train: "auto" takes CUDA where there is one. The model is moved there.
+    callbacks
+        `Callback` objects; by default a printed line an epoch.
+    clip_norm
+        Greatest norm of the gradients, if they are to be clipped.
+    patience
+        Stop after this many epochs without a new lowest loss.
+    target_loss
+        Stop when the loss is this low. Watched here and by `patience` is the validation loss, or
+        the training loss where there is no validation.
+    out
+        Folder for ``best.safetensors``, ``last.safetensors`` and ``history.jsonl``.
+    save_every
+        Write ``last.safetensors`` after this many batches too, not only after every epoch.
+    metadata
+        Anything `tensorlite.save` takes, kept in the checkpoints.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record an epoch: "epoch", "lr" (at its beginning), "train_loss", "val_loss", "val_" and
+        each metric's name, "seconds" (validation included), "samples_per_second" (of training).
+    epochs : int
+        How many were asked for.
+    progress : Epoch
+        The epoch under way.
+    stopped_by : str or None
+        "epochs", "patience", "target_loss" or what `stop` was called with.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    >>> optimizer = tl.optim.Adam(model.named_parameters(), lr=1e-3)
+    >>> trainer = Trainer(model, optimizer, nn.functional.cross_entropy, metrics=["accuracy"])
+    >>> trainer.fit(train_loader, val_loader, epochs=20)
+    >>> trainer.evaluate(test_loader)["accuracy"]
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        schedule: LRScheduler | ReduceLROnPlateau | None = None,
+        schedule_per: Literal["epoch", "batch"] = "epoch",
+        metrics: Iterable[Metric | str] = (),
+        device: str | Device = "auto",
+        callbacks: Iterable[Callback] = (Report(),),
+        clip_norm: float | None = None,
+        patience: int | None = None,
+        target_loss: float | None = None,
+        out: str | Path | None = None,
+        save_every: int | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        if schedule_per not in ("epoch", "batch"):
+            raise ValueError(f"schedule_per must be 'epoch' or 'batch', not {schedule_per!r}")
+        if save_every is not None and save_every < 1:
+            raise ValueError(f"save_every must be at least 1 batch, not {save_every}")
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.schedule, self.schedule_per = schedule, schedule_per
+        self.metrics = named_metrics(metrics)
+        self.stopping = Stopping(patience, target_loss)
+        self.callbacks = list(callbacks)
+        self.clip_norm = clip_norm
+        self.folder = None if out is None else RunFolder(out)
+        self.save_every = save_every
+        self.metadata = metadata or {}
+        self.device = place(model, optimizer, device)
+        self.history: list[dict[str, Any]] = []
+        self.epochs = 0
+        self.stopped_by: str | None = None
+        self._new_epoch()
+
+    # --- using it -----------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_loader: DataLoader,
+        val_loader: DataLoader | None = None,
+        epochs: int = 1,
+        *,
+        resume: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Train until `epochs` epochs are done in all, or something stops it earlier.
+
+        Ctrl-C lets the batch finish and writes the checkpoint before `KeyboardInterrupt` is raised.
+
+        Parameters
+        ----------
+        train_loader, val_loader
+            Batches whose last Tensor is the target.
+        epochs
+            How many, those of earlier calls and of a resumed run included.
+        resume
+            Continue from ``last.safetensors`` in `out`, to the same bits as if the run had never
+            ended. Build model, optimizer, schedule and loaders as before.
+
+        Returns
+        -------
+        list of dict
+            `history`.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        FileExistsError
+            If `out` holds something already and `resume` is False.
+        ValueError
+            If the data hold NaN, or the checkpoint does not fit.
+        """
+        if epochs < 1:
+            raise ValueError(f"fit: epochs must be at least 1, not {epochs}")
+        for loader in filter(None, (train_loader, val_loader)):
+            _check_data(loader)
+        self.epochs = epochs
+        self._open(train_loader, resume)
+        self._call("on_fit_begin")
+        with Interruption() as interruption:
+            while (reason := self._reason_to_stop()) is None:
+                self._run_epoch(train_loader, val_loader, interruption)
+        self.stopped_by = reason
+        self._call("on_fit_end")
+        return self.history
+
+    def evaluate(
+        self, loader: Iterable[Batch], metrics: Iterable[Metric | str] | None = None
+    ) -> dict[str, Any]:
+        """Loss and metrics over a loader; `metrics` replaces the trainer's own."""
+        chosen = self.metrics if metrics is None else named_metrics(metrics)
+        return evaluate(self.model, self.loss, loader, chosen)
+
+    def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:
+        """Outputs for an array of samples, or for a loader."""
+        return predict(self.model, data, batch_size)
+
+    def load_best(self) -> None:
+        """Give the model the weights of its lowest loss, from ``best.safetensors``."""
+        if self.folder is None:
+            raise ValueError("load_best: this trainer writes no checkpoints; give it a folder, out")
+        self.model.load_state_dict(load_checkpoint(self.folder.best)["model"])
+
+    def stop(self, reason: str) -> None:
+        """End the run after this epoch; for callbacks."""
+        self.stopped_by = reason
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return len(self.history)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What goes wrong, in plain words; see `tensorlite.training.diagnosis`."""
+        return diagnose(self.history)
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def _run_epoch(
+        self, train_loader: DataLoader, val_loader: DataLoader | None, interruption: Interruption
+    ) -> None:
+        self._call("on_epoch_begin")
+        self._train(train_loader, interruption)
+        started = time.perf_counter()
+        train_loss = self._finite_loss()
+        # On a GPU the work is done only now that the losses were read.
+        self.progress.seconds += time.perf_counter() - started
+        epoch, lr = self.epoch + 1, self.progress.lr
+        record = {"epoch": epoch, "lr": lr, "train_loss": train_loss}
+        watched, started = train_loss, time.perf_counter()
+        if val_loader is not None:
+            results = self.evaluate(val_loader)
+            record |= {f"val_{name}": value for name, value in results.items()}
+            watched = results["loss"]
+            if not np.isfinite(watched):
+                raise not_finite("validation loss", watched, f"epoch {epoch}", lr)
+        seconds = self.progress.seconds
+        record["seconds"] = round(seconds + time.perf_counter() - started, 3)
+        record["samples_per_second"] = round(self.progress.samples / seconds, 1)
+        self._finish_epoch(record, watched, train_loader)
+        if interruption.requested:
+            raise KeyboardInterrupt
+
+    def _train(self, loader: DataLoader, interruption: Interruption) -> None:
+        """Run the batches that are left of the epoch."""
+        self.model.train()
+        started = time.perf_counter()
+        for batch in loader:
+            loss, samples = self._update(batch)
+            now = time.perf_counter()
+            self.progress.add(loss, samples, now - started)
+            started = now
+            self._call("on_batch_end")
+            due = self.save_every and len(self.progress.sizes) % self.save_every == 0
+            if due or interruption.requested:
+                self._finite_loss()
+                self._save(loader)
+            if interruption.requested:
+                raise KeyboardInterrupt
+
+    def _update(self, batch: Batch) -> tuple[Any, int]:
+        """Take one step; return the loss as a raw array and the number of samples."""
+        *inputs, target = moved(batch, self.device)
+        loss = self.loss(self.model(*inputs), target)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip_norm is not None:
+            clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.schedule is not None and self.schedule_per == "batch":
+            self.schedule.step()
+        return loss.data, len(target)
+
+    def _finish_epoch(
+        self, record: dict[str, Any], watched: float, train_loader: DataLoader
+    ) -> None:
+        self.history.append(record)
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(watched)
+        elif self.schedule is not None and self.schedule_per == "epoch":
+            self.schedule.step()
+        best = self.stopping.update(record["epoch"], watched)
+        self._new_epoch()
+        self._save(train_loader, best=best)
+        if self.folder is not None:
+            self.folder.append(record)
+        self._call("on_epoch_end", record)
+
+    def _reason_to_stop(self) -> str | None:
+        done = "epochs" if self.epoch >= self.epochs else None
+        return self.stopped_by or self.stopping.reason or done
+
+    def _new_epoch(self) -> None:
+        self.progress = Epoch(self.optimizer.param_groups[0]["lr"])
+
+    def _finite_loss(self) -> float:
+        """Mean loss of the epoch so far; raises if one of its batches' is not finite."""
+        bad = self.progress.first_bad_batch()
+        if bad is not None:
+            where = f"batch {bad[0]} of epoch {self.epoch + 1}"
+            raise not_finite("loss", bad[1], where, self.optimizer.param_groups[0]["lr"])
+        return self.progress.mean_loss()
+
+    def _call(self, hook: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *args)
+
+    # --- checkpoints --------------------------------------------------------------------------
+
+    def _open(self, train_loader: DataLoader, resume: bool) -> None:
+        """Start a new folder, go on with one, or go on after an earlier call of `fit`."""
+        if resume:
+            if self.folder is None:
+                raise ValueError("fit: resume=True needs the run's folder: give the trainer out")
+            self._restore(load_checkpoint(self.folder.last), train_loader)
+            self.folder.tidy(self.history)
+        elif not self.history and self.folder is not None:
+            self.folder.create()
+            self._save(train_loader)  # from now on there is something to resume
+        self.stopped_by = None
+
+    def _save(self, train_loader: DataLoader, *, best: bool = False) -> None:
+        if self.folder is not None:
+            self.folder.save(self._checkpoint(train_loader), best=best)
+
+    def _checkpoint(self, train_loader: DataLoader) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "rng": default_generator.state_dict(),
+            "loader": train_loader.state_dict(),
+            "progress": self.progress.state_dict(),
+            "history": self.history,
+            "stopping": self.stopping.state_dict(),
+            "metadata": self.metadata,
+        }
+
+    def _restore(self, checkpoint: dict[str, Any], train_loader: DataLoader) -> None:
+        if (self.schedule is None) != (checkpoint["schedule"] is None):
+            raise ValueError("the checkpoint was made with a schedule, or without one, unlike here")
+        train_loader.load_state_dict(checkpoint["loader"])
+        self.model.load_state_dict(checkpoint["model"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(checkpoint["schedule"])
+        self.stopping.load_state_dict(checkpoint["stopping"])
+        self.history = checkpoint["history"]
+        self._new_epoch()
+        like = next(self.model.parameters()).data
+        self.progress.load_state_dict(checkpoint["progress"], like)
+        default_generator.load_state_dict(checkpoint["rng"])
+
+
+def _check_data(loader: DataLoader) -> None:
+    """Refuse NaN in data that lie in memory, before they spoil the weights."""
+    dataset = loader.dataset
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    if isinstance(dataset, TensorDataset):
+        for i, array in enumerate(dataset.arrays):
+            if isinstance(array, np.ndarray):
+                check_finite(array, f"array {i} of the dataset")
