@@ -172,7 +172,8 @@ def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array
         # A last row of zeros, for bounds that are one past the end.
         padded = xp.concatenate((values[order], xp.zeros((1, columns), values.dtype)))
         sums = xp.add.reduceat(padded, bounds[:-1], axis=0)
-        sums[bounds[:-1] == bounds[1:]] = 0  # `reduceat` takes an element for an empty segment
+        # `reduceat` takes an element for an empty segment.
+        sums = xp.where((bounds[:-1] < bounds[1:])[:, None], sums, 0)
     return sums.reshape(count, columns).astype(dtype, copy=False)
 
 
