@@ -189,6 +189,8 @@ def test_interpolation_of_a_line(tensor) -> None:
     close(F.interpolate(x, scale_factor=2, mode="linear"), [[centres]])
     close(F.interpolate(x, scale_factor=2.0), [[np.repeat(np.arange(5), 2)]])
     close(F.interpolate(x, size=1, mode="linear", align_corners=True), [[[0.0]]])
+    for options in (dict(size=245), dict(scale_factor=49)):  # 49 · (1 / 49) is less than 1
+        close(F.interpolate(x, **options), [[np.repeat(np.arange(5), 49)]])
 
 
 def test_bilinear_interpolation_is_linear_along_each_axis(tensor) -> None:

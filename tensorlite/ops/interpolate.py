@@ -18,6 +18,10 @@ from tensorlite.tensor import Tensor
 
 __all__ = ["interpolate"]
 
+# Distance of results in input elements, as a numerator and a denominator: as one rounded number it
+# would put some results just short of the element they lie on.
+Step = tuple[float, float]
+
 # torch calls linear interpolation by the number of axes.
 _LINEAR = {"linear": 1, "bilinear": 2}
 
@@ -25,9 +29,9 @@ _LINEAR = {"linear": 1, "bilinear": 2}
 @primitive
 @float32_inside
 def resample(
-    xp: ModuleType, x: Array, *, axis: int, size: int, step: float, linear: bool, aligned: bool
+    xp: ModuleType, x: Array, *, axis: int, size: int, step: Step, linear: bool, aligned: bool
 ) -> Array:
-    """Resample `axis` to `size` elements, `step` input elements apart.
+    """Resample `axis` to `size` elements, a `step` of input elements apart.
 
     The nearest element, or, if `linear`, a mixture of the two neighbours. If `aligned`, the
     centres of the first elements lie on each other, else their edges.
@@ -39,7 +43,7 @@ def resample(
 @primitive
 @float32_inside
 def resample_backward(
-    xp: ModuleType, dy: Array, *, axis: int, size: int, step: float, linear: bool, aligned: bool
+    xp: ModuleType, dy: Array, *, axis: int, size: int, step: Step, linear: bool, aligned: bool
 ) -> Array:
     """Spread the resampled elements' cotangents over the `size` elements they came from."""
     matrix = _weights(xp, size, dy.shape[axis], step, linear, aligned).astype(dy.dtype)
@@ -53,15 +57,16 @@ def _product(matrix: Array, x: Array, axis: int) -> Array:
 
 
 def _weights(
-    xp: ModuleType, length: int, size: int, step: float, linear: bool, aligned: bool
+    xp: ModuleType, length: int, size: int, step: Step, linear: bool, aligned: bool
 ) -> Array:
     """The matrix (`size`, `length`) of each result's mixture of the elements."""
+    scale, divisor = step
     place = xp.arange(size, dtype=xp.float64)
     elements = xp.arange(length)
     if not linear:
-        nearest = xp.minimum(xp.floor(place * step), length - 1)
+        nearest = xp.minimum(xp.floor(place * scale / divisor), length - 1)
         return nearest[:, None] == elements
-    place = place * step if aligned else (place + 0.5) * step - 0.5
+    place = place * scale / divisor if aligned else (place + 0.5) * scale / divisor - 0.5
     place = xp.clip(place, 0, length - 1)
     return xp.maximum(0, 1 - xp.abs(place[:, None] - elements))
 
@@ -118,8 +123,8 @@ def interpolate(
     for axis, number in enumerate(given, start=2):
         length = x.shape[axis]
         new = number if scale_factor is None else math.floor(length * number)
-        step = length / new if scale_factor is None else 1 / number
+        step = (length, new) if scale_factor is None else (1, number)
         if align_corners:
-            step = (length - 1) / (new - 1) if new > 1 else 0.0
+            step = (length - 1, max(new - 1, 1))
         x = resample(x, axis, new, step, mode != "nearest", align_corners)
     return x

@@ -193,9 +193,11 @@ def resampled(x, axis, size, step, linear, aligned):
     y = []
     for i in range(size):
         if not linear:
-            y.append(x[min(math.floor(i * step), last)])
+            y.append(x[min(math.floor(i * step[0] / step[1]), last)])
             continue
-        place = min(max(i * step if aligned else (i + 0.5) * step - 0.5, 0), last)
+        place = min(
+            max((i if aligned else i + 0.5) * step[0] / step[1] - (not aligned) / 2, 0), last
+        )
         low = math.floor(place)
         y.append((low + 1 - place) * x[low] + (place - low) * x[min(low + 1, last)])
     return np.moveaxis(np.array(y), 0, axis)
@@ -215,7 +217,7 @@ RESAMPLING = [
     for static in (
         dict(
             axis=axis,
-            step=(length - 1) / (size - 1) if aligned else length / size,
+            step=(length - 1, size - 1) if aligned else (length, size),
             linear=linear,
             aligned=aligned,
         ),
