@@ -11,15 +11,15 @@ from tensorlite.backend import Array
 from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
 from tensorlite.ops.elementwise import rsqrt, square
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.row_norm import layer_norm_
 from tensorlite.ops.reduce import mean
+from tensorlite.ops.row_norm import layer_norm_
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]
 
-# As in `row_norm`, one backward formula is the reference and, with the statistics computed again, what
-# is differentiated for the second order.
+# As in `row_norm`, one backward formula is the reference and, with the statistics computed again,
+# what is differentiated for the second order.
 
 
 def _channel_statistics(x: Any, eps: float) -> tuple[Any, Any, Any]:
