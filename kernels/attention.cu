@@ -1,12 +1,15 @@
 // Attention: y = softmax(scale q kᵀ + mask) v for each head, and its gradient.
 //
-// Arrays are (batch, heads, length, dim). The mask is additive (`bias`), or true where a key is `allowed`, or both;
-// its first three axes have the length of the scores' or 1. `causal` lets query i see keys 0 … i. The
-// scores of all queries are never kept: the forward pass leaves lse = log sum exp of each row, from which the backward
-// pass computes them again (Dao et al., 2022, arXiv:2205.14135). A query that may see no key gets zeros.
+// Arrays are (batch, heads, length, dim). The mask is additive (`bias`), or true where a key is
+// `allowed`, or both; its first three axes have the length of the scores' or 1. `causal` lets query
+// i see keys 0 … i. The scores of all queries are never kept: the forward pass leaves lse = log sum
+// exp of each row, from which the backward pass computes them again (Dao et al., 2022,
+// arXiv:2205.14135). A query that may see no key gets zeros.
 #include "tensorlite.h"
 
-#if !defined(__CUDACC__)
+#if defined(__CUDACC__)
+#include "device/held.h"
+#else
 #include "gemm.h"
 #endif
 
@@ -27,7 +30,9 @@ struct Scoring {
         return ((b * mask_heads + h) * mask_rows + (mask_rows > 1 ? query : 0)) * keys;
     }
     // Keys from here on are hidden from the query.
-    TL_INLINE Index limit(Index query) const { return causal && query + 1 < keys ? query + 1 : keys; }
+    TL_INLINE Index limit(Index query) const {
+        return causal && query + 1 < keys ? query + 1 : keys;
+    }
     TL_INLINE Acc<T> score(Acc<T> product, Index row, Index query, Index key) const {
         if (key >= limit(query) || (allowed && !allowed[row + key])) return -INFINITY;
         return product * scale + (bias ? Acc<T>(bias[row + key]) : Acc<T>(0));
@@ -42,7 +47,8 @@ inline Index attention_block(Index queries, Index keys) {
     return std::min(queries, std::clamp<Index>(fitting, kTileRows, 16 * kTileRows));
 }
 
-// An operand packed as panels of B for block_product: `cols` columns, column j at depth p in data[j * stride + p * depth_stride].
+// An operand packed as panels of B for block_product: `cols` columns, column j at depth p in data[j
+// * stride + p * depth_stride].
 template <typename T>
 struct PackedPanels {
     Workspace<T> memory;
@@ -53,36 +59,60 @@ struct PackedPanels {
           panels(pack<kTileCols<T>, T>(cols, depth, data, stride, depth_stride, memory)) {}
 };
 
-// scores[r, j] = scale q_r · k_j + mask, for queries first … first + rows and the keys below `count`.
+// scores[r, j] = scale q_r · k_j + mask, for queries first … first + rows and the keys below
+// `count`.
 template <typename T>
-void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index rows, Index count, Index dim,
-                      const T* q, const Panels<T>& keys, T* scores) {
-    block_product<T>(rows, count, dim, {q + first * dim, kTileRows * dim, 1, dim}, keys, scores, count, {});
+void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index rows, Index count,
+                      Index dim, const T* q, const Panels<T>& keys, T* scores) {
+    block_product<T>(rows, count, dim, {q + first * dim, kTileRows * dim, 1, dim}, keys, scores,
+                     count, {});
     for (Index r = 0; r < rows; ++r) {
         T* score = scores + r * count;
-        const Index row = scoring.row(head, first + r), limit = std::min(count, scoring.limit(first + r));
+        const Index row = scoring.row(head, first + r),
+                    limit = std::min(count, scoring.limit(first + r));
         const T* bias = scoring.bias ? scoring.bias + row : nullptr;
         const bool* allowed = scoring.allowed ? scoring.allowed + row : nullptr;
         for (Index j = 0; j < limit; ++j) score[j] *= scoring.scale;
         for (Index j = 0; bias && j < limit; ++j) score[j] += bias[j];
-        for (Index j = 0; allowed && j < limit; ++j) score[j] = allowed[j] ? score[j] : T(-INFINITY);
+        for (Index j = 0; allowed && j < limit; ++j)
+            score[j] = allowed[j] ? score[j] : T(-INFINITY);
         std::fill(score + limit, score + count, T(-INFINITY));
     }
 }
 
+// Turns scores into weights; returns log sum exp of the scores. All are zero where no key is seen.
+template <typename T>
+T softmax_in_place(Index count, T* score) {
+    T peak = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : peak)
+    for (Index j = 0; j < count; ++j) peak = score[j] > peak ? score[j] : peak;
+    const T shift = peak == T(-INFINITY) ? T(0) : peak;
+#pragma omp simd reduction(+ : sum)
+    for (Index j = 0; j < count; ++j) {
+        score[j] = exp(score[j] - shift);
+        sum += score[j];
+    }
+    const T inverse = sum == 0 ? T(0) : 1 / sum;
+    for (Index j = 0; j < count; ++j) score[j] *= inverse;
+    return shift + log(sum);
+}
+
 template <REAL T>
 HOST
-void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch * heads * keys * dim),
-               const T* v OF(batch * heads * keys * dim),
+void attention(const T* q OF(batch * heads * queries * dim),
+               const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-               T* y OF(batch * heads * queries * dim), T* lse OF(batch * heads * queries), Index batch,
-               Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
-               Index mask_rows, double scale, bool causal) {
-    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, T(scale), causal};
-    const Index block = attention_block(queries, keys), blocks = queries ? ceil_div(queries, block) : 0;
+               T* y OF(batch * heads * queries * dim), T* lse OF(batch * heads * queries),
+               Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
+               Index mask_heads, Index mask_rows, double scale, bool causal) {
+    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
+                             mask_heads, mask_rows, T(scale), causal};
+    const Index block = attention_block(queries, keys),
+                blocks = queries ? ceil_div(queries, block) : 0;
     // Where heads are few their queries are divided, at the price of packing the keys once a part.
-    const Index parts = std::min(blocks, ceil_div(4 * num_threads(), std::max<Index>(1, batch * heads)));
+    const Index parts =
+        std::min(blocks, ceil_div(4 * num_threads(), std::max<Index>(1, batch * heads)));
     parallel(batch * heads * parts, [&](Index task) {
         const Index head = task / parts, part = task % parts;
         const PackedPanels<T> transposed(keys, dim, k + head * keys * dim, dim, 1);
@@ -93,21 +123,8 @@ void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch
             const Index count = scoring.limit(first + rows - 1);
             attention_scores<T>(scoring, head, first, rows, count, dim, q + head * queries * dim,
                                 transposed.panels, scores);
-            for (Index r = 0; r < rows; ++r) {
-                T* score = scores + r * count;
-                T peak = -INFINITY, sum = 0;
-#pragma omp simd reduction(max : peak)
-                for (Index j = 0; j < count; ++j) peak = score[j] > peak ? score[j] : peak;
-                const T shift = peak == T(-INFINITY) ? T(0) : peak;
-#pragma omp simd reduction(+ : sum)
-                for (Index j = 0; j < count; ++j) {
-                    score[j] = exp(score[j] - shift);
-                    sum += score[j];
-                }
-                const T inverse = sum == 0 ? T(0) : 1 / sum;
-                for (Index j = 0; j < count; ++j) score[j] *= inverse;
-                lse[head * queries + first + r] = shift + log(sum);
-            }
+            for (Index r = 0; r < rows; ++r)
+                lse[head * queries + first + r] = softmax_in_place<T>(count, scores + r * count);
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
                              y + (head * queries + first) * dim, dim, {});
         }
@@ -116,16 +133,17 @@ void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch
 
 template <REAL T>
 HOST
-void attention_backward(const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
-                        const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
-                        const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-                        const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-                        const T* y OF(batch * heads * queries * dim), const T* lse OF(batch * heads * queries),
-                        T* dq OF(batch * heads * queries * dim), T* dk OF(batch * heads * keys * dim),
-                        T* dv OF(batch * heads * keys * dim), Index batch, Index heads, Index queries,
-                        Index keys, Index dim, Index mask_batches, Index mask_heads, Index mask_rows,
-                        double scale, bool causal) {
-    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, T(scale), causal};
+void attention_backward(
+    const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
+    const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const T* y OF(batch * heads * queries * dim), const T* lse OF(batch * heads * queries),
+    T* dq OF(batch * heads * queries * dim), T* dk OF(batch * heads * keys * dim),
+    T* dv OF(batch * heads * keys * dim), Index batch, Index heads, Index queries, Index keys,
+    Index dim, Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal) {
+    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
+                             mask_heads, mask_rows, T(scale), causal};
     const Index block = attention_block(queries, 2 * keys);
     parallel(batch * heads, [&](Index head) {
         const T *query = q + head * queries * dim, *gradient = g + head * queries * dim;
@@ -137,8 +155,10 @@ void attention_backward(const T* g OF(batch * heads * queries * dim), const T* q
         const PackedPanels<T> unturned(dim, keys, k + head * keys * dim, 1, dim);
         Workspace<T> weights(block * keys), scores(block * keys);
         for (Index first = 0; first < queries; first += block) {
-            const Index rows = std::min(block, queries - first), count = scoring.limit(first + rows - 1);
-            attention_scores<T>(scoring, head, first, rows, count, dim, query, transposed.panels, weights);
+            const Index rows = std::min(block, queries - first),
+                        count = scoring.limit(first + rows - 1);
+            attention_scores<T>(scoring, head, first, rows, count, dim, query, transposed.panels,
+                                weights);
             block_product<T>(rows, count, dim, {gradient + first * dim, kTileRows * dim, 1, dim},
                              transposed_values.panels, scores, count, {});
             for (Index r = 0; r < rows; ++r) {
@@ -155,110 +175,34 @@ void attention_backward(const T* g OF(batch * heads * queries * dim), const T* q
             }
             const PackedPanels<T> seen(dim, rows, query + first * dim, 1, dim);
             const PackedPanels<T> incoming(dim, rows, gradient + first * dim, 1, dim);
-            block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, unturned.panels,
-                             dq + (head * queries + first) * dim, dim, {});
-            block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels, to_key, dim, {true});
-            block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels, to_value, dim, {true});
+            block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count},
+                             unturned.panels, dq + (head * queries + first) * dim, dim, {});
+            block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels, to_key,
+                             dim, {true});
+            block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels,
+                             to_value, dim, {true});
         }
     });
 }
 
 #else
 
-// A block holds 32 rows and passes over tiles of 32 rows of the other side in shared memory. A row is held by a few
-// neighbouring lanes, each with every so many of its elements in registers.
-constexpr int kRows = 32, kThreads = 128;
-
-template <typename A>
-constexpr int kShare = sizeof(A);  // lanes a row: 4 for float, 8 for double
-
-// `count` elements of a row of 128 at most: those that belong to this lane, in packs of 16 bytes.
-template <typename A, int count>
-struct Held {
-    static constexpr int wide = 16 / sizeof(A), dims = count * kShare<A>;
-    A element[count] = {};
-
-    static TL_INLINE int dim(int i) {
-        return (i / wide * kShare<A> + int(threadIdx.x) % kShare<A>) * wide + i % wide;
-    }
-    template <typename T>
-    TL_INLINE void read(const T* row, Index length) {
-#pragma unroll
-        for (int i = 0; i < count; ++i) element[i] = dim(i) < length ? A(row[dim(i)]) : A(0);
-    }
-    template <typename T>
-    TL_INLINE void write(T* row, Index length) const {
-#pragma unroll
-        for (int i = 0; i < count; ++i)
-            if (dim(i) < length) row[dim(i)] = T(element[i]);
-    }
-    // This row times one in shared memory, the same in all lanes of the row.
-    TL_INLINE A dot(const A* row) const {
-        A sum = 0;
-#pragma unroll
-        for (int i = 0; i < count; ++i) sum += element[i] * row[dim(i)];
-#pragma unroll
-        for (int step = 1; step < kShare<A>; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-        return sum;
-    }
-    TL_INLINE void add(A factor, const A* row) {
-#pragma unroll
-        for (int i = 0; i < count; ++i) element[i] += factor * row[dim(i)];
-    }
-    TL_INLINE void scale(A factor) {
-#pragma unroll
-        for (int i = 0; i < count; ++i) element[i] *= factor;
-    }
-};
-
-// Rows first … first + tile of an array in shared memory, zero beyond its end. Double takes half as many.
-template <typename A>
-constexpr int kTile = kRows * 4 / sizeof(A);
-
-template <int dims, typename A, typename T>
-TL_INLINE void load_tile(A* shared, const T* data, Index first, Index rows, Index dim) {
-    for (int i = threadIdx.x; i < kTile<A> * dims; i += kThreads) {
-        const Index row = first + i / dims;
-        shared[i] = row < rows && i % dims < dim ? A(data[row * dim + i % dims]) : A(0);
-    }
-}
-
-// The rows of this block that this thread's lanes hold, one after the other; body(row, inside).
-template <typename A, typename F>
-TL_INLINE void each_held_row(Index first, Index rows, const F& body) {
-    constexpr int together = kThreads / kShare<A>;
-    for (int start = 0; start < kRows; start += together) {
-        const Index row = first + start + threadIdx.x / kShare<A>;
-        body(row < rows ? row : rows - 1, row < rows);
-    }
-}
-
-// body(memory, held_type) for the least number of elements a lane that holds `dim` of them.
-template <typename A, typename F>
-TL_INLINE void with_dims(Index dim, const F& body) {
-    __shared__ __align__(16) A memory[2 * kTile<A> * 128];
-    if (dim <= 32)
-        body(memory, Held<A, 32 / kShare<A>>());
-    else if (dim <= 64)
-        body(memory, Held<A, 64 / kShare<A>>());
-    else
-        body(memory, Held<A, 128 / kShare<A>>());
-}
-
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
-void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch * heads * keys * dim),
-               const T* v OF(batch * heads * keys * dim),
+void attention(const T* q OF(batch * heads * queries * dim),
+               const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-               T* y OF(batch * heads * queries * dim), Acc<T>* lse OF(batch * heads * queries), Index batch,
-               Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
-               Index mask_rows, double scale, bool causal) {
+               T* y OF(batch * heads * queries * dim), Acc<T>* lse OF(batch * heads * queries),
+               Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
+               Index mask_heads, Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
     constexpr int chunk = 32 / sizeof(A);  // keys whose scores are held at once
-    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
+    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
+                             mask_heads, mask_rows, A(scale), causal};
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
-    const Index block = blockIdx.x % blocks * kRows, last = block + kRows < queries ? block + kRows : queries;
+    const Index block = blockIdx.x % blocks * kRows,
+                last = block + kRows < queries ? block + kRows : queries;
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
@@ -277,7 +221,8 @@ void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch
                     A score[chunk], higher = peak;
 #pragma unroll
                     for (int c = 0; c < chunk; ++c) {
-                        score[c] = scoring.score(query.dot(tile_keys + (j + c) * Row::dims), mask, i, first + j + c);
+                        score[c] = scoring.score(query.dot(tile_keys + (j + c) * Row::dims), mask,
+                                                 i, first + j + c);
                         higher = score[c] > higher ? score[c] : higher;
                     }
                     const A shift = higher == -INFINITY ? A(0) : higher, shrink = exp(peak - shift);
@@ -301,21 +246,21 @@ void attention(const T* q OF(batch * heads * queries * dim), const T* k OF(batch
 // The gradient of q, and mean[i] = g_i · y_i, which attention_backward_keys needs.
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
-void attention_backward_queries(const T* g OF(batch * heads * queries * dim),
-                                const T* q OF(batch * heads * queries * dim),
-                                const T* k OF(batch * heads * keys * dim),
-                                const T* v OF(batch * heads * keys * dim),
-                                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-                                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-                                const T* y OF(batch * heads * queries * dim),
-                                const Acc<T>* lse OF(batch * heads * queries),
-                                T* dq OF(batch * heads * queries * dim), Acc<T>* mean OF(batch * heads * queries),
-                                Index batch, Index heads, Index queries, Index keys, Index dim,
-                                Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal) {
+void attention_backward_queries(
+    const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
+    const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const T* y OF(batch * heads * queries * dim), const Acc<T>* lse OF(batch * heads * queries),
+    T* dq OF(batch * heads * queries * dim), Acc<T>* mean OF(batch * heads * queries), Index batch,
+    Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
+    Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
-    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
+    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
+                             mask_heads, mask_rows, A(scale), causal};
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
-    const Index block = blockIdx.x % blocks * kRows, last = block + kRows < queries ? block + kRows : queries;
+    const Index block = blockIdx.x % blocks * kRows,
+                last = block + kRows < queries ? block + kRows : queries;
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
@@ -324,8 +269,7 @@ void attention_backward_queries(const T* g OF(batch * heads * queries * dim),
             Row query, gradient, sum;
             query.read(q + at * dim, dim);
             gradient.read(g + at * dim, dim);
-            A average = 0;
-            for (Index d = 0; d < dim; ++d) average += A(g[at * dim + d]) * A(y[at * dim + d]);
+            const A average = gradient.dot(y + at * dim, dim);
             const A shift = lse[at] == -INFINITY ? A(0) : lse[at];
             for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
                 __syncthreads();
@@ -336,7 +280,9 @@ void attention_backward_queries(const T* g OF(batch * heads * queries * dim),
                 for (int j = 0; j < kTile<A>; ++j) {
                     const A* key = tile_keys + j * Row::dims;
                     const A weight = exp(scoring.score(query.dot(key), mask, i, first + j) - shift);
-                    sum.add(weight * (gradient.dot(tile_values + j * Row::dims) - average) * scoring.scale, key);
+                    sum.add(weight * (gradient.dot(tile_values + j * Row::dims) - average) *
+                                scoring.scale,
+                            key);
                 }
             }
             if (!inside) return;
@@ -348,18 +294,18 @@ void attention_backward_queries(const T* g OF(batch * heads * queries * dim),
 
 template <typename T>
 BLOCKS(batch * heads * (keys + 31 >> 5), 128)
-void attention_backward_keys(const T* g OF(batch * heads * queries * dim),
-                             const T* q OF(batch * heads * queries * dim),
-                             const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
-                             const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-                             const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-                             const Acc<T>* lse OF(batch * heads * queries),
-                             const Acc<T>* mean OF(batch * heads * queries),
-                             T* dk OF(batch * heads * keys * dim), T* dv OF(batch * heads * keys * dim),
-                             Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
-                             Index mask_heads, Index mask_rows, double scale, bool causal) {
+void attention_backward_keys(
+    const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
+    const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const Acc<T>* lse OF(batch * heads * queries), const Acc<T>* mean OF(batch * heads * queries),
+    T* dk OF(batch * heads * keys * dim), T* dv OF(batch * heads * keys * dim), Index batch,
+    Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
+    Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
-    const Scoring<T> scoring{bias, allowed, heads, keys, mask_batches, mask_heads, mask_rows, A(scale), causal};
+    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
+                             mask_heads, mask_rows, A(scale), causal};
     const Index blocks = (keys + kRows - 1) / kRows, head = blockIdx.x / blocks;
     const Index block = blockIdx.x % blocks * kRows;
     // Queries before the block's first key see none of it.
@@ -381,9 +327,11 @@ void attention_backward_keys(const T* g OF(batch * heads * queries * dim),
 #pragma unroll 1
                 for (int c = 0; c < count; ++c) {
                     const Index i = first + c, row = head * queries + i;
-                    const A *query = tile_queries + c * Row::dims, *gradient = tile_gradients + c * Row::dims;
+                    const A *query = tile_queries + c * Row::dims,
+                            *gradient = tile_gradients + c * Row::dims;
                     const A shift = lse[row] == -INFINITY ? A(0) : lse[row];
-                    const A weight = exp(scoring.score(key.dot(query), scoring.row(head, i), i, j) - shift);
+                    const A weight =
+                        exp(scoring.score(key.dot(query), scoring.row(head, i), i, j) - shift);
                     to_value.add(weight, gradient);
                     to_key.add(weight * (value.dot(gradient) - mean[row]) * scoring.scale, query);
                 }

@@ -2,8 +2,8 @@
 //
 // Operands carry a row and a column stride, so a transpose is two swapped numbers and never a copy.
 // The structure is that of Goto and van de Geijn (2008): a micro-kernel holds a small tile of C in
-// registers, B is cut into panels as wide as the tile that stay in the first-level cache, blocks of A
-// stay in the second-level one. Both are packed, except where they are too small to repay it.
+// registers, B is cut into panels as wide as the tile that stay in the first-level cache, blocks of
+// A stay in the second-level one. Both are packed, except where they are too small to repay it.
 // Every element of C is summed in the same order whatever the number of threads.
 #pragma once
 
@@ -33,7 +33,8 @@ struct Simd {
 template <class T>
 constexpr int kTileCols = kTileVectors * Simd<T>::lanes;
 
-// What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A in the second.
+// What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A
+// in the second.
 constexpr Index kDepth = 384, kBlockRows = 24 * kTileRows;
 // Multiply-adds below which one thread is faster than waking another.
 constexpr Index kSerialWork = 400000;
@@ -56,9 +57,9 @@ struct Product {
     Matrix<T> a, b;
     T* c;
     Index c_stride;
-    bool accumulate = false;       // C += A·B
-    const T* row_bias = nullptr;   // one per row of C
-    const T* col_bias = nullptr;   // one per column of C
+    bool accumulate = false;      // C += A·B
+    const T* row_bias = nullptr;  // one per row of C
+    const T* col_bias = nullptr;  // one per column of C
 };
 
 // An operand cut into panels one tile thick: element e of panel t at depth p is
@@ -69,11 +70,11 @@ struct Panels {
     Index panel, depth_stride, stride;
 };
 
-// Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of `width`;
-// the last is filled up with zeros.
+// Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of
+// `width`; the last is filled up with zeros.
 template <int width, class T>
-Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride, Index depth_stride,
-               T* __restrict__ to) {
+Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride,
+               Index depth_stride, T* __restrict__ to) {
     constexpr Index together = 4;  // panels read side by side, so that a visit to a row is worth it
     const Index whole = stride == 1 ? count / (together * width) * (together * width) : 0;
     for (Index start = 0; start < whole; start += together * width)
@@ -89,18 +90,21 @@ Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index strid
         if (filled < width)
             for (Index p = 0; p < depth; p++)
                 for (int e = 0; e < width; e++)
-                    panel[p * width + e] = e < filled ? source[e * stride + p * depth_stride] : T(0);
+                    panel[p * width + e] =
+                        e < filled ? source[e * stride + p * depth_stride] : T(0);
         else
             for (Index p = 0; p < depth; p++)
-                for (int e = 0; e < width; e++) panel[p * width + e] = source[e * stride + p * depth_stride];
+                for (int e = 0; e < width; e++)
+                    panel[p * width + e] = source[e * stride + p * depth_stride];
     }
     return {to, width * depth, width, 1};
 }
 
-// One tile of C in registers: `rows` × kTileCols, c = begin + a·b, where begin may be null, c itself or a bias.
+// One tile of C in registers: `rows` × kTileCols, c = begin + a·b, where begin may be null, c
+// itself or a bias.
 template <int rows, class T>
-void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T* begin, Index begin_stride,
-                  T* c, Index c_stride) {
+void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T* begin,
+                  Index begin_stride, T* c, Index c_stride) {
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     V sum[rows][kTileVectors];
@@ -128,7 +132,8 @@ void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T*
 
 template <class T, int... fewer>
 void tile_product(int rows, std::integer_sequence<int, fewer...>, Index depth, Panels<T> a,
-                  const T* b, Index b_stride, const T* begin, Index begin_stride, T* c, Index c_stride) {
+                  const T* b, Index b_stride, const T* begin, Index begin_stride, T* c,
+                  Index c_stride) {
     static constexpr decltype(&tile_product<1, T>) of_rows[] = {tile_product<fewer + 1, T>...};
     of_rows[rows - 1](depth, a, b, b_stride, begin, begin_stride, c, c_stride);
 }
@@ -140,11 +145,11 @@ struct Start {
     const T *row_bias = nullptr, *col_bias = nullptr;
 };
 
-// C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel must be
-// readable to its full width.
+// C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel
+// must be readable to its full width.
 template <class T>
-void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c, Index c_stride,
-                   Start<T> start) {
+void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
+                   Index c_stride, Start<T> start) {
     constexpr int width = kTileCols<T>;
     constexpr std::make_integer_sequence<int, kTileRows> heights;
     for (Index j = 0; j < cols; j += width, b.data += b.panel) {
@@ -154,22 +159,26 @@ void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b
             const int height = std::min<Index>(kTileRows, rows - i);
             T* target = c + i * c_stride + j;
             T spread[kTileRows * width], edge[kTileRows * width];
-            const T* begin = start.accumulate ? target : start.col_bias ? start.col_bias + j : nullptr;
+            const T* begin = start.accumulate ? target
+                             : start.col_bias ? start.col_bias + j
+                                              : nullptr;
             Index begin_stride = start.accumulate ? c_stride : 0;
             if (start.row_bias) {
-                for (int r = 0; r < height; r++) std::fill_n(spread + r * width, width, start.row_bias[i + r]);
+                for (int r = 0; r < height; r++)
+                    std::fill_n(spread + r * width, width, start.row_bias[i + r]);
                 begin = spread, begin_stride = width;
             }
             if (filled == width) {
-                tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, begin, begin_stride, target,
-                             c_stride);
+                tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, begin,
+                             begin_stride, target, c_stride);
                 continue;
             }
             for (int r = 0; begin && r < height; r++)
                 std::copy_n(begin + r * begin_stride, filled, edge + r * width);
-            tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, begin ? edge : nullptr, width,
-                         edge, width);
-            for (int r = 0; r < height; r++) std::copy_n(edge + r * width, filled, target + r * c_stride);
+            tile_product(height, heights, depth, a_panel, b.data, b.depth_stride,
+                         begin ? edge : nullptr, width, edge, width);
+            for (int r = 0; r < height; r++)
+                std::copy_n(edge + r * width, filled, target + r * c_stride);
         }
     }
 }
@@ -177,69 +186,92 @@ void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b
 inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 
+// How C is cut into blocks: a few a thread, so that a late thread costs little. Rows are divided
+// first, since every block packs its own rows of A.
+struct Blocks {
+    Index rows, cols;
+
+    template <class T>
+    static Blocks of(const Product<T>& p, Index threads) {
+        constexpr Index width = kTileCols<T>, least_rows = 4 * kTileRows, least_cols = 4 * width;
+        if (threads == 1) return {std::min(p.rows, kBlockRows), p.cols};
+        const Index wanted = 4 * threads;
+        const Index even_rows = round_up(ceil_div(p.rows, wanted), kTileRows);
+        const Index rows = std::min(p.rows, std::clamp(even_rows, least_rows, kBlockRows));
+        const Index across = ceil_div(wanted, ceil_div(p.rows, rows));
+        return {rows, std::max(round_up(ceil_div(p.cols, across), width), least_cols)};
+    }
+};
+
+// C += A·B for one block of C and a slice of the depth. B's panels below `in_place` are read where
+// they are, those from there on from `packed_b`.
+template <class T>
+void multiply_block(const Product<T>& slice, Index in_place, const T* packed_b, Start<T> start) {
+    constexpr Index width = kTileCols<T>;
+    const Matrix<T>&a = slice.a, &b = slice.b;
+    const bool pack_a = slice.cols > 4 * width;
+    Workspace<T> packed_a(pack_a ? round_up(slice.rows, kTileRows) * slice.depth : 0);
+    Panels<T> rows{a.data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
+    if (pack_a)
+        rows = pack<kTileRows, T>(slice.rows, slice.depth, a.data, a.row_stride, a.col_stride,
+                                  packed_a);
+    const Index direct = std::min(in_place * width, slice.cols);
+    block_product<T>(slice.rows, direct, slice.depth, rows, {b.data, width, b.row_stride, 1},
+                     slice.c, slice.c_stride, start);
+    if (start.col_bias) start.col_bias += direct;
+    block_product<T>(slice.rows, slice.cols - direct, slice.depth, rows,
+                     {packed_b, width * slice.depth, width, 1}, slice.c + direct, slice.c_stride,
+                     start);
+}
+
 template <class T>
 void gemm(const Product<T>& p) {
-    constexpr int width = kTileCols<T>;
+    constexpr Index width = kTileCols<T>;
     if (p.rows == 0 || p.cols == 0) return;
-    const Index work = p.rows * p.cols * p.depth;
-    const Index threads = work < kSerialWork ? 1 : num_threads();
+    const Index threads = p.rows * p.cols * p.depth < kSerialWork ? 1 : num_threads();
+    const Blocks block = Blocks::of(p, threads);
+    const Index down = ceil_div(p.rows, block.rows), across = ceil_div(p.cols, block.cols);
 
-    // Blocks of C: a few a thread, so that a late thread costs little; rows are divided first, since
-    // every block packs its own rows of A.
-    Index block_rows = std::min(p.rows, kBlockRows), block_cols = p.cols;
-    if (threads > 1) {
-        const Index wanted = 4 * threads;
-        block_rows = std::min(block_rows, round_up(ceil_div(p.rows, wanted), kTileRows));
-        block_rows = std::min(p.rows, std::max<Index>(block_rows, 4 * kTileRows));
-        const Index divided = ceil_div(p.rows, block_rows);
-        block_cols = std::max<Index>(round_up(ceil_div(p.cols, ceil_div(wanted, divided)), width), 4 * width);
-    }
-    const Index row_blocks = ceil_div(p.rows, block_rows), col_blocks = ceil_div(p.cols, block_cols);
-
-    const bool pack_a = p.cols > 4 * width;
-    const Index panels = ceil_div(p.cols, width);
-    // B is read in place where its rows are contiguous and too few rows of A share the cost of a copy.
+    // B is read in place where its rows are contiguous and too few rows of A share the cost of a
+    // copy; but for a last panel that is not whole.
     const bool pack_b = p.b.col_stride != 1 || p.rows > 4 * kTileRows;
-    const Index in_place = pack_b ? 0 : p.cols / width;
+    const Index panels = ceil_div(p.cols, width), in_place = pack_b ? 0 : p.cols / width;
     Workspace<T> packed_b((panels - in_place) * width * std::min(p.depth, kDepth));
 
     for (Index start = 0; start == 0 || start < p.depth; start += kDepth) {
         const Index depth = std::min(kDepth, p.depth - start);
-        const Matrix<T> a = p.a.at(0, start), b = p.b.at(start, 0);
         auto pack_panels = [&](Index first, Index last) {
-            const Index col = first * width;
-            pack<width, T>(std::min(last * width, p.cols) - col, depth, b.at(0, col).data, b.col_stride,
-                        b.row_stride, packed_b + (first - in_place) * width * depth);
+            const Matrix<T> from = p.b.at(start, first * width);
+            pack<width, T>(std::min(last * width, p.cols) - first * width, depth, from.data,
+                           from.col_stride, from.row_stride,
+                           packed_b + (first - in_place) * width * depth);
         };
-        auto multiply = [&](Index block) {
-            const Index row = block / col_blocks * block_rows, col = block % col_blocks * block_cols;
-            const Index rows = std::min(block_rows, p.rows - row), cols = std::min(block_cols, p.cols - col);
-            Start<T> begin{true};
-            if (start == 0)
-                begin = {p.accumulate, p.row_bias ? p.row_bias + row : nullptr, p.col_bias ? p.col_bias + col : nullptr};
-            Panels<T> a_panels{a.at(row, 0).data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
-            Workspace<T> packed_a(pack_a ? round_up(rows, kTileRows) * depth : 0);
-            if (pack_a)
-                a_panels = pack<kTileRows, T>(rows, depth, a_panels.data, a.row_stride, a.col_stride, packed_a);
-            const Index direct = std::clamp<Index>(in_place * width - col, 0, cols);
-            T* c = p.c + row * p.c_stride + col;
-            block_product(rows, direct, depth, a_panels,
-                          Panels<T>{b.at(0, col).data, width, b.row_stride, 1}, c, p.c_stride, begin);
-            if (begin.col_bias) begin.col_bias += direct;
-            const T* packed = packed_b + (col + direct - in_place * width) * depth;
-            block_product(rows, cols - direct, depth, a_panels,
-                          Panels<T>{packed, width * depth, width, 1}, c + direct, p.c_stride, begin);
+        auto multiply = [&](Index i) {
+            const Index row = i / across * block.rows, col = i % across * block.cols;
+            const Product<T> slice{std::min(block.rows, p.rows - row),
+                                   std::min(block.cols, p.cols - col),
+                                   depth,
+                                   p.a.at(row, start),
+                                   p.b.at(start, col),
+                                   p.c + row * p.c_stride + col,
+                                   p.c_stride};
+            Start<T> begin{start > 0 || p.accumulate};
+            if (start == 0 && p.row_bias) begin.row_bias = p.row_bias + row;
+            if (start == 0 && p.col_bias) begin.col_bias = p.col_bias + col;
+            const Index direct = std::clamp<Index>(in_place - col / width, 0, panels);
+            multiply_block(slice, direct,
+                           packed_b + (col / width + direct - in_place) * width * depth, begin);
         };
         if (threads == 1) {
             if (panels > in_place) pack_panels(in_place, panels);
-            for (Index block = 0; block < row_blocks * col_blocks; block++) multiply(block);
-            continue;
+            for (Index i = 0; i < down * across; i++) multiply(i);
+        } else {
+            const Index share = ceil_div(panels - in_place, 4 * threads);
+            parallel(share ? ceil_div(panels - in_place, share) : 0, [&](Index i) {
+                pack_panels(in_place + i * share, std::min(panels, in_place + (i + 1) * share));
+            });
+            parallel(down * across, multiply);
         }
-        const Index share = ceil_div(panels - in_place, 4 * threads);
-        parallel(ceil_div(panels - in_place, std::max<Index>(share, 1)), [&](Index i) {
-            pack_panels(in_place + i * share, std::min(panels, in_place + (i + 1) * share));
-        });
-        parallel(row_blocks * col_blocks, multiply);
     }
 }
 

@@ -1,6 +1,6 @@
-// Convolution of any stride, padding, dilation and number of groups on the host, as a matrix product whose
-// columns are never all in memory: a band of the image is copied with its padding into the cache, and panels
-// of the columns are gathered from it as the product needs them.
+// Convolution of any stride, padding, dilation and number of groups on the host, as a matrix
+// product whose columns are never all in memory: a band of the image is copied with its padding
+// into the cache, and panels of the columns are gathered from it as the product needs them.
 #pragma once
 
 #include <cstring>
@@ -24,8 +24,8 @@ struct ConvShape {
 // Rows of output that are computed from one copied band of the input.
 struct Band {
     const ConvShape& shape;
-    Index rows;                        // rows of output
-    Index in_rows, in_width, plane;    // the copied input, one plane a channel
+    Index rows;                      // rows of output
+    Index in_rows, in_width, plane;  // the copied input, one plane a channel
 
     // As many rows as keep `channels` planes within a quarter megabyte, and at most `limit`.
     template <typename T>
@@ -33,7 +33,8 @@ struct Band {
         const Index width = (s.out_w - 1) * s.stride_w + (s.kernel_w - 1) * s.dilation_w + 1;
         const Index halo = (s.kernel_h - 1) * s.dilation_h + 1;
         const Index in_rows = (256 << 10) / Index(sizeof(T)) / (width * channels);
-        const Index rows = std::clamp<Index>((in_rows - halo) / s.stride_h + 1, 1, std::min(limit, s.out_h));
+        const Index rows =
+            std::clamp<Index>((in_rows - halo) / s.stride_h + 1, 1, std::min(limit, s.out_h));
         const Index needed = (rows - 1) * s.stride_h + halo;
         return {s, rows, needed, width, needed * width};
     }
@@ -57,14 +58,15 @@ struct Band {
             }
     }
 
-    // Where in the band each tap of `channels` channels, and each pixel of the output, begins; filled up to
-    // whole panels.
+    // Where in the band each tap of `channels` channels, and each pixel of the output, begins;
+    // filled up to whole panels.
     std::vector<int> tap_offsets(Index channels, Index panel) const {
         std::vector<int> offsets;
         for (Index c = 0; c < channels; c++)
             for (Index i = 0; i < shape.kernel_h; i++)
                 for (Index j = 0; j < shape.kernel_w; j++)
-                    offsets.push_back(c * plane + i * shape.dilation_h * in_width + j * shape.dilation_w);
+                    offsets.push_back(c * plane + i * shape.dilation_h * in_width +
+                                      j * shape.dilation_w);
         offsets.resize(round_up(offsets.size(), panel));
         return offsets;
     }
@@ -80,8 +82,9 @@ struct Band {
 
 // to[p][e] = band[along[p] + across[e]] for one panel.
 //
-// Where `across` is a few runs of neighbours, each is copied as a whole vector: what it writes too much is
-// overwritten by the next run. So `band` is read and `to` is written up to one panel's width past its end.
+// Where `across` is a few runs of neighbours, each is copied as a whole vector: what it writes too
+// much is overwritten by the next run. So `band` is read and `to` is written up to one panel's
+// width past its end.
 template <typename T>
 inline void gather_panel(const T* band, const int* along, Index depth, const int* across, T* to) {
     constexpr int width = kTileCols<T>, most_runs = 4;
@@ -120,13 +123,16 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
     Workspace<T> packed(s.groups * padded_filters * depth);
     for (Index group = 0; group < s.groups; group++)
         for (Index k = 0; k < depth; k += kDepth)
-            pack<kTileRows, T>(filters, std::min(kDepth, depth - k), w + group * filters * depth + k, depth, 1,
+            pack<kTileRows, T>(filters, std::min(kDepth, depth - k),
+                               w + group * filters * depth + k, depth, 1,
                                packed + padded_filters * (group * depth + k));
 
     parallel(units * bands, [&](Index task) {
-        const Index unit = task / bands, first_row = task % bands * band.rows, group = unit % s.groups;
+        const Index unit = task / bands, first_row = task % bands * band.rows,
+                    group = unit % s.groups;
         const Index count = std::min(band.rows, s.out_h - first_row) * s.out_w;
-        Workspace<T> input(channels * band.plane + width), panel(width * std::min(depth, kDepth) + width);
+        Workspace<T> input(channels * band.plane + width),
+            panel(width * std::min(depth, kDepth) + width);
         band.copy(x + unit * channels * s.in_pixels(), channels, first_row, (T*)input);
         T* out = y + unit * filters * s.out_pixels() + first_row * s.out_w;
         for (Index q = 0; q < count; q += width)
@@ -136,21 +142,26 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
                 if (k == 0 && bias) start.row_bias = bias + group * filters;
                 gather_panel<T>(input, taps.data() + k, block, pixels.data() + q, panel);
                 block_product<T>(filters, std::min(width, count - q), block,
-                                 {packed + padded_filters * (group * depth + k), kTileRows * block, kTileRows, 1},
+                                 {packed + padded_filters * (group * depth + k), kTileRows * block,
+                                  kTileRows, 1},
                                  {panel, 0, width, 1}, out + q, s.out_pixels(), start);
             }
     });
 }
 
-// Adds the columns of output rows [first, first + rows) into the image they were taken from (col2im).
+// Adds the columns of output rows [first, first + rows) into the image they were taken from
+// (col2im).
 template <typename T>
-void add_columns(const ConvShape& s, Index channels, Index first, Index rows, const T* columns, T* image) {
+void add_columns(const ConvShape& s, Index channels, Index first, Index rows, const T* columns,
+                 T* image) {
     for (Index c = 0; c < channels; c++, image += s.height * s.width)
         for (Index i = 0; i < s.kernel_h; i++)
             for (Index j = 0; j < s.kernel_w; j++) {
-                const Index shift = j * s.dilation_w - s.pad_w;  // x = column * stride + shift, inside the image
+                const Index shift =
+                    j * s.dilation_w - s.pad_w;  // x = column * stride + shift, inside the image
                 const Index begin = shift < 0 ? ceil_div(-shift, s.stride_w) : 0;
-                const Index end = s.width > shift ? std::min(s.out_w, ceil_div(s.width - shift, s.stride_w)) : 0;
+                const Index end =
+                    s.width > shift ? std::min(s.out_w, ceil_div(s.width - shift, s.stride_w)) : 0;
                 for (Index r = 0; r < rows; r++, columns += s.out_w) {
                     const Index y = (first + r) * s.stride_h + i * s.dilation_h - s.pad_h;
                     if (y < 0 || y >= s.height) continue;
@@ -169,7 +180,8 @@ void convolve_input_gradient(const ConvShape& s, const T* g, const T* w, T* dx) 
     const Index channels = s.channels, filters = s.filters, depth = s.depth();
     const Index units = s.images * s.groups, pixels = s.out_pixels();
     if (units * channels == 0) return;
-    // Channels are divided where images are too few for all threads; a block of rows keeps the columns in the cache.
+    // Channels are divided where images are too few for all threads; a block of rows keeps the
+    // columns in the cache.
     const Index parts = std::min(channels, ceil_div(4 * num_threads(), units));
     const Index part_channels = ceil_div(channels, parts);
     const Index cached = (256 << 10) / Index(sizeof(T)) / (part_channels * s.taps() * s.out_w + 1);
@@ -183,10 +195,13 @@ void convolve_input_gradient(const ConvShape& s, const T* g, const T* w, T* dx) 
         Workspace<T> columns(count * s.taps() * rows * s.out_w);
         for (Index row = 0; row < s.out_h; row += rows) {
             const Index block = std::min(rows, s.out_h - row);
-            gemm(Product<T>{count * s.taps(), block * s.out_w, filters,
+            gemm(Product<T>{count * s.taps(),
+                            block * s.out_w,
+                            filters,
                             {w + group * filters * depth + first * s.taps(), 1, depth},
                             {g + unit * filters * pixels + row * s.out_w, pixels, 1},
-                            columns, block * s.out_w});
+                            columns,
+                            block * s.out_w});
             add_columns(s, count, row, block, (const T*)columns, image);
         }
     });
@@ -211,33 +226,40 @@ void convolve_bias_gradient(const ConvShape& s, const T* g, T* dbias) {
     });
 }
 
-// dw = g ∗ x, summed over the images in a fixed number of parts, so that the result does not depend on the threads.
+// dw = g ∗ x, summed over the images in a fixed number of parts, so that the result does not depend
+// on the threads.
 template <typename T>
 void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw) {
     constexpr Index width = kTileCols<T>;
     const Index channels = s.channels, filters = s.filters, depth = s.depth();
     const Index size = s.groups * filters * depth;
     if (s.images * s.out_pixels() * size == 0) return (void)std::fill_n(dw, size, T(0));
-    const Index parts = std::clamp<Index>((4 << 20) / std::max<Index>(size, 1), 1, std::min<Index>(16, s.images));
+    const Index parts =
+        std::clamp<Index>((4 << 20) / std::max<Index>(size, 1), 1, std::min<Index>(16, s.images));
     // Channels in blocks whose gradient and columns fit the second-level cache.
     const Index block_channels = std::clamp<Index>(512 / s.taps(), 1, channels);
     const Index blocks = ceil_div(channels, block_channels);
     const Band band = Band::fitting(s, block_channels, std::max<Index>(1, 256 / s.out_w), T());
-    const std::vector<int> taps = band.tap_offsets(block_channels, width), pixels = band.pixel_offsets(1);
+    const std::vector<int> taps = band.tap_offsets(block_channels, width),
+                           pixels = band.pixel_offsets(1);
     Workspace<T> sums(parts * size);
 
     parallel(parts * s.groups * blocks, [&](Index task) {
         const Index part = task / (s.groups * blocks), group = task / blocks % s.groups;
-        const Index first = task % blocks * block_channels, count = std::min(block_channels, channels - first);
+        const Index first = task % blocks * block_channels,
+                    count = std::min(block_channels, channels - first);
         const Index columns = count * s.taps();
         T* sum = sums + part * size + group * filters * depth + first * s.taps();
         for (Index f = 0; f < filters; f++) std::fill_n(sum + f * depth, columns, T(0));
-        Workspace<T> input(block_channels * band.plane + width), panel(width * pixels.size() + width);
+        Workspace<T> input(block_channels * band.plane + width),
+            panel(width * pixels.size() + width);
         for (Index n = part * s.images / parts; n < (part + 1) * s.images / parts; n++)
             for (Index row = 0; row < s.out_h; row += band.rows) {
                 const Index block = std::min(band.rows, s.out_h - row) * s.out_w;
-                band.copy(x + ((n * s.groups + group) * channels + first) * s.in_pixels(), count, row, (T*)input);
-                const T* gradient = g + (n * s.groups + group) * filters * s.out_pixels() + row * s.out_w;
+                band.copy(x + ((n * s.groups + group) * channels + first) * s.in_pixels(), count,
+                          row, (T*)input);
+                const T* gradient =
+                    g + (n * s.groups + group) * filters * s.out_pixels() + row * s.out_w;
                 for (Index k = 0; k < columns; k += width) {
                     gather_panel<T>(input, pixels.data(), block, taps.data() + k, panel);
                     block_product<T>(filters, std::min(width, columns - k), block,

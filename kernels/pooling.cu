@@ -7,7 +7,8 @@
 
 namespace tl {
 
-// One axis of a pooling: output i looks at positions first(i), first(i) + dilation, … below last(i).
+// One axis of a pooling: output i looks at positions first(i), first(i) + dilation, … below
+// last(i).
 struct PoolAxis {
     Index in, out, kernel, stride, pad, dilation;
 
@@ -45,11 +46,11 @@ struct AdaptiveAxis {
     TL_INLINE Index high(Index p) const { return ((p + 1) * out + in - 1) / in; }
 };
 
-// f(position) for the positions of a window in a plane of `width` columns. `size` is the common window that
-// is unrolled where it lies wholly inside; 0 for any other.
+// f(position) for the positions of a window in a plane of `width` columns. `size` is the common
+// window that is unrolled where it lies wholly inside; 0 for any other.
 template <int size, typename F>
-TL_INLINE void each_position(Index top, Index bottom, Index left, Index right, Index step_h, Index step_w,
-                             Index width, const F& f) {
+TL_INLINE void each_position(Index top, Index bottom, Index left, Index right, Index step_h,
+                             Index step_w, Index width, const F& f) {
     if (size > 0 && bottom - top == size && right - left == size) {
 #pragma unroll
         for (int v = 0; v < size; ++v)
@@ -63,18 +64,22 @@ TL_INLINE void each_position(Index top, Index bottom, Index left, Index right, I
 
 template <int size, typename T>
 TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down, PoolAxis across) {
-    each_team(planes * down.out, across.out, [=](Team team) {
+    each_team<T>(planes * down.out, across.out, [=](auto team) {
         for (Index r : team) {
             const T* plane = x + r / down.out * down.in * across.in;
-            const Index top = down.first_inside(r % down.out), bottom = down.last_inside(r % down.out);
+            const Index top = down.first_inside(r % down.out),
+                        bottom = down.last_inside(r % down.out);
             team.each([&](Slot slot) {
-                const Index i = column(slot), left = across.first_inside(i), right = across.last_inside(i);
+                const Index i = column(slot), left = across.first_inside(i),
+                            right = across.last_inside(i);
                 Index where = top * across.in + left;
                 Acc<T> peak = plane[where];
-                each_position<size>(top, bottom, left, right, down.dilation, across.dilation, across.in,
-                                    [&](Index at) {
+                each_position<size>(top, bottom, left, right, down.dilation, across.dilation,
+                                    across.in, [&](Index at) {
                                         const Acc<T> value = plane[at];
-                                        const bool larger = (value > peak) | (value != value);  // no branch to mispredict
+                                        const bool larger =
+                                            (value > peak) |
+                                            (value != value);  // no branch to mispredict
                                         peak = larger ? value : peak;
                                         where = larger ? at : where;
                                     });
@@ -89,9 +94,10 @@ TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down
 template <typename T>
 ROWS(planes * out_h, out_w)
 void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
-                int* index OPTIONAL(planes * out_h * out_w), Index planes, Index height, Index width,
-                Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index pad_h, Index pad_w,
-                Index dilation_h, Index dilation_w, Index out_h, Index out_w) {
+                int* index OPTIONAL(planes * out_h * out_w), Index planes, Index height,
+                Index width, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w,
+                Index pad_h, Index pad_w, Index dilation_h, Index dilation_w, Index out_h,
+                Index out_w) {
     const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
     const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
     const bool dense = dilation_h == 1 && dilation_w == 1 && kernel_h == kernel_w;
@@ -106,14 +112,16 @@ void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
 // dx = the sum, over the windows a position is in, of the gradient of those it is the largest of.
 template <typename T>
 ROWS(planes * height, width)
-void max_pool2d_backward(const T* g OF(planes * out_h * out_w), const int* index OF(planes * out_h * out_w),
+void max_pool2d_backward(const T* g OF(planes * out_h * out_w),
+                         const int* index OF(planes * out_h * out_w),
                          T* dx OF(planes * height * width), Index planes, Index height, Index width,
-                         Index kernel_h, Index kernel_w, Index stride_h, Index stride_w, Index pad_h,
-                         Index pad_w, Index dilation_h, Index dilation_w, Index out_h, Index out_w) {
+                         Index kernel_h, Index kernel_w, Index stride_h, Index stride_w,
+                         Index pad_h, Index pad_w, Index dilation_h, Index dilation_w, Index out_h,
+                         Index out_w) {
 #if defined(__CUDACC__)  // every position collects: no two lanes write to one place
     const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
     const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
-    each_team(planes * height, width, [=](Team team) {
+    each_team<T>(planes * height, width, [=](auto team) {
         for (Index r : team) {
             const Index plane = r / height * out_h * out_w, row = r % height;
             const Index low = down.low(row), high = down.high(row);
@@ -153,16 +161,17 @@ TL_INLINE Index extent(const Axis& axis, Index i, bool count_pad) {
 // y = the sum of each window over its size, which counts the padding or not.
 template <int size, typename T, typename Axis>
 TL_INLINE void average(const T* x, T* y, Index planes, Axis down, Axis across, bool count_pad) {
-    each_team(planes * down.out, across.out, [=](Team team) {
+    each_team<T>(planes * down.out, across.out, [=](auto team) {
         for (Index r : team) {
             const T* plane = x + r / down.out * down.in * across.in;
-            const Index row = r % down.out, top = down.first_inside(row), bottom = down.last_inside(row);
+            const Index row = r % down.out, top = down.first_inside(row),
+                        bottom = down.last_inside(row);
             const Acc<T> rows = Acc<T>(extent(down, row, count_pad));
             team.each([&](Slot slot) {
                 const Index i = column(slot);
                 Acc<T> sum = 0;
-                each_position<size>(top, bottom, across.first_inside(i), across.last_inside(i), 1, 1,
-                                    across.in, [&](Index at) { sum += Acc<T>(plane[at]); });
+                each_position<size>(top, bottom, across.first_inside(i), across.last_inside(i), 1,
+                                    1, across.in, [&](Index at) { sum += Acc<T>(plane[at]); });
                 y[r * across.out + i] = T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
             });
         }
@@ -171,9 +180,10 @@ TL_INLINE void average(const T* x, T* y, Index planes, Axis down, Axis across, b
 
 // dx = the sum, over the windows a position is in, of the window's gradient over its size.
 template <int size, typename T, typename Axis>
-TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis across, bool count_pad) {
+TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis across,
+                                bool count_pad) {
 #if defined(__CUDACC__)
-    each_team(planes * down.in, across.in, [=](Team team) {
+    each_team<T>(planes * down.in, across.in, [=](auto team) {
         for (Index r : team) {
             const T* plane = g + r / down.in * down.out * across.out;
             const Index low = down.low(r % down.in), high = down.high(r % down.in);
@@ -196,11 +206,12 @@ TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis
             for (Index p = 0; p < in; ++p) sum[p] = 0;
             for (Index v = 0; v < down.out; ++v)
                 for (Index h = 0; h < across.out; ++h) {
-                    const Acc<T> share = Acc<T>(g[(plane * down.out + v) * across.out + h]) /
-                                         Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
-                    each_position<size>(down.first_inside(v), down.last_inside(v), across.first_inside(h),
-                                        across.last_inside(h), 1, 1, across.in,
-                                        [&](Index at) { sum[at] += share; });
+                    const Acc<T> share =
+                        Acc<T>(g[(plane * down.out + v) * across.out + h]) /
+                        Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
+                    each_position<size>(down.first_inside(v), down.last_inside(v),
+                                        across.first_inside(h), across.last_inside(h), 1, 1,
+                                        across.in, [&](Index at) { sum[at] += share; });
                 }
             for (Index p = 0; p < in; ++p) dx[plane * in + p] = T(sum[p]);
         }
@@ -210,9 +221,10 @@ TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis
 
 template <typename T>
 ROWS(planes * out_h, out_w)
-void avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w), Index planes,
-                Index height, Index width, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w,
-                Index pad_h, Index pad_w, bool count_pad, Index out_h, Index out_w) {
+void avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
+                Index planes, Index height, Index width, Index kernel_h, Index kernel_w,
+                Index stride_h, Index stride_w, Index pad_h, Index pad_w, bool count_pad,
+                Index out_h, Index out_w) {
     const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, 1};
     const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, 1};
     if (kernel_h == 2 && kernel_w == 2)
@@ -244,9 +256,11 @@ void adaptive_avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes 
 
 template <typename T>
 ROWS(planes * height, width)
-void adaptive_avg_pool2d_backward(const T* g OF(planes * out_h * out_w), T* dx OF(planes * height * width),
-                                  Index planes, Index height, Index width, Index out_h, Index out_w) {
-    average_backward<0>(g, dx, planes, AdaptiveAxis{height, out_h}, AdaptiveAxis{width, out_w}, false);
+void adaptive_avg_pool2d_backward(const T* g OF(planes * out_h * out_w),
+                                  T* dx OF(planes * height * width), Index planes, Index height,
+                                  Index width, Index out_h, Index out_w) {
+    average_backward<0>(g, dx, planes, AdaptiveAxis{height, out_h}, AdaptiveAxis{width, out_w},
+                        false);
 }
 
 }  // namespace tl

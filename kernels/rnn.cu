@@ -1,9 +1,10 @@
 // LSTM and GRU over a sequence, and their gradients; torch's order of gates and formulas.
 //
-// The caller computes the input's part of all gates as one product, x W_ihᵀ + b_ih, into `gates` (steps, batch,
-// gates · hidden); the kernels add the state's part and leave the gates' values there for the gradient.
-// `h` and `c` are (steps + 1, batch, hidden): the initial state stands in front, or at the end where the sequence
-// is read in reverse. On the CPU the whole sequence is one call; on CUDA a cell is a kernel between products.
+// The caller computes the input's part of all gates as one product, x W_ihᵀ + b_ih, into `gates`
+// (steps, batch, gates · hidden); the kernels add the state's part and leave the gates' values
+// there for the gradient. `h` and `c` are (steps + 1, batch, hidden): the initial state stands in
+// front, or at the end where the sequence is read in reverse. On the CPU the whole sequence is one
+// call; on CUDA a cell is a kernel between products.
 #include "tensorlite.h"
 
 #if !defined(__CUDACC__)
@@ -12,7 +13,7 @@
 
 namespace tl {
 
-// ---- The cells: one unit of one sequence ----------------------------------------------------------
+// ---- The cells: one unit of one sequence ------------------------------------------------------
 
 // i, f, o = sigmoid(·), g = tanh(·), c = f c' + i g, h = o tanh c
 template <typename A>
@@ -40,7 +41,8 @@ TL_INLINE void gru_unit(A& r, A& z, A& n, A m, A before, A& h) {
     h = n + z * (before - n);
 }
 
-// From the gates' values and the gradient of h: those of the gates' arguments and m, and h' in part.
+// From the gates' values and the gradient of h: those of the gates' arguments and m, and h' in
+// part.
 template <typename A>
 TL_INLINE void gru_unit_backward(A& r, A& z, A& n, A& m, A before, A& dh) {
     const A dn = dh * (1 - z) * (1 - n * n), dz = dh * (before - n) * z * (1 - z);
@@ -49,7 +51,7 @@ TL_INLINE void gru_unit_backward(A& r, A& z, A& n, A& m, A before, A& dh) {
     m = dn * r, r = dr, z = dz, n = dn;
 }
 
-// ---- One step, for a whole batch ------------------------------------------------------------------
+// ---- One step, for a whole batch --------------------------------------------------------------
 
 template <typename T>
 EACH(batch * hidden)
@@ -69,7 +71,8 @@ void lstm_cell(T* gates OF(batch * 4 * hidden), const T* bias OPTIONAL(4 * hidde
     });
 }
 
-// `gates` holds values on entry, gradients on exit; `dc` the gradient of c on entry, that of c' on exit.
+// `gates` holds values on entry, gradients on exit; `dc` the gradient of c on entry, that of c' on
+// exit.
 template <typename T>
 EACH(batch * hidden)
 void lstm_cell_backward(T* gates OF(batch * 4 * hidden), const T* before OF(batch * hidden),
@@ -80,7 +83,8 @@ void lstm_cell_backward(T* gates OF(batch * 4 * hidden), const T* before OF(batc
         T* gate = gates + at / hidden * 4 * hidden + at % hidden;
         A value[4], carried = dc[at];
         for (int q = 0; q < 4; ++q) value[q] = gate[q * hidden];
-        lstm_unit_backward(value[0], value[1], value[2], value[3], A(before[at]), A(c[at]), A(dh[at]), carried);
+        lstm_unit_backward(value[0], value[1], value[2], value[3], A(before[at]), A(c[at]),
+                           A(dh[at]), carried);
         for (int q = 0; q < 4; ++q) gate[q * hidden] = T(value[q]);
         dc[at] = T(carried);
     });
@@ -96,7 +100,8 @@ void gru_cell(T* gates OF(batch * 3 * hidden), const T* state OF(batch * 3 * hid
     each(batch * hidden, [=](Index at) {
         const Index first = at / hidden * 3 * hidden + at % hidden;
         A value[3], out;
-        for (int q = 0; q < 2; ++q) value[q] = A(gates[first + q * hidden]) + A(state[first + q * hidden]);
+        for (int q = 0; q < 2; ++q)
+            value[q] = A(gates[first + q * hidden]) + A(state[first + q * hidden]);
         value[2] = A(gates[first + 2 * hidden]);
         const A part = A(state[first + 2 * hidden]);
         gru_unit(value[0], value[1], value[2], part, A(before[at]), out);
@@ -105,8 +110,8 @@ void gru_cell(T* gates OF(batch * 3 * hidden), const T* state OF(batch * 3 * hid
     });
 }
 
-// `gates` becomes the gradient of the input's part, `dstate` that of the state's; `dh` that of h' but for the
-// product dstate W_hh, which the caller adds.
+// `gates` becomes the gradient of the input's part, `dstate` that of the state's; `dh` that of h'
+// but for the product dstate W_hh, which the caller adds.
 template <typename T>
 EACH(batch * hidden)
 void gru_cell_backward(T* gates OF(batch * 3 * hidden), const T* m OF(batch * hidden),
@@ -124,7 +129,7 @@ void gru_cell_backward(T* gates OF(batch * 3 * hidden), const T* m OF(batch * hi
     });
 }
 
-// ---- The whole sequence on the CPU ----------------------------------------------------------------
+// ---- The whole sequence on the CPU ------------------------------------------------------------
 
 #if !defined(__CUDACC__)
 
@@ -139,8 +144,8 @@ struct Sequence {
     Index initial() const { return reverse ? steps * state_size : 0; }
 };
 
-// W_hh packed once for all steps, and the hidden units divided among the threads: each takes the same units in
-// every step, so that its share of the weights stays in its cache.
+// W_hh packed once for all steps, and the hidden units divided among the threads: each takes the
+// same units in every step, so that its share of the weights stays in its cache.
 template <typename T>
 class Recurrence {
     static constexpr Index width = kTileCols<T>;
@@ -149,13 +154,18 @@ class Recurrence {
 
   public:
     Recurrence(const T* w, Index batch, Index hidden, Index gates, bool gradient)
-        : batch_(batch), hidden_(hidden), gates_(gates), padded_(round_up(hidden, width)),
-          forward_(gradient ? 0 : gates * padded_ * hidden), backward_(gradient ? gates * hidden * padded_ : 0) {
+        : batch_(batch),
+          hidden_(hidden),
+          gates_(gates),
+          padded_(round_up(hidden, width)),
+          forward_(gradient ? 0 : gates * padded_ * hidden),
+          backward_(gradient ? gates * hidden * padded_ : 0) {
         if (gradient)
             pack<width, T>(hidden, gates * hidden, w, 1, hidden, backward_);
         else
             parallel(gates, [&](Index q) {
-                pack<width, T>(hidden, hidden, w + q * hidden * hidden, hidden, 1, forward_ + q * padded_ * hidden);
+                pack<width, T>(hidden, hidden, w + q * hidden * hidden, hidden, 1,
+                               forward_ + q * padded_ * hidden);
             });
     }
 
@@ -169,17 +179,19 @@ class Recurrence {
     }
 
     // to[batch, units of gate q] (+)= state W_hhᵀ
-    void gate(const T* state, Index q, Index first, Index count, T* to, Index stride, bool add) const {
+    void gate(const T* state, Index q, Index first, Index count, T* to, Index stride,
+              bool add) const {
         block_product<T>(batch_, count, hidden_, {state, kTileRows * hidden_, 1, hidden_},
-                         {forward_ + (q * padded_ + first) * hidden_, width * hidden_, width, 1}, to + first,
-                         stride, {add});
+                         {forward_ + (q * padded_ + first) * hidden_, width * hidden_, width, 1},
+                         to + first, stride, {add});
     }
 
     // to[batch, units] (+)= dgates W_hh
     void state_gradient(const T* dgates, Index first, Index count, T* to, bool add) const {
         const Index depth = gates_ * hidden_;
         block_product<T>(batch_, count, depth, {dgates, kTileRows * depth, 1, depth},
-                         {backward_ + first * depth, width * depth, width, 1}, to + first, hidden_, {add});
+                         {backward_ + first * depth, width * depth, width, 1}, to + first, hidden_,
+                         {add});
     }
 };
 
@@ -187,7 +199,8 @@ template <REAL T>
 HOST
 void lstm(T* gates OF(steps * batch * 4 * hidden), const T* w OF(4 * hidden * hidden),
           const T* bias OPTIONAL(4 * hidden), T* h OF((steps + 1) * batch * hidden),
-          T* c OF((steps + 1) * batch * hidden), Index steps, Index batch, Index hidden, bool reverse) {
+          T* c OF((steps + 1) * batch * hidden), Index steps, Index batch, Index hidden,
+          bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 4, false);
     for (Index i = 0; i < steps; ++i) {
@@ -212,8 +225,8 @@ void lstm(T* gates OF(steps * batch * 4 * hidden), const T* w OF(4 * hidden * hi
     }
 }
 
-// From dy (steps, batch, hidden) and, in `dh` and `dc`, the gradients of the last state: `gates` becomes the
-// gradient of its arguments, `dh` and `dc` those of the initial state.
+// From dy (steps, batch, hidden) and, in `dh` and `dc`, the gradients of the last state: `gates`
+// becomes the gradient of its arguments, `dh` and `dc` those of the initial state.
 template <REAL T>
 HOST
 void lstm_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * batch * 4 * hidden),
@@ -227,7 +240,8 @@ void lstm_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * b
         T* step = gates + t * batch * 4 * hidden;
         recurrence.each_range([&](Index first, Index count) {
             if (i > 0)
-                recurrence.state_gradient(gates + later * batch * 4 * hidden, first, count, dh, false);
+                recurrence.state_gradient(gates + later * batch * 4 * hidden, first, count, dh,
+                                          false);
             for (Index b = 0; b < batch; ++b) {
                 T* gate = step + b * 4 * hidden;
                 const T* out = dy + (t * batch + b) * hidden;
@@ -235,14 +249,16 @@ void lstm_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * b
                 const T* after = c + sequence.after(t) + b * hidden;
 #pragma GCC ivdep
                 for (Index u = first; u < first + count; ++u)
-                    lstm_unit_backward(gate[u], gate[hidden + u], gate[2 * hidden + u], gate[3 * hidden + u],
-                                       before[u], after[u], dh[b * hidden + u] + out[u], dc[b * hidden + u]);
+                    lstm_unit_backward(gate[u], gate[hidden + u], gate[2 * hidden + u],
+                                       gate[3 * hidden + u], before[u], after[u],
+                                       dh[b * hidden + u] + out[u], dc[b * hidden + u]);
             }
         });
     }
     if (steps > 0)
         recurrence.each_range([&](Index first, Index count) {
-            recurrence.state_gradient(gates + sequence.step(0) * batch * 4 * hidden, first, count, dh, false);
+            recurrence.state_gradient(gates + sequence.step(0) * batch * 4 * hidden, first, count,
+                                      dh, false);
         });
 }
 
@@ -290,7 +306,9 @@ void gru_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * ba
     for (Index i = 0; i < steps; ++i) {
         const Index t = sequence.step(steps - 1 - i), later = sequence.step(steps - i);
         recurrence.each_range([&](Index first, Index count) {
-            if (i > 0) recurrence.state_gradient(dstate + later * batch * 3 * hidden, first, count, dh, true);
+            if (i > 0)
+                recurrence.state_gradient(dstate + later * batch * 3 * hidden, first, count, dh,
+                                          true);
             for (Index b = 0; b < batch; ++b) {
                 const Index row = t * batch + b;
                 T* gate = gates + row * 3 * hidden;
@@ -298,17 +316,21 @@ void gru_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * ba
                 const T* before = h + sequence.before(t) + b * hidden;
 #pragma GCC ivdep
                 for (Index u = first; u < first + count; ++u) {
-                    T part = m[row * hidden + u], carried = dh[b * hidden + u] + dy[row * hidden + u];
-                    gru_unit_backward(gate[u], gate[hidden + u], gate[2 * hidden + u], part, before[u], carried);
+                    T part = m[row * hidden + u],
+                      carried = dh[b * hidden + u] + dy[row * hidden + u];
+                    gru_unit_backward(gate[u], gate[hidden + u], gate[2 * hidden + u], part,
+                                      before[u], carried);
                     dh[b * hidden + u] = carried;
-                    state[u] = gate[u], state[hidden + u] = gate[hidden + u], state[2 * hidden + u] = part;
+                    state[u] = gate[u], state[hidden + u] = gate[hidden + u],
+                    state[2 * hidden + u] = part;
                 }
             }
         });
     }
     if (steps > 0)
         recurrence.each_range([&](Index first, Index count) {
-            recurrence.state_gradient(dstate + sequence.step(0) * batch * 3 * hidden, first, count, dh, true);
+            recurrence.state_gradient(dstate + sequence.step(0) * batch * 3 * hidden, first, count,
+                                      dh, true);
         });
 }
 

@@ -2,9 +2,10 @@
 //
 //     y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A      (Lavin and Gray, 2016, arXiv:1509.09308)
 //
-// computes 4×4 outputs from a 6×6 patch d with 36 multiplications in place of 144. Summed over the channels
-// the 36 products are 36 matrix products. Inside, data lie channels-last, so that the transforms run on
-// vectors of channels; images are transposed on the way in and out. The error is about 1e-5 of the largest value.
+// computes 4×4 outputs from a 6×6 patch d with 36 multiplications in place of 144. Summed over the
+// channels the 36 products are 36 matrix products. Inside, data lie channels-last, so that the
+// transforms run on vectors of channels; images are transposed on the way in and out. The error is
+// about 1e-5 of the largest value.
 #pragma once
 
 #include <cstring>
@@ -17,14 +18,15 @@ constexpr int kOutput = 4, kPatch = 6, kPoints = kPatch * kPatch;
 constexpr int kLanes = kVectorBytes >= 32 ? 8 : 4;
 typedef float Lanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
-constexpr Index kBlockTiles = 48;    // tiles transformed together: with their channels they fit the second-level cache
-constexpr Index kBlockFilters = 32;  // filters multiplied and transformed back together
+constexpr Index kBlockTiles =
+    48;  // tiles transformed together: with their channels they fit the second-level cache
+constexpr Index kBlockFilters = 32;      // filters multiplied and transformed back together
 constexpr Index kChunkFloats = 1 << 20;  // what the weight gradient keeps of transformed tiles
 
 inline Lanes& lanes_at(float* p) { return *(Lanes*)p; }
 inline Lanes lanes_at(const float* p) { return *(const Lanes*)p; }
 
-// ---- The four transforms along one axis; each is applied down the columns, then along the rows ----
+// ---- The four transforms along one axis; each is applied down the columns, then along the rows 
 
 struct InputTransform {  // Bᵀ
     static constexpr int from = 6, to = 6;
@@ -113,11 +115,12 @@ inline void transform(Load load, Store store) {
     }
 }
 
-// ---- Transposing between channels-first and channels-last ---------------------------------------
+// ---- Transposing between channels-first and channels-last -------------------------------------
 
 template <int distance, int... lane>
 inline void exchange(Lanes& a, Lanes& b, std::integer_sequence<int, lane...>) {
-    const Lanes low = __builtin_shufflevector(a, b, (lane & distance ? kLanes + lane - distance : lane)...);
+    const Lanes low =
+        __builtin_shufflevector(a, b, (lane & distance ? kLanes + lane - distance : lane)...);
     b = __builtin_shufflevector(a, b, (lane & distance ? kLanes + lane : lane + distance)...);
     a = low;
 }
@@ -128,7 +131,8 @@ inline void transpose_lanes(Lanes* rows) {
     if constexpr (distance > 0) {
         for (int i = 0; i < kLanes; i++)
             if (!(i & distance))
-                exchange<distance>(rows[i], rows[i + distance], std::make_integer_sequence<int, kLanes>());
+                exchange<distance>(rows[i], rows[i + distance],
+                                   std::make_integer_sequence<int, kLanes>());
         transpose_lanes<distance / 2>(rows);
     }
 }
@@ -149,7 +153,7 @@ inline void transpose(Index rows, Index cols, const float* from, Index from_stri
             to[j * to_stride + i] = from[i * from_stride + j];
 }
 
-// ---- Images as rows of tiles ---------------------------------------------------------------------
+// ---- Images as rows of tiles ------------------------------------------------------------------
 
 // A strip is one row of tiles of one image. `images` × (channels, height, width), read as tiles of
 // `size` rows and columns that start every four pixels, the first at (-pad_h, -pad_w).
@@ -159,7 +163,8 @@ struct Strips {
     int size;
 
     Index lanes() const { return round_up(channels, kTileCols<float>); }
-    // Points of `count` strips lie this far apart: not a multiple of the page, which the cache's sets repeat in.
+    // Points of `count` strips lie this far apart: not a multiple of the page, which the cache's
+    // sets repeat in.
     Index point_stride(Index count) const { return count * tiles * lanes() + kTileCols<float>; }
     Index staged_width() const { return (tiles - 1) * kOutput + size; }
 
@@ -175,7 +180,8 @@ struct Strips {
                       staged + r * row_floats + skipped * lanes(), lanes());
     }
 
-    // Transforms strip `s`: point (i, j) of tile t goes to out[(i * 6 + j) * point_stride + t * lanes()].
+    // Transforms strip `s`: point (i, j) of tile t goes to out[(i * 6 + j) * point_stride + t *
+    // lanes()].
     template <typename Transform>
     void transformed(const float* x, Index s, float* staged, float* out, Index point_stride) const {
         const Index lanes = this->lanes(), row_floats = staged_width() * lanes;
@@ -186,7 +192,9 @@ struct Strips {
                 float* target = out + t * lanes + c;
                 transform<Transform>(
                     [&](int i, int j) { return lanes_at(patch + i * row_floats + j * lanes); },
-                    [&](int i, int j, Lanes v) { lanes_at(target + (i * kPatch + j) * point_stride) = v; });
+                    [&](int i, int j, Lanes v) {
+                        lanes_at(target + (i * kPatch + j) * point_stride) = v;
+                    });
             }
     }
 };
@@ -233,14 +241,17 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
         Workspace<float> v(kPoints * v_stride), m(kPoints * m_stride);
         Workspace<float> staged(kPatch * in.staged_width() * std::max(lanes, kBlockFilters));
         for (Index s = 0; s < count; s++)
-            in.transformed<InputTransform>(x, first + s, staged, v + s * in.tiles * lanes, v_stride);
+            in.transformed<InputTransform>(x, first + s, staged, v + s * in.tiles * lanes,
+                                           v_stride);
         for (Index o = 0; o < padded; o += kBlockFilters) {
-            const Index filters = std::min(kBlockFilters, padded - o), wanted = std::min(filters, outputs - o);
+            const Index filters = std::min(kBlockFilters, padded - o),
+                        wanted = std::min(filters, outputs - o);
             for (Index point = 0; point < kPoints; point++)
-                block_product<float>(tiles, filters, in.channels,
-                                     {v + point * v_stride, kTileRows * lanes, 1, lanes},
-                                     {u + (point * padded + o) * in.channels, width * in.channels, width, 1},
-                                     m + point * m_stride, filters, {});
+                block_product<float>(
+                    tiles, filters, in.channels,
+                    {v + point * v_stride, kTileRows * lanes, 1, lanes},
+                    {u + (point * padded + o) * in.channels, width * in.channels, width, 1},
+                    m + point * m_stride, filters, {});
             for (Index s = 0; s < count; s++) {
                 const Index row_floats = in.tiles * kOutput * filters;
                 for (Index t = 0; t < in.tiles; t++)
@@ -248,9 +259,12 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
                         const float* from = m + (s * in.tiles + t) * filters + f;
                         float* to = staged + t * kOutput * filters + f;
                         Lanes shift{};
-                        for (int l = 0; bias && l < kLanes && o + f + l < outputs; l++) shift[l] = bias[o + f + l];
+                        for (int l = 0; bias && l < kLanes && o + f + l < outputs; l++)
+                            shift[l] = bias[o + f + l];
                         transform<OutputTransform>(
-                            [&](int i, int j) { return lanes_at(from + (i * kPatch + j) * m_stride); },
+                            [&](int i, int j) {
+                                return lanes_at(from + (i * kPatch + j) * m_stride);
+                            },
                             [&](int i, int j, Lanes r) {
                                 lanes_at(to + i * row_floats + j * filters) = r + shift;
                             });
@@ -258,8 +272,8 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
                 const Index strip = first + s, top = strip % in.rows * kOutput;
                 float* image = y + (strip / in.rows * outputs + o) * out_h * out_w;
                 for (Index r = 0; r < kOutput && top + r < out_h; r++)
-                    transpose(out_w, wanted, staged + r * row_floats, filters, image + (top + r) * out_w,
-                              out_h * out_w);
+                    transpose(out_w, wanted, staged + r * row_floats, filters,
+                              image + (top + r) * out_w, out_h * out_w);
             }
         }
     });
@@ -294,9 +308,12 @@ inline void weight_gradient(Index images, const Strips& in, const float* x, cons
             const float* from = u + o * channels + c;
             float* to = dw + (o * in.channels + c) * 9;
             transform<FilterGradientTransform>(
-                [&](int i, int j) { return lanes_at(from + (i * kPatch + j) * outputs * channels); },
+                [&](int i, int j) {
+                    return lanes_at(from + (i * kPatch + j) * outputs * channels);
+                },
                 [&](int i, int j, Lanes r) {
-                    for (int l = 0; l < kLanes && c + l < in.channels; l++) to[l * 9 + 3 * i + j] = r[l];
+                    for (int l = 0; l < kLanes && c + l < in.channels; l++)
+                        to[l * 9 + 3 * i + j] = r[l];
                 });
         }
     });

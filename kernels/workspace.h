@@ -23,7 +23,7 @@ class BlockCache {
     };
     Block blocks_[kBlocks];
 
- public:
+  public:
     static BlockCache& of_this_thread() {
         static thread_local BlockCache cache;
         return cache;
@@ -69,7 +69,7 @@ class Workspace {
     size_t bytes_;
     T* data_;
 
- public:
+  public:
     explicit Workspace(Index count)
         : bytes_(count > 0 ? count * sizeof(T) : 1),
           data_(static_cast<T*>(BlockCache::of_this_thread().take(bytes_))) {}
@@ -77,7 +77,7 @@ class Workspace {
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
 
-    operator T* () const { return data_; }
+    operator T*() const { return data_; }
 };
 
 }  // namespace tl

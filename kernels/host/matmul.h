@@ -1,7 +1,9 @@
-// matmul(a, b, out, bias, accumulate): out = a @ b (+ bias) or out += a @ b on strided NumPy arrays.
+// matmul(a, b, out, bias, accumulate): out = a @ b (+ bias) or out += a @ b on strided NumPy
+// arrays.
 //
-// float32 or float64; a (…, m, k), b (…, k, n), out (…, m, n) with dense rows; batch axes of a and b broadcast
-// to those of out; bias (n,) or None. Transposed and sliced operands are read where they are.
+// float32 or float64; a (…, m, k), b (…, k, n), out (…, m, n) with dense rows; batch axes of a and
+// b broadcast to those of out; bias (n,) or None. Transposed and sliced operands are read where
+// they are.
 #pragma once
 
 #include "gemm.h"
@@ -59,8 +61,9 @@ class MatmulCall {
         const int ndim = PyArray_NDIM(out_);
         if (PyArray_SIZE(out_) > 0 && size(out_, 1) > 1 && stride(out_, 1) != 1)
             return fail(PyExc_ValueError, "out must have dense rows");
-        if (size(a_, 1) != size(b_, 2) || size(a_, 2) != size(out_, 2) || size(b_, 1) != size(out_, 1) ||
-            PyArray_NDIM(a_) > ndim || PyArray_NDIM(b_) > ndim || ndim - 2 > kMaxBatchAxes)
+        if (size(a_, 1) != size(b_, 2) || size(a_, 2) != size(out_, 2) ||
+            size(b_, 1) != size(out_, 1) || PyArray_NDIM(a_) > ndim || PyArray_NDIM(b_) > ndim ||
+            ndim - 2 > kMaxBatchAxes)
             return fail(PyExc_ValueError, "shapes do not fit");
         for (int axis = 3; axis <= ndim; ++axis) {
             const Index count = size(out_, axis);
@@ -77,12 +80,14 @@ class MatmulCall {
         PyObject* b = shape_of(b_);
         PyObject* out = shape_of(out_);
         if (a && b && out)
-            PyErr_Format(type, "matmul(a, b, out, bias, accumulate): %s; a is %R, b %R, out %R", what, a,
-                         b, out);
+            PyErr_Format(type, "matmul(a, b, out, bias, accumulate): %s; a is %R, b %R, out %R",
+                         what, a, b, out);
         Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(out);
     }
 
-    static PyObject* shape_of(PyArrayObject* x) { return PyObject_GetAttrString((PyObject*)x, "shape"); }
+    static PyObject* shape_of(PyArrayObject* x) {
+        return PyObject_GetAttrString((PyObject*)x, "shape");
+    }
 
     // Axes counted from the last, which is 1; missing ones have one element.
     static Index size(PyArrayObject* x, int axis) {
@@ -100,7 +105,8 @@ PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate) {
     const Product<T> product = call.product<T>(bias, accumulate);
     if (call.failed) return nullptr;
     // Giving up the lock costs more than a small product takes.
-    const bool large = product.rows * product.cols * product.depth > kSerialWork || call.axis_count > 0;
+    const bool large =
+        product.rows * product.cols * product.depth > kSerialWork || call.axis_count > 0;
     PyThreadState* state = large ? PyEval_SaveThread() : nullptr;
     multiply_batches(product, call.axes, call.axis_count);
     if (state) PyEval_RestoreThread(state);
@@ -108,10 +114,12 @@ PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate) {
 }
 
 inline PyObject* py_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 5 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) || !PyArray_Check(args[2]) ||
-        (args[3] != Py_None && !PyArray_Check(args[3])) || !PyBool_Check(args[4]))
-        return PyErr_Format(PyExc_TypeError, "matmul(a, b, out, bias, accumulate) takes NumPy arrays, "
-                                             "None or an array for bias, and a bool");
+    if (given != 5 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) ||
+        !PyArray_Check(args[2]) || (args[3] != Py_None && !PyArray_Check(args[3])) ||
+        !PyBool_Check(args[4]))
+        return PyErr_Format(PyExc_TypeError,
+                            "matmul(a, b, out, bias, accumulate) takes NumPy arrays, "
+                            "None or an array for bias, and a bool");
     MatmulCall call(args);
     if (call.failed) return nullptr;
     PyArrayObject* bias = args[3] == Py_None ? nullptr : (PyArrayObject*)args[3];

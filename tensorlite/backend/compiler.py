@@ -90,7 +90,7 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
         kind, name = parameter.split()
         # REAL stands for the types worth having where 16 bits are not supported.
         types[name] = ("float", "double") if kind == "REAL" else tuple(DTYPES.values())
-    text = match["parameters"]
+    text = match["parameters"].strip()
     parameters, position = [], 0
     while position < len(text):
         found = _PARAMETER.match(text, position)
