@@ -3,11 +3,60 @@
 
 namespace tl {
 
+template <REAL T>
+EACH(n)
+void exp(const T* x OF(n), T* y OF(n), Index n) {
+    map(n, [](T x, T& y) { y = exp(x); }, x, out(y));
+}
+
+template <REAL T>
+EACH(n)
+void expm1(const T* x OF(n), T* y OF(n), Index n) {
+    map(n, [](T x, T& y) { y = expm1(x); }, x, out(y));
+}
+
+template <REAL T>
+EACH(n)
+void log(const T* x OF(n), T* y OF(n), Index n) {
+    map(n, [](T x, T& y) { y = log(x); }, x, out(y));
+}
+
+// x >= 0
+template <REAL T>
+EACH(n)
+void log1p(const T* x OF(n), T* y OF(n), Index n) {
+    map(n, [](T x, T& y) { y = log1p(x); }, x, out(y));
+}
+
+template <REAL T>
+EACH(n)
+void erf(const T* x OF(n), T* y OF(n), Index n) {
+    map(n, [](T x, T& y) { y = erf(x); }, x, out(y));
+}
+
+// x on its way to a 16-bit type: rounded to odd, so that rounding again gives what one rounding would
+// (Boldo and Melquiond, "When double rounding is odd", 2005).
+TL_INLINE float halfway(double x) {
+    const float nearest = float(x);
+    const double error = x - double(nearest);
+    const uint32_t bits = bits_of(nearest);
+    const uint32_t towards_x = (error > 0) == (nearest > 0) ? bits + 1 : bits - 1;
+    return error != 0 && error == error && bits % 2 == 0 ? float_of(towards_x) : nearest;
+}
+TL_INLINE float halfway(float x) { return x; }
+
 // y = T(x)
 template <typename S, typename T>
 EACH(n)
 void cast(const S* x OF(n), T* y OF(n), Index n) {
-    map(n, [](Acc<S> x, Acc<T>& y) { y = Acc<T>(x); }, x, out(y));
+    auto convert = [](Acc<S> x, Acc<T>& y) {
+        if constexpr (sizeof(T) == 2) {
+            y = halfway(x);
+        } else {
+            y = Acc<T>(x);
+        }
+    };
+    map(n, convert, x, out(y));
 }
 
 // y = factor x

@@ -68,7 +68,8 @@ TL_INLINE float log(float x) {
 // log(1 + x) for x >= 0, 2 ulp
 TL_INLINE float log1p(float x) {
     const float w = 1.0f + x;
-    return log(w) - ((w - 1.0f) - x) / w;
+    const float y = log(w) - ((w - 1.0f) - x) / w;
+    return x < INFINITY ? y : x;
 }
 
 // 2.5 ulp
@@ -84,7 +85,7 @@ TL_INLINE float tanh(float x) {
     return a < 0.6f ? near : ::copysignf(far, x);
 }
 
-// 2 ulp
+// 2.5 ulp
 TL_INLINE float erf(float x) {
     const float a = abs(x), z = x * x;
     const float p = 0.00518832768f + z * (-0.000801019358f + z * 7.85386120e-05f);

@@ -6,6 +6,7 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #include <numpy/arrayobject.h>
 
+#include "host/allocator.h"
 #include "types.h"
 
 namespace tl {
@@ -187,9 +188,28 @@ inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
 
+// Makes NumPy allocate through our allocator in this context; arrays remember who made them.
+inline bool install_allocator() {
+    static PyDataMem_Handler handler = {
+        "tensorlite_blocks", 1,
+        {nullptr,
+         [](void*, size_t size) { return block_allocator().allocate(size, false); },
+         [](void*, size_t count, size_t each) {
+             const bool overflow = each && count > SIZE_MAX / each;
+             return overflow ? nullptr : block_allocator().allocate(count * each, true);
+         },
+         [](void*, void* data, size_t size) { return block_allocator().resize(data, size); },
+         [](void*, void* data, size_t) { block_allocator().release(data); }}};
+    PyObject* capsule = PyCapsule_New(&handler, "mem_handler", nullptr);
+    PyObject* previous = capsule ? PyDataMem_SetHandler(capsule) : nullptr;
+    Py_XDECREF(capsule);
+    Py_XDECREF(previous);
+    return previous != nullptr;
+}
+
 inline PyObject* create_module(PyModuleDef* definition) {
     import_array();
-    return PyModule_Create(definition);
+    return install_allocator() ? PyModule_Create(definition) : nullptr;
 }
 
 }  // namespace tl

@@ -1,0 +1,81 @@
+"""Every kernel compiles for every architecture, and keeps its rows in registers."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import numpy as np
+import pytest
+
+from tensorlite.backend import compiler
+
+ARCHITECTURES = [75, 80, 86, 89, 90, 100, 120]
+MODULES = [
+    (family, choice)
+    for family, kernels in compiler.families("cuda").items()
+    for choice in sorted({c for k in kernels for c in product(*k.types.values())})
+]
+
+
+@pytest.fixture
+def nvrtc(device):
+    if device.type != "cuda":
+        pytest.skip("NVRTC comes with CuPy (--device cuda)")
+    from tensorlite.backend import nvrtc
+
+    return nvrtc
+
+
+@pytest.mark.parametrize(("family", "choice"), MODULES, ids=lambda v: "-".join(v) or "plain")
+def test_no_kernel_spills(nvrtc, family, choice):
+    """The assembler's report names no stack frame and no spilled register."""
+    from cupy_backends.cuda.libs import nvrtc as library
+
+    kernels = [k for k in compiler.families("cuda")[family] if choice in product(*k.types.values())]
+    for architecture in ARCHITECTURES:
+        program = library.createProgram(nvrtc.source_of(family), f"{family}.cu", [], [])
+        for kernel in kernels:
+            library.addNameExpression(program, nvrtc.instance_name(kernel, choice))
+        flags = [f"-arch=sm_{architecture}", "-ftz=true", "--ptxas-options=-v"]
+        library.compileProgram(program, [*nvrtc.options_of(family), *flags])
+        log = library.getProgramLog(program)
+        library.destroyProgram(program)
+        reports = re.findall(r"Function properties for (\w+)\n(.*)", log)
+        assert len(reports) >= len(kernels), log
+        clean = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
+        spills = [f"{name}: {text}" for name, text in reports if not text.strip().endswith(clean)]
+        assert not [s for s in spills if clean not in " ".join(s.split())], architecture
+
+
+def _array(backend, *shape, dtype=np.float32):
+    return backend.asarray(np.ones(shape, dtype))
+
+
+def test_misuse_is_refused(nvrtc, backend, kernels):
+    x, y = _array(backend, 4, 4), _array(backend, 4, 4)
+    cases = [
+        ((x, y), TypeError, "takes 3 arguments, not 2"),
+        ((x, y, 15), ValueError, "x has 16 elements, not 15"),
+        ((x, _array(backend, 4, 4, dtype=np.float64), 16), TypeError, "y must be float32"),
+        ((_array(backend, 16, dtype=np.int64), y, 16), TypeError, "x must be"),
+        ((x[:, ::2], y, 8), ValueError, "x must be C-contiguous"),
+        ((np.ones(16, np.float32), y, 16), TypeError, "x must be a CuPy array, not ndarray"),
+        ((x, y, 16.0), TypeError, "n must be a Index"),
+    ]
+    for arguments, error, message in cases:
+        with pytest.raises(error, match=message):
+            kernels.relu(*arguments)
+
+
+def test_arrays_on_two_devices_are_refused(nvrtc, kernels):
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one CUDA device")
+    x = cupy.ones(4, np.float32)
+    with cupy.cuda.Device(1):
+        y = cupy.ones(4, np.float32)
+        kernels.relu(y, y, 4)  # the launch follows the arrays
+    with pytest.raises(ValueError, match="different devices"):
+        kernels.relu(x, y, 4)
