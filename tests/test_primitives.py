@@ -20,9 +20,9 @@ from samples.base import Sample
 
 import tensorlite
 from tensorlite.backend import Backend, Device
+from tensorlite.backward import grad
 from tensorlite.call import listed
 from tensorlite.primitive import PRIMITIVES
-from tensorlite.backward import grad
 from tensorlite.tensor import Tensor
 from tensorlite.testing import gradcheck
 
