@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tensorlite.backend import BACKENDS, array_backend
@@ -41,8 +42,11 @@ def {name}({parameters}):
         return _observed(({all}), static_)
     kind_ = None
 {unwrap}
-    if kind_ is None:
-        return _forward(({raw}), static_)[0]
+    bare_ = kind_ is None
+    if bare_:
+        kind_ = {first}_raw.__class__
+        if not _plain or kind_ not in _BACKENDS:
+            return _forward(({raw}), static_)[0]
     needs_ = ({needs})
     record_ = switches_.grad and True in needs_
     if _plain:
@@ -56,7 +60,7 @@ def {name}({parameters}):
     else:
         y_, aux_ = _forward(({raw}), static_, record_)
     if not record_:
-        return _wrap(y_)
+        return y_ if bare_ else _wrap(y_)
     plan_ = _plans.get(needs_) or _new_plan(needs_)
     saved_ = plan_.save(({raw}y_, aux_, static_))
     if y_.__class__ is kind_ and plan_.differentiable:
@@ -88,26 +92,10 @@ def {name}(*args, **static):
 
 
 def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
-    """Write out the call of one primitive; see `_CALL`."""
-    xs = self.inputs
-    has_static = bool(self.defaults)
-    everything = "".join(f"{x}, " for x in xs)
-    parameters = _parameters(
-        dict.fromkeys(xs, inspect.Parameter.empty) | input_defaults, self.defaults
-    )
-    text = (_CALL_VARIADIC if self.variadic else _CALL).format(
-        name=self.name,
-        parameters=", ".join(parameters),
-        all=everything,
-        static="{" + ", ".join(f"{n!r}: {n}" for n in self.defaults) + "}"
-        if has_static
-        else "_NONE",
-        unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
-        raw="".join(f"{x}_raw, " for x in xs),
-        raw_arguments=", ".join([f"{x}_raw" for x in xs] + ["**static_"] * has_static),
-        needs="".join(f"{x}_parent is not None, " for x in xs),
-        parents="".join(f"{x}_parent, " for x in xs),
-    )
+    """Make the function users call; its text is written out when it is first called.
+
+    Most programs use few primitives, and compiling all of them would be most of the import time.
+    """
     namespace = {
         "_BACKENDS": BACKENDS,
         "_ERRORS": (ValueError, TypeError, IndexError),
@@ -128,8 +116,44 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_wrap": wrap,
         **{f"_{n}": v for n, v in (input_defaults | self.defaults).items()},
     }
-    exec(text, namespace)
-    return functools.update_wrapper(namespace[self.name], self.reference)
+
+    def write_out() -> Callable:
+        exec(_text(self, input_defaults), namespace)
+        written = namespace.pop(self.name)
+        call.__code__ = written.__code__
+        call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
+        return call
+
+    namespace["_write_out"] = write_out
+    call = FunctionType(_not_yet_written.__code__, namespace, self.name)
+    return functools.update_wrapper(call, self.reference)
+
+
+def _not_yet_written(*args: Any, **static: Any) -> Any:
+    return _write_out()(*args, **static)  # noqa: F821 (a global of each primitive's function)
+
+
+def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
+    """The source of one primitive's call; see `_CALL`."""
+    xs = self.inputs
+    has_static = bool(self.defaults)
+    everything = "".join(f"{x}, " for x in xs)
+    parameters = _parameters(
+        dict.fromkeys(xs, inspect.Parameter.empty) | input_defaults, self.defaults
+    )
+    static = ", ".join(f"{n!r}: {n}" for n in self.defaults)
+    return (_CALL_VARIADIC if self.variadic else _CALL).format(
+        name=self.name,
+        parameters=", ".join(parameters),
+        all=everything,
+        first=xs[0] if xs else "",
+        static=f"{{{static}}}" if has_static else "_NONE",
+        unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
+        raw="".join(f"{x}_raw, " for x in xs),
+        raw_arguments=", ".join([f"{x}_raw" for x in xs] + ["**static_"] * has_static),
+        needs="".join(f"{x}_parent is not None, " for x in xs),
+        parents="".join(f"{x}_parent, " for x in xs),
+    )
 
 
 def _parameters(inputs: dict[str, Any], static: dict[str, Any]) -> list[str]:
