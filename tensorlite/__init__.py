@@ -11,6 +11,10 @@ from numpy import bool_, float16, float32, float64, int8, int16, int32, int64, u
 
 from tensorlite.autograd import checkpoint, hessian, hvp, jacobian, vjp
 from tensorlite.backend import device
+from tensorlite.backend.precision import (
+    get_float32_matmul_precision,
+    set_float32_matmul_precision,
+)
 from tensorlite.backward import grad
 from tensorlite.ops import *
 from tensorlite.ops import dtypes, methods

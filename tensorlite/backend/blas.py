@@ -8,7 +8,6 @@ allocates nothing but its result and asks no heuristic: it can be captured in a 
 from __future__ import annotations
 
 import functools
-from typing import Literal
 
 import cupy
 
@@ -16,36 +15,9 @@ from tensorlite.backend import cublaslt
 from tensorlite.backend.base import Array
 from tensorlite.backend.epilogue import Epilogue, Kind, empty_aux
 from tensorlite.backend.geometry import Geometry, plan
+from tensorlite.backend.precision import get_float32_matmul_precision
 
-__all__ = [
-    "empty_aux",
-    "get_float32_matmul_precision",
-    "matmul",
-    "set_float32_matmul_precision",
-]
-
-_precision = "highest"
-
-
-def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
-    """Choose how float32 matrices are multiplied on CUDA.
-
-    Parameters
-    ----------
-    precision
-        "highest" (the default): float32 throughout. "high": inputs are rounded to TF32 (10 bits of
-        mantissa) and multiplied by the tensor cores, which is several times as fast; sums are
-        float32. It needs compute capability 8.0 and changes nothing for other dtypes or the CPU.
-    """
-    global _precision
-    if precision not in ("highest", "high"):
-        raise ValueError(f"float32 matmul precision is 'highest' or 'high', not {precision!r}")
-    _precision = precision
-
-
-def get_float32_matmul_precision() -> str:
-    """Return what `set_float32_matmul_precision` was last given."""
-    return _precision
+__all__ = ["empty_aux", "matmul"]
 
 
 def matmul(
@@ -203,7 +175,7 @@ def _problem(
     return cublaslt.Problem(
         a.data.device_id,
         a.dtype.char,
-        _precision == "high",
+        get_float32_matmul_precision() == "high",
         geometry,
         _alignment(a.data.ptr | bits_a * size),
         _alignment(b.data.ptr | bits_b * size),

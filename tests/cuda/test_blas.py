@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import tensorlite as tl
 from tensorlite.backend import blas, cublaslt
 from tensorlite.backend.geometry import plan
 
@@ -274,17 +275,17 @@ def test_tf32_rounds_only_float32_and_only_when_asked():
     def error(x, y):
         return np.abs(wide(blas.matmul(x, y)) - expected).max()
 
-    assert blas.get_float32_matmul_precision() == "highest"
+    assert tl.get_float32_matmul_precision() == "highest"
     exact = error(a, b)
-    blas.set_float32_matmul_precision("high")
+    tl.set_float32_matmul_precision("high")
     try:
         assert error(a, b) > 20 * exact
         assert error(a.astype("f8"), b.astype("f8")) < 1e-12
     finally:
-        blas.set_float32_matmul_precision("highest")
+        tl.set_float32_matmul_precision("highest")
     assert error(a, b) == exact
     with pytest.raises(ValueError, match="medium"):
-        blas.set_float32_matmul_precision("medium")
+        tl.set_float32_matmul_precision("medium")
 
 
 def test_half_precision_accumulates_in_float32():

@@ -1,0 +1,28 @@
+"""How exactly float32 matrices are multiplied: a choice that can be made without CUDA at hand."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
+    """Choose how float32 matrices are multiplied on CUDA.
+
+    Parameters
+    ----------
+    precision
+        "highest" (the default): float32 throughout. "high": inputs are rounded to TF32 (10 bits of
+        mantissa) and multiplied by the tensor cores, which is faster; sums are
+        float32. It needs compute capability 8.0 and changes nothing for other dtypes or the CPU.
+    """
+    global _precision
+    if precision not in ("highest", "high"):
+        raise ValueError(f"float32 matmul precision is 'highest' or 'high', not {precision!r}")
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """Return what `set_float32_matmul_precision` was last given."""
+    return _precision
