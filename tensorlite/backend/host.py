@@ -37,9 +37,8 @@ FAMILY_FLAGS = {"philox": ["-ffp-contract=off", "-fsigned-zeros"]}
 
 def load_host() -> ModuleType:
     """Load the extension, building it first where the cache does not hold a sound one."""
-    compiler = _find_compiler()
-    name = f"{MODULE}-{_cache_key(compiler)}.so"
-    cached = cache_folder() / name
+    compiler, cached = place()
+    name = cached.name
     if _is_sound(cached):
         return _import(cached)
     try:
@@ -53,6 +52,18 @@ def load_host() -> ModuleType:
         say(f"cannot write {cached.parent} ({error.strerror}); compiling for this process only")
         with tempfile.TemporaryDirectory() as work:
             return _import(_build(compiler, Path(work) / name))
+
+
+def place() -> tuple[Path, Path]:
+    """Return the compiler, and the file that the extension is or will be in; builds nothing.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If there is no compiler or no Python headers.
+    """
+    compiler = _find_compiler()
+    return compiler, cache_folder() / f"{MODULE}-{_cache_key(compiler)}.so"
 
 
 def cache_folder() -> Path:

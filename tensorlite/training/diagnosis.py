@@ -4,8 +4,8 @@ The rules look at the history alone, one record an epoch:
 
 * *diverges*: the training loss is half as much again as at its best, and has lost more than half of
   what it had gained by then;
-* *overfits*: the validation loss was lowest at least 3 epochs ago and is 10 % above that, while the
-  training loss has fallen since;
+* *overfits*: the validation loss was lowest at least 3 epochs ago and is a quarter above that,
+  while the training loss has fallen since;
 * *stalls*: over 5 epochs the training loss has moved by less than 1 %, has not halved since the
   first epoch, and the learning rate had not been lowered to a tenth of its peak.
 
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 Record = dict[str, Any]
 
 DIVERGED = 1.5  # times the best training loss
-OVERFIT_EPOCHS, OVERFIT = 3, 1.1  # since the best validation loss; times that loss
+OVERFIT_EPOCHS, OVERFIT = 3, 1.25  # since the best validation loss; times that loss
 STALL_EPOCHS, STALL = 5, 0.01  # compared; relative change
 STALL_HIGH, STALL_RATE = 0.5, 0.1  # of the first loss; of the greatest learning rate
 

@@ -36,11 +36,12 @@ class Stopping:
         self.best_loss, self.best_epoch = loss, epoch
         return True
 
-    @property
-    def reason(self) -> str | None:
-        """Why training should stop now: "target_loss", "patience", or None."""
+    def reason(self, epochs: int) -> str | None:
+        """Why to stop now, if there is a reason: "target_loss", "epochs", "patience"."""
         if self.target_loss is not None and self.best_loss <= self.target_loss:
             return "target_loss"
+        if self.epoch >= epochs:
+            return "epochs"
         if self.patience is not None and self.epoch - self.best_epoch >= self.patience:
             return "patience"
         return None

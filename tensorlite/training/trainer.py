@@ -71,6 +71,8 @@ class Trainer:
         each metric's name, "seconds" (validation included), "samples_per_second" (of training).
     epochs : int
         How many were asked for.
+    batches : int
+        In an epoch.
     progress : Epoch
         The epoch under way.
     stopped_by : str or None
@@ -118,7 +120,7 @@ class Trainer:
         self.metadata = metadata or {}
         self.device = place(model, optimizer, device)
         self.history: list[dict[str, Any]] = []
-        self.epochs = 0
+        self.epochs = self.batches = 0
         self.stopped_by: str | None = None
         self._new_epoch()
 
@@ -164,11 +166,11 @@ class Trainer:
             raise ValueError(f"fit: epochs must be at least 1, not {epochs}")
         for loader in filter(None, (train_loader, val_loader)):
             _check_data(loader)
-        self.epochs = epochs
+        self.epochs, self.batches = epochs, len(train_loader)
         self._open(train_loader, resume)
         self._call("on_fit_begin")
         with Interruption() as interruption:
-            while (reason := self._reason_to_stop()) is None:
+            while (reason := self.stopped_by or self.stopping.reason(epochs)) is None:
                 self._run_epoch(train_loader, val_loader, interruption)
         self.stopped_by = reason
         self._call("on_fit_end")
@@ -276,10 +278,6 @@ class Trainer:
         if self.folder is not None:
             self.folder.append(record)
         self._call("on_epoch_end", record)
-
-    def _reason_to_stop(self) -> str | None:
-        done = "epochs" if self.epoch >= self.epochs else None
-        return self.stopped_by or self.stopping.reason or done
 
     def _new_epoch(self) -> None:
         self.progress = Epoch(self.optimizer.param_groups[0]["lr"])

@@ -1,0 +1,91 @@
+"""``tensorlite env``: everything a report of a problem needs, in under a second."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+import tensorlite
+from tensorlite.backend import host
+from tensorlite.backend.compiler import KernelsUnavailable
+from tensorlite.cli import cuda_state
+from tensorlite.data import cache_dir
+
+OPTIONAL = {"ml_dtypes": "bf16", "matplotlib": "plot"}  # and the extra that brings them
+VARIABLES = ("TENSORLITE_", "CUPY_", "CUDA_", "OMP_NUM", "OPENBLAS_", "MKL_NUM", "XDG_CACHE")
+
+
+def run(args: Namespace) -> int:
+    """Print the state of the installation and what is wrong with it."""
+    wrong: list[str] = []
+    rows = [*_software(), *_kernels(wrong), *_cuda(wrong), *_caches(wrong), *_variables()]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
+    for problem in wrong:
+        print(f"problem: {problem}")
+    return 0
+
+
+def _software() -> list[tuple[str, str]]:
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    rows = [
+        ("tensorlite", f"{tensorlite.__version__}  {Path(tensorlite.__file__).parent}"),
+        ("Python", f"{platform.python_version()}  {sys.executable}"),
+        ("system", f"{platform.platform()}, {_usable_cpus()} CPUs usable"),
+        ("NumPy", f"{np.__version__}, BLAS {blas['name']} {blas['version']}"),
+    ]
+    for package in ("safetensors", "rich", *OPTIONAL):
+        missing = f'not installed (pip install "tensorlite[{OPTIONAL.get(package)}]")'
+        rows.append((package, cuda_state.installed(package) or missing))
+    return rows
+
+
+def _usable_cpus() -> int:
+    """CPUs this process may run on, which in a container are fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
+    """The CPU's kernels; nothing is compiled here."""
+    try:
+        compiler, library = host.place()
+    except KernelsUnavailable as missing:
+        wrong.append(f"compiled kernels are off, NumPy runs in their place: {missing}")
+        return [("kernels", "NumPy only")]
+    state = "compiled" if library.exists() else "will be compiled at first use"
+    if os.environ.get("TENSORLITE_KERNELS") == "reference":
+        state = "switched off by TENSORLITE_KERNELS=reference"
+    return [("kernels", f"{state}  {library}"), ("compiler", str(compiler))]
+
+
+def _cuda(wrong: list[str]) -> list[tuple[str, str]]:
+    packages, driver = cuda_state.cupy_packages(), cuda_state.driver()
+    wrong += cuda_state.problems(packages, driver)
+    names = ", ".join(f"{version} ({name})" for name, version in packages.items())
+    rows = [("CuPy", names or 'not installed (pip install "tensorlite[cuda13]")')]
+    if driver is None:
+        return [*rows, ("CUDA driver", "none")]
+    devices = [(f"cuda:{i}", name) for i, name in enumerate(driver.devices)]
+    return [*rows, ("CUDA driver", "for CUDA {}.{}".format(*driver.version)), *devices]
+
+
+def _caches(wrong: list[str]) -> list[tuple[str, str]]:
+    cupy = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    folders = {"data cache": cache_dir(), "kernel cache": host.cache_folder(), "CuPy cache": cupy}
+    for name, folder in folders.items():
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            wrong.append(f"the {name} cannot be written: {nearest}")
+    return [(name, str(folder)) for name, folder in folders.items()]
+
+
+def _variables() -> list[tuple[str, str]]:
+    return [(n, v) for n, v in sorted(os.environ.items()) if n.startswith(VARIABLES)]

@@ -1,0 +1,150 @@
+"""From settings to data, model, optimizer and trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tensorlite import data, optim
+from tensorlite.cli.errors import UsageError, usage
+from tensorlite.cli.settings import Settings
+from tensorlite.data import DataLoader, Dataset, Splits, TensorDataset, random_split, windows
+from tensorlite.optim import Optimizer, lr_scheduler
+from tensorlite.random import Generator, manual_seed
+from tensorlite.training import Callback, Trainer
+from tensorlite.training.models import build
+from tensorlite.training.problem import Problem
+
+CONTEXT = 64  # characters in a sample of text
+EVAL_BATCH = 256
+MAX_NORM = 1.0  # of a language model's gradients
+
+OPTIMIZERS = {
+    "adamw": optim.AdamW,
+    "adam": optim.Adam,
+    "sgd": optim.SGD,
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+    "lion": optim.Lion,
+}
+
+
+def load_data(dataset: str) -> Splits:
+    """Load a dataset by name, or a text file by its path; check that it can be learnt from."""
+    named = dataset in data.names()
+    splits = data.load(dataset) if named else data.load("text", path=dataset)
+    classes = None if splits.task == "regression" else len(splits.classes)
+    for part, name in ((splits.train, "training data"), (splits.test, "test data")):
+        data.check_split(part.features, part.targets, classes, f"{splits.name}: {name}")
+    return splits
+
+
+def samples(splits: Splits, part: str) -> TensorDataset:
+    """The samples of "train" or "test"; a text is cut into windows."""
+    split = getattr(splits, part)
+    if splits.task != "language":
+        return TensorDataset(*split)
+    if len(split.features) < CONTEXT:
+        raise ValueError(
+            f"{splits.location}: the {part} part has {len(split.features)} characters; "
+            f"a sample needs {CONTEXT}: use a longer text"
+        )
+    return TensorDataset(*(windows(values, CONTEXT) for values in split))
+
+
+def test_loader(splits: Splits) -> DataLoader:
+    """The data that training does not see."""
+    return DataLoader(samples(splits, "test"), EVAL_BATCH)
+
+
+class Experiment:
+    """One run: all that its settings determine.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    device
+        Where it computes.
+    out
+        Its folder.
+    """
+
+    def __init__(self, settings: Settings, device: str, out: Path) -> None:
+        self.settings, self.device, self.out = settings, device, out
+        self.splits = load_data(settings.dataset)
+        self.problem = Problem.of(self.splits, CONTEXT)
+        self.train, self.val = self._divide(samples(self.splits, "train"))
+        if settings.batch_size > len(self.train):
+            raise UsageError(
+                f"--batch-size {settings.batch_size} is larger than the training data, "
+                f"{len(self.train)} samples"
+            )
+        manual_seed(settings.seed)
+        with usage():
+            self.model = build(settings.model, self.problem)
+        self.train_loader = DataLoader(self.train, settings.batch_size, shuffle=True)
+        self.val_loader = None if self.val is None else DataLoader(self.val, EVAL_BATCH)
+
+    def _divide(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
+        """Set samples aside for validation."""
+        fraction = self.settings.val_fraction
+        if fraction == 0:
+            return dataset, None
+        held = int(fraction * len(dataset))
+        if held == 0:
+            raise UsageError(
+                f"--val-fraction {fraction} of {len(dataset)} samples leaves none for validation"
+            )
+        train, val = random_split(
+            dataset, [len(dataset) - held, held], Generator(self.settings.seed)
+        )
+        return train, val
+
+    def trainer(self, callbacks: Iterable[Callback]) -> Trainer:
+        """The trainer of this run."""
+        optimizer = self._optimizer()
+        schedule, per = self._schedule(optimizer)
+        return Trainer(
+            self.model,
+            optimizer,
+            self.problem.loss,
+            schedule=schedule,
+            schedule_per=per,
+            metrics=self.problem.metrics,
+            device=self.device,
+            callbacks=callbacks,
+            clip_norm=MAX_NORM if self.problem.task == "language" else None,
+            patience=self.settings.patience,
+            target_loss=self.settings.target_loss,
+            out=self.out,
+            save_every=self.settings.save_every,
+            metadata=self.metadata,
+        )
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What is needed to use the checkpoints."""
+        return {"settings": asdict(self.settings), "problem": self.problem.state_dict()}
+
+    def _optimizer(self) -> Optimizer:
+        settings = self.settings
+        options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+        if settings.momentum is not None:
+            options["momentum"] = settings.momentum
+        return OPTIMIZERS[settings.optimizer](self.model.named_parameters(), **options)
+
+    def _schedule(self, optimizer: Optimizer) -> tuple[Any, str]:
+        """The schedule, and what it counts."""
+        settings = self.settings
+        steps = settings.epochs * len(self.train_loader)
+        if settings.schedule == "cosine":
+            return lr_scheduler.CosineAnnealingLR(optimizer, steps), "batch"
+        if settings.schedule == "one-cycle":
+            return lr_scheduler.OneCycleLR(optimizer, settings.lr, max(2, steps)), "batch"
+        if settings.schedule == "plateau":
+            return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=3), "epoch"
+        return None, "epoch"

@@ -1,0 +1,118 @@
+"""The arguments of the command line; what they lead to is imported when it is run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "adagrad", "lion")
+SCHEDULES = ("constant", "cosine", "one-cycle", "plateau")
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports wrong arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments; ``run`` of the result carries them out."""
+    common = Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = Parser(prog="tensorlite", description="Train neural networks on NumPy and CUDA.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, help: str) -> Parser:
+        made = commands.add_parser(name, help=help, description=help, parents=[common])
+        made.set_defaults(run=_later(name))
+        return made
+
+    _train(command("train", "Train a model on a dataset; with no arguments, on handwritten digits"))
+    _evaluate(command("evaluate", "Judge a trained model by data it has not seen"))
+    _predict(command("predict", "Apply a trained model to samples in a file"))
+    command("env", "Show versions, devices, kernels and caches, and what is wrong with them")
+    command("data", "List the datasets and where each would come from")
+    return parser.parse_args(argv)
+
+
+def _version() -> str:
+    import tensorlite
+
+    return f"tensorlite {tensorlite.__version__}"
+
+
+def _later(name: str) -> Callable[[argparse.Namespace], int]:
+    return lambda args: importlib.import_module(f"tensorlite.cli.{name}").run(args)
+
+
+def _train(parser: Parser) -> None:
+    parser.add_argument(
+        "dataset", nargs="?", metavar="DATASET", help="a name (see tensorlite data) or a text file"
+    )
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="linear, mlp, cnn or gpt")
+    add("--epochs", type=_count, metavar="N", help="greatest number of epochs")
+    add("--batch-size", type=_count, metavar="N", help="samples in a batch")
+    add("--lr", type=_positive, metavar="RATE", help="learning rate")
+    add("--optimizer", choices=OPTIMIZERS)
+    add("--momentum", type=_part, metavar="M", help="of sgd; 0 is plain gradient descent")
+    add("--weight-decay", type=_not_negative, metavar="W")
+    add("--schedule", choices=SCHEDULES, help="of the learning rate")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default)")
+    add("--seed", type=_seed, metavar="N", help="of everything random; default 0")
+    add("--val-fraction", type=_part, metavar="F", help="of the training data, for validation")
+    add("--patience", type=_count, metavar="N", help="stop after N epochs without improvement")
+    add("--target-loss", type=float, metavar="LOSS", help="stop at this validation loss")
+    add("--save-every", type=_count, metavar="N", help="write a checkpoint every N batches too")
+    add("--out", metavar="DIR", help="default: runs/DATASET-MODEL, numbered if that is there")
+    add(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="continue the run in DIR, by default the newest under runs/",
+    )
+
+
+def _evaluate(parser: Parser) -> None:
+    parser.add_argument("dir", metavar="DIR", help="folder of a run")
+    parser.add_argument("--device", default="auto", metavar="NAME")
+
+
+def _predict(parser: Parser) -> None:
+    parser.add_argument("dir", metavar="DIR", help="folder of a run")
+    parser.add_argument(
+        "file", metavar="FILE", help="raw samples: .npy, .npz, .csv; or .txt for a text to continue"
+    )
+    parser.add_argument("--device", default="auto", metavar="NAME")
+
+
+# --- types of arguments ---------------------------------------------------------------------------
+
+
+def _checked(convert: Callable[[str], Any], valid: Callable[[Any], bool], wanted: str) -> Callable:
+    """A type for argparse that accepts what is `valid`."""
+
+    def read(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not valid(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return read
+
+
+_count = _checked(int, lambda n: n >= 1, "a whole number of at least 1")
+_seed = _checked(int, lambda n: 0 <= n < 1 << 32, "a whole number from 0 to 2³² − 1")
+_positive = _checked(float, lambda x: 0 < x < math.inf, "a number above 0")
+_not_negative = _checked(float, lambda x: 0 <= x < math.inf, "a number of at least 0")
+_part = _checked(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")

@@ -1,0 +1,120 @@
+"""``tensorlite predict``."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from tensorlite.cli import restored
+from tensorlite.data import Vocabulary, check_finite
+from tensorlite.nn import functional as F
+from tensorlite.random import Generator
+from tensorlite.training import predict
+from tensorlite.training.problem import Problem
+
+SHOWN = 3  # classes of a sample
+CHARACTERS, TEMPERATURE = 400, 0.7  # of a continued text
+
+
+def run(args: Namespace) -> int:
+    """Print what a run's best weights make of the samples in a file."""
+    _, _, settings, problem, model = restored.load(args.dir, args.device)
+    file = Path(args.file)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file")
+    if problem.task == "language":
+        vocabulary = Vocabulary(problem.classes)
+        beginning = file.read_text(encoding="utf-8") or "\n"
+        model.eval()
+        tokens = model.generate(
+            vocabulary.encode(beginning), CHARACTERS, TEMPERATURE, Generator(settings.seed)
+        )
+        print(vocabulary.decode(tokens))
+        return 0
+    raw = as_samples(read(file), problem.shape, file)
+    check_finite(raw, str(file))
+    outputs = predict(model, problem.feature_scaling.apply(raw))
+    _print_outputs(outputs, problem)
+    return 0
+
+
+def read(file: Path) -> np.ndarray:
+    """The numbers in a .npy, .npz (one array, or one called "features") or .csv file.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, of another kind, or holds something else than numbers.
+    """
+    kind = file.suffix.lower()
+    if kind not in (".npy", ".npz", ".csv"):
+        raise ValueError(f"{file}: samples are read from .npy, .npz and .csv files")
+    try:
+        if kind == ".csv":
+            values = _read_csv(file)
+        else:
+            with file.open("rb") as content:
+                values = np.load(content, allow_pickle=False)
+                if kind == ".npz":
+                    values = values["features" if "features" in values.files else _only(values)]
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise ValueError(f"{file} cannot be read as {kind[1:]}: {error}") from error
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{file} holds values of dtype {values.dtype}, not numbers")
+    return values
+
+
+def _read_csv(file: Path) -> np.ndarray:
+    """Rows of numbers; a first line that is not numbers is taken for titles."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    rows = lines if lines and _are_numbers(lines[0]) else lines[1:]
+    if not any(rows):
+        raise ValueError("it has no rows of numbers")
+    return np.loadtxt(rows, delimiter=",", ndmin=2)
+
+
+def _are_numbers(line: str) -> bool:
+    try:
+        [float(cell) for cell in line.split(",")]
+    except ValueError:
+        return False
+    return True
+
+
+def _only(arrays: np.lib.npyio.NpzFile) -> str:
+    if len(arrays.files) != 1:
+        raise ValueError(f"it holds the arrays {arrays.files}: call the samples 'features'")
+    return arrays.files[0]
+
+
+def as_samples(values: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarray:
+    """Bring values to (N, *shape): one sample or many, flat or without the axis of one channel.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape; names both.
+    """
+    size = math.prod(shape)
+    squeezed = tuple(n for n in shape if n != 1)
+    for tail in {shape, squeezed, (size,)}:
+        if values.shape == tail or (values.ndim and values.shape[1:] == tail):
+            return values.reshape(-1, *shape)
+    raise ValueError(
+        f"{file} has shape {values.shape}; the model takes samples of shape {shape}, so "
+        f"(N, {', '.join(map(str, shape))}) or (N, {size})"
+    )
+
+
+def _print_outputs(outputs: np.ndarray, problem: Problem) -> None:
+    """A line a sample: the likeliest classes, or the value in its raw unit."""
+    if problem.task == "regression":
+        for i, value in enumerate(problem.target_scaling.invert(outputs)):
+            print(f"{i}: {value:.6g}")
+        return
+    for i, p in enumerate(F.softmax(outputs, axis=-1)):
+        likeliest = np.argsort(-p, kind="stable")[:SHOWN]
+        print(f"{i}: " + "  ".join(f"{problem.classes[c]} {p[c]:.4f}" for c in likeliest))

@@ -1,0 +1,57 @@
+"""A trained model out of the folder of its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tensorlite import backend
+from tensorlite.cli.settings import Settings
+from tensorlite.nn.module import Module
+from tensorlite.training import RunFolder, load_checkpoint
+from tensorlite.training.models import build
+from tensorlite.training.problem import Problem
+
+
+class Restored(NamedTuple):
+    """A model with its best weights, and what it was trained for."""
+
+    path: Path
+    epoch: int
+    settings: Settings
+    problem: Problem
+    model: Module
+
+
+def metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a checkpoint of ``tensorlite train``; return it and its metadata.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is not there, damaged, or made by something else.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is not a folder: name one that train wrote")
+    if not path.exists():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}: no run was saved there")
+    checkpoint = load_checkpoint(path)
+    known = checkpoint.get("metadata") or {}
+    if not {"settings", "problem"} <= known.keys():
+        raise ValueError(f"{path} was not written by tensorlite train: load it from Python")
+    return checkpoint, known
+
+
+def load(folder: str, device: str) -> Restored:
+    """Build the model of a run with its best weights, on a device."""
+    run = RunFolder(folder)
+    path = run.best if run.best.exists() or not run.last.exists() else run.last
+    checkpoint, known = metadata(path)
+    settings, problem = Settings(**known["settings"]), Problem.from_state(known["problem"])
+    model = build(settings.model, problem)
+    try:
+        model.load_state_dict(checkpoint["model"])
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit the model it names: {error}") from error
+    model.to(backend.device(device))
+    return Restored(path, len(checkpoint["history"]), settings, problem, model)

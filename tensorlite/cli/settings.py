@@ -1,0 +1,124 @@
+"""Settings of a run: what was asked for, completed by what suits the model and the data."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tensorlite import data
+from tensorlite.cli.errors import UsageError, usage
+from tensorlite.suggest import choose
+from tensorlite.training.models import MODELS
+
+BY_MODEL: dict[str, dict[str, Any]] = {
+    "linear": {"epochs": 50, "lr": 1e-2},
+    "mlp": {"epochs": 40, "lr": 2e-3},
+    "cnn": {"epochs": 20, "lr": 2e-3},
+    "gpt": {
+        "epochs": 2,
+        "batch_size": 16,
+        "lr": 4e-3,
+        "weight_decay": 0.1,
+        "schedule": "one-cycle",
+        "val_fraction": 0.05,
+    },
+}
+BY_DATA: dict[tuple[str, str], dict[str, Any]] = {
+    ("mnist1d", "cnn"): {"epochs": 15, "batch_size": 64, "lr": 4e-3},
+    ("diabetes", "mlp"): {"weight_decay": 0.1, "val_fraction": 0.2},
+}
+LARGE = ("mnist", "fashion-mnist", "cifar10")  # tens of thousands of images
+BY_MODEL_LARGE: dict[str, dict[str, Any]] = {
+    "linear": {"epochs": 10, "batch_size": 128, "lr": 2e-3},
+    "mlp": {"epochs": 10, "batch_size": 128, "lr": 1e-3},
+    "cnn": {"epochs": 5, "batch_size": 128, "lr": 2e-3},
+}
+RATE_BESIDE_ADAM = {"sgd": 25.0, "adagrad": 5.0, "rmsprop": 0.5, "lion": 0.1}  # rules of thumb
+DECOUPLED = ("adamw", "lion")  # only theirs is decay; in the others it adds to the gradient
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a run's numbers depend on, but for the device. Kept in checkpoints."""
+
+    dataset: str
+    model: str
+    epochs: int
+    lr: float
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    momentum: float | None = None
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    seed: int = 0
+    val_fraction: float = 0.1
+    patience: int | None = 10
+    target_loss: float | None = None
+    save_every: int = 500
+
+    @property
+    def label(self) -> str:
+        """A short name of the run."""
+        return f"{Path(self.dataset).stem}-{self.model}"
+
+
+def given(args: Namespace) -> dict[str, Any]:
+    """The settings that the command line names."""
+    names = [field.name for field in fields(Settings)]
+    named = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if "dataset" in named:
+        with usage():
+            named["dataset"] = _dataset(named["dataset"])
+    if "model" in named:
+        with usage():
+            named["model"] = choose("model", named["model"], MODELS)
+    return named
+
+
+def complete(asked: dict[str, Any]) -> Settings:
+    """Fill in what was not asked for."""
+    dataset = asked.get("dataset", "digits")
+    text = dataset == "text" or dataset not in data.names()
+    model = asked.get("model", "gpt" if text else "mlp")
+    values = dict(BY_MODEL[model])
+    if dataset in LARGE:
+        values |= BY_MODEL_LARGE.get(model, {})
+    values |= BY_DATA.get((dataset, model), {})
+    optimizer = asked.get("optimizer", "adamw")
+    values["lr"] *= RATE_BESIDE_ADAM.get(optimizer, 1.0)
+    if optimizer not in DECOUPLED:
+        values["weight_decay"] = 0.0
+    if optimizer == "sgd":
+        values["momentum"] = 0.9
+    elif "momentum" in asked:
+        raise UsageError(f"--momentum belongs to sgd; {optimizer} has betas of its own")
+    return Settings(**{**values, "dataset": dataset, "model": model, **asked})
+
+
+def restore(state: dict[str, Any], asked: dict[str, Any]) -> Settings:
+    """The settings of a checkpoint; anything else asked for is refused.
+
+    Raises
+    ------
+    UsageError
+        If a setting differs from the run's own, since the run would not be the same.
+    """
+    settings = Settings(**state)
+    own = asdict(settings)
+    for name, value in asked.items():
+        if own[name] != value:
+            flag = "DATASET" if name == "dataset" else "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{flag} {value} differs from the run's {own[name]}: a resumed run keeps its "
+                "settings; leave it out, or start a new run"
+            )
+    return settings
+
+
+def _dataset(name: str) -> str:
+    """A dataset's name, or the whole path of a text file."""
+    if name.lower().replace("_", "-") not in data.names() and Path(name).is_file():
+        return str(Path(name).resolve())
+    return choose("dataset", name, data.names())

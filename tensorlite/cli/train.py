@@ -1,0 +1,116 @@
+"""``tensorlite train``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from tensorlite import io
+from tensorlite.cli import curves, settings
+from tensorlite.cli.console import Console, header
+from tensorlite.cli.errors import UsageError
+from tensorlite.cli.experiment import Experiment, test_loader
+from tensorlite.cli.restored import metadata
+from tensorlite.training import RunFolder, Trainer
+
+RUNS = Path("runs")
+
+
+def run(args: Namespace) -> int:
+    """Train, or go on training; then judge the best weights by the test data."""
+    asked = settings.given(args)
+    resume = args.resume is not None
+    if resume:
+        out = _folder_to_resume(args)
+        _, known = metadata(RunFolder(out).last)
+        chosen = settings.restore(known["settings"], asked)
+    else:
+        chosen = settings.complete(asked)
+        out = _new_folder(chosen.label) if args.out is None else Path(args.out)
+        RunFolder(out).check_free()
+    experiment = Experiment(chosen, args.device or "auto", out)
+    console = Console()
+    trainer = experiment.trainer([console])
+    print(header(experiment, trainer), flush=True)
+    try:
+        trainer.fit(
+            experiment.train_loader, experiment.val_loader, epochs=chosen.epochs, resume=resume
+        )
+    except KeyboardInterrupt:
+        console.close()
+        print(f"stopped; continue with: tensorlite train --resume {out}", file=sys.stderr)
+        return 130
+    finally:
+        console.close()
+    _finish(experiment, trainer)
+    return 0
+
+
+def _folder_to_resume(args: Namespace) -> Path:
+    """The folder that is meant: named by --resume or --out, or the newest."""
+    named = {Path(folder) for folder in (args.resume, args.out) if folder}
+    if len(named) > 1:
+        raise UsageError(f"--resume {args.resume} and --out {args.out} name two folders")
+    if named:
+        return named.pop()
+    runs = sorted(RUNS.glob("*/last.safetensors"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise UsageError(f"there is no run under {RUNS}/ to resume: name its folder")
+    return runs[-1].parent
+
+
+def _new_folder(label: str) -> Path:
+    """A folder under runs/ that is not there yet."""
+    folder, number = RUNS / label, 1
+    while folder.exists():
+        number += 1
+        folder = RUNS / f"{label}-{number}"
+    return folder
+
+
+def _finish(experiment: Experiment, trainer: Trainer) -> None:
+    """Evaluate, write what is left to write, and say all that in the end."""
+    trainer.load_best()
+    test = trainer.evaluate(test_loader(experiment.splits))
+    out, history = experiment.out, trainer.history
+    result = _summary(experiment, trainer, test)
+    text = json.dumps(result, indent=2) + "\n"
+    io.write_atomically(out / "summary.json", lambda name: Path(name).write_text(text))
+    plotted = curves.plot(history, out / "loss.png", experiment.settings.label)
+    print(f"\n{curves.summary(history)}")
+    for finding in trainer.findings:
+        print(finding)
+    print(
+        f"stopped by {trainer.stopped_by} after epoch {trainer.epoch}, {result['seconds']:.1f} s; "
+        f"best epoch {result['best_epoch']}"
+    )
+    print("  ".join(f"test {name} {value:.4f}" for name, value in test.items()))
+    files = "best.safetensors, last.safetensors, history.jsonl, summary.json"
+    note = ", loss.png" if plotted else ' (loss.png: pip install "tensorlite[plot]")'
+    print(f"written to {out}: {files}{note}")
+    print(f"next: tensorlite evaluate {out}")
+
+
+def _summary(experiment: Experiment, trainer: Trainer, test: dict[str, Any]) -> dict[str, Any]:
+    history, best = trainer.history, trainer.stopping.best_epoch
+    seconds = sum(record["seconds"] for record in history)
+    rates = [record["samples_per_second"] for record in history]
+    result = {
+        "dataset": experiment.settings.dataset,
+        "model": experiment.settings.model,
+        "device": str(trainer.device),
+        "epochs": trainer.epoch,
+        "best_epoch": best,
+        "stopped_by": trainer.stopped_by,
+        "val_loss": history[best - 1].get("val_loss"),
+        "test_loss": test["loss"],
+        "test_accuracy": test.get("accuracy"),
+        "seconds": round(seconds, 3),
+        "samples_per_second": round(len(rates) / sum(1 / rate for rate in rates), 1),
+        "parameters": sum(parameter.size for parameter in trainer.model.parameters()),
+        "seed": experiment.settings.seed,
+    }
+    return result | ({"test_r2": test["r2"]} if "r2" in test else {})
