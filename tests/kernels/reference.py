@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import ml_dtypes
 import numpy as np
 
@@ -23,6 +25,19 @@ def accumulator(dtype: np.dtype) -> np.dtype:
 def normal(seed: int, *shape: int) -> np.ndarray:
     """Standard normal numbers in float64."""
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)) without overflow."""
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def log_softmax(x: np.ndarray) -> np.ndarray:
+    """x - log sum exp x over each row."""
+    return x - np.logaddexp.reduce(x, axis=1, keepdims=True)
 
 
 class Runner:
