@@ -68,8 +68,8 @@ class Backend:
         """Lowest and one past the highest address that `array` can touch."""
         raise NotImplementedError
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        """Matrix product with NumPy's rules for batches and vectors."""
+    def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
+        """Matrix product with NumPy's rules for batches and vectors, plus a bias of its dtype."""
         raise NotImplementedError
 
     def on(self, device: Device) -> Any:

@@ -218,11 +218,11 @@ class CudaBackend(Backend):
         """Lowest and one past the highest address that `array` can touch."""
         return self.xp.byte_bounds(array)
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        """Multiply by cuBLASLt; `blas.matmul` also fuses bias and activation."""
+    def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
+        """Multiply by cuBLASLt, which adds the bias; `blas.matmul` also fuses activations."""
         from tensorlite.backend.blas import matmul
 
-        return matmul(a, b)
+        return matmul(a, b, bias=bias)
 
     def on(self, device: Device) -> Any:
         """Context manager: new arrays are made on `device`."""

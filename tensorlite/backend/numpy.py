@@ -48,11 +48,14 @@ class NumpyBackend(Backend):
         """Lowest and one past the highest address that `array` can touch."""
         return np.lib.array_utils.byte_bounds(array)
 
-    def matmul(self, a: Array, b: Array) -> Array:
-        """`numpy.matmul`, with short floats multiplied in float32 and a stack times a matrix at once.
+    def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
+        """Multiply; short floats in float32, and a stack times a matrix at once.
 
         NumPy has no fast product of float16, none of bfloat16, and one BLAS call for each matrix.
         """
+        if bias is not None:
+            y = self.matmul(a, b)
+            return np.add(y, bias, out=y)
         if a.dtype == b.dtype and a.dtype.itemsize == 2 and a.dtype.kind in "fV":
             return self.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
         if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:

@@ -6,7 +6,7 @@ import math
 from types import ModuleType
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.primitive import primitive
@@ -32,9 +32,12 @@ def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -
     Tensor, shape (…, out)
     """
     _check(x, weight, bias)
-    y = matmul(_rows(x), weight.T)
-    if bias is not None:
-        y = xp.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
+    multiply = array_backend((x,)).matmul
+    if bias is not None and x.dtype == weight.dtype == bias.dtype:
+        y = multiply(_rows(x), weight.T, bias)  # CUDA adds it in the same pass
+    else:
+        y = multiply(_rows(x), weight.T)
+        y = y if bias is None else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
