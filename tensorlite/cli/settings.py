@@ -27,7 +27,7 @@ BY_MODEL: dict[str, dict[str, Any]] = {
 }
 BY_DATA: dict[tuple[str, str], dict[str, Any]] = {
     ("mnist1d", "cnn"): {"epochs": 15, "batch_size": 64, "lr": 4e-3},
-    ("diabetes", "mlp"): {"weight_decay": 0.1, "val_fraction": 0.2},
+    ("diabetes", "mlp"): {"epochs": 60, "lr": 1e-3, "weight_decay": 0.1, "val_fraction": 0.2},
 }
 LARGE = ("mnist", "fashion-mnist", "cifar10")  # tens of thousands of images
 BY_MODEL_LARGE: dict[str, dict[str, Any]] = {

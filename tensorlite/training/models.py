@@ -35,9 +35,9 @@ def linear(problem: Problem) -> Module:
 
 
 def mlp(problem: Problem) -> Module:
-    """Two hidden layers with ReLU and dropout; narrow ones for tables of few numbers."""
+    """Two hidden layers with ReLU and dropout; for tables of few numbers a narrow one."""
     inputs = math.prod(problem.shape)
-    widths = (256, 128) if inputs >= 32 else (64, 32)
+    widths = (256, 128) if inputs >= 32 else (32,)
     layers: list[Module] = [Flatten()]
     for width in widths:
         layers += [Linear(inputs, width), ReLU(), Dropout(0.3)]
