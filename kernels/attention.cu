@@ -197,7 +197,7 @@ void attention(const T* q OF(batch * heads * queries * dim),
                Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
                Index mask_heads, Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
-    constexpr int chunk = 32 / sizeof(A);  // keys whose scores are held at once
+    constexpr int chunk = sizeof(A) == 8 ? 2 : 8;  // keys whose scores are held at once
     const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
                              mask_heads, mask_rows, A(scale), causal};
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
