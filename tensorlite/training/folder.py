@@ -11,7 +11,8 @@ from typing import Any
 from tensorlite import io
 
 FORMAT = "tensorlite checkpoint 1"
-PARTS = ("model", "optimizer", "schedule", "rng", "loader", "progress", "history", "stopping")
+PARTS = {"kinds", "model", "optimizer", "schedule", "rng", "loader", "progress", "history"}
+PARTS |= {"stopping", "metadata"}
 
 
 class RunFolder:
@@ -91,8 +92,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        "model" (a state dict), "optimizer", "schedule", "rng", "loader", "progress", "history",
-        "stopping" and "metadata".
+        "kinds" (of optimizer and schedule), "model" (a state dict), "optimizer", "schedule",
+        "rng", "loader", "progress", "history", "stopping" and "metadata".
 
     Raises
     ------
@@ -100,6 +101,6 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         If the file is not there, truncated, or no checkpoint.
     """
     checkpoint = io.load(path)
-    if checkpoint.get("format") != FORMAT or any(part not in checkpoint for part in PARTS):
+    if checkpoint.get("format") != FORMAT or not checkpoint.keys() >= PARTS:
         raise ValueError(f"{path} is a safetensors file, but not a checkpoint of tensorlite")
     return checkpoint

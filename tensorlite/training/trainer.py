@@ -314,6 +314,7 @@ class Trainer:
 
     def _checkpoint(self, train_loader: DataLoader) -> dict[str, Any]:
         return {
+            "kinds": self._kinds,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
@@ -325,9 +326,16 @@ class Trainer:
             "metadata": self.metadata,
         }
 
+    @property
+    def _kinds(self) -> list[str]:
+        """The classes of optimizer and schedule: another's state might load, and mean nothing."""
+        schedule = "no schedule" if self.schedule is None else type(self.schedule).__name__
+        return [type(self.optimizer).__name__, schedule]
+
     def _restore(self, checkpoint: dict[str, Any], train_loader: DataLoader) -> None:
-        if (self.schedule is None) != (checkpoint["schedule"] is None):
-            raise ValueError("the checkpoint was made with a schedule, or without one, unlike here")
+        if checkpoint["kinds"] != self._kinds:
+            was, here = (" and ".join(kinds) for kinds in (checkpoint["kinds"], self._kinds))
+            raise ValueError(f"the checkpoint was made with {was}; here are {here}")
         train_loader.load_state_dict(checkpoint["loader"])
         self.model.load_state_dict(checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])

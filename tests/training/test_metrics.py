@@ -1,6 +1,7 @@
 """Metrics gathered batch by batch equal the formulas over all samples at once."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ PREDICTED = TARGETS + RNG.normal(size=50) * 0.3
 def gather(metric, outputs, targets, backend, device, sizes=(7, 1, 42)):
     metric.reset()
     bounds = np.cumsum((0, *sizes))
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         metric.update(
             backend.asarray(outputs[start:stop], device=device),
             backend.asarray(targets[start:stop], device=device),

@@ -77,7 +77,7 @@ def test_predict_takes_arrays_and_loaders(make):
 
 
 def test_evaluation_leaves_no_trace(make):
-    trainer, loader = make()
+    trainer, _ = make()
     trainer.model.train()
     trainer.model[2].eval()
     before = tl.random.default_generator.state_dict()
@@ -197,7 +197,7 @@ def test_checkpoints_hold_everything(make, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == [
         *("best.safetensors", "history.jsonl", "last.safetensors"),
     ]
-    assert [json.loads(line) for line in open(out / "history.jsonl")] == history
+    assert list(map(json.loads, (out / "history.jsonl").read_text().splitlines())) == history
     last = load_checkpoint(out / "last.safetensors")
     assert last["history"] == history
     assert last["metadata"] == {"why": "test"}
