@@ -53,6 +53,8 @@ class NumpyBackend(Backend):
 
         NumPy has no fast product of float16, none of bfloat16, and one BLAS call for each matrix.
         """
+        if a.dtype == b.dtype and a.dtype.char in "fd" and self.kernels is not None:
+            return self._pooled_matmul(a, b, bias)
         if bias is not None:
             y = self.matmul(a, b)
             return np.add(y, bias, out=y)
@@ -62,6 +64,20 @@ class NumpyBackend(Backend):
             rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
             return np.matmul(rows, b).reshape(*a.shape[:-1], b.shape[1])
         return np.matmul(a, b)
+
+    def _pooled_matmul(self, a: Array, b: Array, bias: Array | None) -> Array:
+        """Multiply on the kernels' pool of threads, which NumPy's own must not compete with."""
+        left = a if a.ndim > 1 else a[None]
+        right = b if b.ndim > 1 else b[:, None]
+        lead = ()
+        if left.ndim > 2 or right.ndim > 2:
+            lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        y = np.empty((*lead, left.shape[-2], right.shape[-1]), a.dtype)
+        bias = bias if bias is None else np.ascontiguousarray(bias)
+        self.kernels.matmul(left, right, y, bias, False)
+        if a.ndim == 1:
+            y = y[..., 0, :]
+        return y if b.ndim > 1 else y[..., 0]
 
     def on(self, device: Device) -> Any:
         """Nothing to switch: there is one CPU."""

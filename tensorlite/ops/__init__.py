@@ -1,9 +1,10 @@
 """Operations: each a primitive with its gradient rule, or written with such."""
-# ruff: noqa: F403
+# ruff: noqa: F401, F403
 
 from tensorlite.ops.activation import *
 from tensorlite.ops.arithmetic import *
 from tensorlite.ops.compare import *
+from tensorlite.ops.compiled import maps, rows
 from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
 from tensorlite.ops.einsum import *

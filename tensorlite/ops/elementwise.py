@@ -303,7 +303,16 @@ def tanh(xp: Any, x: Array) -> Array:
     return xp.tanh(x)
 
 
-tanh.defvjp(x=lambda g, y: g * (1 - y * y))
+@primitive
+def tanh_backward(xp: Any, dy: Array, out: Array) -> Array:
+    """Cotangent of `tanh`'s input from that of its output `out`."""
+    return dy * (1 - out * out)
+
+
+tanh.defvjp(x=lambda g, y: tanh_backward(g, y))
+tanh_backward.defvjp(
+    dy=lambda g, out: tanh_backward(g, out), out=lambda g, dy, out: g * dy * (-2 * out)
+)
 
 
 @primitive

@@ -8,7 +8,7 @@ import numpy as np
 
 from samples.base import Input, Sample, booleans, distinct, integers, normal, positive, uniform
 from tensorlite import ops
-from tensorlite.ops.elementwise import cast_float
+from tensorlite.ops.elementwise import cast_float, tanh_backward
 from tensorlite.primitive import alias
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -72,6 +72,11 @@ UNARY = [
     unary(ops.sinh, np.sinh, saves=("x",)),
     unary(ops.cosh, np.cosh, saves=("x",)),
     unary(ops.tanh, np.tanh, saves=("y",)),
+    Sample(
+        tanh_backward,
+        [normal(3, 5), uniform(3, 5, low=-0.9, high=0.9)],
+        reference=lambda dy, out: dy * (1 - out**2),
+    ),
     unary(ops.asinh, np.arcsinh, saves=("x",)),
     unary(ops.acosh, np.arccosh, uniform(3, 5, low=1.2, high=4), saves=("x",)),
     unary(ops.atanh, np.arctanh, inside, saves=("x",)),

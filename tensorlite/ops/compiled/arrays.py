@@ -1,0 +1,35 @@
+"""Making arrays as kernels want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import BACKENDS
+
+_FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
+
+
+def packed(*arrays: Any) -> list | None:
+    """The arrays without gaps, if they share one float dtype and none is empty; else None.
+
+    None among them passes: an input that was left out.
+    """
+    dtype = arrays[0].dtype
+    if dtype.char not in _FLOATS:
+        return None
+    result = []
+    for array in arrays:
+        if array is not None:
+            if array.__class__ not in BACKENDS or array.dtype != dtype or not array.size:
+                return None
+            if not array.flags.c_contiguous:
+                array = array.copy()
+        result.append(array)
+    return result
+
+
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """The dtype in which kernels sum: float64 for float64, else float32."""
+    return dtype if dtype.itemsize == 8 else np.dtype(np.float32)

@@ -1,0 +1,168 @@
+"""Convolution and pooling of images (N, C, H, W) and signals (N, C, L), which count as H = 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.ops import pool
+from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.conv import Geometry, convolution, convolution_transpose, convolution_weight
+
+
+def _pair(values: tuple[int, ...], missing: int) -> tuple[int, ...]:
+    """Of one spatial axis or two, as two."""
+    return values if len(values) == 2 else (missing, *values)
+
+
+def _arguments(
+    x_shape: tuple[int, ...], kernel: tuple[int, ...], filters: int, geometry: Geometry
+) -> tuple[int, ...]:
+    """What the convolution kernels want to know, from the image's shape to the windows'."""
+    n, channels, *size = x_shape
+    groups = geometry.groups
+    out = geometry.output_size(size, kernel)
+    return (
+        *(n, groups, channels // groups, *_pair(tuple(size), 1), filters // groups),
+        *_pair(kernel, 1),
+        *_pair(geometry.stride, 1),
+        *_pair(geometry.padding, 0),
+        *_pair(geometry.dilation, 1),
+        *_pair(out, 1),
+    )
+
+
+def _fits(k: Any, ndim: int, *arrays: Any) -> list | None:
+    """Arrays for a convolution kernel: it is for the CPU, float32 and float64, one or two axes."""
+    if ndim not in (3, 4) or not hasattr(k, "conv2d") or arrays[0].dtype.char not in "fd":
+        return None
+    return packed(*arrays)
+
+
+@convolution.kernel
+def _convolution(
+    k: Any, x: Array, weight: Array, bias: Array | None = None, *, geometry: Geometry
+) -> Any:
+    arrays = _fits(k, x.ndim, x, weight, bias)
+    if arrays is None or x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * geometry.groups:
+        return NotImplemented
+    filters, _, *kernel = weight.shape
+    out = geometry.output_size(x.shape[2:], kernel)
+    y = k.empty((x.shape[0], filters, *out), x.dtype)
+    k.conv2d(*arrays, y, *_arguments(x.shape, tuple(kernel), filters, geometry))
+    return y
+
+
+@convolution_transpose.kernel
+def _convolution_transpose(
+    k: Any, x: Array, weight: Array, *, size: tuple[int, ...], geometry: Geometry
+) -> Any:
+    arrays = _fits(k, x.ndim, x, weight)
+    if arrays is None or x.ndim != weight.ndim or x.shape[1] != weight.shape[0]:
+        return NotImplemented
+    kernel = weight.shape[2:]
+    if geometry.output_size(size, kernel) != x.shape[2:]:
+        return NotImplemented
+    shape = (x.shape[0], weight.shape[1] * geometry.groups, *size)
+    image = k.empty(shape, x.dtype)
+    k.conv2d_input_gradient(*arrays, image, *_arguments(shape, kernel, x.shape[1], geometry))
+    return image
+
+
+@convolution_weight.kernel
+def _convolution_weight(
+    k: Any, d: Array, x: Array, *, kernel: tuple[int, ...], geometry: Geometry
+) -> Any:
+    arrays = _fits(k, x.ndim, d, x)
+    if arrays is None:
+        return NotImplemented
+    filters = d.shape[1]
+    dweight = k.empty((filters, x.shape[1] // geometry.groups, *kernel), x.dtype)
+    arguments = _arguments(x.shape, tuple(kernel), filters, geometry)
+    k.conv2d_weight_gradient(*arrays, dweight, None, *arguments)
+    return dweight
+
+
+# --- pooling --------------------------------------------------------------------------------------
+
+
+def _planes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Number of planes, and their height and width."""
+    n, channels, *size = shape
+    return (n * channels, *_pair(tuple(size), 1))
+
+
+def _window(window: pool.Window, with_dilation: bool) -> tuple[int, ...]:
+    numbers = (*_pair(window.kernel, 1), *_pair(window.stride, 1), *_pair(window.padding, 0))
+    return (*numbers, *_pair(window.dilation, 1)) if with_dilation else numbers
+
+
+@pool.max_pool.kernel
+def _max_pool(k: Any, x: Array, *, window: pool.Window, save: bool) -> Any:
+    arrays = packed(x)
+    if arrays is None or x.ndim not in (3, 4):
+        return NotImplemented
+    out = window.output_size(x.shape[2:])
+    y = k.empty((*x.shape[:2], *out), x.dtype)
+    index = k.empty(y.shape, "int32") if save else None
+    k.max_pool2d(*arrays, y, index, *_planes(x.shape), *_window(window, True), *_pair(out, 1))
+    return y, index
+
+
+@pool.max_pool_backward.kernel
+def _max_pool_backward(
+    k: Any, dy: Array, index: Array, *, size: tuple[int, ...], window: pool.Window
+) -> Any:
+    arrays = packed(dy)
+    if arrays is None or dy.ndim not in (3, 4):
+        return NotImplemented
+    dx = k.empty((*dy.shape[:2], *size), dy.dtype)
+    out = _pair(dy.shape[2:], 1)
+    index = index if index.flags.c_contiguous else index.copy()
+    k.max_pool2d_backward(*arrays, index, dx, *_planes(dx.shape), *_window(window, True), *out)
+    return dx
+
+
+@pool.avg_pool.kernel
+def _avg_pool(k: Any, x: Array, *, window: pool.Window, count_include_pad: bool) -> Any:
+    arrays = packed(x)
+    if arrays is None or x.ndim not in (3, 4) or set(window.dilation) != {1}:
+        return NotImplemented
+    out = window.output_size(x.shape[2:])
+    y = k.empty((*x.shape[:2], *out), x.dtype)
+    numbers = (*_planes(x.shape), *_window(window, False))
+    k.avg_pool2d(*arrays, y, *numbers, count_include_pad, *_pair(out, 1))
+    return y
+
+
+@pool.avg_pool_backward.kernel
+def _avg_pool_backward(
+    k: Any, dy: Array, *, size: tuple[int, ...], window: pool.Window, count_include_pad: bool
+) -> Any:
+    arrays = packed(dy)
+    if arrays is None or dy.ndim not in (3, 4) or set(window.dilation) != {1}:
+        return NotImplemented
+    dx = k.empty((*dy.shape[:2], *size), dy.dtype)
+    numbers = (*_planes(dx.shape), *_window(window, False))
+    k.avg_pool2d_backward(*arrays, dx, *numbers, count_include_pad, *_pair(dy.shape[2:], 1))
+    return dx
+
+
+@pool.adaptive_avg_pool.kernel
+def _adaptive_avg_pool(k: Any, x: Array, *, out: tuple[int, ...]) -> Any:
+    arrays = packed(x)
+    if arrays is None or x.ndim not in (3, 4):
+        return NotImplemented
+    y = k.empty((*x.shape[:2], *out), x.dtype)
+    k.adaptive_avg_pool2d(*arrays, y, *_planes(x.shape), *_pair(out, 1))
+    return y
+
+
+@pool.adaptive_avg_pool_backward.kernel
+def _adaptive_avg_pool_backward(k: Any, dy: Array, *, size: tuple[int, ...]) -> Any:
+    arrays = packed(dy)
+    if arrays is None or dy.ndim not in (3, 4):
+        return NotImplemented
+    dx = k.empty((*dy.shape[:2], *size), dy.dtype)
+    k.adaptive_avg_pool2d_backward(*arrays, dx, *_planes(dx.shape), *_pair(dy.shape[2:], 1))
+    return dx

@@ -1,0 +1,92 @@
+"""Elementwise operations: activations, transcendentals, dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.ops import activation, elementwise
+from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.dropout import dropout_
+
+
+def _give(
+    primitive: Callable,
+    name: str,
+    *scalars: str,
+    only: dict[str, Any] | None = None,
+    dtypes: str = "efdE",
+) -> None:
+    """Let kernel `name` compute `primitive` on arrays of one shape.
+
+    Parameters
+    ----------
+    scalars
+        Static parameters that the kernel takes, in its order.
+    only
+        Values that the other static parameters must have.
+    dtypes
+        Characters of the dtypes the kernel has.
+    """
+    fixed = only or {}
+
+    @primitive.kernel
+    def run(k: Any, x: Array, *others: Array, **static: Any) -> Any:
+        if any(static[key] != value for key, value in fixed.items()):
+            return NotImplemented
+        arrays = packed(x, *others)
+        if arrays is None or x.dtype.char not in dtypes or any(a.shape != x.shape for a in others):
+            return NotImplemented
+        y = k.empty(x.shape, x.dtype)
+        getattr(k, name)(*arrays, y, x.size, *[static[key] for key in scalars])
+        return y
+
+
+for _name in ("exp", "expm1", "log", "log1p"):
+    _give(getattr(elementwise, _name), _name, dtypes="fd")
+for _name in ("tanh", "tanh_backward"):
+    _give(getattr(elementwise, _name), _name)
+for _name in ("relu", "sigmoid", "silu"):
+    _give(getattr(activation, _name), _name)
+    _give(getattr(activation, f"{_name}_backward"), f"{_name}_backward")
+for _ending in ("", "_backward"):
+    _give(getattr(activation, f"leaky_relu{_ending}"), f"leaky_relu{_ending}", "negative_slope")
+    _give(getattr(activation, f"softplus{_ending}"), f"softplus{_ending}", only={"beta": 1.0})
+    _give(
+        getattr(activation, f"elu_{_ending[1:]}"),
+        f"elu{_ending}",
+        "alpha",
+        only={"scale": 1.0, "steepness": 1.0},
+    )
+
+
+@activation.gelu.kernel
+def _gelu(k: Any, x: Array, *, approximate: str) -> Any:
+    arrays = packed(x)
+    if arrays is None or approximate not in ("none", "tanh"):
+        return NotImplemented
+    y = k.empty(x.shape, x.dtype)
+    (k.gelu if approximate == "none" else k.gelu_tanh)(*arrays, y, x.size)
+    return y
+
+
+@activation.gelu_backward.kernel
+def _gelu_backward(k: Any, dy: Array, x: Array, *, approximate: str) -> Any:
+    arrays = packed(dy, x)
+    if arrays is None or dy.shape != x.shape:
+        return NotImplemented
+    dx = k.empty(x.shape, x.dtype)
+    kernel = k.gelu_backward if approximate == "none" else k.gelu_tanh_backward
+    kernel(*arrays, dx, x.size)
+    return dx
+
+
+@dropout_.kernel
+def _dropout(k: Any, x: Array, *, p: float, key: tuple[int, int], offset: int) -> Any:
+    arrays = packed(x)
+    if arrays is None:
+        return NotImplemented
+    y = k.empty(x.shape, x.dtype)
+    k.dropout(*arrays, y, None, x.size, p, key[0] | key[1] << 32, offset)
+    return y

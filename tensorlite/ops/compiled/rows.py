@@ -1,0 +1,169 @@
+"""Operations along rows and columns: softmax, losses, norms, sums of bias gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array
+from tensorlite.ops import row_norm
+from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.cross_entropy import cross_entropy_
+from tensorlite.ops.softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
+
+# --- softmax ------------------------------------------------------------------------------------
+
+
+def _give_rows(primitive: Any, name: str) -> None:
+    """Let kernel `name` compute `primitive` where its axis is the last."""
+
+    @primitive.kernel
+    def run(k: Any, x: Array, *others: Array, axis: int) -> Any:
+        arrays = packed(x, *others)
+        if (
+            arrays is None
+            or axis not in (-1, x.ndim - 1)
+            or any(a.shape != x.shape for a in others)
+        ):
+            return NotImplemented
+        y = k.empty(x.shape, x.dtype)
+        getattr(k, name)(*arrays, y, x.size // x.shape[-1], x.shape[-1])
+        return y
+
+
+_give_rows(softmax, "softmax")
+_give_rows(softmax_backward, "softmax_backward")
+_give_rows(log_softmax, "log_softmax")
+_give_rows(log_softmax_backward, "log_softmax_backward")
+
+
+# --- cross-entropy ------------------------------------------------------------------------------
+
+
+@cross_entropy_.kernel
+def _cross_entropy(
+    k: Any,
+    x: Array,
+    labels: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    with_gradient: bool,
+) -> Any:
+    arrays = packed(x, weight)
+    if arrays is None or x.ndim != 2:
+        return NotImplemented
+    x, weight = arrays
+    rows, classes = x.shape
+    labels = labels.astype(np.int64, copy=False)
+    if not labels.flags.c_contiguous:
+        labels = labels.copy()
+    loss = k.empty((rows,), accumulator(x.dtype))
+    dx = k.empty(x.shape, x.dtype) if with_gradient else None
+    k.cross_entropy(x, labels, weight, None, loss, dx, rows, classes, ignore_index, label_smoothing)
+    loss = loss.astype(x.dtype, copy=False)
+    return (loss, dx) if with_gradient else loss
+
+
+# --- norms --------------------------------------------------------------------------------------
+
+
+def _column_total(k: Any, partial: Array) -> Array:
+    """Sum the rows that the teams of a kernel left."""
+    parts, columns = partial.shape
+    total = k.empty((columns,), partial.dtype)
+    k.column_total(partial, total, parts, columns)
+    return total
+
+
+@row_norm.layer_norm_.kernel
+def _layer_norm(
+    k: Any, x: Array, weight: Array | None, bias: Array | None, *, eps: float, save: bool
+) -> Any:
+    arrays = packed(x, weight, bias)
+    if arrays is None:
+        return NotImplemented
+    columns = x.shape[-1]
+    y = k.empty(x.shape, x.dtype)
+    center, rstd = (k.empty((*x.shape[:-1], 1), accumulator(x.dtype)) for _ in range(2))
+    k.layer_norm(*arrays, y, center, rstd, x.size // columns, columns, eps)
+    return y, center, rstd
+
+
+@row_norm.layer_norm_backward.kernel
+def _layer_norm_backward(
+    k: Any,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    center: Array,
+    rstd: Array,
+    *,
+    eps: float,
+    affine: bool,
+) -> Any:
+    arrays, statistics = packed(dy, x, weight), packed(center, rstd)
+    if arrays is None or statistics is None or dy.shape != x.shape:
+        return NotImplemented
+    dy, x, weight = arrays
+    columns = x.shape[-1]
+    rows = x.size // columns
+    parts = k.parts(rows)
+    dx = k.empty(x.shape, x.dtype)
+    dweight, dbias = (k.empty((parts, columns), accumulator(x.dtype)) for _ in range(2))
+    k.layer_norm_backward(dy, x, *statistics, weight, dx, dweight, dbias, rows, columns, parts)
+    return (dx, _column_total(k, dweight), _column_total(k, dbias)) if affine else dx
+
+
+@row_norm.rms_norm_.kernel
+def _rms_norm(k: Any, x: Array, weight: Array | None, *, eps: float, save: bool) -> Any:
+    arrays = packed(x, weight)
+    if arrays is None:
+        return NotImplemented
+    columns = x.shape[-1]
+    y = k.empty(x.shape, x.dtype)
+    rstd = k.empty((*x.shape[:-1], 1), accumulator(x.dtype))
+    k.rms_norm(*arrays, y, rstd, x.size // columns, columns, eps)
+    return y, rstd
+
+
+@row_norm.rms_norm_backward.kernel
+def _rms_norm_backward(
+    k: Any, dy: Array, x: Array, weight: Array | None, rstd: Array, *, eps: float, affine: bool
+) -> Any:
+    arrays, statistics = packed(dy, x, weight), packed(rstd)
+    if arrays is None or statistics is None or dy.shape != x.shape:
+        return NotImplemented
+    dy, x, weight = arrays
+    columns = x.shape[-1]
+    rows = x.size // columns
+    parts = k.parts(rows)
+    dx = k.empty(x.shape, x.dtype)
+    dweight = k.empty((parts, columns), accumulator(x.dtype))
+    k.rms_norm_backward(dy, x, *statistics, weight, dx, dweight, rows, columns, parts)
+    return (dx, _column_total(k, dweight)) if affine else dx
+
+
+# --- sums over columns --------------------------------------------------------------------------
+
+
+@channel_sum.kernel
+def _channel_sum(k: Any, x: Array) -> Any:
+    arrays = packed(x)
+    if arrays is None or x.ndim != 2:
+        return NotImplemented
+    rows, columns = x.shape
+    parts = k.parts(rows)
+    partial = k.empty((parts, columns), accumulator(x.dtype))
+    total = k.empty((columns,), x.dtype)
+    k.column_sum(*arrays, partial, rows, columns, parts)
+    k.column_total(partial, total, parts, columns)
+    return total
