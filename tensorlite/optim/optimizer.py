@@ -178,7 +178,10 @@ class Optimizer:
         if grad_scale is not None:
             g *= grad_scale.astype(g.dtype)
         changing = [p, *state.values()]
-        before = [array.copy() for array in changing] if skip is not None else []
+        before = []
+        if skip is not None:
+            before = [array.copy() for array in changing]
+            xp.copyto(g, 0, where=skip != 0)  # what is not finite would only raise warnings
         self.reference(xp, p, g, state, values)
         for array, old in zip(changing, before, strict=False):
             xp.copyto(array, old, where=skip != 0)
