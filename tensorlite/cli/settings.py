@@ -15,7 +15,7 @@ from tensorlite.training.models import MODELS
 BY_MODEL: dict[str, dict[str, Any]] = {
     "linear": {"epochs": 50, "lr": 1e-2},
     "mlp": {"epochs": 40, "lr": 2e-3},
-    "cnn": {"epochs": 20, "lr": 2e-3},
+    "cnn": {"epochs": 20, "lr": 1e-3},
     "gpt": {
         "epochs": 2,
         "batch_size": 16,
@@ -26,16 +26,16 @@ BY_MODEL: dict[str, dict[str, Any]] = {
     },
 }
 BY_DATA: dict[tuple[str, str], dict[str, Any]] = {
-    ("mnist1d", "cnn"): {"epochs": 15, "batch_size": 64, "lr": 4e-3},
+    ("mnist1d", "cnn"): {"epochs": 10, "batch_size": 64, "lr": 4e-3},
     ("diabetes", "mlp"): {"epochs": 60, "lr": 1e-3, "weight_decay": 0.1, "val_fraction": 0.2},
 }
 LARGE = ("mnist", "fashion-mnist", "cifar10")  # tens of thousands of images
 BY_MODEL_LARGE: dict[str, dict[str, Any]] = {
     "linear": {"epochs": 10, "batch_size": 128, "lr": 2e-3},
-    "mlp": {"epochs": 10, "batch_size": 128, "lr": 1e-3},
+    "mlp": {"epochs": 10, "batch_size": 128, "lr": 2e-3},
     "cnn": {"epochs": 5, "batch_size": 128, "lr": 2e-3},
 }
-RATE_BESIDE_ADAM = {"sgd": 25.0, "adagrad": 5.0, "rmsprop": 0.5, "lion": 0.1}  # rules of thumb
+RATE_BESIDE_ADAM = {"sgd": 25.0, "adagrad": 5.0, "rmsprop": 0.5, "lion": 0.3}  # rules of thumb
 DECOUPLED = ("adamw", "lion")  # only theirs is decay; in the others it adds to the gradient
 
 

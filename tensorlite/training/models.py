@@ -37,10 +37,10 @@ def linear(problem: Problem) -> Module:
 def mlp(problem: Problem) -> Module:
     """Two hidden layers with ReLU and dropout; for tables of few numbers a narrow one."""
     inputs = math.prod(problem.shape)
-    widths = (256, 128) if inputs >= 32 else (32,)
+    widths, dropout = ((256, 128), 0.2) if inputs >= 32 else ((32,), 0.3)
     layers: list[Module] = [Flatten()]
     for width in widths:
-        layers += [Linear(inputs, width), ReLU(), Dropout(0.3)]
+        layers += [Linear(inputs, width), ReLU(), Dropout(dropout)]
         inputs = width
     return Sequential(*layers, *_head(inputs, problem))
 

@@ -169,7 +169,8 @@ class Trainer:
         self.epochs, self.batches = epochs, len(train_loader)
         self._open(train_loader, resume)
         self._call("on_fit_begin")
-        with Interruption() as interruption:
+        # An overflow is reported by the loss, once, and not by NumPy at every operation.
+        with Interruption() as interruption, np.errstate(all="ignore"):
             while (reason := self.stopped_by or self.stopping.reason(epochs)) is None:
                 self._run_epoch(train_loader, val_loader, interruption)
         self.stopped_by = reason

@@ -1,0 +1,49 @@
+"""The command, run within the test's process or as one of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from commands import ROOT
+
+from tensorlite.cli import main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tl(capsys):
+    """Run the command here; return (exit status, output, errors)."""
+
+    def run(*args):
+        try:
+            status = main([str(arg) for arg in args])
+        except SystemExit as exit:  # argparse's way
+            status = exit.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def process(request):
+    """Run the command in a process of its own, after Python code that prepares it."""
+
+    def run(*args, before=""):
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if request.config.getoption("--kernels") == "reference":
+            env["TENSORLITE_KERNELS"] = "reference"
+        code = f"{before}\nimport sys\nfrom tensorlite.cli import main\nsys.exit(main())"
+        command = [sys.executable, "-c", code, *map(str, args)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    return run

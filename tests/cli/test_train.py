@@ -1,0 +1,201 @@
+"""``tensorlite train`` and what it leaves behind, on runs of seconds."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tensorlite import data
+from tensorlite.cli import predict
+from tensorlite.training import load_checkpoint
+
+KEYS = [
+    *("dataset", "model", "device", "epochs", "best_epoch", "stopped_by", "val_loss", "test_loss"),
+    *("test_accuracy", "seconds", "samples_per_second", "parameters", "seed"),
+]
+
+
+def summary(out):
+    return json.loads((Path(out) / "summary.json").read_text())
+
+
+def test_two_epochs_on_digits(tl, device):
+    status, out, err = tl("train", "--epochs", 2, "--out", "run", "--device", device)
+    assert (status, err) == (0, "")
+    names = sorted(path.name for path in Path("run").iterdir())
+    assert names == [
+        *("best.safetensors", "history.jsonl", "last.safetensors", "loss.png", "summary.json"),
+    ]
+    result = summary("run")
+    assert list(result) == KEYS
+    assert (result["dataset"], result["model"], result["epochs"]) == ("digits", "mlp", 2)
+    assert result["device"] == str(device)
+    assert (result["stopped_by"], result["seed"]) == ("epochs", 0)
+    assert result["test_accuracy"] > 0.8
+    assert result["parameters"] == 64 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
+    history = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
+    assert list(history[0]) == [
+        *("epoch", "lr", "train_loss", "val_loss", "val_accuracy"),
+        *("seconds", "samples_per_second"),
+    ]
+    assert [record["epoch"] for record in history] == [1, 2]
+    assert result["val_loss"] == min(record["val_loss"] for record in history)
+    assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
+    for shown in (
+        "1,295 training, 143 validation samples of shape 1×8×8, 10 classes",
+        "Linear(in_features=64, out_features=256)",
+        f"device {device}, seed 0, writing to run",
+        "2/2",
+        "train loss  █▁",
+        f"test accuracy {result['test_accuracy']:.4f}",
+        "written to run: best.safetensors",
+    ):
+        assert shown in out
+
+
+def test_the_same_seed_gives_the_same_bits(tl):
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        tl("train", "diabetes", "--epochs", 1, "--seed", seed, "--out", out)
+    a, b, c = (load_checkpoint(f"{out}/last.safetensors")["model"] for out in "abc")
+    for name in a:
+        np.testing.assert_array_equal(a[name].numpy(), b[name].numpy())
+    assert not np.array_equal(a["1.weight"].numpy(), c["1.weight"].numpy())
+
+
+def test_diabetes_comes_near_ridge_regression(tl):
+    tl("train", "diabetes", "--out", "run")
+    splits = data.diabetes()
+    (x, y), (x_test, y_test) = splits.train, splits.test
+    w = np.linalg.solve(x.T @ x + np.eye(10), x.T @ (y - y.mean()))
+    residual = y_test - x_test @ w - y.mean()
+    ridge = 1 - (residual**2).sum() / ((y_test - y_test.mean()) ** 2).sum()
+    result = summary("run")
+    assert list(result) == [*KEYS, "test_r2"]
+    assert result["test_accuracy"] is None
+    assert result["test_r2"] > ridge - 0.03
+    variance = y_test.var()
+    assert result["test_r2"] == pytest.approx(1 - result["test_loss"] / variance, rel=1e-4)
+
+
+def test_text(tl, monkeypatch):
+    monkeypatch.setattr(predict, "CHARACTERS", 30)
+    Path("song.txt").write_text("la la lalala, lo lo lololo! " * 150)
+    assert tl("train", "song.txt", "--epochs", 6, "--batch-size", 8, "--out", "run")[0] == 0
+    assert summary("run")["model"] == "gpt"
+    assert summary("run")["test_loss"] < math.log(8)  # better than chance: it has 8 characters
+    Path("start.txt").write_text("la la")
+    status, out, _ = tl("predict", "run", "start.txt")
+    assert status == 0
+    assert out.startswith("la la")
+    assert len(out) == len("la la") + 30 + 1
+    status, out, _ = tl("evaluate", "run")
+    assert status == 0
+    assert "accuracy" in out
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "adagrad", "lion"])
+def test_every_optimizer_learns_with_its_default_rate(tl, optimizer):
+    args = ["--model", "linear", "--epochs", 3, "--batch-size", 64]
+    tl("train", "digits", *args, "--optimizer", optimizer, "--out", "run")
+    assert summary("run")["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle", "plateau"])
+def test_every_schedule(tl, schedule):
+    tl("train", "diabetes", "--schedule", schedule, "--epochs", 3, "--out", "run")
+    rates = [json.loads(line)["lr"] for line in Path("run/history.jsonl").read_text().splitlines()]
+    assert (len(set(rates)) == 1) == (schedule != "one-cycle")
+
+
+def test_stopping(tl):
+    args = ["diabetes", "--val-fraction", 0, "--epochs", 9]
+    tl("train", *args, "--target-loss", 100, "--out", "target")
+    result = summary("target")
+    assert (result["stopped_by"], result["epochs"]) == ("target_loss", 1)
+    assert result["val_loss"] is None
+    tl("train", "diabetes", "--lr", 1e-30, "--patience", 2, "--epochs", 9, "--out", "patience")
+    assert summary("patience")["stopped_by"] == "patience"
+
+
+def test_a_word_when_it_overfits(tl):
+    args = ["--lr", 0.02, "--weight-decay", 0, "--epochs", 30, "--patience", 30]
+    _, out, _ = tl("train", "diabetes", *args, "--val-fraction", 0.8, "--out", "run")
+    assert "The network overfits: since epoch" in out
+
+
+def test_default_folders_are_numbered(tl):
+    for expected in ("runs/diabetes-linear", "runs/diabetes-linear-2"):
+        _, out, _ = tl("train", "diabetes", "--model", "linear", "--epochs", 1)
+        assert f"writing to {expected}\n" in out
+        assert Path(expected, "summary.json").exists()
+
+
+def test_an_empty_folder_is_taken(tl):
+    Path("there").mkdir()
+    status, _, _ = tl("train", "diabetes", "--epochs", 1, "--out", "there")
+    assert status == 0
+
+
+# --- resuming -------------------------------------------------------------------------------------
+
+
+def without_times(out):
+    checkpoint = load_checkpoint(f"{out}/last.safetensors")
+    text = Path(out, "history.jsonl").read_text()
+    history = [json.loads(line) for line in text.splitlines()]
+    for record in (*history, *checkpoint["history"]):
+        del record["seconds"], record["samples_per_second"]
+    del checkpoint["progress"]
+    plain = json.dumps([history, checkpoint], default=lambda tensor: tensor.numpy().tobytes().hex())
+    outcome = {k: v for k, v in summary(out).items() if "second" not in k}
+    return json.loads(plain), outcome
+
+
+KILL = """
+import os, signal
+from tensorlite.training import Trainer
+update, left = Trainer._update, {batches}
+def counting(self, batch):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.{signal})
+    return update(self, batch)
+Trainer._update = counting
+"""
+TRAIN = ["train", "--epochs", 3, "--save-every", 7]
+
+
+@pytest.mark.parametrize("batches", [55, 4])  # in the second epoch; before any checkpoint
+def test_a_killed_run_resumes_to_the_same_bits(tl, process, device, batches):
+    train = [*TRAIN, "--device", device]
+    tl(*train, "--out", "whole")
+    killed = process(*train, "--out", "cut", before=KILL.format(batches=batches, signal="SIGKILL"))
+    assert killed.returncode == -9
+    position = load_checkpoint("cut/last.safetensors")["loader"]["position"]
+    assert position == batches % math.ceil(1295 / 32) // 7 * 7
+    assert not Path("cut/summary.json").exists()
+    resumed = process("train", "--resume", "cut", "--device", device)
+    assert resumed.returncode == 0, resumed.stderr
+    assert without_times("cut") == without_times("whole")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tl, process):
+    tl(*TRAIN, "--out", "whole")
+    stopped = process(*TRAIN, "--out", "cut", before=KILL.format(batches=50, signal="SIGINT"))
+    assert stopped.returncode == 130
+    assert "stopped; continue with: tensorlite train --resume cut" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert load_checkpoint("cut/last.safetensors")["loader"]["position"] == 51 - 41
+    assert tl("train", "--resume", "cut")[0] == 0
+    assert without_times("cut") == without_times("whole")
+
+
+def test_resume_finds_the_newest_run(tl):
+    tl("train", "diabetes", "--epochs", 1)
+    status, out, _ = tl("train", "--resume")
+    assert status == 0
+    assert "writing to runs/diabetes-mlp\n" in out
+    assert "stopped by epochs after epoch 1" in out
