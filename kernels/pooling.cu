@@ -46,6 +46,20 @@ struct AdaptiveAxis {
     TL_INLINE Index high(Index p) const { return ((p + 1) * out + in - 1) / in; }
 };
 
+// body(row, column) for every element: one a lane on CUDA; on the CPU a thread takes whole rows, so
+// that what depends on the row alone is computed once.
+template <typename F>
+TL_INLINE void each_element(Index rows, Index columns, const F& body) {
+#if defined(__CUDACC__)
+    each(rows * columns, [=](Index i) { body(i / columns, i % columns); });
+#else
+    parallel_range(rows, kGrain / 8 / (columns + 1) + 1, [=](Index first, Index last) {
+        for (Index row = first; row < last; ++row)
+            for (Index column = 0; column < columns; ++column) body(row, column);
+    });
+#endif
+}
+
 // f(position) for the positions of a window in a plane of `width` columns. `size` is the common
 // window that is unrolled where it lies wholly inside; 0 for any other.
 template <int size, typename F>
@@ -64,35 +78,28 @@ TL_INLINE void each_position(Index top, Index bottom, Index left, Index right, I
 
 template <int size, typename T>
 TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down, PoolAxis across) {
-    each_team<T>(planes * down.out, across.out, [=](auto team) {
-        for (Index r : team) {
-            const T* plane = x + r / down.out * down.in * across.in;
-            const Index top = down.first_inside(r % down.out),
-                        bottom = down.last_inside(r % down.out);
-            team.each([&](Slot slot) {
-                const Index i = column(slot), left = across.first_inside(i),
-                            right = across.last_inside(i);
-                Index where = top * across.in + left;
-                Acc<T> peak = plane[where];
-                each_position<size>(top, bottom, left, right, down.dilation, across.dilation,
-                                    across.in, [&](Index at) {
-                                        const Acc<T> value = plane[at];
-                                        const bool larger =
-                                            (value > peak) |
-                                            (value != value);  // no branch to mispredict
-                                        peak = larger ? value : peak;
-                                        where = larger ? at : where;
-                                    });
-                y[r * across.out + i] = T(peak);
-                if (index) index[r * across.out + i] = int(where);
-            });
-        }
+    each_element(planes * down.out, across.out, [=](Index r, Index i) {
+        const T* plane = x + r / down.out * down.in * across.in;
+        const Index top = down.first_inside(r % down.out), bottom = down.last_inside(r % down.out);
+        const Index left = across.first_inside(i), right = across.last_inside(i);
+        Index where = top * across.in + left;
+        Acc<T> peak = plane[where];
+        auto compare = [&](Index at) {
+            const Acc<T> value = plane[at];
+            const bool larger = (value > peak) | (value != value);  // no branch to mispredict
+            peak = larger ? value : peak;
+            where = larger ? at : where;
+        };
+        each_position<size>(top, bottom, left, right, down.dilation, across.dilation, across.in,
+                            compare);
+        y[r * across.out + i] = T(peak);
+        if (index) index[r * across.out + i] = int(where);
     });
 }
 
 // y = the largest of each window, NaN if it holds one; index = where in the plane it first is.
 template <typename T>
-ROWS(planes * out_h, out_w)
+EACH(planes * out_h * out_w)
 void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
                 int* index OPTIONAL(planes * out_h * out_w), Index planes, Index height,
                 Index width, Index kernel_h, Index kernel_w, Index stride_h, Index stride_w,
@@ -111,7 +118,7 @@ void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
 
 // dx = the sum, over the windows a position is in, of the gradient of those it is the largest of.
 template <typename T>
-ROWS(planes * height, width)
+EACH(planes * height * width)
 void max_pool2d_backward(const T* g OF(planes * out_h * out_w),
                          const int* index OF(planes * out_h * out_w),
                          T* dx OF(planes * height * width), Index planes, Index height, Index width,
@@ -121,21 +128,15 @@ void max_pool2d_backward(const T* g OF(planes * out_h * out_w),
 #if defined(__CUDACC__)  // every position collects: no two lanes write to one place
     const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
     const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
-    each_team<T>(planes * height, width, [=](auto team) {
-        for (Index r : team) {
-            const Index plane = r / height * out_h * out_w, row = r % height;
-            const Index low = down.low(row), high = down.high(row);
-            team.each([&](Slot slot) {
-                const Index p = column(slot), right = across.high(p);
-                Acc<T> sum = 0;
-                for (Index v = low; v < high; ++v)
-                    for (Index h = across.low(p); h < right; ++h) {
-                        const Index i = plane + v * out_w + h;
-                        if (index[i] == row * width + p) sum += Acc<T>(g[i]);
-                    }
-                dx[r * width + p] = T(sum);
-            });
-        }
+    each(planes * height * width, [=](Index i) {
+        const Index p = i % width, row = i / width % height, plane = i / (width * height);
+        Acc<T> sum = 0;
+        for (Index v = down.low(row); v < down.high(row); ++v)
+            for (Index h = across.low(p); h < across.high(p); ++h) {
+                const Index window = (plane * out_h + v) * out_w + h;
+                if (index[window] == row * width + p) sum += Acc<T>(g[window]);
+            }
+        dx[i] = T(sum);
     });
 #else  // every window hands out: one thread a plane
     (void)kernel_h, (void)kernel_w, (void)stride_h, (void)stride_w, (void)pad_h, (void)pad_w;
@@ -161,20 +162,15 @@ TL_INLINE Index extent(const Axis& axis, Index i, bool count_pad) {
 // y = the sum of each window over its size, which counts the padding or not.
 template <int size, typename T, typename Axis>
 TL_INLINE void average(const T* x, T* y, Index planes, Axis down, Axis across, bool count_pad) {
-    each_team<T>(planes * down.out, across.out, [=](auto team) {
-        for (Index r : team) {
-            const T* plane = x + r / down.out * down.in * across.in;
-            const Index row = r % down.out, top = down.first_inside(row),
-                        bottom = down.last_inside(row);
-            const Acc<T> rows = Acc<T>(extent(down, row, count_pad));
-            team.each([&](Slot slot) {
-                const Index i = column(slot);
-                Acc<T> sum = 0;
-                each_position<size>(top, bottom, across.first_inside(i), across.last_inside(i), 1,
-                                    1, across.in, [&](Index at) { sum += Acc<T>(plane[at]); });
-                y[r * across.out + i] = T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
-            });
-        }
+    each_element(planes * down.out, across.out, [=](Index r, Index i) {
+        const T* plane = x + r / down.out * down.in * across.in;
+        const Index row = r % down.out;
+        const Acc<T> rows = Acc<T>(extent(down, row, count_pad));
+        Acc<T> sum = 0;
+        each_position<size>(down.first_inside(row), down.last_inside(row), across.first_inside(i),
+                            across.last_inside(i), 1, 1, across.in,
+                            [&](Index at) { sum += Acc<T>(plane[at]); });
+        y[r * across.out + i] = T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
     });
 }
 
@@ -183,20 +179,15 @@ template <int size, typename T, typename Axis>
 TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis across,
                                 bool count_pad) {
 #if defined(__CUDACC__)
-    each_team<T>(planes * down.in, across.in, [=](auto team) {
-        for (Index r : team) {
-            const T* plane = g + r / down.in * down.out * across.out;
-            const Index low = down.low(r % down.in), high = down.high(r % down.in);
-            team.each([&](Slot slot) {
-                const Index p = column(slot);
-                Acc<T> sum = 0;
-                for (Index v = low; v < high; ++v)
-                    for (Index h = across.low(p); h < across.high(p); ++h)
-                        sum += Acc<T>(plane[v * across.out + h]) /
-                               Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
-                dx[r * across.in + p] = T(sum);
-            });
-        }
+    each(planes * down.in * across.in, [=](Index i) {
+        const Index p = i % across.in, row = i / across.in % down.in;
+        const T* plane = g + i / (across.in * down.in) * down.out * across.out;
+        Acc<T> sum = 0;
+        for (Index v = down.low(row); v < down.high(row); ++v)
+            for (Index h = across.low(p); h < across.high(p); ++h)
+                sum += Acc<T>(plane[v * across.out + h]) /
+                       Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
+        dx[i] = T(sum);
     });
 #else
     const Index in = down.in * across.in;
@@ -220,7 +211,7 @@ TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis
 }
 
 template <typename T>
-ROWS(planes * out_h, out_w)
+EACH(planes * out_h * out_w)
 void avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
                 Index planes, Index height, Index width, Index kernel_h, Index kernel_w,
                 Index stride_h, Index stride_w, Index pad_h, Index pad_w, bool count_pad,
@@ -234,7 +225,7 @@ void avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
 }
 
 template <typename T>
-ROWS(planes * height, width)
+EACH(planes * height * width)
 void avg_pool2d_backward(const T* g OF(planes * out_h * out_w), T* dx OF(planes * height * width),
                          Index planes, Index height, Index width, Index kernel_h, Index kernel_w,
                          Index stride_h, Index stride_w, Index pad_h, Index pad_w, bool count_pad,
@@ -248,14 +239,14 @@ void avg_pool2d_backward(const T* g OF(planes * out_h * out_w), T* dx OF(planes 
 }
 
 template <typename T>
-ROWS(planes * out_h, out_w)
+EACH(planes * out_h * out_w)
 void adaptive_avg_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h * out_w),
                          Index planes, Index height, Index width, Index out_h, Index out_w) {
     average<0>(x, y, planes, AdaptiveAxis{height, out_h}, AdaptiveAxis{width, out_w}, false);
 }
 
 template <typename T>
-ROWS(planes * height, width)
+EACH(planes * height * width)
 void adaptive_avg_pool2d_backward(const T* g OF(planes * out_h * out_w),
                                   T* dx OF(planes * height * width), Index planes, Index height,
                                   Index width, Index out_h, Index out_w) {
