@@ -234,7 +234,7 @@ def _composite_rule(composite: Callable, owner: Primitive) -> Callable:
         static = dict(zip(owner.defaults, residuals[len(owner.inputs) :], strict=True))
         on_tape = any(isinstance(value, Tensor) for value in (g, *inputs))
         with enable_grad():
-            # An alias of each input: an input may depend on another, and only the direct way counts.
+            # Under an alias each: an input may depend on another, and only the direct way counts.
             leaves = [
                 alias(_leaf(value)) if needed else value
                 for value, needed in zip(inputs, needs, strict=True)

@@ -160,6 +160,7 @@ class set_grad_enabled:
 
     def __call__(self, fn: Callable) -> Callable:
         """Decorate `fn`."""
+
         @functools.wraps(fn)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with set_grad_enabled(self.enabled):

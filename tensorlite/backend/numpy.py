@@ -53,7 +53,8 @@ class NumpyBackend(Backend):
 
         NumPy has no fast product of float16, none of bfloat16, and one BLAS call for each matrix.
         """
-        if a.dtype == b.dtype and a.dtype.char in "fd" and self.kernels is not None:
+        whole = a.dtype == b.dtype and a.dtype.char in "fd" and a.ndim and b.ndim
+        if whole and self.kernels is not None:
             return self._pooled_matmul(a, b, bias)
         if bias is not None:
             y = self.matmul(a, b)

@@ -45,7 +45,7 @@ def convolution(
     xp: ModuleType, x: Array, weight: Array, bias: Array | None = None, *, geometry: Geometry
 ) -> Array:
     """Slide `weight` (O, C/G, *kernel) over `x` (N, C, *size), as torch's `conv2d` does."""
-    _check(x, weight, bias, geometry.groups)
+    check_operands(x, weight, bias, geometry.groups)
     out = geometry.output_size(x.shape[2:], weight.shape[2:])
     columns = _columns(xp, x, weight.shape[2:], out, geometry)  # (N, G, C/G·K, P)
     y = matmul(_filters(weight, geometry.groups), columns)  # (N, G, O/G, P)
@@ -113,7 +113,8 @@ def _sum_images(each: Array) -> Array:
     return widened(each).sum(axis=0).astype(each.dtype, copy=False)
 
 
-def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+def check_operands(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+    """Refuse an image, a weight and a bias whose channels do not fit."""
     if x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * groups:
         raise ValueError(
             f"x of shape {x.shape} (N, channels, …) does not fit weight of shape {weight.shape} "

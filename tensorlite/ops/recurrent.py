@@ -82,7 +82,7 @@ def lstm_(
     c = f · c' + i · g and h = o · tanh c, with h' and c' the states of the step before. i, f and o
     are the sigmoid, g the tanh, of their parts of projected + h' @ weightᵀ.
     """
-    _check("lstm", projected, weight, 4, h0, c0)
+    check_layer("lstm", projected, weight, 4, h0, c0)
     steps = projected.shape[0]
     h, c = _states(xp, h0, steps, reverse), _states(xp, c0, steps, reverse)
     gates = xp.empty_like(projected)
@@ -170,7 +170,7 @@ def gru_(
     h = (1 - z) · n + z · h', with r, z = sigmoid(projected + state), n = tanh(projected + r · m),
     and (…, …, m) = state = h' @ weightᵀ + bias.
     """
-    _check("gru", projected, weight, 3, h0)
+    check_layer("gru", projected, weight, 3, h0)
     steps = projected.shape[0]
     h = _states(xp, h0, steps, reverse)
     gates = xp.empty_like(projected)
@@ -256,7 +256,7 @@ def rnn_(
     xp: ModuleType, projected: Array, h0: Array, weight: Array, *, relu: bool, reverse: bool
 ) -> Array:
     """All states h = tanh(projected + h' @ weightᵀ), or their positive part if `relu`."""
-    _check("rnn", projected, weight, 1, h0)
+    check_layer("rnn", projected, weight, 1, h0)
     h = _states(xp, h0, projected.shape[0], reverse)
     for t, before, after in _order(projected.shape[0], reverse):
         argument = projected[t] + matmul(h[before], weight.T)
@@ -316,7 +316,8 @@ def rnn(
     return _after(h, reverse), h[0 if reverse else -1]
 
 
-def _check(op: str, projected: Array, weight: Array, gates: int, *states: Array) -> None:
+def check_layer(op: str, projected: Array, weight: Array, gates: int, *states: Array) -> None:
+    """Refuse inputs of a recurrent layer whose shapes do not fit."""
     hidden = weight.shape[-1]
     if weight.ndim != 2 or weight.shape[0] != gates * hidden:
         raise ValueError(f"{op}: weight of shape {weight.shape} is not ({gates} · hidden, hidden)")

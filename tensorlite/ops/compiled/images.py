@@ -7,7 +7,13 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops import pool
 from tensorlite.ops.compiled.arrays import packed
-from tensorlite.ops.conv import Geometry, convolution, convolution_transpose, convolution_weight
+from tensorlite.ops.conv import (
+    Geometry,
+    check_operands,
+    convolution,
+    convolution_transpose,
+    convolution_weight,
+)
 
 
 def _pair(values: tuple[int, ...], missing: int) -> tuple[int, ...]:
@@ -44,8 +50,9 @@ def _convolution(
     k: Any, x: Array, weight: Array, bias: Array | None = None, *, geometry: Geometry
 ) -> Any:
     arrays = _fits(k, x.ndim, x, weight, bias)
-    if arrays is None or x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * geometry.groups:
+    if arrays is None:
         return NotImplemented
+    check_operands(x, weight, bias, geometry.groups)
     filters, _, *kernel = weight.shape
     out = geometry.output_size(x.shape[2:], kernel)
     y = k.empty((x.shape[0], filters, *out), x.dtype)

@@ -9,7 +9,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.attention import attention, attention_backward
 from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.recurrent import gru_, gru_backward, lstm_, lstm_backward
+from tensorlite.ops.recurrent import check_layer, gru_, gru_backward, lstm_, lstm_backward
 
 
 def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
@@ -33,8 +33,9 @@ def _fits(k: Any, name: str, *arrays: Any) -> list | None:
 @lstm_.kernel
 def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reverse: bool) -> Any:
     arrays = _fits(k, "lstm", projected, h0, c0, weight)
-    if arrays is None or weight.shape != (4 * h0.shape[-1], h0.shape[-1]):
+    if arrays is None:
         return NotImplemented
+    check_layer("lstm", projected, weight, 4, h0, c0)
     steps, batch = projected.shape[:2]
     h, c = _states(k, h0, steps, reverse), _states(k, c0, steps, reverse)
     gates = projected.copy()
@@ -87,8 +88,9 @@ def _gru(
     reverse: bool,
 ) -> Any:
     arrays = _fits(k, "gru", projected, h0, weight, bias)
-    if arrays is None or weight.shape != (3 * h0.shape[-1], h0.shape[-1]):
+    if arrays is None:
         return NotImplemented
+    check_layer("gru", projected, weight, 3, h0)
     _, _, weight, bias = arrays
     steps, batch = projected.shape[:2]
     h = _states(k, h0, steps, reverse)
