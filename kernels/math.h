@@ -9,11 +9,17 @@
 
 #include "types.h"
 
+#if defined(__CUDACC__)
+#define TL_CALL(name) ::name
+#else
+#define TL_CALL(name) __builtin_##name
+#endif
+
 namespace tl {
 
-TL_INLINE float sqrt(float x) { return ::sqrtf(x); }
-TL_INLINE float abs(float x) { return ::fabsf(x); }
-TL_INLINE float round_even(float x) { return ::rintf(x); }
+TL_INLINE float sqrt(float x) { return TL_CALL(sqrtf)(x); }
+TL_INLINE float abs(float x) { return TL_CALL(fabsf)(x); }
+TL_INLINE float round_even(float x) { return TL_CALL(rintf)(x); }
 
 // x = k ln 2 + r with |r| <= ln 2 / 2 and k in [-126, 128]; ln 2 is subtracted in two parts.
 struct Reduced {
@@ -39,7 +45,7 @@ TL_INLINE float half_power(float k) { return float_of(uint32_t(int(k) + 126) << 
 TL_INLINE float exp(float x) {
     const Reduced a = reduce_exponent(x);
     const float p = 1.0f + (a.r + a.r * a.r * exp_tail(a.r));
-    return p * half_power(a.k) * 2.0f;
+    return (2.0f * p) * half_power(a.k);
 }
 
 // exp(x) - 1, 2 ulp
@@ -82,7 +88,7 @@ TL_INLINE float tanh(float x) {
     const float q = -0.333332963f + z * (0.133318725f + z * (-0.0537789239f + z * p));
     const float near = x + x * z * q;
     const float far = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
-    return a < 0.6f ? near : ::copysignf(far, x);
+    return a < 0.6f ? near : TL_CALL(copysignf)(far, x);
 }
 
 // 2.5 ulp
@@ -95,16 +101,11 @@ TL_INLINE float erf(float x) {
     const float s = -0.00420528551f + b * (0.000441472789f + b * -2.16976248e-05f);
     const float t = -0.633216393f + b * (-0.108422104f + b * (0.0252103420f + b * s));
     const float far = 1.0f - exp(0.000188468471f + b * (-1.12958031f + b * t));
-    return a < 1.0f ? near : a <= INFINITY ? ::copysignf(far, x) : x;
+    return a < 1.0f ? near : a <= INFINITY ? TL_CALL(copysignf)(far, x) : x;
 }
 
-#if defined(__CUDACC__)
 #define TL_LIBRARY(name) \
-    TL_INLINE double name(double x) { return ::name(x); }
-#else
-#define TL_LIBRARY(name) \
-    TL_INLINE double name(double x) { return std::name(x); }
-#endif
+    TL_INLINE double name(double x) { return TL_CALL(name)(x); }
 TL_LIBRARY(sqrt)
 TL_LIBRARY(expm1)
 TL_LIBRARY(log)
@@ -118,7 +119,7 @@ TL_LIBRARY(erfc)
 TL_INLINE double exp(double x) {
     x = x > 710.0 ? 710.0 : x;
     x = x < -708.7 ? -708.7 : x;
-    const double k = ::rint(x * 1.4426950408889634);
+    const double k = TL_CALL(rint)(x * 1.4426950408889634);
     const double r = (x - k * 0.693147180369123816) - k * 1.90821492927058770e-10;
     double p = 1 / 6227020800.0;
     p = p * r + 1 / 479001600.0;
@@ -132,9 +133,11 @@ TL_INLINE double exp(double x) {
     p = p * r + 1 / 24.0;
     p = p * r + 1 / 6.0;
     p = 1 + (r + r * r * (0.5 + r * p));
-    return p * double_of(uint64_t(int64_t(int(k)) + 1022) << 52) * 2;
+    return (2 * p) * double_of(uint64_t(int64_t(int(k)) + 1022) << 52);
 }
 TL_INLINE double abs(double x) { return x < 0 ? -x : x; }
 TL_INLINE double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 }  // namespace tl
+
+#undef TL_CALL

@@ -52,6 +52,7 @@ class Call {
     const char* signature_;
     PyObject* const* args_;
     Index elements_ = 0;
+    PyThreadState* state_ = nullptr;
 
   public:
     bool failed = false;
@@ -115,18 +116,17 @@ class Call {
                  (long long)count);
     }
 
+    // Between start and finish the kernel runs, without Python's lock where it has much to do: giving
+    // it up costs more than a small kernel takes.
+    void start() { state_ = elements_ > 65536 ? PyEval_SaveThread() : nullptr; }
+    PyObject* finish() {
+        if (state_) PyEval_RestoreThread(state_);
+        Py_RETURN_NONE;
+    }
     PyObject* no_instance() {
+        if (state_) PyEval_RestoreThread(state_);
         fail(PyExc_TypeError, "has no version for this combination of dtypes");
         return nullptr;
-    }
-
-    template <typename F>
-    PyObject* run(const F& kernel) {
-        // Giving up the lock costs more than a small kernel takes.
-        PyThreadState* state = elements_ > 65536 ? PyEval_SaveThread() : nullptr;
-        kernel();
-        if (state) PyEval_RestoreThread(state);
-        Py_RETURN_NONE;
     }
 
   private:
@@ -142,7 +142,7 @@ class Call {
         Py_DECREF(message);
     }
 
-    Array read(int i, const char* name, Type& wanted, int access) {
+    __attribute__((noinline)) Array read(int i, const char* name, Type& wanted, int access) {
         const Array none = {nullptr, 0};
         if (failed || (args_[i] == Py_None && (access & OPTIONAL_ARRAY))) return none;
         if (!PyArray_Check(args_[i])) {

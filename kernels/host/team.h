@@ -1,7 +1,7 @@
 // map() and teams on the CPU: a team is one thread of the pool, its row lies in the cache.
 #pragma once
 
-#include <vector>
+#include "workspace.h"
 
 namespace tl {
 
@@ -69,10 +69,16 @@ struct Row {
 
 // A row that may be absent; then it is made up of a constant, which spares every loop a branch.
 template <typename T>
-struct OptionalRow {
-    std::vector<T> constant;
-    const T* data;
-    TL_INLINE Acc<T> operator[](Slot j) const { return Acc<T>(data[j]); }
+class OptionalRow {
+    Workspace<T> constant_;
+    const T* data_;
+
+  public:
+    OptionalRow(const T* data, Index columns, Acc<T> otherwise)
+        : constant_(data ? 0 : columns), data_(data ? data : constant_) {
+        for (Index j = 0; !data && j < columns; ++j) constant_[j] = T(otherwise);
+    }
+    TL_INLINE Acc<T> operator[](Slot j) const { return Acc<T>(data_[j]); }
 };
 
 // Sums over the team's rows, one a column.
@@ -109,12 +115,7 @@ class Team {
 
     template <typename T>
     TL_INLINE OptionalRow<T> row_or(const T* data, Acc<T> otherwise) const {
-        OptionalRow<T> result{{}, data};
-        if (!data) {
-            result.constant.assign(columns_, T(otherwise));
-            result.data = result.constant.data();
-        }
-        return result;
+        return {data, columns_, otherwise};
     }
 
     // The same team at work on a row of another length.

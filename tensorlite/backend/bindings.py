@@ -103,8 +103,9 @@ def _function(kernel: Kernel) -> str:
         if p.is_array:
             lines.append(f'    call.check_count(array_{p.name}, "{p.name}", {p.count});')
     lines.append("    if (call.failed) return nullptr;")
+    lines.append("    call.start();")
     lines += [_branch(kernel, choice) for choice in product(*kernel.types.values())]
-    lines += ["    return call.no_instance();"] if kernel.types else []
+    lines.append("    return call.no_instance();" if kernel.types else "    return call.finish();")
     return "\n".join([*lines, "}"])
 
 
@@ -127,7 +128,8 @@ def _branch(kernel: Kernel, choice: tuple[str, ...]) -> str:
         f"({_substitute(_cpp_type(p), names)})array_{p.name}.data" if p.is_array else p.name
         for p in kernel.parameters
     )
-    instance = f"<{', '.join(choice)}>" if choice else ""
-    run = f"return call.run([&] {{ {kernel.name}{instance}({arguments}); }});"
     tests = [f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items()]
-    return f"    if ({' && '.join(tests)}) {run}" if tests else f"    {run}"
+    if not tests:
+        return f"    {kernel.name}({arguments});"
+    run = f"{{ {kernel.name}<{', '.join(choice)}>({arguments}); return call.finish(); }}"
+    return f"    if ({' && '.join(tests)}) {run}"
