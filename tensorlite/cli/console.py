@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from tensorlite.backend import backend_for
 from tensorlite.cli.experiment import Experiment
 from tensorlite.training import Callback, Trainer
 
@@ -99,11 +100,14 @@ def header(experiment: Experiment, trainer: Trainer) -> str:
     shape = "×".join(map(str, experiment.problem.shape))
     kinds = {"classification": "classes", "language": "characters"}
     classes = f", {len(splits.classes)} {kinds[splits.task]}" if splits.classes else ""
+    # Compiled now, if they have to be: the time of the first epoch is its own.
+    compiled = backend_for(trainer.device).kernels is not None
+    kernels = "compiled kernels" if compiled else "no compiled kernels"
     momentum = "" if settings.momentum is None else f", momentum {settings.momentum:g}"
     return (
         f"{settings.dataset}: {sizes} {what} of shape {shape}{classes} (from {splits.location})\n"
         f"{experiment.model}\n"
         f"{settings.optimizer}, learning rate {settings.lr:g} ({settings.schedule}){momentum}, "
         f"weight decay {settings.weight_decay:g}, batches of {settings.batch_size}\n"
-        f"device {trainer.device}, seed {settings.seed}, writing to {experiment.out}\n"
+        f"device {trainer.device} ({kernels}), seed {settings.seed}, writing to {experiment.out}\n"
     )

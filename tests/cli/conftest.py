@@ -38,12 +38,14 @@ def tl(capsys):
 def process(request):
     """Run the command in a process of its own, after Python code that prepares it."""
 
-    def run(*args, before=""):
+    def run(*args, before="", stdout=subprocess.PIPE):
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         if request.config.getoption("--kernels") == "reference":
             env["TENSORLITE_KERNELS"] = "reference"
         code = f"{before}\nimport sys\nfrom tensorlite.cli import main\nsys.exit(main())"
         command = [sys.executable, "-c", code, *map(str, args)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        )
 
     return run

@@ -1,14 +1,18 @@
 """``tensorlite train`` and what it leaves behind, on runs of seconds."""
 
+import contextlib
 import json
 import math
+import os
+import pty
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tensorlite import data
-from tensorlite.cli import predict
+from tensorlite.cli import curves, predict
 from tensorlite.training import load_checkpoint
 
 KEYS = [
@@ -46,13 +50,21 @@ def test_two_epochs_on_digits(tl, device):
     for shown in (
         "1,295 training, 143 validation samples of shape 1×8×8, 10 classes",
         "Linear(in_features=64, out_features=256)",
-        f"device {device}, seed 0, writing to run",
+        f"device {device} (",
+        "compiled kernels), seed 0, writing to run",
         "2/2",
         "train loss  █▁",
         f"test accuracy {result['test_accuracy']:.4f}",
         "written to run: best.safetensors",
     ):
         assert shown in out
+
+
+def test_without_matplotlib_there_is_no_picture(tl, monkeypatch):
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
+    _, out, _ = tl("train", "diabetes", "--epochs", 1, "--out", "run")
+    assert 'loss.png: pip install "tensorlite[plot]"' in out
+    assert not Path("run/loss.png").exists()
 
 
 def test_the_same_seed_gives_the_same_bits(tl):
@@ -199,3 +211,28 @@ def test_resume_finds_the_newest_run(tl):
     assert status == 0
     assert "writing to runs/diabetes-mlp\n" in out
     assert "stopped by epochs after epoch 1" in out
+
+
+def test_a_terminal_shows_a_progress_bar(process):
+    """The bar counts batches and samples/s, and leaves the table when its epoch is done."""
+    screen, terminal = pty.openpty()
+    parts = []
+
+    def read():
+        with contextlib.suppress(OSError):  # raised when nobody writes any more
+            while part := os.read(screen, 4096):
+                parts.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    result = process("train", "--epochs", 2, "--out", "run", stdout=terminal)
+    os.close(terminal)
+    reader.join()
+    os.close(screen)
+    assert result.returncode == 0, result.stderr
+    shown = b"".join(parts).decode()
+    assert "epoch 1/2" in shown
+    assert "0/41" in shown
+    assert "samples/s" in shown.split("0/41")[1]
+    assert "\x1b[2K" in shown  # the bar's line is erased
+    assert "test accuracy" in shown

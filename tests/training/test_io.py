@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import tensorlite as tl
 from tensorlite.io import load, save, write_atomically
 from tensorlite.tensor import Tensor
 
@@ -122,6 +123,10 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         write_atomically(path, write)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_they_are_public():
+    assert (tl.save, tl.load) == (save, load)
 
 
 def test_files_are_readable_as_any_other(tmp_path):
