@@ -9,11 +9,10 @@ The short way: the Trainer runs the loop, validates, stops early, and keeps chec
 
 import argparse
 
-from tensorlite.training import Trainer
-
 import tensorlite as tl
 from tensorlite import nn
 from tensorlite.data import DataLoader, TensorDataset, load, random_split
+from tensorlite.training import Trainer
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--dataset", default="digits", choices=["digits", "mnist", "fashion-mnist"])

@@ -66,7 +66,7 @@ def test_a_second_backward_says_what_to_do(device):
     y = x * x
     y.backward()
     with pytest.raises(
-        RuntimeError, match="mul: backward through this graph a second time.*retain_graph=True"
+        RuntimeError, match=r"mul: backward through this graph a second time.*retain_graph=True"
     ):
         y.backward()
     y = x * x
@@ -121,7 +121,7 @@ def test_grad_of_leaves_and_intermediate_results_leaves_grad_alone(device):
 
 def test_grad_of_an_unused_input(device):
     x, unused = leaf(3.0, device), leaf(1.0, device)
-    with pytest.raises(RuntimeError, match="do not depend on input 1.*allow_unused"):
+    with pytest.raises(RuntimeError, match=r"do not depend on input 1.*allow_unused"):
         tl.grad(x * x, [x, unused], retain_graph=True)
     assert tl.grad(x * x, [x, unused], allow_unused=True)[1] is None
 

@@ -1,0 +1,50 @@
+"""Every example runs (shortened, on the CPU), and so does the README's Python."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+RUNS = {
+    "digits_by_hand": (["--epochs", "6"], r"test accuracy 0\.9"),
+    "regression": (["--epochs", "10"], r"epoch  10  test R² 0\.[23]"),
+    "second_order": (["--steps", "120"], r"0\.01 +0\.\d+ +\d+\.\d"),
+    "mnist": (["--epochs", "2"], r"test accuracy 0\.[89]"),
+    "char_gpt": (
+        ["--steps", "30", "--width", "32", "--layers", "1", "--context", "32"],
+        r"step    30  train loss [23]\.",
+    ),
+    "hyperparameters": (["--epochs", "2"], r"wrote hyperparameters\.png"),
+}
+
+
+def run(code: list[str], folder: Path) -> str:
+    """Run Python in a folder; return what it printed."""
+    command = [sys.executable, *code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_example_is_here():
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(RUNS)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_example(name, tmp_path):
+    arguments, expected = RUNS[name]
+    code = [str(ROOT / "examples" / f"{name}.py"), *arguments, "--device", "cpu"]
+    assert re.search(expected, run(code, tmp_path))
+
+
+def test_the_readme_runs_as_written(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = tmp_path / "readme.py"
+    script.write_text("\n".join(blocks))
+    printed = run([str(script)], tmp_path)
+    assert re.search(r"epoch 4: loss 0\.", printed)
+    assert "12.0 12.0" in printed
