@@ -50,7 +50,9 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             const bool valid = label >= 0 && label < classes;
             const auto in = team.row(x + r * classes);
             const A peak = team.max([&](Slot j) { return in[j]; });
-            const A total = team.sum([&](Slot j) { return exp(in[j] - peak); });
+            auto power = [&](Slot j) { return exp(in[j] - peak); };
+            const auto powers = team.keep(power);
+            const A total = team.sum([&](Slot j) { return powers[j]; });
             const A lse = peak + log(total);
             const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
             A value = valid ? own * (lse - A(x[r * classes + label])) : own;
@@ -60,7 +62,7 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             const A factor = (own + all) * scale / total;
             team.store(dx + r * classes, [&](Slot j) {
                 const A target = spread * w[j] + (int(column(j)) == int(label) ? own : A(0));
-                return exp(in[j] - peak) * factor - target * scale;
+                return powers[j] * factor - target * scale;
             });
         }
     });

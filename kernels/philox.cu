@@ -12,21 +12,24 @@ namespace tl {
 EACH(n)
 void random_bits(uint32_t* y OF(n), const Index* base OPTIONAL(1), Index n, uint64_t seed,
                  uint64_t offset) {
-    map_random<RandomBits>(n, seed, offset + (base ? *base : 0), [](uint32_t w, uint32_t& y) { y = w; }, out(y));
+    auto draw = [](uint32_t word, uint32_t& y) { y = word; };
+    map_random<Words>(n, seed, offset + (base ? *base : 0), draw, out(y));
 }
 
 // Uniform in [0, 1), multiples of 2^-24.
 EACH(n)
 void random_uniform(float* y OF(n), const Index* base OPTIONAL(1), Index n, uint64_t seed,
                     uint64_t offset) {
-    map_random<Uniform>(n, seed, offset + (base ? *base : 0), [](float u, float& y) { y = u; }, out(y));
+    auto draw = [](uint32_t word, float& y) { y = uniform(word); };
+    map_random<Words>(n, seed, offset + (base ? *base : 0), draw, out(y));
 }
 
 // Standard normal.
 EACH(n)
 void random_normal(float* y OF(n), const Index* base OPTIONAL(1), Index n, uint64_t seed,
                    uint64_t offset) {
-    map_random<Normal>(n, seed, offset + (base ? *base : 0), [](float z, float& y) { y = z; }, out(y));
+    auto draw = [](uint32_t word, float& y) { y = float_of(word); };
+    map_random<Normals>(n, seed, offset + (base ? *base : 0), draw, out(y));
 }
 
 // y = x / (1 - p) where a uniform number is at least p, else 0. Its own gradient: the same call on g.
@@ -35,10 +38,15 @@ EACH(n)
 void dropout(const T* x OF(n), T* y OF(n), const Index* base OPTIONAL(1), Index n, double p,
              uint64_t seed, uint64_t offset) {
     using A = Acc<T>;
-    const float threshold = float(p);
+    // uniform >= p in whole numbers: uniform is (word >> 8) / 2^24, and p 2^24 is exact in float.
+    const float threshold = float(p) * 0x1p24f;
+    const int least = int(threshold) + (float(int(threshold)) < threshold);
     const A scale = A(1 / (1 - p));
-    auto keep = [=](float u, A x, A& y) { y = u >= threshold ? x * scale : A(0); };
-    map_random<Uniform>(n, seed, offset + (base ? *base : 0), keep, x, out(y));
+    auto keep = [=](uint32_t word, A x, A& y) {
+        const A kept = x * scale;
+        y = int(word >> 8) < least ? A(0) : kept;
+    };
+    map_random<Words>(n, seed, offset + (base ? *base : 0), keep, x, out(y));
 }
 
 }  // namespace tl

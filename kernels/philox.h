@@ -20,10 +20,28 @@ TL_INLINE Lanes4 multiply_low(Lanes4 a, uint32_t m) {
     return (a & 0xffffffffu) * m;
 #endif
 }
+
+// Two vectors side by side: while one waits for its product, the other is at work.
+struct Lanes8 {
+    Lanes4 low, high;
+};
+TL_INLINE Lanes8 operator^(Lanes8 a, Lanes8 b) { return {a.low ^ b.low, a.high ^ b.high}; }
+TL_INLINE Lanes8 operator^(Lanes8 a, uint64_t b) { return {a.low ^ b, a.high ^ b}; }
+TL_INLINE Lanes8 operator>>(Lanes8 a, int bits) { return {a.low >> bits, a.high >> bits}; }
+TL_INLINE Lanes8 multiply_low(Lanes8 a, uint32_t m) {
+    return {multiply_low(a.low, m), multiply_low(a.high, m)};
+}
+
+// Writes four blocks, w0 … w3 of one after those of the other.
+TL_INLINE void interleave(uint32_t* words, Lanes4 w0, Lanes4 w1, Lanes4 w2, Lanes4 w3) {
+    const Lanes4 a = (w0 & 0xffffffffu) | w1 << 32, b = (w2 & 0xffffffffu) | w3 << 32;
+    *(Lanes4*)words = Lanes4{a[0], b[0], a[1], b[1]};
+    *(Lanes4*)(words + 8) = Lanes4{a[2], b[2], a[3], b[3]};
+}
 #endif
 
 // The four words of a block, a function of the seed and the block alone, in the lower halves of
-// 64-bit lanes: W is uint64_t, or a vector of them.
+// 64-bit lanes: W is uint64_t or Lanes8.
 template <typename W>
 TL_INLINE void philox(uint64_t seed, W block, W& w0, W& w1, W& w2, W& w3) {
     uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
@@ -36,28 +54,17 @@ TL_INLINE void philox(uint64_t seed, W block, W& w0, W& w1, W& w2, W& w3) {
     }
 }
 
-template <typename N>
-struct Pair {
-    N first, second;
-};
-
 TL_INLINE float uniform(uint32_t word) { return float(int(word >> 8)) * 0x1p-24f; }
 
-// What a pair of words becomes. Types, not functions: a compiler inlines them without fail.
-struct RandomBits {
-    TL_INLINE Pair<uint32_t> operator()(uint32_t w0, uint32_t w1) const { return {w0, w1}; }
-};
-
-struct Uniform {
-    TL_INLINE Pair<float> operator()(uint32_t w0, uint32_t w1) const {
-        return {uniform(w0), uniform(w1)};
-    }
+// What map_random does to a pair of words first. Types, not functions: they are inlined without fail.
+struct Words {
+    TL_INLINE void operator()(uint32_t&, uint32_t&) const {}
 };
 
 // Box and Muller's transform. Each line is one IEEE operation after another, in the order of
-// tensorlite/random.py, where the polynomials are explained.
-struct Normal {
-    TL_INLINE Pair<float> operator()(uint32_t w0, uint32_t w1) const {
+// tensorlite/random.py, where the polynomials are explained. The words become bits of floats.
+struct Normals {
+    TL_INLINE void operator()(uint32_t& w0, uint32_t& w1) const {
         const float x = uniform(w0) + 0x1p-24f;
         const int bits = int(bits_of(x)), e = (bits - 0x3f3504f3) >> 23;
         const float m = float_of(uint32_t(bits - e * (1 << 23)));
@@ -76,68 +83,65 @@ struct Normal {
             ((((q * float(-1 / 3628800.) + float(1 / 40320.)) * q - float(1 / 720.)) * q +
               float(1 / 24.)) * q - 0.5f) * q + 1.0f;
         const float c = quadrant & 1 ? sine : cosine, d = quadrant & 1 ? cosine : sine;
-        return {radius * ((quadrant + 1) & 2 ? -c : c), radius * (quadrant & 2 ? -d : d)};
+        w0 = bits_of(radius * ((quadrant + 1) & 2 ? -c : c));
+        w1 = bits_of(radius * (quadrant & 2 ? -d : d));
     }
 };
 
 #if defined(__CUDACC__)
-template <int count, typename N, typename F, typename... L>
-TL_INLINE void apply_random(const F& f, const N* random, bool aligned, L... lanes) {
+template <int count, typename F, typename... L>
+TL_INLINE void apply_random(const F& f, const uint32_t* words, bool aligned, L... lanes) {
 #pragma unroll
-    for (int k = 0; k < count; ++k) f(random[k], lanes.value[k]...);
+    for (int k = 0; k < count; ++k) f(words[k], lanes.value[k]...);
     (lanes.write_back(aligned), ...);
 }
 #endif
 
-// f(r[i], element i of each operand...), where Draw makes a pair of numbers r of two words.
+// f(word i, element i of each operand...), after Prepare has seen each pair of words.
 #if defined(__CUDACC__)
-template <typename Draw, typename F, typename... Operands>
+template <typename Prepare, typename F, typename... Operands>
 TL_INLINE void map_random(Index n, uint64_t seed, uint64_t offset, const F& f,
                           Operands... operands) {
     const bool aligned = (in_packs<4>(operands) && ...);
-    using Number = decltype(Draw()(0, 0).first);
     for (Index b = lane_index(); b * 4 < n; b += lane_count()) {
         uint64_t w0, w1, w2, w3;
         philox(seed, offset + b, w0, w1, w2, w3);
-        const auto low = Draw()(uint32_t(w0), uint32_t(w1)), high = Draw()(uint32_t(w2), uint32_t(w3));
-        const Number random[4] = {low.first, low.second, high.first, high.second};
+        uint32_t words[4] = {uint32_t(w0), uint32_t(w1), uint32_t(w2), uint32_t(w3)};
+        Prepare()(words[0], words[1]);
+        Prepare()(words[2], words[3]);
         if (b * 4 + 4 <= n) {
-            apply_random<4>(f, random, aligned, lanes<4>(operands, b * 4, aligned)...);
+            apply_random<4>(f, words, aligned, lanes<4>(operands, b * 4, aligned)...);
         } else {
 #pragma unroll
             for (int k = 0; k < 3; ++k)
                 if (b * 4 + k < n)
-                    apply_random<1>(f, random + k, true, lanes<1>(operands, b * 4 + k, true)...);
+                    apply_random<1>(f, words + k, true, lanes<1>(operands, b * 4 + k, true)...);
         }
     }
 }
 #else
-template <typename Draw, typename F, typename... Operands>
+template <typename Prepare, typename F, typename... Operands>
 TL_INLINE void map_random(Index n, uint64_t seed, uint64_t offset, const F& f,
                           Operands... operands) {
     constexpr Index kBlocks = 64;  // worked on at a time, stage by stage in small vectorised loops
     constexpr Index kElements = 4 * kBlocks;
     parallel_range((n + kElements - 1) / kElements, kGrain / kElements, [=](Index begin, Index end) {
         alignas(32) uint32_t words[kElements];
-        decltype(Draw()(0, 0).first) random[kElements];
         for (Index t = begin; t < end; ++t) {
-            for (Index b = 0; b < kBlocks; b += 4) {
+            for (Index b = 0; b < kBlocks; b += 8) {
                 const uint64_t first = offset + t * kBlocks + b;
-                Lanes4 w0, w1, w2, w3;
-                philox(seed, Lanes4{first, first + 1, first + 2, first + 3}, w0, w1, w2, w3);
-                const Lanes4 low = (w0 & 0xffffffffu) | w1 << 32, high = (w2 & 0xffffffffu) | w3 << 32;
-                *(Lanes4*)(words + 4 * b) = Lanes4{low[0], high[0], low[1], high[1]};
-                *(Lanes4*)(words + 4 * b + 8) = Lanes4{low[2], high[2], low[3], high[3]};
+                const Lanes4 next = {first, first + 1, first + 2, first + 3};
+                Lanes8 w0, w1, w2, w3;
+                philox(seed, Lanes8{next, next + 4}, w0, w1, w2, w3);
+                interleave(words + 4 * b, w0.low, w1.low, w2.low, w3.low);
+                interleave(words + 4 * b + 16, w0.high, w1.high, w2.high, w3.high);
             }
 #pragma omp simd
-            for (Index p = 0; p < kElements / 2; ++p) {
-                const auto pair = Draw()(words[2 * p], words[2 * p + 1]);
-                random[2 * p] = pair.first, random[2 * p + 1] = pair.second;
-            }
+            for (Index p = 0; p < kElements; p += 2) Prepare()(words[p], words[p + 1]);
             const Index first = t * kElements, count = n - first < kElements ? n - first : kElements;
 #pragma GCC ivdep
             for (Index i = 0; i < count; ++i)
-                apply([&](auto&&... values) { f(random[i], values...); }, lane(operands, first + i)...);
+                apply([&](auto&&... values) { f(words[i], values...); }, lane(operands, first + i)...);
         }
     });
 }

@@ -11,8 +11,10 @@ void softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows,
         for (Index r : team) {
             auto in = team.row(x + r * columns);
             const auto peak = team.max([&](Slot j) { return in[j]; });
-            const auto total = team.sum([&](Slot j) { return exp(in[j] - peak); });
-            team.store(y + r * columns, [&](Slot j) { return exp(in[j] - peak) / total; });
+            auto power = [&](Slot j) { return exp(in[j] - peak); };
+            auto powers = team.keep(power);
+            const auto scale = 1 / team.sum([&](Slot j) { return powers[j]; });
+            team.store(y + r * columns, [&](Slot j) { return powers[j] * scale; });
         }
     });
 }

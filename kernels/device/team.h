@@ -155,6 +155,14 @@ struct OptionalRow {
     }
 };
 
+// The values of f over the row, computed once where they are held.
+template <typename F, typename A, int kHeld>
+struct Kept {
+    const F& f;
+    A held[kHeld];
+    TL_INLINE A operator[](Slot j) const { return j.held < 0 ? f(j) : held[j.held]; }
+};
+
 template <typename A, int kHeld>
 struct Sums {
     A* data;
@@ -197,6 +205,16 @@ class Team {
         result.otherwise = otherwise;
         clear(result.held, otherwise);
         if (data) load(result.held, data);
+        return result;
+    }
+
+    template <typename F>
+    TL_INLINE auto keep(const F& f) const {
+        Kept<F, decltype(f(Slot())), kHeld> result{f, {}};
+        if (holds()) {
+#pragma unroll
+            for (int k = 0; k < kHeld; ++k) result.held[k] = f(slot(k));
+        }
         return result;
     }
 

@@ -90,6 +90,8 @@ struct Sums {
 
 class Team {
     Index first_, last_, columns_;
+    mutable void* scratch_ = nullptr;  // for keep(), from the first row that needs it
+    mutable size_t scratch_bytes_ = 0;
 
     struct Iterator {
         Index row;
@@ -100,6 +102,10 @@ class Team {
 
   public:
     Team(Index first, Index last, Index columns) : first_(first), last_(last), columns_(columns) {}
+    Team(const Team&) = delete;
+    ~Team() {
+        if (scratch_) BlockCache::of_this_thread().give_back(scratch_, scratch_bytes_);
+    }
 
     // The rows of this team: `for (Index row : team)`.
     Iterator begin() const { return {first_}; }
@@ -116,6 +122,19 @@ class Team {
     template <typename T>
     TL_INLINE OptionalRow<T> row_or(const T* data, Acc<T> otherwise) const {
         return {data, columns_, otherwise};
+    }
+
+    // f(j) for the whole row, computed once where the team has room for it. One such row at a time.
+    template <typename F>
+    TL_INLINE auto keep(const F& f) const {
+        using A = std::decay_t<decltype(f(Slot()))>;
+        if (!scratch_) {
+            scratch_bytes_ = columns_ * sizeof(A) + 1;
+            scratch_ = BlockCache::of_this_thread().take(scratch_bytes_);
+        }
+        A* kept = static_cast<A*>(scratch_);
+        store(kept, f);
+        return Row<A>{kept};
     }
 
     // The same team at work on a row of another length.
