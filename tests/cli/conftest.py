@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT
+from commands import ROOT, on_cpu
 
 from tensorlite.cli import main
 
@@ -25,7 +25,7 @@ def tl(capsys):
 
     def run(*args):
         try:
-            status = main([str(arg) for arg in args])
+            status = main(on_cpu(args))
         except SystemExit as exit:  # argparse's way
             status = exit.code
         captured = capsys.readouterr()
@@ -43,7 +43,7 @@ def process(request):
         if request.config.getoption("--kernels") == "reference":
             env["TENSORLITE_KERNELS"] = "reference"
         code = f"{before}\nimport sys\nfrom tensorlite.cli import main\nsys.exit(main())"
-        command = [sys.executable, "-c", code, *map(str, args)]
+        command = [sys.executable, "-c", code, *on_cpu(args)]
         return subprocess.run(
             command, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
         )

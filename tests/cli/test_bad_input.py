@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import content
+from commands import content, on_cpu
 
 from tensorlite.io import load, save
 
@@ -16,7 +16,7 @@ def trained(tmp_path_factory):
     from tensorlite.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "digits"
-    assert main(["train", "--epochs", "1", "--out", str(out)]) == 0
+    assert main(on_cpu(["train", "--epochs", "1", "--out", out])) == 0
     return out
 
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from commands import ROOT
+from commands import ROOT, on_cpu
 
 import tensorlite
 from tensorlite import data
@@ -22,7 +22,8 @@ def runs(tmp_path_factory):
     """Short runs, made once."""
     folder = tmp_path_factory.mktemp("runs")
     for name, epochs in (("digits", "2"), ("diabetes", "15")):
-        assert main(["train", name, "--epochs", epochs, "--out", str(folder / name)]) == 0
+        args = ["train", name, "--epochs", epochs, "--out", str(folder / name)]
+        assert main(on_cpu(args)) == 0
     return folder
 
 
