@@ -52,6 +52,7 @@ def _later(name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _train(parser: Parser) -> None:
+    parser.epilog = "What is left out suits the model and the data; the run shows what it took."
     parser.add_argument(
         "dataset", nargs="?", metavar="DATASET", help="a name (see tensorlite data) or a text file"
     )
@@ -62,7 +63,7 @@ def _train(parser: Parser) -> None:
     add("--lr", type=_positive, metavar="RATE", help="learning rate")
     add("--optimizer", choices=OPTIMIZERS)
     add("--momentum", type=_part, metavar="M", help="of sgd; 0 is plain gradient descent")
-    add("--weight-decay", type=_not_negative, metavar="W")
+    add("--weight-decay", type=_not_negative, metavar="W", help="how fast weights shrink unused")
     add("--schedule", choices=SCHEDULES, help="of the learning rate")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default)")
     add("--seed", type=_seed, metavar="N", help="of everything random; default 0")
