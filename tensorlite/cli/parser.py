@@ -63,7 +63,12 @@ def _train(parser: Parser) -> None:
     add("--lr", type=_positive, metavar="RATE", help="learning rate")
     add("--optimizer", choices=OPTIMIZERS)
     add("--momentum", type=_part, metavar="M", help="of sgd; 0 is plain gradient descent")
-    add("--weight-decay", type=_not_negative, metavar="W", help="how fast weights shrink unused")
+    add(
+        "--weight-decay",
+        type=_not_negative,
+        metavar="W",
+        help="shrinks the weights a little at each step",
+    )
     add("--schedule", choices=SCHEDULES, help="of the learning rate")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default)")
     add("--seed", type=_seed, metavar="N", help="of everything random; default 0")
