@@ -337,13 +337,17 @@ class Team {
 #pragma unroll
         for (int offset = 16; offset; offset /= 2)
             value = op(value, __shfl_xor_sync(0xffffffffu, value, offset));
-        if (blockDim.x <= 32) return value;
-        __shared__ A of_warp[32];
-        __syncthreads();  // the previous reduction has been read
-        if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
+        return blockDim.x <= 32 ? value : over_warps(value, op);
+    }
+
+    template <typename A, typename Op>
+    TL_INLINE static A over_warps(A value, const Op& op) {
+        __shared__ A of_lane[512];
+        of_lane[threadIdx.x] = value;  // the lanes of a warp agree: all write, which spares a branch
         __syncthreads();
-        value = of_warp[0];
-        for (unsigned w = 1; w < blockDim.x / 32; ++w) value = op(value, of_warp[w]);
+        value = of_lane[0];
+        for (unsigned lane = 32; lane < blockDim.x; lane += 32) value = op(value, of_lane[lane]);
+        __syncthreads();  // all have read before the next reduction writes
         return value;
     }
 };
