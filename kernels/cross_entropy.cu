@@ -60,10 +60,13 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             if (team.leader()) loss[r] = value * scale;
             if (!dx) continue;
             const A factor = (own + all) * scale / total;
-            team.store(dx + r * classes, [&](Slot j) {
-                const A target = spread * w[j] + (int(column(j)) == int(label) ? own : A(0));
-                return powers[j] * factor - target * scale;
-            });
+            auto plain = [&](Slot j) {
+                return powers[j] * factor - (int(column(j)) == int(label) ? own * scale : A(0));
+            };
+            if (spread == 0)
+                team.store(dx + r * classes, plain);
+            else
+                team.store(dx + r * classes, [&](Slot j) { return plain(j) - spread * scale * w[j]; });
         }
     });
 }

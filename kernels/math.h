@@ -3,7 +3,7 @@
 //
 // The polynomials are minimax fits (weighted least squares, reweighted until the error is level);
 // bounds are in units in the last place of the exact result and hold over the whole range
-// (tests/kernels/test_math.py). Results below 2^-125.5 are flushed to zero. double goes to
+// (tests/kernels/test_math.py). Results of exp below 2^-126 are zero. double goes to
 // the library but for exp.
 #pragma once
 
@@ -19,17 +19,16 @@ namespace tl {
 
 TL_INLINE float sqrt(float x) { return TL_CALL(sqrtf)(x); }
 TL_INLINE float abs(float x) { return TL_CALL(fabsf)(x); }
-TL_INLINE float round_even(float x) { return TL_CALL(rintf)(x); }
 
-// x = k ln 2 + r with |r| <= ln 2 / 2 and k in [-126, 128]; ln 2 is subtracted in two parts.
+// x = k ln 2 + r with |r| <= ln 2 / 2; ln 2 is subtracted in two parts. Adding 3/2 2^23 rounds to an
+// integer, which then stands in the lowest bits: shifted, it is k in the place of an exponent.
 struct Reduced {
-    float k, r;
+    float r;
+    uint32_t exponent;
 };
 TL_INLINE Reduced reduce_exponent(float x) {
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -87.5f ? -87.5f : x;
-    const float k = round_even(x * 1.44269504f);
-    return {k, (x - k * 0.693359375f) + k * 2.12194440e-4f};
+    const float shifted = x * 1.44269504f + 12582912.0f, k = shifted - 12582912.0f;
+    return {(x - k * 0.693359375f) + k * 2.12194440e-4f, bits_of(shifted) << 23};
 }
 
 // (exp(r) - 1 - r) / r^2
@@ -38,21 +37,23 @@ TL_INLINE float exp_tail(float r) {
     return 0.499999981f + r * (0.166665432f + r * (0.0416672018f + r * p));
 }
 
-// 2^(k-1), zero for k = -126.
-TL_INLINE float half_power(float k) { return float_of(uint32_t(int(k) + 126) << 23); }
-
 // 1.5 ulp
 TL_INLINE float exp(float x) {
     const Reduced a = reduce_exponent(x);
-    const float p = 1.0f + (a.r + a.r * a.r * exp_tail(a.r));
-    return (2.0f * p) * half_power(a.k);
+    const float p = 1.0f + a.r * (1.0f + a.r * exp_tail(a.r));
+    float y = float_of(bits_of(p) + a.exponent);
+    y = x < -87.33f ? 0.0f : y;
+    return x <= 88.7228f ? y : x + INFINITY;  // NaN stays NaN
 }
 
 // exp(x) - 1, 2 ulp
 TL_INLINE float expm1(float x) {
     const Reduced a = reduce_exponent(x);
-    const float p = a.r + a.r * a.r * exp_tail(a.r), half = half_power(a.k);
-    return 2.0f * (half * p + (half - 0.5f));
+    const float p = a.r + a.r * a.r * exp_tail(a.r);
+    const float half = float_of(0x3f000000u + a.exponent);  // 2^(k-1)
+    float y = 2.0f * (half * p + (half - 0.5f));
+    y = x < -17.4f ? -1.0f : y;
+    return x <= 88.7228f ? y : x + INFINITY;
 }
 
 // 1.5 ulp; -inf at 0, NaN below it

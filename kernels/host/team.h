@@ -153,24 +153,30 @@ class Team {
         for (Index j = 0; j < columns_; ++j) to[j] = T(f(j));
     }
 
+    // Both halves of the row at once: one chain of additions would wait for each to finish.
     template <typename F>
     TL_INLINE auto sum(const F& f) const {
-        std::decay_t<decltype(f(Slot()))> total = 0;
-#pragma omp simd reduction(+ : total)
-        for (Index j = 0; j < columns_; ++j) total += f(j);
-        return total;
+        std::decay_t<decltype(f(Slot()))> low = 0, high = 0;
+        const Index half = columns_ / 2;
+#pragma omp simd reduction(+ : low, high)
+        for (Index j = 0; j < half; ++j) low += f(j), high += f(j + half);
+        if (columns_ % 2) low += f(columns_ - 1);
+        return low + high;
     }
 
     template <typename F>
     TL_INLINE auto max(const F& f) const {
         using A = std::decay_t<decltype(f(Slot()))>;
-        A largest = -INFINITY;
-#pragma omp simd reduction(max : largest)
-        for (Index j = 0; j < columns_; ++j) {
-            const A value = f(j);
-            largest = value > largest ? value : largest;
+        auto larger = [](A a, A b) { return a > b ? a : b; };
+        A low = -INFINITY, high = -INFINITY;
+        const Index half = columns_ / 2;
+#pragma omp simd reduction(max : low, high)
+        for (Index j = 0; j < half; ++j) {
+            low = larger(f(j), low);
+            high = larger(f(j + half), high);
         }
-        return largest;
+        if (columns_ % 2) low = larger(f(columns_ - 1), low);
+        return larger(low, high);
     }
 
     template <typename A>

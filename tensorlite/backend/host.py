@@ -22,14 +22,15 @@ from types import ModuleType
 import numpy as np
 
 from .bindings import bindings_source, family_source
-from .compiler import KernelsUnavailable, families, kernels_folder, say
+from .compiler import KernelsUnavailable, families, flatten, kernels_folder, say
 
 MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
-# reassociation is asked for loop by loop, in team reductions. Of -O3 the vectoriser and the unrolling
-# of small loops are what counts; the rest doubles the time to compile.
+# reassociation is asked for loop by loop, in team reductions. Of -O3 the vectoriser and the
+# unrolling of small loops count; the rest, and two passes of -O2, take time and give none back.
 FLAGS = [
     *("-std=c++17", "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops"),
+    *("-fno-thread-jumps", "-fno-tree-pre"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
     *("-fopenmp-simd", "-fPIC", "-fvisibility=hidden", "-Wall"),
 ]
@@ -157,7 +158,8 @@ def _build(compiler: Path, target: Path) -> Path:
         (work / name).write_text(text)
     includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]
     # The longest first, so that no core waits for it in the end.
-    order = [Path(name) for name in sorted(sources, key=lambda name: -len(sources[name]))]
+    cost = {name: len(flatten(kernels_folder() / f"{name}.cu")) for name in families("cpu")}
+    order = [Path(name) for name in sorted(sources, key=lambda n: -cost.get(Path(n).stem, 0))]
     jobs = [work / path for path in order] + sorted((kernels_folder() / "host").glob("*.cpp"))
 
     def compile_one(source: Path) -> str:
