@@ -43,7 +43,7 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
         for (Index r : team) {
             const Index label = labels[r];
             if (label == ignore_index) {
-                if (team.leader()) loss[r] = 0;
+                if (team.leader()) loss[r] = 0 * scale;  // NaN where nothing counts: no mean
                 if (dx) team.store(dx + r * classes, [](Slot) { return A(0); });
                 continue;
             }

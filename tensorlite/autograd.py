@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite import random
-from tensorlite.backward import Accumulate, grad, propagate, reachable
+from tensorlite.backward import Accumulate, grad, propagate
 from tensorlite.call import listed, record_outputs
 from tensorlite.ops import reshape, stack, sum, zeros_like
 from tensorlite.primitive import alias
@@ -200,7 +200,7 @@ class _Recompute:
             accumulate,
             retain_graph=create_graph,
             create_graph=create_graph,
-            order=[node for node in reachable(node for node, _ in roots) if node.index > start],
+            stop=start,
         )
         accumulate.finish()
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -12,6 +13,7 @@ from tensorlite.tape import (
     OutputNode,
     at,
     check_not_overwritten,
+    last_write,
     mode,
     on_device_of,
     set_grad_enabled,
@@ -58,27 +60,34 @@ def propagate(
     retain_graph: bool,
     create_graph: bool,
     needed: set | None = None,
-    order: list[Node] | None = None,
     captured: dict | None = None,
+    stop: int = -1,
 ) -> dict[Node, Any]:
     """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
 
-    `order` are the nodes to visit (default all reachable); cotangents that reach others are
-    returned. `captured` names the inner nodes whose cotangents the caller wants, and receives
-    them; `needed` is what then has to be visited.
+    `captured` names the inner nodes whose cotangents the caller wants, and receives them; `needed`
+    is what then has to be visited. Nodes up to the index `stop` are not visited; their cotangents
+    are returned.
     """
-    if order is None:
-        order = reachable(node for node, _ in roots)
     cotangents: dict[Node, Any] = {}
+    heap: list[tuple[int, Node]] = []  # the newest node first: all that it feeds has been visited
+
+    def add(node: Node, g: Any) -> None:
+        previous = cotangents.get(node)
+        if previous is None:
+            cotangents[node] = g
+            heappush(heap, (-node.index, node))
+        else:
+            cotangents[node] = previous + g
+
     for node, g in roots:
-        cotangents[node] = cotangents[node] + g if node in cotangents else g
-    anomaly = mode.switches.anomaly
-    several_devices = mode.switches.devices
-    take = cotangents.pop
-    for node in order:
-        g = take(node, None)
-        if g is None:
-            continue
+        add(node, g)
+    switches = mode.switches
+    anomaly, several_devices = switches.anomaly, switches.devices
+    overwritten = last_write()
+    while heap and -heap[0][0] > stop:
+        node = heappop(heap)[1]
+        g = cotangents.pop(node)
         if several_devices:
             _follow(g)
         if node.hooks is not None:
@@ -91,7 +100,7 @@ def propagate(
                 continue
         plan = node.plan
         if plan is None:
-            _collect(cotangents, node, g)
+            _collect(cotangents, heap, node, g)
             continue
         saved = node.saved
         if saved is None:
@@ -99,7 +108,8 @@ def propagate(
                 f"{plan.name}: backward through this graph a second time{at(node)}, but its "
                 "saved arrays were freed by the first. Pass retain_graph=True to the first call"
             )
-        check_not_overwritten(node)
+        if node.index < overwritten:
+            check_not_overwritten(node)
         if create_graph:
             saved = plan.as_tensors(node)
         if not retain_graph:
@@ -119,15 +129,17 @@ def propagate(
             if leaf:
                 deliver(parent, d)
             else:
-                previous = cotangents.get(parent)
-                cotangents[parent] = d if previous is None else previous + d
+                add(parent, d)
     return cotangents
 
 
-def _collect(cotangents: dict[Node, Any], node: OutputNode, g: Any) -> None:
+def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
     """Put the cotangent of one output beside those of the operation's other outputs."""
     (parent,) = node.parents
-    slots = cotangents.setdefault(parent, [None] * len(parent.shape))
+    if parent not in cotangents:
+        cotangents[parent] = [None] * len(parent.shape)
+        heappush(heap, (-parent.index, parent))
+    slots = cotangents[parent]
     previous = slots[node.position]  # of another alias of this output
     slots[node.position] = g if previous is None else previous + g
 
@@ -186,16 +198,16 @@ class Accumulate:
 
 
 def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
-    """The cotangent to start from, checked against the output."""
+    """The cotangent to start from, checked against the output, on whose device we are."""
     if g is None:
         if output.data.size != 1:
             raise RuntimeError(
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        with on_device_of(output.data):
-            g = Tensor(array_backend((output.data,)).xp.ones(output.shape, output.dtype))
-    elif not isinstance(g, Tensor):
+        ones = array_backend((output.data,)).xp.ones(output.data.shape, output.data.dtype)
+        return Tensor(ones) if create_graph else ones
+    if not isinstance(g, Tensor):
         backend = array_backend((output.data,))
         g = Tensor(backend.asarray(g, dtype=output.dtype, device=output.device))
     if g.shape != output.shape:
@@ -237,9 +249,9 @@ def backward(
             "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
             "or it was computed under no_grad()"
         )
-    seed = _seed(output, gradient, create_graph, "backward()")
     accumulate = Accumulate(create_graph)
     with set_grad_enabled(create_graph), on_device_of(output.data):
+        seed = _seed(output, gradient, create_graph, "backward()")
         if output.node is None:
             accumulate(output, seed)
         else:
@@ -302,7 +314,8 @@ def grad(
 
     roots = []
     for output, cotangent in zip(outputs, cotangents, strict=True):
-        seed = _seed(output, cotangent, create_graph, "grad()")
+        with on_device_of(output.data):
+            seed = _seed(output, cotangent, create_graph, "grad()")
         if output.node is not None:
             roots.append((output.node, seed))
         elif output.requires_grad:
@@ -315,7 +328,6 @@ def grad(
             retain_graph=create_graph if retain_graph is None else retain_graph,
             create_graph=create_graph,
             needed=_leading_to(order, set(wanted)),
-            order=order,
             captured=found,
         )
     results = [found[key] for key in wanted]

@@ -36,58 +36,60 @@ _UNWRAP = """
 
 _CALL = """
 def {name}({parameters}):
-    static_ = {static}
     switches_ = _mode.switches
     if switches_.special:
-        return _observed(({all}), static_)
+        return _observed(({all}), {static})
     kind_ = None
 {unwrap}
     bare_ = kind_ is None
     if bare_:
         kind_ = {first}_raw.__class__
-        if not _plain or kind_ not in _BACKENDS:
-            return _forward(({raw}), static_)[0]
+        if kind_ not in _BACKENDS:
+            return _forward(({raw}), {static})[0]
     needs_ = ({needs})
     record_ = switches_.grad and True in needs_
-    if _plain:
-        aux_ = ()
-        try:
-            y_ = _reference(_BACKENDS[kind_].xp, {raw_arguments})
-        except _ERRORS as error:
-            raise _explained(error, ({raw}))
-        if y_.__class__ is not kind_:
-            y_ = _as_arrays(y_)
-    else:
-        y_, aux_ = _forward(({raw}), static_, record_)
+    aux_ = ()
+    y_ = _NotImplemented
+    try:
+        backend_ = _BACKENDS[kind_]
+        if _kernel is not None and backend_.kernels is not None:
+            y_ = _kernel(backend_.kernels, {arguments})
+        if y_ is _NotImplemented:
+            y_ = _reference(backend_.xp, {arguments})
+    except _ERRORS as error:
+        raise _explained(error, ({raw}))
+    {split}
+    if y_.__class__ is not kind_:
+        y_ = _as_arrays(y_)
     if not record_:
         return y_ if bare_ else _wrap(y_)
     plan_ = _plans.get(needs_) or _new_plan(needs_)
-    saved_ = plan_.save(({raw}y_, aux_, static_))
+    saved_ = plan_.save(({raw}y_, aux_, {values}))
     if y_.__class__ is kind_ and plan_.differentiable:
         return _Tensor(y_, _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype))
     return _record_outputs(plan_, ({parents}), saved_, y_)
 """
 
 _CALL_VARIADIC = """
-def {name}(*args, **static):
+def {name}({parameters}):
     if _mode.switches.special:
-        return _observed(args, static)
-    kinds = {{x.data.__class__ for x in args if isinstance(x, _Tensor)}}
-    if len(kinds) > 1:
-        _mixed(args)
-    raw = tuple([x.data if isinstance(x, _Tensor) else x for x in args])
-    if not kinds:
-        return _forward(raw, static)[0]
-    parents = tuple(
-        [(x.node or x) if isinstance(x, _Tensor) and x.requires_grad else None for x in args]
+        return _observed(args_, {static})
+    kinds_ = {{x.data.__class__ for x in args_ if isinstance(x, _Tensor)}}
+    if len(kinds_) > 1:
+        _mixed(args_)
+    raw_ = tuple([x.data if isinstance(x, _Tensor) else x for x in args_])
+    if not kinds_:
+        return _forward(raw_, {static})[0]
+    parents_ = tuple(
+        [(x.node or x) if isinstance(x, _Tensor) and x.requires_grad else None for x in args_]
     )
-    needs = tuple([parent is not None for parent in parents])
-    record = _mode.switches.grad and True in needs
-    y, aux = _forward(raw, static, record)
-    if not record:
-        return _wrap(y)
-    plan = _plans.get(needs) or _new_plan(needs)
-    return _record_outputs(plan, parents, plan.save((*raw, y, aux, static)), y)
+    needs_ = tuple([parent is not None for parent in parents_])
+    record_ = _mode.switches.grad and True in needs_
+    y_, aux_ = _forward(raw_, {static}, record_)
+    if not record_:
+        return _wrap(y_)
+    plan_ = _plans.get(needs_) or _new_plan(needs_)
+    return _record_outputs(plan_, parents_, plan_.save((*raw_, y_, aux_, {values})), y_)
 """
 
 
@@ -99,17 +101,17 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
     namespace = {
         "_BACKENDS": BACKENDS,
         "_ERRORS": (ValueError, TypeError, IndexError),
-        "_NONE": {},
         "_Node": Node,
+        "_NotImplemented": NotImplemented,
         "_Tensor": Tensor,
         "_as_arrays": as_arrays,
         "_explained": self.explained,
         "_forward": self.forward,
+        "_kernel": self.kernel_fn,
         "_mixed": self.mixed,
         "_mode": mode,
         "_new_plan": self.new_plan,
         "_observed": self.observed,
-        "_plain": not self.aux,
         "_plans": self.plans,
         "_record_outputs": record_outputs,
         "_reference": self.reference,
@@ -135,33 +137,35 @@ def _not_yet_written(*args: Any, **static: Any) -> Any:
 
 def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
     """The source of one primitive's call; see `_CALL`."""
-    xs = self.inputs
-    has_static = bool(self.defaults)
+    xs, static = self.inputs, self.defaults
     everything = "".join(f"{x}, " for x in xs)
-    parameters = _parameters(
-        dict.fromkeys(xs, inspect.Parameter.empty) | input_defaults, self.defaults
-    )
-    static = ", ".join(f"{n!r}: {n}" for n in self.defaults)
+    by_name = [f"{n}={n}" for n in static] + ["save=record_"] * bool(self.aux)
     return (_CALL_VARIADIC if self.variadic else _CALL).format(
         name=self.name,
-        parameters=", ".join(parameters),
+        parameters=", ".join(_parameters(self, input_defaults)),
         all=everything,
         first=xs[0] if xs else "",
-        static=f"{{{static}}}" if has_static else "_NONE",
+        static="{" + ", ".join(f"{n!r}: {n}" for n in static) + "}",
+        values="".join(f"{n}, " for n in static),
         unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
         raw="".join(f"{x}_raw, " for x in xs),
-        raw_arguments=", ".join([f"{x}_raw" for x in xs] + ["**static_"] * has_static),
+        arguments=", ".join([f"{x}_raw" for x in xs] + by_name),
+        split="y_, *aux_ = y_" if self.aux else "",
         needs="".join(f"{x}_parent is not None, " for x in xs),
         parents="".join(f"{x}_parent, " for x in xs),
     )
 
 
-def _parameters(inputs: dict[str, Any], static: dict[str, Any]) -> list[str]:
+def _parameters(self: Primitive, input_defaults: dict[str, Any]) -> list[str]:
     """Parameters of the generated call; static ones may be given by position where that can be."""
     missing = inspect.Parameter.empty
-    required = [default is missing for default in [*inputs.values(), *static.values()]]
-    by_position = required == sorted(required, reverse=True)
-    names = {**inputs, **({} if by_position else {"*": missing}), **static}
+    if self.variadic:
+        names = {"*args_": missing, **self.defaults}
+    else:
+        inputs = dict.fromkeys(self.inputs, missing) | input_defaults
+        required = [default is missing for default in [*inputs.values(), *self.defaults.values()]]
+        by_position = required == sorted(required, reverse=True)
+        names = {**inputs, **({} if by_position else {"*": missing}), **self.defaults}
     return [n if d is missing else f"{n}=_{n}" for n, d in names.items()]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensorlite.backend import BACKENDS, Array
@@ -34,10 +33,10 @@ class Plan:
         (input position, rule, positions of its arguments among the residuals).
     joint
         Positions of the joint rule's arguments, if there is one.
-    only
-        The rule, if there is just one and it takes all residuals: the common case, made fast.
     save
-        Picks the residuals from (*inputs, output, aux, static).
+        Picks the residuals from (*inputs, output, aux, *static).
+    pull
+        Runs all rules.
     """
 
     def __init__(self, primitive: Primitive, needs: tuple[bool, ...]) -> None:
@@ -56,10 +55,7 @@ class Plan:
                     self.rules.append((position, rule, self._slots(rule, skip=1)))
         self.differentiable = bool(self.rules) or self.joint is not None
         self.save = self._saver()
-        in_order = list(range(len(self.residuals)))
-        self.only: Callable | None = None
-        if self.joint is None and len(self.rules) == 1 and self.rules[0][2] == in_order:
-            self.only = self.rules[0][1]
+        self.pull = self._puller()
 
     def _slots(self, rule: Callable, skip: int) -> list[int]:
         """Positions among the residuals of what `rule` names."""
@@ -71,45 +67,45 @@ class Plan:
             slots.append(self.residuals.index(residual))
         return slots
 
-    def _saver(self) -> Callable[[tuple], tuple]:
-        """One function for all residuals; C does it where only arrays are wanted."""
-        n = len(self.needs)
-        places = [r.key if r.kind == "input" else n for r in self.residuals]
-        simple = all(r.kind in ("input", "output") for r in self.residuals)
-        if not places:
-            return lambda values: ()
-        if simple and len(places) > 1:
-            return itemgetter(*places)
-        getters = [self._getter(residual) for residual in self.residuals]
-        if len(getters) == 1:
-            (get,) = getters
-            return lambda values: (get(values),)
-        return lambda values: tuple([get(values) for get in getters])
+    # Both run at every operation, so they too are written out as text (see `call`).
 
-    def _getter(self, residual: Residual) -> Callable[[tuple], Any]:
-        """A function of (*inputs, output, aux, static) that picks one residual."""
+    def _saver(self) -> Callable[[tuple], tuple]:
+        """A function of (*inputs, output, aux, *static) that picks the residuals."""
+        return eval(f"lambda v: ({''.join(self._place(r) + ', ' for r in self.residuals)})")
+
+    def _place(self, residual: Residual) -> str:
+        """Where a residual is among (*inputs, output, aux, *static), as an expression of `v`."""
         kind, key, _ = residual
         n = len(self.needs)
         first = len(self.primitive.inputs)  # of the variadic ones
         return {
-            "input": itemgetter(key),
-            "inputs": lambda values: values[first:n],
-            "shape": lambda values: getattr(values[key], "shape", ()),
-            "shapes": lambda values: tuple([a.shape for a in values[first:n]]),
-            "output": itemgetter(n),
-            "aux": lambda values: values[n + 1][key],
-            "static": lambda values: values[n + 2].get(key, self.primitive.defaults.get(key)),
+            "input": f"v[{key}]",
+            "inputs": f"v[{first}:{n}]",
+            "shape": f"getattr(v[{key}], 'shape', ())",
+            "shapes": f"tuple([a.shape for a in v[{first}:{n}]])",
+            "output": f"v[{n}]",
+            "aux": f"v[{n + 1}][{key}]",
+            "static": f"v[{n + 2} + {key}]",
         }[kind]
 
-    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> list:
+    def _puller(self) -> Callable[[Any, tuple], tuple]:
+        """A function of the cotangent and the residuals: ((input position, gradient), …)."""
+        calls = [
+            f"({position}, rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])})), "
+            for position, rule, slots in self.rules
+        ]
+        names = {f"rule{position}": rule for position, rule, _ in self.rules}
+        return eval(f"lambda g, s: ({''.join(calls)})", names)
+
+    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> Iterable:
         """Run the rules; return (input position, gradient) where a gradient is needed."""
-        if self.only is not None:
-            return [(self.rules[0][0], self.only(g, *saved))]
         if self.joint is None:
+            if needed is None or len(self.rules) == 1:
+                return self.pull(g, saved)
             return [
                 (position, rule(g, *[saved[i] for i in slots]))
                 for position, rule, slots in self.rules
-                if needed is None or parents[position] in needed
+                if parents[position] in needed
             ]
         needs = self.needs
         if needed is not None:

@@ -109,7 +109,7 @@ class Primitive:
         It returns NotImplemented where it does not apply, and then the reference runs.
         """
         self.kernel_fn = fn
-        self.call.__globals__["_plain"] = False
+        self.call.__globals__["_kernel"] = fn
         return fn
 
     def residual(self, name: str) -> Residual:
@@ -125,7 +125,7 @@ class Primitive:
         if name in self.aux:
             return Residual("aux", self.aux.index(name), name)
         if name in self.defaults:
-            return Residual("static", name, name)
+            return Residual("static", list(self.defaults).index(name), name)
         if name == "y":
             return Residual("output", None, name)
         raise TypeError(

@@ -8,6 +8,7 @@ memory goes by reference count the moment the graph goes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import threading
@@ -69,8 +70,13 @@ def _follow_devices() -> None:
         switches.set(devices=True)
 
 
+_SAME_DEVICE = contextlib.nullcontext()
+
+
 def on_device_of(array: Array) -> Any:
     """Context manager: compute on the device of `array`."""
+    if not mode.switches.devices:
+        return _SAME_DEVICE
     backend = array_backend((array,))
     return backend.on(backend.device_of(array))
 
@@ -90,16 +96,10 @@ class Node:
         Of the output, which is what its cotangent must have.
     """
 
-    __slots__ = (
-        "dtype",
-        "hooks",
-        "index",
-        "parents",
-        "plan",
-        "saved",
-        "shape",
-        "source",
-    )
+    __slots__ = ("__dict__", "dtype", "index", "parents", "plan", "saved", "shape")
+
+    hooks: list[Callable] | None = None
+    source: str | None = None  # the line of the user's code that made this node
 
     def __init__(self, plan: Any, parents: tuple, saved: tuple, shape: Any, dtype: Any) -> None:
         self.index = next_index()
@@ -108,8 +108,6 @@ class Node:
         self.saved = saved
         self.shape = shape
         self.dtype = dtype
-        self.hooks: list[Callable] | None = None
-        self.source: str | None = None
 
     @property
     def name(self) -> str:
@@ -212,10 +210,13 @@ def note_write_at(bounds: tuple[int, int]) -> None:
     _writes[bounds] = _last_write
 
 
+def last_write() -> int:
+    """The time of the last write; nodes with a greater index saved nothing that is overwritten."""
+    return _last_write
+
+
 def check_not_overwritten(node: Node) -> None:
     """Refuse to use a saved array that was overwritten after `node` was recorded."""
-    if node.index > _last_write:
-        return
     for name, array in saved_arrays(node):
         start, end = array_backend((array,)).byte_bounds(array)
         for (low, high), when in _writes.items():

@@ -34,24 +34,18 @@ class Tensor:
         The recorded operation that made it; None for a leaf.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "data",
-        "grad",
-        "grad_buffer",
-        "hooks",
-        "node",
-        "requires_grad",
-    )
+    # What few Tensors have is kept in a dictionary that the others never make.
+    __slots__ = ("__dict__", "__weakref__", "data", "node", "requires_grad")
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks the Tensor
+
+    grad: Tensor | None = None
+    grad_buffer: Array | None = None  # its place in an optimizer's arena
+    hooks: list[Callable] | None = None
 
     def __init__(self, data: Array, node: Node | None = None, requires_grad: bool = False) -> None:
         self.data = data
         self.node = node
         self.requires_grad = requires_grad or node is not None
-        self.grad: Tensor | None = None
-        self.grad_buffer: Array | None = None  # its place in an optimizer's arena
-        self.hooks: list[Callable] | None = None
 
     # --- what it is ---------------------------------------------------------------------------
 

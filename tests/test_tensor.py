@@ -284,7 +284,8 @@ def test_public_names_have_docstrings() -> None:
         if not getattr(tl, name).__doc__ or getattr(tl, name) is not getattr(ops, name)
     ]
     assert not undocumented
-    methods = {name for name in dir(tl.Tensor) if name[0] != "_"} - set(tl.Tensor.__slots__)
+    attributes = {*tl.Tensor.__slots__, *tl.Tensor.__annotations__}
+    methods = {name for name in dir(tl.Tensor) if name[0] != "_"} - attributes
     assert not [name for name in methods if not getattr(tl.Tensor, name).__doc__]
 
 

@@ -68,6 +68,10 @@ class Backend:
         """Lowest and one past the highest address that `array` can touch."""
         raise NotImplementedError
 
+    def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """View `x` in a larger shape, by NumPy's rules."""
+        return self.xp.broadcast_to(x, shape)
+
     def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
         """Matrix product with NumPy's rules for batches and vectors, plus a bias of its dtype."""
         raise NotImplementedError

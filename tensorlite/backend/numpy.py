@@ -48,6 +48,14 @@ class NumpyBackend(Backend):
         """Lowest and one past the highest address that `array` can touch."""
         return np.lib.array_utils.byte_bounds(array)
 
+    def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """View `x` in a larger shape; a single number, as a loss spreads it, fast."""
+        if x.size != 1 or x.dtype.kind != "f" or x.ndim > len(shape):
+            return np.broadcast_to(x, shape)
+        view = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        view.flags.writeable = False
+        return view
+
     def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
         """Multiply; short floats in float32, and a stack times a matrix at once.
 

@@ -138,7 +138,7 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], not {label_smoothing}")
     if target.dtype.kind not in "iu":
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
-    x, labels, all_count = _examples("cross_entropy", input, target, weight, ignore_index)
+    x, labels = _examples("cross_entropy", input, target, weight, ignore_index)
     with_gradient = input.requires_grad and is_grad_enabled()
     result = cross_entropy_(
         x,
@@ -146,11 +146,12 @@ def cross_entropy(
         weight,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
+        mean=reduction == "mean",
         with_gradient=with_gradient,
     )
     loss = result[0] if with_gradient else result
-    if reduction == "mean" and not all_count:
-        return sum(loss) / _total_weight(labels, weight, ignore_index, loss.dtype)
+    if reduction == "mean":
+        return loss
     return _reduced(loss, reduction) if reduction != "none" else loss.reshape(target.shape)
 
 
@@ -175,7 +176,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-input of the target class, `input` being log-probabilities; see `cross_entropy`."""
-    x, labels, _ = _examples("nll_loss", input, target, weight, ignore_index)
+    x, labels = _examples("nll_loss", input, target, weight, ignore_index)
     place, own = _places(labels, weight, ignore_index, x.dtype)
     loss = -take_along_axis(x, place[:, None], axis=1).reshape(-1) * own
     if reduction == "mean":
@@ -185,8 +186,8 @@ def nll_loss(
 
 def _examples(
     op: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> tuple[Tensor, Tensor, bool]:
-    """Logits as (rows, C), labels as (rows,), and whether all are known to count equally."""
+) -> tuple[Tensor, Tensor]:
+    """Logits as (rows, C) and labels as (rows,)."""
     axis = min(1, len(input.shape) - 1)
     if not input.shape or input.shape[:axis] + input.shape[axis + 1 :] != target.shape:
         raise ValueError(
@@ -198,28 +199,23 @@ def _examples(
         raise TypeError(f"{op}: class indices must be integers, not {target.dtype}")
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"{op}: weight of shape {weight.shape} for {classes} classes")
-    all_count = _check_labels(op, target.data, classes, ignore_index) and weight is None
+    _check_labels(op, target.data, classes, ignore_index)
     if len(input.shape) == 2:
-        return input, target, all_count
+        return input, target
     if len(input.shape) > 2:
         input = moveaxis(input, 1, -1)
-    return input.reshape(target.size, classes), target.reshape(target.size), all_count
+    return input.reshape(target.size, classes), target.reshape(target.size)
 
 
-def _check_labels(op: str, labels: Array, classes: int, ignore_index: int) -> bool:
-    """Refuse labels that are no class; tell whether certainly none is `ignore_index`.
-
-    On CUDA nothing is checked, since that would wait for the device.
-    """
-    if not isinstance(labels, np.ndarray) or labels.size == 0:
-        return False
-    low, high = labels.min(), labels.max()
-    if low >= 0 and high < classes:
-        return not 0 <= ignore_index < classes
+def _check_labels(op: str, labels: Array, classes: int, ignore_index: int) -> None:
+    """Refuse labels that are no class. Not on CUDA, where that would wait for the device."""
+    if not isinstance(labels, np.ndarray) or not labels.size:
+        return
+    if np.maximum.reduce(labels.view(f"u{labels.itemsize}"), axis=None) < classes:
+        return  # read without a sign, negative ones would be large
     wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignore_index)]
     if wrong.size:
         raise IndexError(f"{op}: class index {wrong[0]} is not in [0, {classes}), the classes")
-    return False
 
 
 def _places(
@@ -230,10 +226,6 @@ def _places(
     valid = raw != ignore_index
     place = array_backend((raw,)).xp.where(valid, raw, 0)
     return place, valid.astype(dtype) if weight is None else valid * weight.data[place]
-
-
-def _total_weight(labels: Tensor, weight: Tensor | None, ignore_index: int, dtype: Any) -> Array:
-    return _places(labels, weight, ignore_index, dtype)[1].sum()
 
 
 def binary_cross_entropy(

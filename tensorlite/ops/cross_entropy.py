@@ -25,17 +25,19 @@ def cross_entropy_(
     *,
     ignore_index: int,
     label_smoothing: float,
+    mean: bool,
     with_gradient: bool,
 ) -> Any:
-    """Loss of each row of logits `x` (rows, classes), and its gradient if wanted.
+    """Loss of each row of logits `x` (rows, classes) or their mean, and its gradient if wanted.
 
     With s = `label_smoothing`, class c has the target t_c = w_c ((1 - s) [c = label] + s/classes),
     the loss -Σ t_c log softmax(x)_c, and its gradient softmax(x) Σt - t. A row whose label is
-    `ignore_index` has neither.
+    `ignore_index` has neither. The mean divides by the sum of w_label over the other rows.
 
     Returns
     -------
-    loss, shape (rows,), and, if `with_gradient`, its gradient, shape (rows, classes)
+    loss, shape (rows,), or () if `mean`
+    gradient, shape (rows, classes), if `with_gradient`
     """
     wide, weight = widened(x), widened(weight)
     place, own, spread = _targets(xp, labels, weight, wide, ignore_index, label_smoothing)
@@ -49,6 +51,9 @@ def cross_entropy_(
     if spread is not None:
         all_weight = own + spread.sum(axis=1)
         loss += spread.sum(axis=1) * log_total - (spread * shifted).sum(axis=1)
+    if mean:
+        count = _count(xp, labels, weight, ignore_index)
+        loss = loss.sum() / count
     loss = loss.astype(x.dtype, copy=False)
     if not with_gradient:
         return loss
@@ -56,7 +61,15 @@ def cross_entropy_(
     e[each_row, place] -= own
     if spread is not None:
         e -= spread
+    if mean:
+        e /= xp.where(count == 0, 1, count).astype(e.dtype)
     return loss, e.astype(x.dtype, copy=False)
+
+
+def _count(xp: ModuleType, labels: Array, weight: Array | None, ignore_index: int) -> Array:
+    """How many labels count, or the sum of their weights."""
+    valid = labels != ignore_index
+    return valid.sum() if weight is None else (valid * weight[xp.where(valid, labels, 0)]).sum()
 
 
 def _targets(
@@ -89,14 +102,15 @@ def _cross_entropy_vjp(
     weight: Any,
     ignore_index: int,
     label_smoothing: float,
+    mean: bool,
 ) -> tuple:
     dloss, dgradient = g
     gradient = y[1]
     dx = 0.0
     if dloss is not None:
-        dx = scale_rows(gradient, dloss)
+        dx = gradient * dloss if mean else scale_rows(gradient, dloss)
     if dgradient is not None:
-        target = _dense_targets(gradient, labels, weight, ignore_index, label_smoothing)
+        target = _dense_targets(gradient, labels, weight, ignore_index, label_smoothing, mean)
         total = target.sum(axis=1, keepdims=True)
         probability = (gradient + target) / where(total == 0, 1, total)
         along = sum(probability * dgradient, axis=1, keepdims=True)
@@ -105,7 +119,7 @@ def _cross_entropy_vjp(
 
 
 def _dense_targets(
-    x: Any, labels: Any, weight: Any, ignore_index: int, label_smoothing: float
+    x: Any, labels: Any, weight: Any, ignore_index: int, label_smoothing: float, mean: bool
 ) -> Array:
     """The targets as a raw array like `x`: they are constants, whatever the rule runs on."""
     x, labels, weight = (v.data if isinstance(v, Tensor) else v for v in (x, labels, weight))
@@ -113,6 +127,8 @@ def _dense_targets(
     place, own, spread = _targets(xp, labels, weight, x, ignore_index, label_smoothing)
     target = xp.zeros_like(x) if spread is None else spread.astype(x.dtype)
     target[xp.arange(x.shape[0]), place] += own.astype(x.dtype)
+    if mean:
+        target /= _count(xp, labels, weight, ignore_index).astype(x.dtype)
     return target
 
 

@@ -56,8 +56,8 @@ def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 
 def kept(r: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
-    """A result of reducing an array of `shape`, with the reduced axes back at length 1."""
-    return r if keepdims else r.reshape(kept_shape(shape, axis))
+    """A result of reducing an array of `shape`, so that it broadcasts against that."""
+    return r if keepdims or axis is None else r.reshape(kept_shape(shape, axis))
 
 
 def reduced_count(shape: tuple[int, ...], axis: Axis) -> int:

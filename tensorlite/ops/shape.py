@@ -148,7 +148,7 @@ def unsqueeze(x: Tensor, axis: int | Sequence[int]) -> Tensor:
 def broadcast_to(xp: ModuleType, x: Array, *, shape: Sequence[int]) -> Array:
     """Repeat `x` to `shape` by NumPy's broadcasting, without a copy."""
     try:
-        return xp.broadcast_to(x, shape)
+        return array_backend((x,)).broadcast_to(x, shape)
     except ValueError as error:
         raise ValueError(f"no broadcasting to shape {shape}") from error
 

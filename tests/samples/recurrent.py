@@ -223,10 +223,11 @@ RNN = [
 
 
 def cross_entropy_rows(
-    x, labels, weight=None, *, ignore_index, label_smoothing, with_gradient=True
+    x, labels, weight=None, *, ignore_index, label_smoothing, mean, with_gradient=True
 ):
     """One row after the other, with the target written out as a distribution."""
     losses, gradients = np.zeros(len(x)), np.zeros_like(x)
+    count = 0
     for r, label in enumerate(labels):
         if label == ignore_index:
             continue
@@ -236,6 +237,9 @@ def cross_entropy_rows(
         p = np.exp(x[r]) / np.sum(np.exp(x[r]))
         losses[r] = -np.sum(target * np.log(p))
         gradients[r] = p * target.sum() - target
+        count += 1 if weight is None else weight[label]
+    if mean:
+        losses, gradients = losses.sum() / np.float64(count), gradients / max(count, 1)
     return (losses, gradients) if with_gradient else losses
 
 
@@ -246,13 +250,17 @@ CROSS_ENTROPY = [
         Sample(
             cross_entropy.cross_entropy_,
             [normal(6, 4), integers(6, high=4), *weight],
-            dict(ignore_index=ignore, label_smoothing=smoothing, with_gradient=True),
+            dict(ignore_index=ignore, label_smoothing=smoothing, mean=mean, with_gradient=True),
             reference=cross_entropy_rows,
             grad=(0,),
             zero=[normal(0, 4), integers(0, high=4), *weight],
+            zero_static=dict(
+                ignore_index=ignore, label_smoothing=smoothing, mean=False, with_gradient=True
+            ),
             tolerance=4,
-            saves=("y", "labels", "weight", "ignore_index", "label_smoothing"),
+            saves=("y", "labels", "weight", "ignore_index", "label_smoothing", "mean"),
         )
+        for mean in (False, True)
         for weight in ((), (CLASS_WEIGHT,))
         for ignore in (-100, 2)
         for smoothing in (0.0, 0.25)
@@ -260,7 +268,7 @@ CROSS_ENTROPY = [
     Sample(
         cross_entropy.cross_entropy_,
         [normal(6, 4), integers(6, high=4)],
-        dict(ignore_index=-100, label_smoothing=0.0, with_gradient=False),
+        dict(ignore_index=-100, label_smoothing=0.0, mean=False, with_gradient=False),
         reference=cross_entropy_rows,
         grad=(),
         zero=[normal(0, 4), integers(0, high=4)],

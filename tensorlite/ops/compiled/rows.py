@@ -56,6 +56,7 @@ def _cross_entropy(
     *,
     ignore_index: int,
     label_smoothing: float,
+    mean: bool,
     with_gradient: bool,
 ) -> Any:
     arrays = packed(x, weight)
@@ -66,9 +67,18 @@ def _cross_entropy(
     labels = labels.astype(np.int64, copy=False)
     if not labels.flags.c_contiguous:
         labels = labels.copy()
-    loss = k.empty((rows,), accumulator(x.dtype))
+    wide = accumulator(x.dtype)
+    count = None
+    if mean:
+        count = k.empty((1,), wide)
+        k.label_weight(labels, weight, count, rows, classes, ignore_index)
+    loss = k.empty((rows,), wide)
     dx = k.empty(x.shape, x.dtype) if with_gradient else None
-    k.cross_entropy(x, labels, weight, None, loss, dx, rows, classes, ignore_index, label_smoothing)
+    k.cross_entropy(
+        x, labels, weight, count, loss, dx, rows, classes, ignore_index, label_smoothing
+    )
+    if mean:
+        loss = loss.sum(keepdims=True).reshape(())
     loss = loss.astype(x.dtype, copy=False)
     return (loss, dx) if with_gradient else loss
 
