@@ -75,12 +75,12 @@ void scale_by(const T* x OF(n), const T* factor OF(1), T* y OF(n), Index n) {
     map(n, [a = A(*factor)](A x, A& y) { y = a * x; }, x, out(y));
 }
 
-// y += factor x
+// z = factor x + y
 template <typename T>
 EACH(n)
-void axpy(const T* x OF(n), T* y OF(n), Index n, double factor) {
+void axpy(const T* x OF(n), const T* y OF(n), T* z OF(n), Index n, double factor) {
     using A = Acc<T>;
-    map(n, [a = A(factor)](A x, A& y) { y += a * x; }, x, inout(y));
+    map(n, [a = A(factor)](A x, A y, A& z) { z = a * x + y; }, x, y, out(z));
 }
 
 }  // namespace tl

@@ -204,9 +204,8 @@ class _Recompute:
         )
         accumulate.finish()
         return [
-            (position, left[x.node])
-            for position, (x, parent) in enumerate(zip(inputs, parents, strict=True))
-            if parent is not None and x.node in left
+            left.get(x.node) if parent is not None else None
+            for x, parent in zip(inputs, parents, strict=True)
         ]
 
 

@@ -114,8 +114,9 @@ def propagate(
             saved = plan.as_tensors(node)
         if not retain_graph:
             node.saved = None
-        for position, d in plan.gradients(g, saved, parents, needed):
-            parent = parents[position]
+        for parent, d in zip(parents, plan.gradients(g, saved, parents, needed), strict=True):
+            if parent is None or d is None:
+                continue
             leaf = isinstance(parent, Tensor)
             target = parent.data if leaf else parent
             if several_devices:
@@ -137,7 +138,7 @@ def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
     """Put the cotangent of one output beside those of the operation's other outputs."""
     (parent,) = node.parents
     if parent not in cotangents:
-        cotangents[parent] = [None] * len(parent.shape)
+        cotangents[parent] = [None] * parent.shape[0]
         heappush(heap, (-parent.index, parent))
     slots = cotangents[parent]
     previous = slots[node.position]  # of another alias of this output
@@ -174,19 +175,19 @@ class Accumulate:
         if leaf.hooks is not None:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else previous + d
+        elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
+            leaf.grad_buffer[...] = d  # its place in the optimizer's arena
+            leaf.grad = Tensor(leaf.grad_buffer)
         else:
             self.add(leaf, d)
 
     def add(self, leaf: Tensor, d: Any) -> None:
-        """Add `d` to ``leaf.grad``: in the optimizer's arena where the leaf has a place there."""
+        """Add `d` to ``leaf.grad``."""
         grad = leaf.grad
         if self.create_graph:
             leaf.grad = d if grad is None else grad + d
         elif grad is not None:
             grad.data += d
-        elif leaf.grad_buffer is not None:
-            leaf.grad_buffer[...] = d
-            leaf.grad = Tensor(leaf.grad_buffer)
         else:  # a copy: a rule may have returned the cotangent it was given
             leaf.grad = Tensor(array_backend((leaf.data,)).asarray(d.copy()))
 

@@ -189,7 +189,7 @@ def record_outputs(plan: Plan, parents: tuple, saved: tuple, y: Any) -> Any:
         return wrap(y)
     if y.__class__ is not tuple:
         return Tensor(y, Node(plan, parents, saved, y.shape, y.dtype))
-    node = Node(plan, parents, saved, [v.shape for v in y], None)
+    node = Node(plan, parents, saved, (len(y),), None)
     return tuple(
         [
             Tensor(v, OutputNode(node, i, v.shape, v.dtype)) if is_float(v) else Tensor(v)

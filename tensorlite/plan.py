@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensorlite.backend import BACKENDS, Array
@@ -89,34 +89,28 @@ class Plan:
         }[kind]
 
     def _puller(self) -> Callable[[Any, tuple], tuple]:
-        """A function of the cotangent and the residuals: ((input position, gradient), …)."""
-        calls = [
-            f"({position}, rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])})), "
-            for position, rule, slots in self.rules
-        ]
+        """A function of the cotangent and the residuals: a gradient for each input, or None."""
+        calls = ["None"] * len(self.needs)
+        for position, _, slots in self.rules:
+            calls[position] = f"rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])})"
         names = {f"rule{position}": rule for position, rule, _ in self.rules}
-        return eval(f"lambda g, s: ({''.join(calls)})", names)
+        return eval(f"lambda g, s: ({''.join(call + ', ' for call in calls)})", names)
 
-    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> Iterable:
-        """Run the rules; return (input position, gradient) where a gradient is needed."""
-        if self.joint is None:
-            if needed is None or len(self.rules) == 1:
-                return self.pull(g, saved)
-            return [
-                (position, rule(g, *[saved[i] for i in slots]))
-                for position, rule, slots in self.rules
-                if parents[position] in needed
-            ]
-        needs = self.needs
-        if needed is not None:
-            needs = tuple([parent in needed for parent in parents])
-        g = tuple(g) if g.__class__ is list else g
-        results = self.primitive.joint_rule(g, needs, *[saved[i] for i in self.joint])
-        return [
-            (position, d)
-            for position, (d, need) in enumerate(zip(results, needs, strict=True))
-            if need and d is not None
-        ]
+    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> Sequence:
+        """Run the rules: a gradient for each input, or None where none is needed."""
+        if self.joint is not None:
+            needs = self.needs
+            if needed is not None:
+                needs = tuple([parent in needed for parent in parents])
+            g = tuple(g) if g.__class__ is list else g
+            return self.primitive.joint_rule(g, needs, *[saved[i] for i in self.joint])
+        if needed is None or len(self.rules) == 1:
+            return self.pull(g, saved)
+        found: list[Any] = [None] * len(parents)
+        for position, rule, slots in self.rules:
+            if parents[position] in needed:
+                found[position] = rule(g, *[saved[i] for i in slots])
+        return found
 
     def as_tensors(self, node: Node) -> tuple:
         """The saved arrays as Tensors tied to the graph, so that rules can be differentiated."""

@@ -93,7 +93,7 @@ class Node:
     saved
         The residuals, in the plan's order; None once a backward pass has used them.
     shape, dtype
-        Of the output, which is what its cotangent must have.
+        Of the output, which is what its cotangent must have. Of several: how many, and None.
     """
 
     __slots__ = ("__dict__", "dtype", "index", "parents", "plan", "saved", "shape")
@@ -124,9 +124,15 @@ class OutputNode(Node):
 
     __slots__ = ("position",)
 
+    plan = None
+    saved = ()
+
     def __init__(self, parent: Node, position: int, shape: tuple, dtype: Any) -> None:
-        super().__init__(None, (parent,), (), shape, dtype)
+        self.index = next_index()
+        self.parents = (parent,)
         self.position = position
+        self.shape = shape
+        self.dtype = dtype
 
     @property
     def name(self) -> str:

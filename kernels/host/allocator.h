@@ -1,4 +1,4 @@
-// Memory of NumPy arrays (NEP 49): freed blocks of 64 KB and more are kept and given out again, since
+// Memory of NumPy arrays (NEP 49): freed blocks of 4 KB and more are kept and given out again, since
 // a fresh one costs a page fault every 4 KB. Everything is aligned to 64 bytes.
 #pragma once
 
@@ -13,8 +13,8 @@
 namespace tl {
 
 class BlockAllocator {
-    static constexpr size_t kAlignment = 64, kSmallest = 1 << 16, kHuge = 1 << 22;
-    static constexpr int kClasses = 4 * 24;  // four sizes to every doubling, up to 1 TB
+    static constexpr size_t kAlignment = 64, kSmallest = 1 << 12, kHuge = 1 << 22;
+    static constexpr int kClasses = 4 * 28;  // four sizes to every doubling, up to 1 TB
 
     // Stands before the data; `next` links the free blocks of a class.
     struct Header {

@@ -128,4 +128,43 @@ inline PyObject* py_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
                               : run_matmul<double>(call, bias, accumulate);
 }
 
+// The shape of a @ b; its number of axes, or -1 where there is no such product.
+inline int product_shape(PyArrayObject* a, PyArrayObject* b, npy_intp* shape) {
+    const int na = PyArray_NDIM(a), nb = PyArray_NDIM(b), ndim = na > nb ? na : nb;
+    if (na < 2 || nb < 2 || PyArray_DIM(a, na - 1) != PyArray_DIM(b, nb - 2)) return -1;
+    for (int i = 0; i < ndim - 2; ++i) {
+        const int da = i - (ndim - na), db = i - (ndim - nb);
+        const npy_intp la = da < 0 ? 1 : PyArray_DIM(a, da), lb = db < 0 ? 1 : PyArray_DIM(b, db);
+        if (la != lb && la != 1 && lb != 1) return -1;
+        shape[i] = la == 1 ? lb : la;
+    }
+    shape[ndim - 2] = PyArray_DIM(a, na - 2);
+    shape[ndim - 1] = PyArray_DIM(b, nb - 1);
+    return ndim;
+}
+
+inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 3)
+        return PyErr_Format(PyExc_TypeError, "new_matmul(a, b, bias) takes 3 arguments, not %zd", given);
+    if (!PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1])) Py_RETURN_NOTIMPLEMENTED;
+    auto *a = (PyArrayObject*)args[0], *b = (PyArrayObject*)args[1];
+    const Type type = type_of(a);
+    npy_intp shape[NPY_MAXDIMS];
+    const int ndim = product_shape(a, b, shape);
+    if ((type != F32 && type != F64) || type_of(b) != type || ndim < 0) Py_RETURN_NOTIMPLEMENTED;
+    if (args[2] != Py_None) {
+        auto* bias = (PyArrayObject*)args[2];
+        if (!PyArray_CheckExact(args[2]) || type_of(bias) != type || !PyArray_ISCARRAY_RO(bias) ||
+            PyArray_SIZE(bias) != shape[ndim - 1])
+            Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyArrayObject* out = new_array(a, ndim, shape);
+    if (!out) return nullptr;
+    PyObject* const passed[] = {args[0], args[1], (PyObject*)out, args[2], Py_False};
+    PyObject* done = py_matmul(nullptr, passed, 5);
+    if (!done) Py_CLEAR(out);
+    Py_XDECREF(done);
+    return (PyObject*)out;
+}
+
 }  // namespace tl

@@ -167,6 +167,59 @@ class Call {
     }
 };
 
+using Function = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
+
+// A new array of these lengths, of the dtype of `like`.
+inline PyArrayObject* new_array(PyArrayObject* like, int ndim, const npy_intp* shape) {
+    PyArray_Descr* descr = PyArray_DESCR(like);
+    Py_INCREF(descr);
+    return (PyArrayObject*)PyArray_NewFromDescr(&PyArray_Type, descr, ndim, (npy_intp*)shape, nullptr,
+                                                nullptr, 0, nullptr);
+}
+
+// new_NAME(arrays, scalars): call `kernel`, which maps arrays of one shape and float dtype to such an
+// array, and return that; NotImplemented where it does not apply. Arrays with gaps are copied.
+inline PyObject* call_with_new(Function kernel, PyObject* const* args, Py_ssize_t given, int arrays,
+                               int scalars, bool short_floats) {
+    constexpr int kMost = 12;
+    if (given != arrays + scalars)
+        return PyErr_Format(PyExc_TypeError, "takes %d arguments, not %zd", arrays + scalars, given);
+    if (!PyArray_CheckExact(args[0])) Py_RETURN_NOTIMPLEMENTED;
+    auto* first = (PyArrayObject*)args[0];
+    const Type type = type_of(first);
+    const bool known = type == F32 || type == F64 || (short_floats && (type == F16 || type == BF16));
+    if (!known || PyArray_SIZE(first) == 0) Py_RETURN_NOTIMPLEMENTED;
+    for (int i = 0; i < arrays; ++i) {
+        auto* array = (PyArrayObject*)args[i];
+        if (!PyArray_CheckExact(args[i]) || type_of(array) != type || !PyArray_SAMESHAPE(array, first) ||
+            !PyArray_ISNOTSWAPPED(array))
+            Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject* passed[kMost];
+    int owned = 0;
+    for (; owned < arrays; ++owned) {
+        auto* array = (PyArrayObject*)args[owned];
+        passed[owned] = PyArray_ISCARRAY_RO(array) ? Py_NewRef(args[owned])
+                                                   : PyArray_NewCopy(array, NPY_CORDER);
+        if (!passed[owned]) break;
+    }
+    PyObject* y = owned < arrays ? nullptr
+                                 : (PyObject*)new_array(first, PyArray_NDIM(first), PyArray_DIMS(first));
+    PyObject* n = y ? PyLong_FromLongLong(PyArray_SIZE(first)) : nullptr;
+    PyObject* done = nullptr;
+    if (n) {
+        passed[arrays] = y;
+        passed[arrays + 1] = n;
+        for (int i = 0; i < scalars; ++i) passed[arrays + 2 + i] = args[arrays + i];
+        done = kernel(nullptr, passed, given + 2);
+    }
+    while (owned > 0) Py_DECREF(passed[--owned]);
+    Py_XDECREF(n);
+    if (!done) Py_CLEAR(y);
+    Py_XDECREF(done);
+    return y;
+}
+
 }  // namespace tl
 
 #include "matmul.h"
@@ -185,6 +238,7 @@ inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
 
 #define COMMON_METHODS                                                      \
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
+    {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b, bias)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
 

@@ -5,7 +5,7 @@
 
 namespace tl {
 
-constexpr Index kGrain = 8192;  // elements worth handing to another thread
+constexpr Index kGrain = 16384;  // elements worth handing to another thread
 
 // One element of an operand as a variable of type Acc<T>, written back where it is an output.
 template <typename T>

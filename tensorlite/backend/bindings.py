@@ -44,6 +44,12 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
         f'"{k.signature}"}},'
         for k in kernels
     ]
+    entries += [
+        f'    {{"new_{k.name}", (PyCFunction)(void (*)(void))new_{k.name}, METH_FASTCALL, '
+        f'"{k.signature} without its output and n, returning the output"}},'
+        for k in kernels
+        if k.mapped
+    ]
     return "\n".join(
         [
             '#include "host/module.h"',
@@ -52,6 +58,7 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
             "}  // namespace tl",
             "using namespace tl;",
             *(_function(kernel) for kernel in kernels),
+            *(_allocating(kernel) for kernel in kernels if kernel.mapped),
             "static PyMethodDef methods[] = {",
             *entries,
             "    COMMON_METHODS,",
@@ -107,6 +114,18 @@ def _function(kernel: Kernel) -> str:
     lines += [_branch(kernel, choice) for choice in product(*kernel.types.values())]
     lines.append("    return call.no_instance();" if kernel.types else "    return call.finish();")
     return "\n".join([*lines, "}"])
+
+
+def _allocating(kernel: Kernel) -> str:
+    """The same call, which makes its output itself."""
+    scalars = len(kernel.parameters) - kernel.mapped - 2
+    short_floats = str("f16" in kernel.types["T"]).lower()
+    return (
+        f"static PyObject* new_{kernel.name}"
+        "(PyObject*, PyObject* const* args, Py_ssize_t given) {\n"
+        f"    return call_with_new(call_{kernel.name}, args, given, {kernel.mapped}, {scalars}, "
+        f"{short_floats});\n}}"
+    )
 
 
 def _read(i: int, p: Parameter, kernel: Kernel) -> str:

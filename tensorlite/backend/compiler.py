@@ -58,6 +58,21 @@ class Kernel:
         """The call as Python sees it: ``softmax(x, y, rows, columns)``."""
         return f"{self.name}({', '.join(p.name for p in self.parameters)})"
 
+    @property
+    def mapped(self) -> int:
+        """How many arrays it maps to one, all of one shape and dtype, if that is all it does; or 0.
+
+        Its parameters are then the inputs, the output, their size `n`, and scalars.
+        """
+        arrays = [p for p in self.parameters if p.is_array]
+        alike = self.launch == "EACH" and all(
+            p.type == "T" and p.count == "n" and not p.optional for p in arrays
+        )
+        inputs = sum(p.is_input for p in arrays)
+        in_order = [*arrays, *(p for p in self.parameters if not p.is_array)]
+        ordered = list(self.parameters) == in_order and in_order[len(arrays)].name == "n"
+        return inputs if alike and ordered and inputs == len(arrays) - 1 else 0
+
 
 _DECLARATION = re.compile(
     r"^(?:template <(?P<types>[^>]*)>\s+)?"

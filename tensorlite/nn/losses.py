@@ -138,7 +138,7 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], not {label_smoothing}")
     if target.dtype.kind not in "iu":
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
-    x, labels = _examples("cross_entropy", input, target, weight, ignore_index)
+    x, labels = _examples("cross_entropy", input, target, weight)
     with_gradient = input.requires_grad and is_grad_enabled()
     result = cross_entropy_(
         x,
@@ -150,6 +150,8 @@ def cross_entropy(
         with_gradient=with_gradient,
     )
     loss = result[0] if with_gradient else result
+    if isinstance(loss.data, np.ndarray) and (loss.data != loss.data).any():  # NaN: why?
+        _check_labels("cross_entropy", labels.data, x.shape[1], ignore_index)
     if reduction == "mean":
         return loss
     return _reduced(loss, reduction) if reduction != "none" else loss.reshape(target.shape)
@@ -176,7 +178,8 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-input of the target class, `input` being log-probabilities; see `cross_entropy`."""
-    x, labels = _examples("nll_loss", input, target, weight, ignore_index)
+    x, labels = _examples("nll_loss", input, target, weight)
+    _check_labels("nll_loss", labels.data, x.shape[1], ignore_index)
     place, own = _places(labels, weight, ignore_index, x.dtype)
     loss = -take_along_axis(x, place[:, None], axis=1).reshape(-1) * own
     if reduction == "mean":
@@ -185,34 +188,32 @@ def nll_loss(
 
 
 def _examples(
-    op: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+    op: str, input: Tensor, target: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Logits as (rows, C) and labels as (rows,)."""
-    axis = min(1, len(input.shape) - 1)
-    if not input.shape or input.shape[:axis] + input.shape[axis + 1 :] != target.shape:
+    shape, labels = input.shape, target.data
+    axis = min(1, len(shape) - 1)
+    if not shape or shape[:axis] + shape[axis + 1 :] != labels.shape:
         raise ValueError(
-            f"{op}: input of shape {input.shape} and class indices of shape {target.shape}; the "
+            f"{op}: input of shape {shape} and class indices of shape {labels.shape}; the "
             "indices must have input's shape (N, C, …) without C"
         )
-    classes = input.shape[axis]
-    if target.dtype.kind not in "iu":
-        raise TypeError(f"{op}: class indices must be integers, not {target.dtype}")
+    classes = shape[axis]
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{op}: class indices must be integers, not {labels.dtype}")
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"{op}: weight of shape {weight.shape} for {classes} classes")
-    _check_labels(op, target.data, classes, ignore_index)
-    if len(input.shape) == 2:
+    if len(shape) == 2:
         return input, target
-    if len(input.shape) > 2:
+    if len(shape) > 2:
         input = moveaxis(input, 1, -1)
     return input.reshape(target.size, classes), target.reshape(target.size)
 
 
 def _check_labels(op: str, labels: Array, classes: int, ignore_index: int) -> None:
     """Refuse labels that are no class. Not on CUDA, where that would wait for the device."""
-    if not isinstance(labels, np.ndarray) or not labels.size:
+    if not isinstance(labels, np.ndarray):
         return
-    if np.maximum.reduce(labels.view(f"u{labels.itemsize}"), axis=None) < classes:
-        return  # read without a sign, negative ones would be large
     wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignore_index)]
     if wrong.size:
         raise IndexError(f"{op}: class index {wrong[0]} is not in [0, {classes}), the classes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +33,7 @@ def cross_entropy_(
 
     With s = `label_smoothing`, class c has the target t_c = w_c ((1 - s) [c = label] + s/classes),
     the loss -Σ t_c log softmax(x)_c, and its gradient softmax(x) Σt - t. A row whose label is
-    `ignore_index` has neither. The mean divides by the sum of w_label over the other rows.
+    `ignore_index` has neither; a label that is no class makes the loss NaN. The mean divides by the sum of w_label over the other rows.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def cross_entropy_(
         all_weight = own + spread.sum(axis=1)
         loss += spread.sum(axis=1) * log_total - (spread * shifted).sum(axis=1)
     if mean:
-        count = _count(xp, labels, weight, ignore_index)
+        count = _count(xp, labels, weight, wide, ignore_index)
         loss = loss.sum() / count
     loss = loss.astype(x.dtype, copy=False)
     if not with_gradient:
@@ -66,10 +67,21 @@ def cross_entropy_(
     return loss, e.astype(x.dtype, copy=False)
 
 
-def _count(xp: ModuleType, labels: Array, weight: Array | None, ignore_index: int) -> Array:
+def _places(
+    xp: ModuleType, labels: Array, x: Array, ignore_index: int
+) -> tuple[Array, Array, Array]:
+    """Of each row the class, 0 where it has none; whether it counts; whether its label is wrong."""
+    counts = labels != ignore_index
+    known = (labels >= 0) & (labels < x.shape[1])
+    return xp.where(counts & known, labels, 0), counts, counts & ~known
+
+
+def _count(
+    xp: ModuleType, labels: Array, weight: Array | None, x: Array, ignore_index: int
+) -> Array:
     """How many labels count, or the sum of their weights."""
-    valid = labels != ignore_index
-    return valid.sum() if weight is None else (valid * weight[xp.where(valid, labels, 0)]).sum()
+    place, counts, _ = _places(xp, labels, x, ignore_index)
+    return counts.sum() if weight is None else (counts * weight[place]).sum()
 
 
 def _targets(
@@ -81,16 +93,15 @@ def _targets(
     label_smoothing: float,
 ) -> tuple[Array, Array, Array | None]:
     """Class of each row, the target there, and what smoothing gives to all classes, if anything."""
-    valid = labels != ignore_index
-    place = xp.where(valid, labels, 0)
-    own = valid * x.dtype.type(1 - label_smoothing)
+    place, counts, wrong = _places(xp, labels, x, ignore_index)
+    own = xp.where(wrong, math.nan, counts).astype(x.dtype) * (1 - label_smoothing)
     if weight is not None:
         own = own * weight[place]
     if not label_smoothing:
         return place, own, None
     share = x.dtype.type(label_smoothing / x.shape[1])
     each_class = xp.full(x.shape[1], share) if weight is None else weight * share
-    return place, own, valid[:, None] * each_class
+    return place, own, counts[:, None] * each_class
 
 
 @cross_entropy_.defvjp_joint
@@ -128,7 +139,7 @@ def _dense_targets(
     target = xp.zeros_like(x) if spread is None else spread.astype(x.dtype)
     target[xp.arange(x.shape[0]), place] += own.astype(x.dtype)
     if mean:
-        target /= _count(xp, labels, weight, ignore_index).astype(x.dtype)
+        target /= _count(xp, labels, weight, x, ignore_index).astype(x.dtype)
     return target
 
 

@@ -100,19 +100,19 @@ class Arena:
         runs: list[tuple[int, int, int]] = []
         previous = None
         for i, place in enumerate(self.places):
-            parameter = place.parameter
-            if parameter.data is not place.data:
+            _, parameter, start, stop, data, own_grad = place
+            if parameter.data is not data:
                 self._adopt(place)
             grad = parameter.grad
             if grad is None:
                 continue
-            if grad.data is not place.grad:
-                place.grad[...] = grad.data
+            if grad.data is not own_grad:
+                own_grad[...] = grad.data
             step = self.steps[i] = self.steps[i] + 1
             if previous == i - 1 and runs[-1][2] == step:
-                runs[-1] = (runs[-1][0], place.stop, step)
+                runs[-1] = (runs[-1][0], stop, step)
             else:
-                runs.append((place.start, place.stop, step))
+                runs.append((start, stop, step))
             previous = i
         return runs
 

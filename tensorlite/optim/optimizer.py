@@ -162,8 +162,10 @@ class Optimizer:
             self._reference_update(arena.backend.xp, p, g.copy(), state, values)
             return
         values[2] = 1.0 if values[2] is None else values[2]
-        on_device = {i: value for i, value in enumerate(values) if is_array(value)}
-        host = np.array([0.0 if i in on_device else v or 0.0 for i, v in enumerate(values)])
+        on_device = {}
+        if values[3] is not None or arena.skipped is not None:  # a gradient scaler is at work
+            on_device = {i: value for i, value in enumerate(values) if is_array(value)}
+        host = np.array([0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)])
         hyper = arena.backend.asarray(host, device=arena.backend.device_of(p))
         for i, value in on_device.items():
             hyper[i] = value

@@ -101,7 +101,7 @@ def test_scaling(run, dtype):
         factor = np.array([0.5], dtype)
         close(run("scale", x, (x.shape, dtype), n, 1.5), 1.5 * x.astype(float), tolerance)
         close(run("scale_by", x, factor, (x.shape, dtype), n), 0.5 * x.astype(float), tolerance)
-        close(run("axpy", x, y, n, -2.0, update=[1]), y - 2 * x.astype(float), tolerance)
+        close(run("axpy", x, y, (x.shape, dtype), n, -2.0), y - 2 * x.astype(float), tolerance)
 
 
 def test_large_and_misaligned(backend, kernels):

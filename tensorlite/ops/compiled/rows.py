@@ -78,7 +78,8 @@ def _cross_entropy(
         x, labels, weight, count, loss, dx, rows, classes, ignore_index, label_smoothing
     )
     if mean:
-        loss = loss.sum(keepdims=True).reshape(())
+        each_row, loss = loss, k.empty((), wide)
+        k.row_sum(each_row, loss, 1, rows)
     loss = loss.astype(x.dtype, copy=False)
     return (loss, dx) if with_gradient else loss
 
@@ -167,13 +168,18 @@ def _rms_norm_backward(
 
 @channel_sum.kernel
 def _channel_sum(k: Any, x: Array) -> Any:
-    arrays = packed(x)
-    if arrays is None or x.ndim != 2:
+    if x.ndim != 2:
         return NotImplemented
     rows, columns = x.shape
     parts = k.parts(rows)
-    partial = k.empty((parts, columns), accumulator(x.dtype))
+    if parts == rows and x.dtype.char in "fd" and x.flags.c_contiguous and columns:
+        partial = x  # few rows: as many as there would be partial sums
+    else:
+        arrays = packed(x)
+        if arrays is None:
+            return NotImplemented
+        partial = k.empty((parts, columns), accumulator(x.dtype))
+        k.column_sum(*arrays, partial, rows, columns, parts)
     total = k.empty((columns,), x.dtype)
-    k.column_sum(*arrays, partial, rows, columns, parts)
     k.column_total(partial, total, parts, columns)
     return total
