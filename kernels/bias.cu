@@ -115,15 +115,15 @@ void column_total(const Acc<T>* partial OF(parts * columns), T* y OF(columns), I
     });
 }
 
-// y = the sum of each row
+// y = the sum of each row times `factor`
 template <typename T>
 ROWS(rows, columns)
-void row_sum(const T* x OF(rows * columns), T* y OF(rows), Index rows, Index columns) {
+void row_sum(const T* x OF(rows * columns), T* y OF(rows), Index rows, Index columns, double factor) {
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
             const auto total = team.sum([&](Slot j) { return in[j]; });
-            if (team.leader()) y[r] = T(total);
+            if (team.leader()) y[r] = T(total * Acc<T>(factor));
         }
     });
 }

@@ -160,16 +160,20 @@ class _Recompute:
     differentiable = True
     residuals: tuple = ()
 
-    def __init__(self, fn: Callable, args: tuple, kwargs: dict) -> None:
+    def __init__(self, fn: Callable, args: tuple, kwargs: dict, needs: tuple[bool, ...]) -> None:
         self.name = f"checkpoint({getattr(fn, '__name__', type(fn).__name__)})"
-        self.fn, self.args, self.kwargs = fn, args, kwargs
+        self.fn, self.args, self.kwargs, self.needs = fn, args, kwargs, needs
         self.random_state = random.default_generator.state_dict()
 
     def as_tensors(self, node: Node) -> tuple:
         """Nothing is saved but the inputs, which are Tensors already."""
         return ()
 
-    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> list:
+    def pull(self, g: Any, saved: tuple) -> list:
+        """Gradients of all inputs that need one; see `pull_some`."""
+        return self.pull_some(g, saved, self.needs)
+
+    def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> list:
         """Gradients of the inputs; those of Tensors that `fn` closes over go to their leaves."""
         create_graph = isinstance(g, Tensor) or (
             isinstance(g, list) and any(isinstance(part, Tensor) for part in g)
@@ -179,10 +183,8 @@ class _Recompute:
         try:
             with enable_grad():
                 inputs = [
-                    alias(arg if create_graph else arg.detach().requires_grad_())
-                    if parent is not None
-                    else arg
-                    for arg, parent in zip(self.args, parents, strict=True)
+                    alias(arg if create_graph else arg.detach().requires_grad_()) if need else arg
+                    for arg, need in zip(self.args, needs, strict=True)
                 ]
                 start = next_index()
                 outputs = listed(self.fn(*inputs, **self.kwargs))
@@ -203,10 +205,7 @@ class _Recompute:
             stop=start,
         )
         accumulate.finish()
-        return [
-            left.get(x.node) if parent is not None else None
-            for x, parent in zip(inputs, parents, strict=True)
-        ]
+        return [left.get(x.node) if need else None for x, need in zip(inputs, needs, strict=True)]
 
 
 def checkpoint(fn: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -229,11 +228,11 @@ def checkpoint(fn: Callable, *args: Any, **kwargs: Any) -> Any:
     """
     if not is_grad_enabled():
         return fn(*args, **kwargs)
-    plan = _Recompute(fn, args, kwargs)
-    with no_grad():
-        outputs = fn(*args, **kwargs)
     parents = tuple(
         (arg.node or arg) if isinstance(arg, Tensor) and arg.requires_grad else None for arg in args
     )
+    plan = _Recompute(fn, args, kwargs, tuple(parent is not None for parent in parents))
+    with no_grad():
+        outputs = fn(*args, **kwargs)
     raw = outputs.data if isinstance(outputs, Tensor) else tuple(o.data for o in outputs)
     return record_outputs(plan, parents, (), raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -70,18 +70,10 @@ def propagate(
     are returned.
     """
     cotangents: dict[Node, Any] = {}
-    heap: list[tuple[int, Node]] = []  # the newest node first: all that it feeds has been visited
-
-    def add(node: Node, g: Any) -> None:
-        previous = cotangents.get(node)
-        if previous is None:
-            cotangents[node] = g
-            heappush(heap, (-node.index, node))
-        else:
-            cotangents[node] = previous + g
-
     for node, g in roots:
-        add(node, g)
+        cotangents[node] = cotangents[node] + g if node in cotangents else g
+    heap = [(-node.index, node) for node in cotangents]  # the newest first: what it feeds is done
+    heapify(heap)
     switches = mode.switches
     anomaly, several_devices = switches.anomaly, switches.devices
     overwritten = last_write()
@@ -114,7 +106,11 @@ def propagate(
             saved = plan.as_tensors(node)
         if not retain_graph:
             node.saved = None
-        for parent, d in zip(parents, plan.gradients(g, saved, parents, needed), strict=True):
+        if needed is None:
+            found = plan.pull(g, saved)
+        else:
+            found = plan.pull_some(g, saved, tuple([parent in needed for parent in parents]))
+        for parent, d in zip(parents, found, strict=True):
             if parent is None or d is None:
                 continue
             leaf = isinstance(parent, Tensor)
@@ -129,8 +125,11 @@ def propagate(
                 anomaly(d.data if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
                 deliver(parent, d)
+            elif parent in cotangents:
+                cotangents[parent] = cotangents[parent] + d
             else:
-                add(parent, d)
+                cotangents[parent] = d
+                heappush(heap, (-parent.index, parent))
     return cotangents
 
 

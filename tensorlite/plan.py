@@ -36,7 +36,7 @@ class Plan:
     save
         Picks the residuals from (*inputs, output, aux, *static).
     pull
-        Runs all rules.
+        Runs the rules on a cotangent and the residuals: a gradient for each input, or None.
     """
 
     def __init__(self, primitive: Primitive, needs: tuple[bool, ...]) -> None:
@@ -70,7 +70,7 @@ class Plan:
     # Both run at every operation, so they too are written out as text (see `call`).
 
     def _saver(self) -> Callable[[tuple], tuple]:
-        """A function of (*inputs, output, aux, *static) that picks the residuals."""
+        """Make `save`."""
         return eval(f"lambda v: ({''.join(self._place(r) + ', ' for r in self.residuals)})")
 
     def _place(self, residual: Residual) -> str:
@@ -88,27 +88,27 @@ class Plan:
             "static": f"v[{n + 2} + {key}]",
         }[kind]
 
-    def _puller(self) -> Callable[[Any, tuple], tuple]:
-        """A function of the cotangent and the residuals: a gradient for each input, or None."""
+    def _puller(self) -> Callable[[Any, tuple], Sequence]:
+        """Make `pull`."""
+        if self.joint is not None:
+            names = {"rule": self.primitive.joint_rule, "needs": self.needs}
+            places = "".join(f", s[{i}]" for i in self.joint)
+            several = "tuple(g) if g.__class__ is list else g"
+            return eval(f"lambda g, s: rule({several}, needs{places})", names)
         calls = ["None"] * len(self.needs)
         for position, _, slots in self.rules:
             calls[position] = f"rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])})"
         names = {f"rule{position}": rule for position, rule, _ in self.rules}
         return eval(f"lambda g, s: ({''.join(call + ', ' for call in calls)})", names)
 
-    def gradients(self, g: Any, saved: tuple, parents: tuple, needed: set | None) -> Sequence:
-        """Run the rules: a gradient for each input, or None where none is needed."""
+    def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Sequence:
+        """`pull` for fewer inputs."""
         if self.joint is not None:
-            needs = self.needs
-            if needed is not None:
-                needs = tuple([parent in needed for parent in parents])
             g = tuple(g) if g.__class__ is list else g
             return self.primitive.joint_rule(g, needs, *[saved[i] for i in self.joint])
-        if needed is None or len(self.rules) == 1:
-            return self.pull(g, saved)
-        found: list[Any] = [None] * len(parents)
+        found: list[Any] = [None] * len(needs)
         for position, rule, slots in self.rules:
-            if parents[position] in needed:
+            if needs[position]:
                 found[position] = rule(g, *[saved[i] for i in slots])
         return found
 

@@ -150,8 +150,10 @@ def cross_entropy(
         with_gradient=with_gradient,
     )
     loss = result[0] if with_gradient else result
-    if isinstance(loss.data, np.ndarray) and (loss.data != loss.data).any():  # NaN: why?
-        _check_labels("cross_entropy", labels.data, x.shape[1], ignore_index)
+    if isinstance(loss.data, np.ndarray):
+        total = loss.data if loss.data.ndim == 0 else loss.data.sum()
+        if total != total:  # NaN, as a wrong label leaves it
+            _check_labels("cross_entropy", labels.data, x.shape[1], ignore_index)
     if reduction == "mean":
         return loss
     return _reduced(loss, reduction) if reduction != "none" else loss.reshape(target.shape)

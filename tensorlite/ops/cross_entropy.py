@@ -33,7 +33,8 @@ def cross_entropy_(
 
     With s = `label_smoothing`, class c has the target t_c = w_c ((1 - s) [c = label] + s/classes),
     the loss -Σ t_c log softmax(x)_c, and its gradient softmax(x) Σt - t. A row whose label is
-    `ignore_index` has neither; a label that is no class makes the loss NaN. The mean divides by the sum of w_label over the other rows.
+    `ignore_index` has neither; a label that is no class makes the loss NaN. The mean divides by
+    the sum of w_label over the other rows.
 
     Returns
     -------

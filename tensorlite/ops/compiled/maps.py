@@ -34,7 +34,7 @@ def _give(
 
     @primitive.kernel
     def run(k: Any, x: Array, *others: Array, **static: Any) -> Any:
-        if static and any([static[key] != value for key, value in fixed]):
+        if static and any(static[key] != value for key, value in fixed):
             return NotImplemented
         values = [static[key] for key in scalars] if scalars else ()
         on_host = getattr(k, new_name, None)  # which sees to the rest itself

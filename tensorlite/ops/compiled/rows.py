@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops import row_norm
+from tensorlite.ops import reduce, row_norm
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.cross_entropy import cross_entropy_
@@ -17,6 +17,30 @@ from tensorlite.ops.softmax import (
     softmax,
     softmax_backward,
 )
+
+# --- totals -------------------------------------------------------------------------------------
+
+_ONE_ROW = 1 << 16  # elements that one team may add up; beyond, NumPy's pairwise sums are better
+
+
+def _give_total(primitive: Any, is_mean: bool) -> None:
+    """Let `row_sum` add up all elements of an array that is not large."""
+
+    @primitive.kernel
+    def run(k: Any, x: Array, *, axis: Any, keepdims: bool) -> Any:
+        size = x.size
+        if axis is not None or size > _ONE_ROW:
+            return NotImplemented
+        arrays = packed(x)
+        if arrays is None:
+            return NotImplemented
+        y = k.empty((1,) * x.ndim if keepdims else (), x.dtype)
+        k.row_sum(*arrays, y, 1, size, 1 / size if is_mean else 1.0)
+        return y
+
+
+_give_total(reduce.sum, is_mean=False)
+_give_total(reduce.mean, is_mean=True)
 
 # --- softmax ------------------------------------------------------------------------------------
 
@@ -79,7 +103,7 @@ def _cross_entropy(
     )
     if mean:
         each_row, loss = loss, k.empty((), wide)
-        k.row_sum(each_row, loss, 1, rows)
+        k.row_sum(each_row, loss, 1, rows, 1.0)
     loss = loss.astype(x.dtype, copy=False)
     return (loss, dx) if with_gradient else loss
 
