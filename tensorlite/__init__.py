@@ -15,6 +15,7 @@ from tensorlite.backend.precision import (
     get_float32_matmul_precision,
     set_float32_matmul_precision,
 )
+from tensorlite.backend.threads import get_num_threads, set_num_threads
 from tensorlite.backward import grad
 from tensorlite.ops import *
 from tensorlite.ops import dtypes, methods
