@@ -103,14 +103,15 @@ void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * column
     });
 }
 
-// y = the sum of the rows of partial
+// y[s] = the sum of the rows of partial[s]
 template <typename T>
-EACH(columns)
-void column_total(const Acc<T>* partial OF(parts * columns), T* y OF(columns), Index parts,
-                  Index columns) {
-    each(columns, [=](Index j) {
+EACH(sets * columns)
+void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets * columns),
+                  Index sets, Index parts, Index columns) {
+    each(sets * columns, [=](Index j) {
+        const Acc<T>* first = partial + j / columns * parts * columns + j % columns;
         Acc<T> total = 0;
-        for (Index p = 0; p < parts; ++p) total += partial[p * columns + j];
+        for (Index p = 0; p < parts; ++p) total += first[p * columns];
         y[j] = T(total);
     });
 }

@@ -54,8 +54,8 @@ class Plan:
                 if needed and rule is not None:
                     self.rules.append((position, rule, self._slots(rule, skip=1)))
         self.differentiable = bool(self.rules) or self.joint is not None
-        self.save = self._saver()
         self.pull = self._puller()
+        self.save = self._saver()
 
     def _slots(self, rule: Callable, skip: int) -> list[int]:
         """Positions among the residuals of what `rule` names."""
@@ -95,11 +95,18 @@ class Plan:
             places = "".join(f", s[{i}]" for i in self.joint)
             several = "tuple(g) if g.__class__ is list else g"
             return eval(f"lambda g, s: rule({several}, needs{places})", names)
-        calls = ["None"] * len(self.needs)
-        for position, _, slots in self.rules:
-            calls[position] = f"rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])})"
-        names = {f"rule{position}": rule for position, rule, _ in self.rules}
-        return eval(f"lambda g, s: ({''.join(call + ', ' for call in calls)})", names)
+        calls = ["None, "] * len(self.needs)
+        names = {}
+        for position, rule, slots in self.rules:
+            calls[position] = f"rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])}), "
+            names[f"rule{position}"] = rule
+        for positions, rule in self.primitive.together.items():
+            if all(self.needs[position] for position in positions):
+                first, slots = positions[0], self._slots(rule, skip=1)
+                calls[first] = f"*rule{first}({', '.join(['g', *(f's[{i}]' for i in slots)])}), "
+                calls[first + 1 : first + len(positions)] = [""] * (len(positions) - 1)
+                names[f"rule{first}"] = rule
+        return eval(f"lambda g, s: ({''.join(calls)})", names)
 
     def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Sequence:
         """`pull` for fewer inputs."""

@@ -44,8 +44,8 @@ class Primitive:
     inputs, variadic, defaults
         Names of the array inputs, of ``*inputs`` if there are such, and the static parameters
         with their defaults.
-    rules, joint_rule
-        One rule an input position, or one for all.
+    rules, together, joint_rule
+        One rule an input position, one for neighbouring positions, or one for all.
     call
         The function users call.
     """
@@ -71,6 +71,7 @@ class Primitive:
         if reserved := {"g", "y", "needs"}.intersection(self.inputs, self.defaults):
             raise TypeError(f"{self.name}: a rule gives {sorted(reserved)} another meaning; rename")
         self.rules: dict[int, Callable] = {}
+        self.together: dict[tuple[int, ...], Callable] = {}
         self.joint_rule: Callable | None = None
         self.kernel_fn: Callable | None = None
         self.plans: dict[tuple[bool, ...], Plan] = {}
@@ -88,6 +89,22 @@ class Primitive:
                 raise TypeError(f"{self.name} has no input {name!r}; it has {self.inputs}")
             self._check_residuals(rule, skip=1)
             self.rules[self.inputs.index(name)] = rule
+
+    def defvjp_together(self, *names: str) -> Callable:
+        """Give one rule for neighbouring inputs, for where all of them need gradients.
+
+        It returns a gradient for each. Where one needs none, the rules of `defvjp` run.
+        """
+        positions = [self.inputs.index(name) for name in names]
+        if positions != list(range(positions[0], positions[0] + len(names))):
+            raise TypeError(f"{self.name}: {names} are not neighbours among {self.inputs}")
+
+        def define(rule: Callable) -> Callable:
+            self._check_residuals(rule, skip=1)
+            self.together[tuple(positions)] = rule
+            return rule
+
+        return define
 
     def defvjp_joint(self, rule: Callable) -> Callable:
         """Give one rule for all inputs: ``rule(g, needs, *residuals) -> a gradient an input``."""
@@ -304,6 +321,7 @@ def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
     call = made.call
     call.primitive = made
     call.defvjp = made.defvjp
+    call.defvjp_together = made.defvjp_together
     call.defvjp_joint = made.defvjp_joint
     call.defvjp_composite = made.defvjp_composite
     call.kernel = made.kernel

@@ -7,6 +7,8 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share one interface but no base class
 
 
@@ -75,6 +77,11 @@ class Backend:
     def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
         """Matrix product with NumPy's rules for batches and vectors, plus a bias of its dtype."""
         raise NotImplementedError
+
+    def matmul_and_row_sums(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """The product of two matrices, and the sum of each row of `a`."""
+        wide = np.promote_types(a.dtype, np.float32)
+        return self.matmul(a, b), a.sum(axis=1, dtype=wide).astype(a.dtype, copy=False)
 
     def on(self, device: Device) -> Any:
         """Context manager: new arrays are made on `device`."""

@@ -165,8 +165,8 @@ def library(device: str) -> Any | None:
     -------
     object or None
         One attribute a kernel; ``empty(shape, dtype)``; ``parts(rows)``, the number of parts in
-        which to cut column sums. None where kernels are unavailable or
-        ``TENSORLITE_KERNELS=reference``.
+        which to cut column sums; ``on_host``, whether this is the CPU. None where kernels are
+        unavailable or ``TENSORLITE_KERNELS=reference``.
 
     Raises
     ------

@@ -190,6 +190,7 @@ def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
+    module.on_host = True
     module.empty = np.empty
     module.parts = _parts
     _silence_blas()

@@ -183,6 +183,8 @@ class CudaKernel:
 class CudaLibrary:
     """Every kernel as an attribute; compiled when it is first called, and cached by CuPy."""
 
+    on_host = False
+
     def __init__(self) -> None:
         try:
             import cupy

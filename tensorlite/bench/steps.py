@@ -99,7 +99,7 @@ def make_gpt(framework: Framework, layers: int, width: int, length: int) -> Any:
         def forward(self, x: Any) -> Any:
             batch = x.shape[0]
             qkv = self.qkv(self.norm1(x)).reshape(batch, length, 3, HEADS, width // HEADS)
-            query, key, value = (qkv[:, :, i].swapaxes(1, 2) for i in range(3))
+            query, key, value = (part.swapaxes(1, 2) for part in qkv.unbind(2))
             attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
             x = x + self.out(attended.swapaxes(1, 2).reshape(batch, length, width))
             return x + self.down(functional.gelu(self.up(self.norm2(x)), approximate="tanh"))

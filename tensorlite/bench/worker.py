@@ -1,8 +1,8 @@
 """One framework in a process of its own: builds a workload, then times it when told to.
 
 Run as ``python -m tensorlite.bench.worker FRAMEWORK KIND NAME DEVICE DTYPE``. Every line on its
-standard input is a number of calls; each is answered by a line of JSON with the seconds a call took.
-Between the lines it sleeps, so that it does not disturb the process that is being measured.
+standard input is a number of calls, and is answered by a line of JSON with the seconds that a call
+took. Between the lines it sleeps, so that it does not disturb the process that is being measured.
 """
 
 from __future__ import annotations

@@ -60,8 +60,24 @@ def _rows(x: Any) -> Any:
     return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
 
 
+@primitive
+def affine_gradients(xp: ModuleType, dy: Array, x: Array) -> tuple[Array, Array]:
+    """`dy`ᵀ @ `x` and the column sums of `dy`: cotangents of weight and bias."""
+    return array_backend((dy,)).matmul_and_row_sums(dy.T, x)
+
+
+@affine_gradients.defvjp_composite
+def _affine_gradients(dy: Any, x: Any) -> tuple:
+    return matmul(dy.mT, x), channel_sum(dy)
+
+
 linear.defvjp(
     x=lambda g, weight, x_shape: matmul(_rows(g), weight).reshape(x_shape),
     weight=lambda g, x: matmul(_rows(g).mT, _rows(x)),
     bias=lambda g: channel_sum(_rows(g)),
 )
+
+
+@linear.defvjp_together("weight", "bias")
+def _weight_and_bias(g: Any, x: Any) -> tuple:
+    return affine_gradients(_rows(g), _rows(x))

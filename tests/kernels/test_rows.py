@@ -99,9 +99,11 @@ def test_layer_norm(run, dtype, shape, affine):
     close(dx, wanted * rstd[:, None], 8 * tolerance)
     total = ((columns,), dtype)
     close(
-        run("column_total", dw.astype(acc), total, parts, columns), (gf * z).sum(0), 8 * tolerance
+        run("column_total", dw.astype(acc), total, 1, parts, columns),
+        (gf * z).sum(0),
+        8 * tolerance,
     )
-    close(run("column_total", db.astype(acc), total, parts, columns), gf.sum(0), 8 * tolerance)
+    close(run("column_total", db.astype(acc), total, 1, parts, columns), gf.sum(0), 8 * tolerance)
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 9001)])
@@ -183,7 +185,7 @@ def test_batch_norm(run, dtype, shape, affine):
     close(y, z * w[:, None] + np.reshape(b, (-1, 1)), 8 * tolerance)
 
     sums = run("batch_norm_sums", g, x, *saved, plane, plane, *shape)
-    dbias, dweight = (run("column_total", s.astype(acc), ((channels,), acc), n, channels)
+    dbias, dweight = (run("column_total", s.astype(acc), ((channels,), acc), 1, n, channels)
                       for s in sums)  # fmt: skip
     close(dbias, gf.sum((0, 2)), 8 * tolerance)
     close(dweight, (gf * z).sum((0, 2)), 8 * tolerance)

@@ -9,7 +9,7 @@ import numpy as np
 from samples.base import Sample, normal
 from tensorlite.ops import conv
 from tensorlite.ops.conv import Geometry
-from tensorlite.ops.linear import linear
+from tensorlite.ops.linear import affine_gradients, linear
 
 
 def every_term(size, kernel, out, geometry):
@@ -122,6 +122,13 @@ def affine(x, weight, bias=None):
 
 
 SAMPLES = [
+    Sample(
+        affine_gradients,
+        [normal(5, 3), normal(5, 4)],
+        reference=lambda dy, x: (dy.T @ x, dy.sum(axis=0)),
+        zero=[normal(0, 3), normal(0, 4)],
+        saves=("dy", "x"),
+    ),
     *[
         Sample(
             linear,

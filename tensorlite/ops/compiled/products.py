@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.linear import linear
+from tensorlite.ops.linear import affine_gradients, linear
 
 
 @matmul.kernel
@@ -17,3 +18,9 @@ def _matmul(k: Any, a: Array, b: Array) -> Any:
 @linear.kernel
 def _linear(k: Any, x: Array, weight: Array, bias: Array | None = None) -> Any:
     return k.new_matmul(x, weight.mT, bias) if weight.ndim == 2 else NotImplemented
+
+
+@affine_gradients.kernel
+def _affine_gradients(k: Any, dy: Array, x: Array) -> Any:
+    product = k.new_matmul(dy.mT, x, None)
+    return NotImplemented if product is NotImplemented else (product, channel_sum(dy))

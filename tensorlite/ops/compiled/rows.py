@@ -111,12 +111,12 @@ def _cross_entropy(
 # --- norms --------------------------------------------------------------------------------------
 
 
-def _column_total(k: Any, partial: Array) -> Array:
-    """Sum the rows that the teams of a kernel left."""
-    parts, columns = partial.shape
-    total = k.empty((columns,), partial.dtype)
-    k.column_total(partial, total, parts, columns)
-    return total
+def _column_totals(k: Any, partial: Array) -> Array:
+    """Sum the rows that the teams of a kernel left, in each of several sets."""
+    sets, parts, columns = partial.shape
+    totals = k.empty((sets, columns), partial.dtype)
+    k.column_total(partial, totals, sets, parts, columns)
+    return totals
 
 
 @row_norm.layer_norm_.kernel
@@ -153,9 +153,9 @@ def _layer_norm_backward(
     rows = x.size // columns
     parts = k.parts(rows)
     dx = k.empty(x.shape, x.dtype)
-    dweight, dbias = (k.empty((parts, columns), accumulator(x.dtype)) for _ in range(2))
-    k.layer_norm_backward(dy, x, *statistics, weight, dx, dweight, dbias, rows, columns, parts)
-    return (dx, _column_total(k, dweight), _column_total(k, dbias)) if affine else dx
+    partial = k.empty((2, parts, columns), accumulator(x.dtype))
+    k.layer_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
+    return (dx, *_column_totals(k, partial)) if affine else dx
 
 
 @row_norm.rms_norm_.kernel
@@ -182,9 +182,9 @@ def _rms_norm_backward(
     rows = x.size // columns
     parts = k.parts(rows)
     dx = k.empty(x.shape, x.dtype)
-    dweight = k.empty((parts, columns), accumulator(x.dtype))
-    k.rms_norm_backward(dy, x, *statistics, weight, dx, dweight, rows, columns, parts)
-    return (dx, _column_total(k, dweight)) if affine else dx
+    partial = k.empty((1, parts, columns), accumulator(x.dtype))
+    k.rms_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
+    return (dx, *_column_totals(k, partial)) if affine else dx
 
 
 # --- sums over columns --------------------------------------------------------------------------
@@ -205,5 +205,5 @@ def _channel_sum(k: Any, x: Array) -> Any:
         partial = k.empty((parts, columns), accumulator(x.dtype))
         k.column_sum(*arrays, partial, rows, columns, parts)
     total = k.empty((columns,), x.dtype)
-    k.column_total(partial, total, parts, columns)
+    k.column_total(partial, total, 1, parts, columns)
     return total

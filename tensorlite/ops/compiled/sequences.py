@@ -1,4 +1,4 @@
-"""Recurrent layers over a whole sequence, and attention: kernels of the CPU."""
+"""Recurrent layers over a whole sequence (on the CPU), and attention."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.attention import attention, attention_backward
-from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import check_layer, gru_, gru_backward, lstm_, lstm_backward
 
@@ -131,6 +131,9 @@ def _gru_backward(
 # --- attention ------------------------------------------------------------------------------------
 
 
+MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
+
+
 def _heads(shape: tuple[int, ...]) -> tuple[int, int]:
     """(…, heads, rows, columns) as a number of batches and one of heads."""
     *lead, heads = shape[:-2] if len(shape) > 2 else (1,)
@@ -141,9 +144,11 @@ def _attention_arguments(
     k: Any, query: Array, key: Array, value: Array, mask: Array | None, *others: Array
 ) -> tuple[list, list, tuple[int, ...]] | None:
     """The arrays, the mask as an additive or a boolean one, and the numbers of the kernel."""
-    if not hasattr(k, "attention_backward") or query.dtype.char not in "fd":
+    if k.on_host and query.dtype.char not in "fd":
         return None
     dim = query.shape[-1]
+    if not k.on_host and dim > MOST_HEAD_DIMS:
+        return None
     same = query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
     if not same or key.shape[-1] != dim or value.shape[-1] != dim:
         return None
@@ -189,7 +194,7 @@ def _attention(
         return NotImplemented
     arrays, masks, numbers = found
     y = k.empty(query.shape, query.dtype)
-    lse = k.empty((*query.shape[:-1], 1), query.dtype)
+    lse = k.empty((*query.shape[:-1], 1), accumulator(query.dtype))
     k.attention(*arrays, *masks, y, lse, *numbers, scale, is_causal)
     return y, lse
 
@@ -208,12 +213,16 @@ def _attention_backward(
     is_causal: bool,
     scale: float,
 ) -> Any:
-    found = _attention_arguments(k, query, key, value, mask, dy, out, lse)
+    found = _attention_arguments(k, query, key, value, mask, dy, out)
     if found is None:
         return NotImplemented
-    (query, key, value, dy, out, lse), masks, numbers = found
-    gradients = [k.empty(a.shape, a.dtype) for a in (query, key, value)]
-    k.attention_backward(
-        dy, query, key, value, *masks, out, lse, *gradients, *numbers, scale, is_causal
-    )
-    return tuple(gradients)
+    (query, key, value, dy, out), masks, numbers = found
+    inputs = (dy, query, key, value, *masks)
+    dq, dk, dv = (k.empty(a.shape, a.dtype) for a in (query, key, value))
+    if k.on_host:
+        k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers, scale, is_causal)
+    else:
+        mean = k.empty(lse.shape, lse.dtype)
+        k.attention_backward_queries(*inputs, out, lse, dq, mean, *numbers, scale, is_causal)
+        k.attention_backward_keys(*inputs, lse, mean, dk, dv, *numbers, scale, is_causal)
+    return dq, dk, dv

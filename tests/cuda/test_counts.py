@@ -1,0 +1,96 @@
+"""What a training step asks of the device, counted by the emulator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlite as tl
+from tensorlite.bench.counts import Counts, count, emulator
+from tensorlite.bench.frameworks import Framework
+from tensorlite.bench.steps import gpt, mlp
+from tensorlite.optim import SGD, Adam, AdamW, Lion, RMSprop
+
+pytestmark = [
+    pytest.mark.skipif(emulator() is None, reason="counted by the emulator only"),
+    pytest.mark.usefixtures("compiled"),
+]
+
+
+@pytest.fixture
+def compiled():
+    if tl.backend.backend_for("cuda").kernels is None:
+        pytest.skip("counts are those of the compiled kernels")
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW, Lion, RMSprop])
+def test_an_update_is_one_launch_a_group(optimizer):
+    def launches(groups: int, parameters: int) -> int:
+        tensors = [
+            [tl.ones(3, 5, device="cuda", requires_grad=True) for _ in range(parameters)]
+            for _ in range(groups)
+        ]
+        update = optimizer([{"params": group} for group in tensors], lr=0.1)
+        for group in tensors:
+            for tensor in group:
+                tensor.sum().backward()
+        return count(update.step).launches
+
+    assert [launches(1, 1), launches(1, 30), launches(3, 7)] == [1, 1, 3]
+
+
+def test_a_step_that_reads_no_value_copies_none_and_never_waits():
+    for build in (mlp, lambda framework: gpt(framework, layers=1, width=48, length=16)):
+        counts = count(build(Framework("tensorlite", "cuda")))
+        assert (counts.to_host, counts.waits) == (0, 0)
+
+
+def test_a_layer_of_a_gpt_takes_at_most_forty_launches_and_calls():
+    def asked(layers: int) -> Counts:
+        # 512 rows: more than are summed in one pass.
+        return count(gpt(Framework("tensorlite", "cuda"), layers, width=48, length=64))
+
+    two, three = asked(2), asked(3)
+    assert three.launches + three.library_calls - two.launches - two.library_calls <= 40
+
+
+def _fused():
+    """Operations on rows, and the elements that each must read or write: (run, shape, elements)."""
+    functional = tl.nn.functional
+    wide, many = (64, 1000), (200_000, 32)
+    n, rows, columns = 64_000, *many
+    weight, bias = (tl.ones(columns, device="cuda", requires_grad=True) for _ in range(2))
+    labels = tl.tensor(np.arange(64), device="cuda")
+    # Norms read their parameters once a team, which counts for nothing where rows are many.
+    return {
+        "relu": (functional.relu, wide, 2 * n),
+        "gelu": (functional.gelu, wide, 2 * n),
+        "silu": (functional.silu, wide, 2 * n),
+        "tanh": (tl.tanh, wide, 2 * n),
+        "dropout": (lambda x: functional.dropout(x, 0.1), wide, 2 * n),
+        "softmax": (lambda x: functional.softmax(x, -1), wide, 2 * n),
+        "log_softmax": (lambda x: functional.log_softmax(x, -1), wide, 2 * n),
+        "layer_norm": (
+            lambda x: functional.layer_norm(x, (columns,), weight, bias),
+            many,
+            2 * rows * columns + 2 * rows + 2 * columns,
+        ),
+        "rms_norm": (
+            lambda x: functional.rms_norm(x, (columns,), weight),
+            many,
+            2 * rows * columns + rows + columns,
+        ),
+        # All 64 lanes of a team ask for its row's label: one access a warp, but counted singly.
+        "cross_entropy": (
+            lambda x: functional.cross_entropy(x, labels),
+            wide,
+            2 * n + 64 * (64 * 2 + 1),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", _fused() if emulator() is not None else [])
+def test_a_fused_kernel_moves_what_it_must_and_little_more(name):
+    run, shape, elements = _fused()[name]
+    x = tl.rand(*shape, device="cuda").requires_grad_()
+    assert count(lambda: run(x)).moved <= 1.05 * 4 * elements
