@@ -198,6 +198,20 @@ class CudaLibrary:
                 setattr(self, kernel.name, CudaKernel(kernel))
 
     @staticmethod
+    def compile_all(dtype: str) -> int:
+        """Compile every module with kernels for `dtype`; return how many there are."""
+        modules = {
+            (family, choice)
+            for family, kernels in families("cuda").items()
+            for kernel in kernels
+            for choice in product(*kernel.types.values())
+            if DTYPES[dtype] in choice or not choice
+        }
+        for family, choice in sorted(modules):
+            _module(family, choice).compile()
+        return len(modules)
+
+    @staticmethod
     def new_matmul(a: Any, b: Any, bias: Any) -> Any:
         """On the host a matrix product in one call; here cuBLASLt computes it."""
         return NotImplemented

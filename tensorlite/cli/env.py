@@ -63,7 +63,8 @@ def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
     state = "compiled" if library.exists() else "will be compiled at first use"
     if os.environ.get("TENSORLITE_KERNELS") == "reference":
         state = "switched off by TENSORLITE_KERNELS=reference"
-    return [("kernels", f"{state}  {library}"), ("compiler", str(compiler))]
+    threads = f"{_usable_cpus()} (tensorlite.set_num_threads)"
+    return [("kernels", f"{state}  {library}"), ("compiler", str(compiler)), ("threads", threads)]
 
 
 def _cuda(wrong: list[str]) -> list[tuple[str, str]]:

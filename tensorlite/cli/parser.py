@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "adagrad", "lion")
 SCHEDULES = ("constant", "cosine", "one-cycle", "plateau")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,6 +37,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _train(command("train", "Train a model on a dataset; with no arguments, on handwritten digits"))
     _evaluate(command("evaluate", "Judge a trained model by data it has not seen"))
     _predict(command("predict", "Apply a trained model to samples in a file"))
+    _bench(
+        command("bench", "Measure speed, beside other frameworks and beside the machine's limits")
+    )
+    _warmup(command("warmup", "Compile all kernels now, so that nothing is compiled later"))
     command("env", "Show versions, devices, kernels and caches, and what is wrong with them")
     command("data", "List the datasets and where each would come from")
     return parser.parse_args(argv)
@@ -99,6 +104,23 @@ def _predict(parser: Parser) -> None:
     parser.add_argument("--device", default="auto", metavar="NAME")
 
 
+def _bench(parser: Parser) -> None:
+    parser.epilog = "Each framework runs in a process of its own, and they take turns."
+    add = parser.add_argument
+    add("kind", nargs="?", choices=("steps", "ops"), default="steps", help="default: steps")
+    add("names", nargs="*", metavar="NAME", help="workloads; all by default")
+    add("--device", default="cpu", metavar="NAME")
+    add("--dtype", choices=DTYPES, default="float32")
+    add("--compare", type=_names, default=[], metavar="PEERS", help="such as torch,jax")
+    add("--rounds", type=_count, default=15, metavar="N")
+    add("--out", metavar="DIR", help="default: runs/bench-KIND, numbered if that is there")
+
+
+def _warmup(parser: Parser) -> None:
+    parser.add_argument("--device", default="cpu", metavar="NAME")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of CUDA's kernels")
+
+
 # --- types of arguments ---------------------------------------------------------------------------
 
 
@@ -122,3 +144,8 @@ _seed = _checked(int, lambda n: 0 <= n < 1 << 32, "a whole number from 0 to 2Â³Â
 _positive = _checked(float, lambda x: 0 < x < math.inf, "a number above 0")
 _not_negative = _checked(float, lambda x: 0 <= x < math.inf, "a number of at least 0")
 _part = _checked(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name for name in text.split(",") if name]

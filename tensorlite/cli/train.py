@@ -29,7 +29,7 @@ def run(args: Namespace) -> int:
         chosen = settings.restore(known["settings"], asked)
     else:
         chosen = settings.complete(asked)
-        out = _new_folder(chosen.label) if args.out is None else Path(args.out)
+        out = new_folder(chosen.label) if args.out is None else Path(args.out)
         RunFolder(out).check_free()
     experiment = Experiment(chosen, args.device or "auto", out)
     console = Console()
@@ -62,7 +62,7 @@ def _folder_to_resume(args: Namespace) -> Path:
     return runs[-1].parent
 
 
-def _new_folder(label: str) -> Path:
+def new_folder(label: str) -> Path:
     """A folder under runs/ that is not there yet."""
     folder, number = RUNS / label, 1
     while folder.exists():
