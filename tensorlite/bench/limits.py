@@ -12,7 +12,7 @@ import numpy as np
 import tensorlite
 from tensorlite.backend import backend_for
 
-ELEMENTS = 1 << 25  # of a triad's array: far more than any cache holds
+ELEMENTS = 1 << 24  # of a triad's array: far more than any cache holds
 SIZE = 2048  # of the square matrices
 ROUNDS = 5
 

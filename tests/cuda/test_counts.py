@@ -9,6 +9,7 @@ import tensorlite as tl
 from tensorlite.bench.counts import Counts, count, emulator
 from tensorlite.bench.frameworks import Framework
 from tensorlite.bench.steps import gpt, mlp
+from tensorlite.cli import main
 from tensorlite.optim import SGD, Adam, AdamW, Lion, RMSprop
 
 pytestmark = [
@@ -94,3 +95,9 @@ def test_a_fused_kernel_moves_what_it_must_and_little_more(name):
     run, shape, elements = _fused()[name]
     x = tl.rand(*shape, device="cuda").requires_grad_()
     assert count(lambda: run(x)).moved <= 1.05 * 4 * elements
+
+
+def test_the_command_counts_and_shows_no_times(capsys):
+    assert main(["bench", "steps", "mlp", "--device", "cuda"]) == 0
+    table = capsys.readouterr().out
+    assert "counts, not speeds" in table and "launches" in table and " ms" not in table

@@ -2,6 +2,6 @@
 
 The operations know nothing of kernels: here each is given its own, with what the kernel asks for
 (one float dtype, no gaps) seen to. Where that cannot be, the reference runs. A family is loaded
-with the operations it belongs to: `maps` and `rows` by `tensorlite.ops`, the others by
-`tensorlite.nn.functional`.
+with the operations it belongs to: `images` and `sequences` by
+`tensorlite.nn.functional`, the others by `tensorlite.ops`.
 """

@@ -8,7 +8,6 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops import reduce, row_norm
-from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.cross_entropy import cross_entropy_
 from tensorlite.ops.softmax import (
@@ -185,25 +184,3 @@ def _rms_norm_backward(
     partial = k.empty((1, parts, columns), accumulator(x.dtype))
     k.rms_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
     return (dx, *_column_totals(k, partial)) if affine else dx
-
-
-# --- sums over columns --------------------------------------------------------------------------
-
-
-@channel_sum.kernel
-def _channel_sum(k: Any, x: Array) -> Any:
-    if x.ndim != 2:
-        return NotImplemented
-    rows, columns = x.shape
-    parts = k.parts(rows)
-    if parts == rows and x.dtype.char in "fd" and x.flags.c_contiguous and columns:
-        partial = x  # few rows: as many as there would be partial sums
-    else:
-        arrays = packed(x)
-        if arrays is None:
-            return NotImplemented
-        partial = k.empty((parts, columns), accumulator(x.dtype))
-        k.column_sum(*arrays, partial, rows, columns, parts)
-    total = k.empty((columns,), x.dtype)
-    k.column_total(partial, total, 1, parts, columns)
-    return total
