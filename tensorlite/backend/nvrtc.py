@@ -212,6 +212,13 @@ class CudaLibrary:
         return len(modules)
 
     @staticmethod
+    def matmul(a: Any, b: Any, out: Any, bias: Any, accumulate: bool) -> None:
+        """``out = a @ b (+ bias)`` or ``out += a @ b``, as on the host, by cuBLASLt."""
+        from tensorlite.backend.blas import matmul
+
+        matmul(a, b, out=out, bias=bias, accumulate=accumulate)
+
+    @staticmethod
     def new_matmul(a: Any, b: Any, bias: Any) -> Any:
         """On the host a matrix product in one call; here cuBLASLt computes it."""
         return NotImplemented

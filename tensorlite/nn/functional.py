@@ -8,7 +8,7 @@ from tensorlite.nn.losses import *
 from tensorlite.ops.activation import *
 from tensorlite.ops.attention import *
 from tensorlite.ops.channel_norm import *
-from tensorlite.ops.compiled import images, sequences
+from tensorlite.ops.compiled import attention, images, recurrent
 from tensorlite.ops.conv import *
 from tensorlite.ops.dropout import *
 from tensorlite.ops.elementwise import tanh

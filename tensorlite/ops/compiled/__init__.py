@@ -2,6 +2,6 @@
 
 The operations know nothing of kernels: here each is given its own, with what the kernel asks for
 (one float dtype, no gaps) seen to. Where that cannot be, the reference runs. A family is loaded
-with the operations it belongs to: `images` and `sequences` by
+with the operations it belongs to: `attention`, `images` and `recurrent` by
 `tensorlite.nn.functional`, the others by `tensorlite.ops`.
 """

@@ -1,0 +1,172 @@
+"""LSTM and GRU over a whole sequence: one kernel on the CPU; on CUDA two launches a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.linalg import matmul
+from tensorlite.ops.recurrent import check_layer, gru_, gru_backward, lstm_, lstm_backward
+
+
+def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
+    """Room for all states, the initial one in its place."""
+    states = k.empty((steps + 1, *initial.shape), initial.dtype)
+    states[-1 if reverse else 0] = initial
+    return states
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _before(states: Array, reverse: bool) -> Array:
+    return states[1:] if reverse else states[:-1]
+
+
+def _order(steps: int, reverse: bool) -> Iterator[tuple[int, int, int]]:
+    """For each step in time: its place, and those of the states before and after it."""
+    for i in range(steps):
+        yield (steps - 1 - i, steps - i, steps - 1 - i) if reverse else (i, i, i + 1)
+
+
+def _back(steps: int, reverse: bool) -> list[tuple[int, int, int]]:
+    return list(_order(steps, reverse))[::-1]
+
+
+def _fits(*arrays: Any) -> list | None:
+    """Arrays for a kernel that is there for float32 and float64 alone."""
+    return packed(*arrays) if arrays[0].dtype.char in "fd" else None
+
+
+# --- LSTM ---------------------------------------------------------------------------------------
+
+
+@lstm_.kernel
+def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reverse: bool) -> Any:
+    arrays = _fits(projected, h0, c0, weight)
+    if arrays is None:
+        return NotImplemented
+    check_layer("lstm", projected, weight, 4, h0, c0)
+    steps, batch, hidden = len(projected), *h0.shape
+    h, c = _states(k, h0, steps, reverse), _states(k, c0, steps, reverse)
+    gates, weight = projected.copy(), arrays[3]
+    if k.on_host:
+        k.lstm(gates, weight, None, h, c, steps, batch, hidden, reverse)
+    else:
+        for t, before, after in _order(steps, reverse):
+            k.matmul(h[before], weight.T, gates[t], None, True)
+            k.lstm_cell(gates[t], None, c[before], c[after], h[after], batch, hidden)
+    return h, c, gates
+
+
+@lstm_backward.kernel
+def _lstm_backward(
+    k: Any,
+    gates: Array,
+    h: Array,
+    c: Array,
+    weight: Array,
+    dh: Array | None,
+    dc: Array | None,
+    dgates: Array | None,
+    *,
+    reverse: bool,
+) -> Any:
+    arrays = _fits(gates, h, c, weight, dh)
+    if arrays is None or dh is None or dgates is not None:
+        return NotImplemented
+    gates, h, c, weight, dh = arrays
+    steps, batch, hidden = len(gates), *h.shape[1:]
+    last, first = (0, -1) if reverse else (-1, 0)
+    if k.on_host and dc is not None and _before(dc, reverse).any():
+        return NotImplemented  # the kernel carries the cotangent of the last c alone
+    dc_carried = k.empty(c.shape[1:], c.dtype)
+    dc_carried[...] = 0 if dc is None else dc[last]
+    inner = gates.copy()
+    dy = dh[:-1] if reverse else dh[1:]
+    if k.on_host:
+        dh_carried = k.empty(h.shape[1:], h.dtype)
+        dh_carried[...] = 0
+        size = (steps, batch, hidden, reverse)
+        k.lstm_backward(dy, inner, weight, c, dh_carried, dc_carried, *size)
+        dh0 = dh_carried + dh[first]
+    else:
+        carried = dh.copy()  # of each state, to which the step that reads it adds its part
+        for t, before, after in _back(steps, reverse):
+            k.lstm_cell_backward(inner[t], c[before], c[after], carried[after], dc_carried,
+                                 batch, hidden)  # fmt: skip
+            k.matmul(inner[t], weight, carried[before], None, True)
+            if dc is not None:
+                dc_carried += dc[before]
+        dh0 = carried[first]
+    return inner, dh0, dc_carried, matmul(_rows(inner).T, _rows(_before(h, reverse)))
+
+
+# --- GRU ----------------------------------------------------------------------------------------
+
+
+@gru_.kernel
+def _gru(
+    k: Any,
+    projected: Array,
+    h0: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    reverse: bool,
+) -> Any:
+    arrays = _fits(projected, h0, weight, bias)
+    if arrays is None:
+        return NotImplemented
+    check_layer("gru", projected, weight, 3, h0)
+    _, _, weight, bias = arrays
+    steps, batch, hidden = len(projected), *h0.shape
+    h = _states(k, h0, steps, reverse)
+    gates, m = projected.copy(), k.empty((steps, batch, hidden), h0.dtype)
+    if k.on_host:
+        k.gru(gates, weight, bias, h, m, steps, batch, hidden, reverse)
+    else:
+        state = k.empty((batch, 3 * hidden), h0.dtype)
+        for t, before, after in _order(steps, reverse):
+            k.matmul(h[before], weight.T, state, bias, False)
+            k.gru_cell(gates[t], state, m[t], h[before], h[after], batch, hidden)
+    return h, gates, m
+
+
+@gru_backward.kernel
+def _gru_backward(
+    k: Any,
+    gates: Array,
+    h: Array,
+    m: Array,
+    weight: Array,
+    dh: Array | None,
+    dgates: Array | None,
+    dm: Array | None,
+    *,
+    reverse: bool,
+) -> Any:
+    arrays = _fits(gates, h, m, weight, dh)
+    if arrays is None or dh is None or dgates is not None or dm is not None:
+        return NotImplemented
+    gates, h, m, weight, dh = arrays
+    steps, batch, hidden = m.shape
+    inner, dstate = gates.copy(), k.empty(gates.shape, gates.dtype)
+    carried = k.empty(h.shape[1:], h.dtype)
+    carried[...] = 0
+    if k.on_host:
+        dy = dh[:-1] if reverse else dh[1:]
+        size = (steps, batch, hidden, reverse)
+        k.gru_backward(dy, inner, weight, h, m, dstate, carried, *size)
+    else:
+        for t, before, after in _back(steps, reverse):
+            carried += dh[after]
+            k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
+            k.matmul(dstate[t], weight, carried, None, True)
+    rows = _rows(dstate)
+    dh0 = carried + dh[-1 if reverse else 0]
+    return inner, dh0, matmul(rows.T, _rows(_before(h, reverse))), rows.sum(axis=0)
