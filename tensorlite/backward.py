@@ -250,18 +250,23 @@ def backward(
             "or it was computed under no_grad()"
         )
     accumulate = Accumulate(create_graph)
-    with set_grad_enabled(create_graph), on_device_of(output.data):
-        seed = _seed(output, gradient, create_graph, "backward()")
-        if output.node is None:
-            accumulate(output, seed)
-        else:
-            propagate(
-                [(output.node, seed)],
-                accumulate,
-                retain_graph=create_graph if retain_graph is None else retain_graph,
-                create_graph=create_graph,
-            )
-        accumulate.finish()
+    switches = mode.switches
+    recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
+    try:
+        with on_device_of(output.data):
+            seed = _seed(output, gradient, create_graph, "backward()")
+            if output.node is None:
+                accumulate(output, seed)
+            else:
+                propagate(
+                    [(output.node, seed)],
+                    accumulate,
+                    retain_graph=create_graph if retain_graph is None else retain_graph,
+                    create_graph=create_graph,
+                )
+            accumulate.finish()
+    finally:
+        switches.grad = recording
 
 
 def grad(

@@ -174,7 +174,7 @@ def as_arrays(y: Any) -> Any:
     if y.__class__ in BACKENDS:
         return y
     if isinstance(y, (tuple, list)):
-        return tuple([as_arrays(v) for v in y])
+        return tuple([v if v.__class__ in BACKENDS else as_arrays(v) for v in y])
     return array_backend((y,)).asarray(y)
 
 

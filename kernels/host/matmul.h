@@ -167,4 +167,37 @@ inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t give
     return (PyObject*)out;
 }
 
+template <typename T>  // in bias.cu
+void column_total(const Acc<T>* partial, T* y, Index sets, Index parts, Index columns);
+
+// new_affine_gradients(g, x): gᵀ @ x and the column sums of g, (rows, columns) with few rows; else
+// NotImplemented.
+inline PyObject* py_new_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    constexpr Index kFewRows = 64;
+    if (given != 2)
+        return PyErr_Format(PyExc_TypeError, "new_affine_gradients(g, x) takes 2 arguments, not %zd",
+                            given);
+    auto* g = (PyArrayObject*)args[0];
+    if (!PyArray_CheckExact(args[0]) || PyArray_NDIM(g) != 2 || !PyArray_ISCARRAY_RO(g) ||
+        PyArray_DIM(g, 0) > kFewRows)
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject* transposed = PyArray_Transpose(g, nullptr);
+    if (!transposed) return nullptr;
+    PyObject* const passed[] = {transposed, args[1], Py_None};
+    PyObject* product = py_new_matmul(nullptr, passed, 3);
+    Py_DECREF(transposed);
+    if (!product || product == Py_NotImplemented) return product;
+    PyArrayObject* sums = new_array(g, 1, PyArray_DIMS(g) + 1);
+    if (sums && type_of(g) == F32)
+        column_total<float>((float*)PyArray_DATA(g), (float*)PyArray_DATA(sums), 1, PyArray_DIM(g, 0),
+                            PyArray_DIM(g, 1));
+    else if (sums)
+        column_total<double>((double*)PyArray_DATA(g), (double*)PyArray_DATA(sums), 1,
+                             PyArray_DIM(g, 0), PyArray_DIM(g, 1));
+    PyObject* both = sums ? PyTuple_Pack(2, product, sums) : nullptr;
+    Py_DECREF(product);
+    Py_XDECREF(sums);
+    return both;
+}
+
 }  // namespace tl

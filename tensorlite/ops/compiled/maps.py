@@ -32,20 +32,23 @@ def _give(
     fixed = (only or {}).items()
     new_name = f"new_{name}"
 
-    @primitive.kernel
     def run(k: Any, x: Array, *others: Array, **static: Any) -> Any:
-        if static and any(static[key] != value for key, value in fixed):
+        if any(static[key] != value for key, value in fixed):
             return NotImplemented
-        values = [static[key] for key in scalars] if scalars else ()
-        on_host = getattr(k, new_name, None)  # which sees to the rest itself
-        if on_host is not None:
-            return on_host(x, *others, *values)
+        values = [static[key] for key in scalars]
+        if k.on_host:  # which sees to dtypes and strides itself
+            return getattr(k, new_name)(x, *others, *values)
         arrays = packed(x, *others)
         if arrays is None or x.dtype.char not in dtypes or any(a.shape != x.shape for a in others):
             return NotImplemented
         y = k.empty(x.shape, x.dtype)
         getattr(k, name)(*arrays, y, x.size, *values)
         return y
+
+    def run_plain(k: Any, *arrays: Array) -> Any:
+        return getattr(k, new_name)(*arrays) if k.on_host else run(k, *arrays)
+
+    primitive.kernel(run if fixed or scalars else run_plain)
 
 
 for _name in ("exp", "expm1", "log", "log1p"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.compiled.planes import sums
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear
 
@@ -22,5 +22,10 @@ def _linear(k: Any, x: Array, weight: Array, bias: Array | None = None) -> Any:
 
 @affine_gradients.kernel
 def _affine_gradients(k: Any, dy: Array, x: Array) -> Any:
-    product = k.new_matmul(dy.mT, x, None)
-    return NotImplemented if product is NotImplemented else (product, channel_sum(dy))
+    if not k.on_host:
+        return NotImplemented
+    both = k.new_affine_gradients(dy, x)
+    if both is NotImplemented:
+        product = k.new_matmul(dy.mT, x, None)
+        both = product if product is NotImplemented else (product, sums(k, dy))
+    return both
