@@ -288,7 +288,7 @@ def test_every_primitive_has_samples(device: Device) -> None:
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            assert error.name == "cupy" and device.type == "cpu"
+            assert error.name == "jax" or (error.name == "cupy" and device.type == "cpu")
     tested = {getattr(sample.op, "primitive", None) for sample in SAMPLES}
     missing = [
         name
