@@ -78,32 +78,36 @@ class Plan:
         kind, key, _ = residual
         n = len(self.needs)
         first = len(self.primitive.inputs)  # of the variadic ones
-        return {
-            "input": f"v[{key}]",
-            "inputs": f"v[{first}:{n}]",
-            "shape": f"getattr(v[{key}], 'shape', ())",
-            "shapes": f"tuple([a.shape for a in v[{first}:{n}]])",
-            "output": f"v[{n}]",
-            "aux": f"v[{n + 1}][{key}]",
-            "static": f"v[{n + 2} + {key}]",
-        }[kind]
+        match kind:
+            case "input":
+                return f"v[{key}]"
+            case "inputs":
+                return f"v[{first}:{n}]"
+            case "shape":
+                return f"getattr(v[{key}], 'shape', ())"
+            case "shapes":
+                return f"tuple([a.shape for a in v[{first}:{n}]])"
+            case "output":
+                return f"v[{n}]"
+            case "aux":
+                return f"v[{n + 1}][{key}]"
+        return f"v[{n + 2 + key}]"  # static
 
     def _puller(self) -> Callable[[Any, tuple], Sequence]:
         """Make `pull`."""
         if self.joint is not None:
             names = {"rule": self.primitive.joint_rule, "needs": self.needs}
-            places = "".join(f", s[{i}]" for i in self.joint)
             several = "tuple(g) if g.__class__ is list else g"
-            return eval(f"lambda g, s: rule({several}, needs{places})", names)
+            return eval(f"lambda g, s: rule({several}, needs{_arguments(self.joint)})", names)
         calls = ["None, "] * len(self.needs)
         names = {}
         for position, rule, slots in self.rules:
-            calls[position] = f"rule{position}({', '.join(['g', *(f's[{i}]' for i in slots)])}), "
+            calls[position] = f"rule{position}(g{_arguments(slots)}), "
             names[f"rule{position}"] = rule
         for positions, rule in self.primitive.together.items():
             if all(self.needs[position] for position in positions):
                 first, slots = positions[0], self._slots(rule, skip=1)
-                calls[first] = f"*rule{first}({', '.join(['g', *(f's[{i}]' for i in slots)])}), "
+                calls[first] = f"*rule{first}(g{_arguments(slots)}), "
                 calls[first + 1 : first + len(positions)] = [""] * (len(positions) - 1)
                 names[f"rule{first}"] = rule
         return eval(f"lambda g, s: ({''.join(calls)})", names)
@@ -138,6 +142,11 @@ class Plan:
                 value = _tied(value, None)
             result.append(value)
         return tuple(result)
+
+
+def _arguments(slots: list[int]) -> str:
+    """Residuals as further arguments in a call."""
+    return "".join(f", s[{i}]" for i in slots)
 
 
 def _tied(value: Any, parent: Any) -> Any:
