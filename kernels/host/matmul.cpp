@@ -1,4 +1,6 @@
 // Batches of matrix products: how their axes are walked, and divided among the threads.
+#include <algorithm>
+
 #include "gemm.h"
 
 namespace tl {
@@ -42,5 +44,15 @@ void multiply_batches(Product<T> product, const BatchAxis* axes, int axis_count)
 
 template void multiply_batches(Product<float>, const BatchAxis*, int);
 template void multiply_batches(Product<double>, const BatchAxis*, int);
+
+template <typename T>
+void sum_rows(const T* __restrict__ x, T* __restrict__ sums, Index rows, Index columns) {
+    std::fill_n(sums, columns, T(0));
+    for (Index r = 0; r < rows; ++r)
+        for (Index j = 0; j < columns; ++j) sums[j] += x[r * columns + j];
+}
+
+template void sum_rows(const float*, float*, Index, Index);
+template void sum_rows(const double*, double*, Index, Index);
 
 }  // namespace tl

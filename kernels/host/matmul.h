@@ -167,8 +167,9 @@ inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t give
     return (PyObject*)out;
 }
 
-template <typename T>  // in bias.cu
-void column_total(const Acc<T>* partial, T* y, Index sets, Index parts, Index columns);
+// sums = the sum of the rows of x (matmul.cpp)
+template <typename T>
+void sum_rows(const T* x, T* sums, Index rows, Index columns);
 
 // new_affine_gradients(g, x): gᵀ @ x and the column sums of g, (rows, columns) with few rows; else
 // NotImplemented.
@@ -188,12 +189,11 @@ inline PyObject* py_new_affine_gradients(PyObject*, PyObject* const* args, Py_ss
     Py_DECREF(transposed);
     if (!product || product == Py_NotImplemented) return product;
     PyArrayObject* sums = new_array(g, 1, PyArray_DIMS(g) + 1);
+    const Index rows = PyArray_DIM(g, 0), columns = PyArray_DIM(g, 1);
     if (sums && type_of(g) == F32)
-        column_total<float>((float*)PyArray_DATA(g), (float*)PyArray_DATA(sums), 1, PyArray_DIM(g, 0),
-                            PyArray_DIM(g, 1));
+        sum_rows((float*)PyArray_DATA(g), (float*)PyArray_DATA(sums), rows, columns);
     else if (sums)
-        column_total<double>((double*)PyArray_DATA(g), (double*)PyArray_DATA(sums), 1,
-                             PyArray_DIM(g, 0), PyArray_DIM(g, 1));
+        sum_rows((double*)PyArray_DATA(g), (double*)PyArray_DATA(sums), rows, columns);
     PyObject* both = sums ? PyTuple_Pack(2, product, sums) : nullptr;
     Py_DECREF(product);
     Py_XDECREF(sums);
