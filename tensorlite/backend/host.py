@@ -72,6 +72,11 @@ def place() -> tuple[Path, Path]:
     return compiler, cache_folder() / f"{MODULE}-{_cache_key(compiler)}.so"
 
 
+def is_built() -> bool:
+    """Whether the extension lies in the cache, whole, so that nothing will be compiled."""
+    return _is_sound(place()[1])
+
+
 def cache_folder() -> Path:
     """Return where compiled kernels are kept: in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

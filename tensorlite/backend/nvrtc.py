@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from itertools import product
 from typing import Any
@@ -198,18 +198,15 @@ class CudaLibrary:
                 setattr(self, kernel.name, CudaKernel(kernel))
 
     @staticmethod
-    def compile_all(dtype: str) -> int:
-        """Compile every module with kernels for `dtype`; return how many there are."""
-        modules = {
-            (family, choice)
-            for family, kernels in families("cuda").items()
-            for kernel in kernels
-            for choice in product(*kernel.types.values())
-            if DTYPES[dtype] in choice or not choice
-        }
-        for family, choice in sorted(modules):
+    def compile_family(family: str, dtypes: Collection[str]) -> int:
+        """Compile a family's modules for some dtypes, or load them; return how many there are."""
+        wanted = {DTYPES[dtype] for dtype in dtypes}
+        kernels = families("cuda")[family]
+        every = {choice for kernel in kernels for choice in product(*kernel.types.values())}
+        choices = [choice for choice in every if not choice or wanted.intersection(choice)]
+        for choice in sorted(choices):
             _module(family, choice).compile()
-        return len(modules)
+        return len(choices)
 
     @staticmethod
     def matmul(a: Any, b: Any, out: Any, bias: Any, accumulate: bool) -> None:

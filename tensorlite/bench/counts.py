@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
+
+OURS = "_ZN2tl"  # what mangled names in the kernels' namespace begin with
+WAITS = ("stream_synchronize", "event_synchronize", "device_synchronize")
 
 
 class Counts(NamedTuple):
@@ -20,8 +26,11 @@ class Counts(NamedTuple):
         Kernels launched; calls of cuBLASLt and the like.
     moved
         Bytes that kernels loaded and stored, and that library calls cannot do without.
-    to_host
-        Copies from the device to the host.
+    least
+        The same if each of our kernels touched each element of its arrays once, or to read and to
+        write it. CuPy's kernels, which do, and library calls count as in `moved`.
+    to_host, to_device
+        Copies between the device and the host.
     waits
         Times that the host waited for the device.
     kernels
@@ -31,7 +40,9 @@ class Counts(NamedTuple):
     launches: int
     library_calls: int
     moved: int
+    least: int
     to_host: int
+    to_device: int
     waits: int
     kernels: dict[str, int]
 
@@ -59,24 +70,55 @@ def count(run: Callable[[], Any]) -> Counts:
         raise RuntimeError("counts are made by the CUDA emulator, and this is not it")
     run()
     driver.cuda_emulator_profile_reset()
-    result = run()
+    with _least_bytes() as least:
+        result = run()
     profile = json.loads(driver.cuda_emulator_profile_json())
     del result
-    kernels, library = profile["kernels"], profile["library_calls"]
-    counts = profile["counts"]
-    names = {name: entry["launches"] for name, entry in kernels.items()}
-    names |= {name: entry["calls"] for name, entry in library.items()}
-    loaded = sum(entry["bytes_loaded"] + entry["bytes_stored"] for entry in kernels.values())
+    kernels, library, counts = (profile[key] for key in ("kernels", "library_calls", "counts"))
+    moved = {name: e["bytes_loaded"] + e["bytes_stored"] for name, e in kernels.items()}
+    moved |= {name: int(e["bytes"]) for name, e in library.items()}
     return Counts(
         launches=sum(entry["launches"] for entry in kernels.values()),
         library_calls=sum(entry["calls"] for entry in library.values()),
-        moved=int(loaded + sum(entry["bytes"] for entry in library.values())),
+        moved=sum(moved.values()),
+        least=sum(least) + sum(n for name, n in moved.items() if not name.startswith(OURS)),
         to_host=_number(counts, "memcpyD2H"),
-        waits=sum(_number(counts, f"{what}_synchronize") for what in ("stream", "event", "device")),
-        kernels=names,
+        to_device=_number(counts, "memcpyH2D"),
+        waits=sum(_number(counts, what) for what in WAITS),
+        kernels={name: e["launches"] for name, e in kernels.items()}
+        | {name: e["calls"] for name, e in library.items()},
     )
 
 
 def _number(counts: dict[str, Any], name: str) -> int:
     entry = counts.get(name, 0)
     return int(entry["count"] if isinstance(entry, dict) else entry)
+
+
+@contextmanager
+def _least_bytes() -> Iterator[list[int]]:
+    """Collect the least bytes that each call of one of our kernels must move."""
+    from tensorlite.backend.nvrtc import CudaKernel
+
+    call, found = CudaKernel.__call__, []
+
+    def counted(self: CudaKernel, *args: Any) -> None:
+        call(self, *args)
+        updated = _updated(self._kernel.family)
+        for p, value in zip(self._kernel.parameters, args, strict=True):
+            if p.is_array and value is not None:
+                found.append(value.nbytes * (2 if p.name in updated else 1))
+
+    CudaKernel.__call__ = counted
+    try:
+        yield found
+    finally:
+        CudaKernel.__call__ = call
+
+
+@cache
+def _updated(family: str) -> set[str]:
+    """Arrays that a family's kernels read and write in place."""
+    from tensorlite.backend.compiler import kernels_folder
+
+    return set(re.findall(r"\binout\((\w+)\)", (kernels_folder() / f"{family}.cu").read_text()))

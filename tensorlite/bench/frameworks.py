@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-PEERS = {"torch": "torch", "jax": "jax"}
-"""What tensorlite can be compared with, and what to ``pip install`` for it."""
+PEERS = ("torch", "jax")
+"""What tensorlite can be compared with: names of modules, and of what to ``pip install``."""
 
 
 def check_installed(peer: str) -> None:
-    """Raise ModuleNotFoundError, with what to do, where a peer cannot be imported."""
+    """Raise RuntimeError, with what to do, where a peer cannot be imported."""
     if find_spec(peer) is None:
-        raise ModuleNotFoundError(
-            f"{peer} is not installed, so there is nothing to compare with: pip install "
-            f"{PEERS[peer]}"
-        )
+        raise RuntimeError(f"{peer} is not installed: pip install {peer}, or leave it out")
 
 
 class Framework:
-    """tensorlite or PyTorch, on one device, in one dtype.
+    """tensorlite or PyTorch, on one device, in one dtype; PyTorch on so many threads.
 
     Attributes
     ----------
@@ -32,9 +29,13 @@ class Framework:
         ``nn.functional``.
     """
 
-    def __init__(self, name: str, device: str = "cpu", dtype: str = "float32") -> None:
-        self.name, self.device, self.dtype = name, device, dtype
-        self.library = _import(name)
+    def __init__(
+        self, name: str, device: str = "cpu", dtype: str = "float32", threads: int | None = None
+    ) -> None:
+        self.device, self.dtype = device, dtype
+        self.library = importlib.import_module(name)
+        if name == "torch" and threads is not None:
+            self.library.set_num_threads(threads)
         self.nn, self.optim = self.library.nn, self.library.optim
         self.functional = self.nn.functional
 
@@ -56,22 +57,3 @@ class Framework:
             state[name] = self.library.tensor((drawn + scale).astype(np.float32))
         model.load_state_dict(state)
         return model.to(self.device).to(getattr(self.library, self.dtype))
-
-    def synchronize(self) -> None:
-        """Wait for the device."""
-        if self.device != "cpu":
-            self.library.cuda.synchronize()
-
-
-def _import(name: str) -> ModuleType:
-    """The library, on as many threads as the machine has cores."""
-    if name == "tensorlite":
-        import tensorlite
-
-        return tensorlite
-    import torch
-
-    import tensorlite
-
-    torch.set_num_threads(tensorlite.get_num_threads())
-    return torch

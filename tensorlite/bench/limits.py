@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +10,11 @@ import numpy as np
 
 import tensorlite
 from tensorlite.backend import backend_for
+from tensorlite.bench.clock import seconds
 
-ELEMENTS = 1 << 24  # of a triad's array: far more than any cache holds
-SIZE = 2048  # of the square matrices
+# Far more than any cache holds, and enough to keep every core busy.
+ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 27}  # of an array that is streamed
+SIZE = {"cpu": 2048, "cuda": 8192}  # of square matrices
 ROUNDS = 5
 
 
@@ -25,59 +26,40 @@ class Limits(NamedTuple):
 
 
 def measure(device: str, dtype: str) -> Limits:
-    """Measure both: a triad and a large product; on CUDA a copy and a large product, by events.
-
-    Parameters
-    ----------
-    device, dtype
-        Where, and of what the product is.
-    """
-    if device != "cpu":
-        return _on_cuda(device, dtype)
-    kernels = backend_for("cpu").kernels
-    x, y, z = (np.ones(ELEMENTS, np.float32) for _ in range(3))
-
-    def triad() -> None:
-        if kernels is None:
-            np.multiply(x, 3.0, out=z)
-            np.add(z, y, out=z)
-        else:
-            kernels.axpy(x, y, z, ELEMENTS, 3.0)
-
-    traffic = 3 if kernels is not None else 5
-    a, b = (tensorlite.rand(SIZE, SIZE).to(dtype) for _ in range(2))
-    return Limits(traffic * x.nbytes / _best(triad), 2 * float(SIZE) ** 3 / _best(lambda: a @ b))
+    """Measure both: a triad on the CPU or a copy on CUDA, and a large matrix product in `dtype`."""
+    where = tensorlite.device(device)
+    size = SIZE[where.type]
+    with backend_for(where).on(where):
+        bandwidth = (_triad if where.type == "cpu" else _copy)(ELEMENTS[where.type], where.type)
+        a, b = (tensorlite.rand(size, size, device=where).to(dtype) for _ in range(2))
+        product = _best(lambda: a @ b, where.type)
+    return Limits(bandwidth, 2 * float(size) ** 3 / product)
 
 
-def _best(run: Callable[[], Any]) -> float:
-    """Median seconds of the faster half of the rounds: what the machine gives undisturbed."""
-    times = []
-    for _ in range(ROUNDS + 1):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(sorted(times[1:])[: ROUNDS // 2 + 1])
+def _triad(elements: int, device: str) -> float:
+    """Bytes a second of z = 3 x + y (McCalpin's STREAM), on our threads."""
+    kernels = backend_for(device).kernels
+    x, y, z = (np.ones(elements, np.float32) for _ in range(3))
+    if kernels is not None:
+        return 3 * x.nbytes / _best(lambda: kernels.axpy(x, y, z, elements, 3.0), device)
+
+    def in_two_steps() -> None:
+        np.multiply(x, 3.0, out=z)
+        np.add(z, y, out=z)
+
+    return 5 * x.nbytes / _best(in_two_steps, device)
 
 
-def _on_cuda(device: str, dtype: str) -> Limits:
+def _copy(elements: int, device: str) -> float:
+    """Bytes a second, read and written, of a copy on the device."""
     import cupy
 
-    with backend_for(device).on(tensorlite.device(device)):
-        x, y = cupy.ones(ELEMENTS * 4, np.float32), cupy.empty(ELEMENTS * 4, np.float32)
-        a, b = (tensorlite.rand(4 * SIZE, 4 * SIZE, device=device).to(dtype) for _ in range(2))
-        copy = _by_events(cupy, lambda: cupy.copyto(y, x))
-        product = _by_events(cupy, lambda: a @ b)
-    return Limits(2 * x.nbytes / copy, 2 * float(4 * SIZE) ** 3 / product)
+    x, y = cupy.ones(elements, np.float32), cupy.empty(elements, np.float32)
+    return 2 * x.nbytes / _best(lambda: cupy.copyto(y, x), device)
 
 
-def _by_events(cupy: Any, run: Callable[[], Any]) -> float:
-    """Median seconds on the device."""
-    times = []
-    for _ in range(ROUNDS + 2):
-        start, end = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(start, end) / 1000)
-    return statistics.median(times[2:])
+def _best(run: Callable[[], Any], device: str) -> float:
+    """Median seconds of the faster half of the rounds: what the machine gives undisturbed."""
+    run()  # warms up
+    times = sorted(seconds(run, 1, device, "tensorlite") for _ in range(ROUNDS))
+    return statistics.median(times[: ROUNDS // 2 + 1])

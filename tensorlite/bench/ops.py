@@ -26,11 +26,14 @@ class Operation(NamedTuple):
     flops, moved
         Of the forward and of the backward pass: floating-point operations, and array elements
         read or written if each is touched once.
+    random
+        Whether results are drawn, so that frameworks agree in their mean only.
     """
 
     build: Callable[[Framework], tuple[Callable[[], Any], list]]
     flops: tuple[float, float]
     moved: tuple[float, float]
+    random: bool = False
 
 
 def _normal(framework: Framework, *shape: int, requires_grad: bool = True) -> Any:
@@ -119,7 +122,10 @@ OPS: dict[str, Operation] = {
     "cross-entropy": Operation(_cross_entropy, (15 * _N, _N), (_N, _N)),
     "layer-norm": Operation(_layer_norm, (8 * _N, 12 * _N), (2 * _N, 3 * _N)),
     "dropout": Operation(
-        _of_rows(lambda f, x: f.functional.dropout(x, 0.1)), (8 * _N, _N), (2 * _N, 2 * _N)
+        _of_rows(lambda f, x: f.functional.dropout(x, 0.1)),
+        (8 * _N, _N),
+        (2 * _N, 2 * _N),
+        random=True,
     ),
     "bias-relu": Operation(_bias_relu, (2 * _N, 2 * _N), (2 * _N, 3 * _N)),
     "batch-norm": Operation(_batch_norm, (8 * _IMAGE, 12 * _IMAGE), (2 * _IMAGE, 3 * _IMAGE)),
@@ -132,18 +138,16 @@ OPS: dict[str, Operation] = {
 
 
 def both_ways(framework: Framework, name: str) -> dict[str, Callable[[], Any]]:
-    """The forward pass alone, and forward and backward pass, of an operation.
-
-    Its results sum to a number for comparison: the output, and the gradients.
-    """
+    """The forward pass of an operation alone, and both passes: they return all they computed."""
     forward, inputs = OPS[name].build(framework)
     y = forward()
     g = framework.tensor(np.random.default_rng(9).normal(size=tuple(y.shape)))
 
-    def both() -> Any:
+    def both() -> list[Any]:
         for x in inputs:
             x.grad = None
-        forward().backward(g)
-        return inputs[0].grad
+        y = forward()
+        y.backward(g)
+        return [y, *(x.grad for x in inputs)]
 
     return {"forward": forward, "both": both}

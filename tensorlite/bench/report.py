@@ -13,84 +13,89 @@ from tensorlite.bench.roofline import Point
 
 Results = dict[str, dict[str, dict[str, Any]]]  # workload -> framework -> phase -> times
 
+PASSES = ("forward", "backward")
+
 
 def steps_table(results: Results, peers: Sequence[str]) -> str:
     """Milliseconds a step, the ratio to each peer (below 1 is faster), and peak memory."""
-    titles = ["step", "ms", "quartiles"]
-    titles += [title for peer in peers for title in (f"{peer} ms", "ratio", "memory")]
+    titles = ["step", "ms", "quartiles", "MB"]
+    titles += [title for peer in peers for title in (f"{peer} ms", "ratio", "MB")]
     rows = []
     for name, found in results.items():
         ours = found[OURS]
-        row = [name, _ms(ours["step"]["median"]), _spread(ours["step"])]
+        row = [name, _ms(ours["step"]["median"]), _quartiles(ours["step"]), _megabytes(ours)]
         for peer in peers:
-            theirs = found[peer]
-            row += [
-                _ms(theirs["step"]["median"]),
-                f"{ours['step']['median'] / theirs['step']['median']:.2f}",
-                f"{ours['peak_bytes'] >> 20}/{theirs['peak_bytes'] >> 20} MB",
-            ]
-        rows.append(row if peers else [*row, f"{ours['peak_bytes'] >> 20} MB"])
-    return _aligned([titles if peers else [*titles, "memory"], *rows])
+            row += [*_beside(ours, found[peer], "step"), _megabytes(found[peer])]
+        rows.append(row)
+    return _aligned([titles, *rows])
 
 
 def ops_table(results: Results, peers: Sequence[str], limits: Limits, itemsize: int) -> str:
-    """Forward and backward milliseconds, rates, the part of the limit, ratios for both passes."""
-    titles = ["operation", "pass", "ms", "GB/s", "GFLOP/s", "of limit"]
-    rows = [titles + [f"of {peer}" for peer in peers]]
+    """Each pass: milliseconds, rates, the part of the limit, and the ratio to each peer."""
+    titles = ["operation", "ms", "quartiles", "GB/s", "GFLOP/s", "of limit"]
+    rows = [titles + [title for peer in peers for title in (f"{peer} ms", "ratio")]]
     for name, found in results.items():
-        for point in points_of(name, found[OURS], itemsize):
-            row = [
-                name,
-                point.label.rsplit(" ", 1)[1],
-                _ms(point.seconds),
-                f"{point.moved / point.seconds / 1e9:.1f}",
-                f"{point.flops / point.seconds / 1e9:.1f}",
-                f"{100 * point.part_of(limits):.0f} %",
-            ]
-            ratios = [found[OURS]["both"]["median"] / found[p]["both"]["median"] for p in peers]
-            rows.append(row + ([f"{r:.2f}" for r in ratios] if row[1] == "backward" else []))
+        ours = found[OURS]
+        for point, phase in zip(points_of(name, ours, itemsize), PASSES, strict=True):
+            rates = [point.moved / point.seconds / 1e9, point.flops / point.seconds / 1e9]
+            row = [point.label, _ms(point.seconds), _quartiles(ours[phase])]
+            row += [f"{rate:.1f}" for rate in rates] + [f"{100 * point.part_of(limits):.0f} %"]
+            rows.append(row + [x for peer in peers for x in _beside(ours, found[peer], phase)])
+        row = [f"{name} both", _ms(ours["both"]["median"]), _quartiles(ours["both"]), "", "", ""]
+        rows.append(row + [x for peer in peers for x in _beside(ours, found[peer], "both")])
     head = (
-        f"limits measured now: {limits.bandwidth / 1e9:.1f} GB/s (triad), "
+        f"limits measured now: {limits.bandwidth / 1e9:.1f} GB/s, "
         f"{limits.flops / 1e9:.0f} GFLOP/s (large matrix product)"
     )
     return f"{head}\n{_aligned(rows)}"
 
 
 def points_of(name: str, times: dict[str, Any], itemsize: int) -> list[Point]:
-    """The forward and the backward pass of an operation; the second is what both take but one."""
+    """The forward and the backward pass of an operation."""
     operation = OPS[name]
-    forward = times["forward"]["median"]
-    seconds = forward, max(times["both"]["median"] - forward, 1e-9)
     return [
-        Point(f"{name} {label}", operation.flops[i], operation.moved[i] * itemsize, seconds[i])
-        for i, label in enumerate(("forward", "backward"))
+        Point(
+            f"{name} {phase}",
+            operation.flops[i],
+            operation.moved[i] * itemsize,
+            max(times[phase]["median"], 1e-9),  # a difference of two times can be nothing
+        )
+        for i, phase in enumerate(PASSES)
     ]
 
 
-def counts_table(counted: dict[str, Counts], least: dict[str, float]) -> str:
+def counts_table(counted: dict[str, Counts]) -> str:
     """Launches, calls, bytes, copies and waits; no speeds."""
-    rows = [["counts, not speeds", "launches", "calls", "bytes", "of least", "to host", "waits"]]
+    titles = ["counts, not speeds", "launches", "calls", "bytes", "of least"]
+    rows = [[*titles, "to host", "to device", "waits"]]
     for name, c in counted.items():
-        of_least = f"{c.moved / least[name]:.2f}" if name in least else ""
-        numbers = [c.launches, c.library_calls, f"{c.moved:,}", of_least, c.to_host, c.waits]
-        rows.append([name, *map(str, numbers)])
+        numbers = [c.launches, c.library_calls, f"{c.moved:,}", f"{c.moved / c.least:.2f}"]
+        rows.append([name, *map(str, [*numbers, c.to_host, c.to_device, c.waits])])
     return _aligned(rows)
+
+
+def _beside(ours: dict[str, Any], theirs: dict[str, Any], phase: str) -> list[str]:
+    """A peer's milliseconds, and what part of them we take."""
+    a, b = ours[phase]["median"], theirs[phase]["median"]
+    return [_ms(b), f"{a / b:.2f}" if b > 0 else ""]
 
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.3f}"
 
 
-def _spread(phase: dict[str, Any]) -> str:
+def _quartiles(phase: dict[str, Any]) -> str:
     low, high = phase["quartiles"]
     return f"{_ms(low)}–{_ms(high)}"
 
 
+def _megabytes(times: dict[str, Any]) -> str:
+    return str(times["peak_bytes"] >> 20)
+
+
 def _aligned(rows: list[list[str]]) -> str:
     """Columns as wide as they must be: the first to the left, the others to the right."""
-    count = max(map(len, rows))
-    rows = [row + [""] * (count - len(row)) for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(count)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
         for row in rows

@@ -1,6 +1,6 @@
 """Whole training steps: forward, loss, backward, update.
 
-Each is ``build(framework) -> step``; a step returns its loss.
+Each is ``build(framework) -> step``; a step returns its loss, or what it updated.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _adam(framework: Framework, shapes: list[tuple[int, ...]]) -> Step:
 
     def step() -> Any:
         update.step()
-        return parameters[0][0]
+        return parameters[0]
 
     return step
 

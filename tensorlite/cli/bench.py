@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,75 +12,113 @@ from typing import Any
 import numpy as np
 
 import tensorlite
-from tensorlite import io, suggest
+from tensorlite import io
 from tensorlite.bench import counts, limits, report, roofline
 from tensorlite.bench.comparison import OURS, compare
-from tensorlite.bench.frameworks import Framework, check_installed
+from tensorlite.bench.frameworks import PEERS, Framework, check_installed
 from tensorlite.bench.ops import OPS, both_ways
 from tensorlite.bench.steps import STEPS
+from tensorlite.cli.errors import UsageError, usage
 from tensorlite.cli.train import new_folder
+from tensorlite.suggest import choose
+
+BUSY = 0.3  # cores, on average over the last minute
 
 
 def run(args: Namespace) -> int:
-    """Measure, print the table, write the numbers and the picture."""
+    """Measure or, on the CUDA emulator, count; print the table, write the numbers."""
     known = OPS if args.kind == "ops" else STEPS
-    names = [suggest.choose(f"workload of {args.kind}", name, known) for name in args.names]
+    with usage():
+        names = [choose(f"workload of {args.kind}", name, known) for name in args.names]
+        peers = [choose("framework", peer, PEERS) for peer in args.compare]
     names = names or list(known)
-    peers = [suggest.choose("framework", peer, ("torch", "jax")) for peer in args.compare]
     for peer in peers:
         check_installed(peer)
     device = str(tensorlite.device(args.device))
-    if device != "cpu" and counts.emulator() is not None:
-        return _count(args.kind, names, device, args.dtype)
+    emulated = device != "cpu" and counts.emulator() is not None
+    if emulated and peers:
+        raise UsageError(
+            "on the CUDA emulator tensorlite is counted, not timed: leave out --compare"
+        )
     out = Path(args.out) if args.out else new_folder(f"bench-{args.kind}")
     out.mkdir(parents=True, exist_ok=True)
+    if emulated:
+        return _count(args.kind, names, device, args.dtype, out)
+    return _time(args, names, peers, device, out)
+
+
+def _time(args: Namespace, names: list[str], peers: list[str], device: str, out: Path) -> int:
+    """Measure each workload; where one fails, say so and go on with the others."""
     print(f"{device}, {args.dtype}, {tensorlite.get_num_threads()} threads, {args.rounds} rounds")
-    measured = _limits(device, args.dtype) if args.kind == "ops" else None
-    results = {}
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(f"note: other programs keep {load:.1f} cores busy; times and ratios will be off")
+    measured = None
+    if args.kind == "ops":
+        print("measuring the limits …", flush=True)
+        measured = limits.measure(device, args.dtype)
+    results, failures = {}, []
     for name in names:
         print(f"measuring {name} …", flush=True)
-        results[name] = compare(args.kind, name, [OURS, *peers], device, args.dtype, args.rounds)
-    _write(out, {"device": device, "dtype": args.dtype, "limits": measured, "results": results})
-    if measured is None:
+        try:
+            frameworks = [OURS, *peers]
+            results[name] = compare(args.kind, name, frameworks, device, args.dtype, args.rounds)
+        except RuntimeError as error:
+            failures.append(str(error))
+    if results and measured is None:
         print(report.steps_table(results, peers))
-    else:
+    elif results:
         _show_ops(results, peers, measured, args.dtype, out)
-    print(f"written to {out}")
-    return 0
-
-
-def _limits(device: str, dtype: str) -> limits.Limits:
-    print("measuring the limits …", flush=True)
-    return limits.measure(device, dtype)
+    _write(
+        out,
+        {
+            "device": device,
+            "dtype": args.dtype,
+            "threads": tensorlite.get_num_threads(),
+            "rounds": args.rounds,
+            "load_before": load,
+            "limits": measured and measured._asdict(),
+            "results": results,
+            "failures": failures,
+        },
+    )
+    for failure in failures:
+        print(f"tensorlite bench: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _show_ops(
     results: report.Results, peers: list[str], measured: limits.Limits, dtype: str, out: Path
 ) -> None:
-    itemsize = np.dtype(getattr(tensorlite, dtype)).itemsize
+    itemsize = _itemsize(dtype)
     print(report.ops_table(results, peers, measured, itemsize))
     points = [p for name in results for p in report.points_of(name, results[name][OURS], itemsize)]
     if not roofline.draw(points, measured, out / "roofline.png", f"tensorlite, {dtype}"):
         print('no roofline.png: matplotlib is not installed (pip install "tensorlite[plot]")')
 
 
-def _write(out: Path, numbers: dict[str, Any]) -> None:
-    if numbers["limits"] is not None:
-        numbers["limits"] = numbers["limits"]._asdict()
-    text = json.dumps(numbers, indent=2) + "\n"
-    io.write_atomically(out / "bench.json", lambda name: Path(name).write_text(text))
-
-
-def _count(kind: str, names: list[str], device: str, dtype: str) -> int:
+def _count(kind: str, names: list[str], device: str, dtype: str, out: Path) -> int:
     """On the emulator times mean nothing, but counts are exact."""
     framework = Framework(OURS, device, dtype)
-    itemsize = np.dtype(getattr(tensorlite, dtype)).itemsize
-    counted, least = {}, {}
+    counted = {}
     for name in names:
-        if kind == "ops":
-            counted[name] = counts.count(both_ways(framework, name)["both"])
-            least[name] = sum(OPS[name].moved) * itemsize
-        else:
+        if kind == "steps":
             counted[name] = counts.count(STEPS[name](framework))
-    print(report.counts_table(counted, least))
+        else:
+            # What an operation must move is known without looking at how it does it.
+            found = counts.count(both_ways(framework, name)["both"])
+            counted[name] = found._replace(least=int(sum(OPS[name].moved) * _itemsize(dtype)))
+    print(report.counts_table(counted))
+    found = {name: c._asdict() for name, c in counted.items()}
+    _write(out, {"device": device, "dtype": dtype, "counts": found})
     return 0
+
+
+def _itemsize(dtype: str) -> int:
+    return np.dtype(getattr(tensorlite, dtype)).itemsize
+
+
+def _write(out: Path, numbers: dict[str, Any]) -> None:
+    text = json.dumps(numbers, indent=2) + "\n"
+    io.write_atomically(out / "bench.json", lambda name: Path(name).write_text(text))
+    print(f"written to {out}")

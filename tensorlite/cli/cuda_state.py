@@ -33,6 +33,11 @@ def cupy_packages() -> dict[str, str]:
     return {name: version for name in CUPY if (version := installed(name))}
 
 
+def cupy_cache() -> Path:
+    """Where CuPy keeps compiled kernels."""
+    return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+
+
 def driver() -> Driver | None:
     """Ask NVIDIA's driver library; None where there is none."""
     try:

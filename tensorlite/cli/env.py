@@ -79,8 +79,11 @@ def _cuda(wrong: list[str]) -> list[tuple[str, str]]:
 
 
 def _caches(wrong: list[str]) -> list[tuple[str, str]]:
-    cupy = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-    folders = {"data cache": cache_dir(), "kernel cache": host.cache_folder(), "CuPy cache": cupy}
+    folders = {
+        "data cache": cache_dir(),
+        "kernel cache": host.cache_folder(),
+        "CuPy cache": cuda_state.cupy_cache(),
+    }
     for name, folder in folders.items():
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
         if not (nearest.is_dir() and os.access(nearest, os.W_OK)):

@@ -111,14 +111,14 @@ def _bench(parser: Parser) -> None:
     add("names", nargs="*", metavar="NAME", help="workloads; all by default")
     add("--device", default="cpu", metavar="NAME")
     add("--dtype", choices=DTYPES, default="float32")
-    add("--compare", type=_names, default=[], metavar="PEERS", help="such as torch,jax")
+    add("--compare", type=_names, default=[], metavar="PEERS", help="torch, jax or torch,jax")
     add("--rounds", type=_count, default=15, metavar="N")
     add("--out", metavar="DIR", help="default: runs/bench-KIND, numbered if that is there")
 
 
 def _warmup(parser: Parser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of CUDA's kernels")
+    parser.add_argument("--dtype", choices=DTYPES, help="CUDA's kernels of this one alone")
 
 
 # --- types of arguments ---------------------------------------------------------------------------

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
 
 import tensorlite
-from tensorlite.backend import backend_for
+from tensorlite.backend import Device, backend_for, host
+from tensorlite.backend.compiler import families
+from tensorlite.cli import cuda_state
+from tensorlite.cli.errors import UsageError
+from tensorlite.cli.parser import DTYPES
+
+NOTHING = "nothing to compile, all kernels are in the cache"
 
 
 def run(args: Namespace) -> int:
-    """Compile what the device and the dtype need, and say how long it took."""
-    device = str(tensorlite.device(args.device))
-    start = time.perf_counter()
+    """Compile what the device needs and say how long it took, or that all is there."""
+    if os.environ.get("TENSORLITE_KERNELS") == "reference":
+        raise UsageError("TENSORLITE_KERNELS=reference switches the kernels off")
+    device = tensorlite.device(args.device)
+    if device.type == "cuda":
+        with backend_for(device).on(device):
+            return _cuda(_kernels(device), [args.dtype] if args.dtype else DTYPES)
+    if args.dtype:
+        raise UsageError("--dtype is of CUDA: the CPU's kernels are one file for all dtypes")
+    built = host.is_built()
+    _kernels(device)  # says itself what it compiles and how long it takes
+    print(f"cpu: {NOTHING if built else 'all kernels compiled'}")
+    return 0
+
+
+def _kernels(device: Device) -> Any:
     kernels = backend_for(device).kernels
     if kernels is None:
-        raise RuntimeError(f"no kernels can be compiled for {device}: see `tensorlite env`")
-    count = 1 if kernels.on_host else kernels.compile_all(args.dtype)
-    seconds = time.perf_counter() - start
-    what = "the extension" if kernels.on_host else f"{count} modules"
-    print(f"{device}: {what} ready after {seconds:.1f} s; later starts load them from the cache")
+        raise RuntimeError(f"no kernels can be compiled for {device}: see tensorlite env")
+    return kernels
+
+
+def _cuda(kernels: Any, dtypes: Sequence[str]) -> int:
+    """Compile family by family; CuPy keeps a file for each module."""
+    total = 0
+    for family in families("cuda"):
+        before, start = _files(), time.perf_counter()
+        modules = kernels.compile_family(family, dtypes)
+        compiled, seconds = _files() - before, time.perf_counter() - start
+        if compiled:
+            print(
+                f"{family}: {compiled} of {modules} modules compiled in {seconds:.1f} s", flush=True
+            )
+        total += compiled
+    print(f"cuda ({', '.join(dtypes)}): {f'{total} modules compiled' if total else NOTHING}")
     return 0
+
+
+def _files() -> int:
+    return len(list(cuda_state.cupy_cache().glob("*.cubin")))

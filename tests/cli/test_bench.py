@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.util import find_spec
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from commands import ROOT
 
-from tensorlite.bench import frameworks
-from tensorlite.bench.comparison import Disagreement, Worker, _check_agreement
+from tensorlite.bench import comparison, frameworks, worker
+from tensorlite.bench.comparison import Disagreement, Worker, check_agreement
 from tensorlite.bench.limits import Limits
+from tensorlite.bench.ops import OPS
 from tensorlite.bench.roofline import Point
+
+
+@pytest.fixture(autouse=True)
+def workers_find_the_package(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def test_steps_are_measured_and_written(tl, folder):
@@ -23,6 +32,7 @@ def test_steps_are_measured_and_written(tl, folder):
     low, high = times["step"]["quartiles"]
     assert 0 < low <= times["step"]["median"] <= high
     assert times["peak_bytes"] > 1 << 20
+    assert (numbers["rounds"], numbers["failures"]) == (2, [])
 
 
 def test_operations_are_set_against_the_limits(tl, folder):
@@ -31,6 +41,7 @@ def test_operations_are_set_against_the_limits(tl, folder):
     assert "limits measured now" in out and "backward" in out
     numbers = json.loads((folder / "runs" / "bench-ops" / "bench.json").read_text())
     assert min(numbers["limits"].values()) > 1e6
+    assert {"forward", "backward", "both"} < set(numbers["results"]["chain"]["tensorlite"])
     picture = folder / "runs" / "bench-ops" / "roofline.png"
     if find_spec("matplotlib") is None:
         assert "matplotlib is not installed" in out
@@ -38,10 +49,13 @@ def test_operations_are_set_against_the_limits(tl, folder):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="a live comparison with torch")
-def test_a_peer_does_the_same_work(tl):
-    status, out, _ = tl("bench", "steps", "mlp", "--compare", "torch", "--rounds", "1")
-    assert status == 0 and "torch ms" in out
+@pytest.mark.parametrize("peer", frameworks.PEERS)
+@pytest.mark.parametrize(("kind", "name"), [("steps", "mlp"), ("ops", "attention")])
+def test_a_peer_does_the_same_work(tl, peer, kind, name):
+    if find_spec(peer) is None:
+        pytest.skip(f"a live comparison with {peer}")
+    status, out, _ = tl("bench", kind, name, "--compare", peer, "--rounds", "1")
+    assert status == 0 and f"{peer} ms" in out and "ratio" in out
 
 
 def test_the_part_of_the_limit_is_that_of_the_nearer_one():
@@ -66,17 +80,35 @@ def test_a_missing_peer_is_named_with_what_to_install(tl, monkeypatch):
 )
 def test_mistyped_names_get_a_suggestion(tl, arguments, said):
     status, _, err = tl("bench", *arguments)
-    assert status == 1 and said in err
+    assert status == 2 and said in err
+
+
+def _worker(framework, **results):
+    return SimpleNamespace(name="mlp", framework=framework, results=results)
 
 
 def test_different_results_are_not_timed():
-    ours = SimpleNamespace(name="mlp", framework="tensorlite", values=[2.0, 1.5])
-    peer = SimpleNamespace(name="mlp", framework="torch", values=[2.0001, 1.4])
-    _check_agreement([ours, ours], 1e-3)
-    with pytest.raises(Disagreement, match=r"mlp: call 1 gives 1\.5 in tensorlite and 1\.4 in"):
-        _check_agreement([ours, peer], 1e-3)
-    with pytest.raises(Disagreement):
-        _check_agreement([ours, SimpleNamespace(framework="jax", values=[float("nan")] * 2)], 1)
+    ours = _worker("tensorlite", loss=[2.0, 1.5], gradient=[1e-9, 7.0])
+    near = _worker("torch", loss=[2.0001, 1.5], gradient=[0.0, 7.0])  # nothing beside 7
+    check_agreement(ours, near, 1e-3)
+    with pytest.raises(Disagreement, match=r"mlp: loss is 2 in tensorlite and 2\.0001 in torch"):
+        check_agreement(ours, near, 1e-5)
+    for wrong in (7.1, -7.0, float("nan"), float("inf")):
+        with pytest.raises(Disagreement, match="mlp: gradient is 7 in tensorlite and"):
+            check_agreement(ours, _worker("jax", loss=[2.0, 1.5], gradient=[0.0, wrong]), 1e-3)
+
+
+def test_outputs_and_all_gradients_are_compared():
+    phases, to_numpy = worker.build("tensorlite", "ops", "attention", "cpu", "float32", 1)
+    found = worker.results("ops", "attention", phases, to_numpy)
+    assert list(found) == ["output", "gradient 1", "gradient 2", "gradient 3"]
+    assert all(len(set(sample)) > 10 for sample in found.values())
+
+
+def test_of_random_results_means_are_compared():
+    assert [name for name, operation in OPS.items() if operation.random] == ["dropout"]
+    ones = {"both": lambda: [np.full(100, -2.0)]}
+    assert worker.results("ops", "dropout", ones, lambda x: x) == {"output": [2.0]}
 
 
 def test_a_process_that_fails_says_why():
@@ -84,9 +116,42 @@ def test_a_process_that_fails_says_why():
         Worker("tensorlite", "steps", "nothing", "cpu", "float32")
 
 
-def test_warmup_compiles_and_says_so(tl, request):
-    status, out, err = tl("warmup")
+def test_a_workload_that_fails_does_not_stop_the_others(tl, folder, monkeypatch):
+    def compare(kind, name, *rest):
+        if name == "mlp":
+            raise RuntimeError("torch could not run mlp: it tripped")
+        return comparison.compare(kind, name, *rest)
+
+    monkeypatch.setattr("tensorlite.cli.bench.compare", compare)
+    status, out, err = tl("bench", "steps", "mlp", "adam148", "--rounds", "1")
+    assert status == 1 and "adam148 " in out and "torch could not run mlp: it tripped" in err
+    numbers = json.loads((folder / "runs" / "bench-steps" / "bench.json").read_text())
+    assert list(numbers["results"]) == ["adam148"] and len(numbers["failures"]) == 1
+
+
+def test_workers_do_not_see_what_slows_numpy(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OPENBLAS_L2_SIZE", "1024")
+    seen = comparison._environment("2")
+    assert not {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} & set(seen)
+    assert seen["OPENBLAS_NUM_THREADS"] == "2"
+
+
+@pytest.mark.slow
+def test_warmup_compiles_once(process, folder, monkeypatch, request):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    first = process("warmup")
     if request.config.getoption("--kernels") == "reference":
-        assert status == 1 and "no kernels can be compiled" in err
-    else:
-        assert status == 0 and "ready after" in out
+        assert first.returncode == 2 and "switches the kernels off" in first.stderr
+        return
+    if shutil.which("g++") is None:
+        assert first.returncode == 1 and "no kernels can be compiled" in first.stderr
+        return
+    second = process("warmup")
+    assert "kernels compiled in" in first.stderr and "all kernels compiled" in first.stdout
+    assert "nothing to compile" in second.stdout and not second.stderr
+
+
+def test_warmup_knows_that_the_cpu_has_one_file_for_all_dtypes(tl):
+    status, _, err = tl("warmup", "--dtype", "float32")
+    assert status == 2 and "--dtype" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,14 @@ def test_an_update_is_one_launch_a_group(optimizer):
         return count(update.step).launches
 
     assert [launches(1, 1), launches(1, 30), launches(3, 7)] == [1, 1, 3]
+
+
+def test_the_least_an_update_moves_is_each_array_once_read_and_once_written():
+    x = tl.ones(1000, device="cuda", requires_grad=True)
+    update = Adam([x], lr=0.1)
+    x.sum().backward()
+    # p, m and v are updated in place, g and ten numbers of `hyper` are read.
+    assert count(update.step).least == 4 * 1000 * (2 + 2 + 2 + 1) + 8 * 10
 
 
 def test_a_step_that_reads_no_value_copies_none_and_never_waits():
@@ -97,7 +107,16 @@ def test_a_fused_kernel_moves_what_it_must_and_little_more(name):
     assert count(lambda: run(x)).moved <= 1.05 * 4 * elements
 
 
-def test_the_command_counts_and_shows_no_times(capsys):
-    assert main(["bench", "steps", "mlp", "--device", "cuda"]) == 0
+def test_the_command_counts_and_shows_no_times(capsys, tmp_path):
+    arguments = ["bench", "steps", "mlp", "--device", "cuda", "--out", str(tmp_path)]
+    assert main(arguments) == 0
     table = capsys.readouterr().out
     assert "counts, not speeds" in table and "launches" in table and " ms" not in table
+    counts = json.loads((tmp_path / "bench.json").read_text())["counts"]["mlp"]
+    assert 0.9 < counts["moved"] / counts["least"] < 10
+
+
+def test_counts_are_compared_with_nothing(capsys, monkeypatch):
+    monkeypatch.setattr("tensorlite.cli.bench.check_installed", lambda peer: None)
+    assert main(["bench", "steps", "mlp", "--device", "cuda", "--compare", "torch"]) == 2
+    assert "leave out --compare" in capsys.readouterr().err
