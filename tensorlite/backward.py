@@ -304,7 +304,7 @@ def grad(
         cotangents = list(grad_outputs)
     else:
         cotangents = [grad_outputs] * len(outputs)
-    if len(cotangents) != len(outputs):
+    if len(cotangents) != len(outputs) or not outputs:
         raise ValueError(f"grad(): {len(cotangents)} grad_outputs for {len(outputs)} outputs")
     for i, x in enumerate(inputs):
         if not x.requires_grad:

@@ -137,6 +137,12 @@ class Tensor:
             raise TypeError(f"a Tensor of dtype {self.dtype} is not an index")
         return int(self.item())
 
+    def __format__(self, spec: str) -> str:
+        """One number as a number, ``f"{loss:.3f}"``; more only without a specification."""
+        if self.data.size == 1 and spec:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
     def __bool__(self) -> bool:
         if self.data.size != 1:
             raise ValueError(

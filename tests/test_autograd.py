@@ -107,3 +107,8 @@ def test_checkpoint_with_several_outputs(point):
     (a.sum() + b.sum()).backward()
     expected = tl.grad(f(x, w).sum() + (x * 2).sum(), x)[0]
     np.testing.assert_allclose(host(x.grad), host(expected))
+
+
+def test_grad_of_nothing_is_refused(device) -> None:
+    with pytest.raises(ValueError, match="for 0 outputs"):
+        tl.grad([], [tl.ones(2, device=device, requires_grad=True)])

@@ -107,6 +107,14 @@ def test_missing_cuda_says_what_is_missing() -> None:
 # --- repr ---------------------------------------------------------------------------------------
 
 
+def test_format_of_one_number(device) -> None:
+    loss = tl.tensor([0.12345], device=device, requires_grad=True).sum()
+    assert f"{loss:.3f} {tl.tensor(7, device=device):>3}" == "0.123   7"
+    assert f"{tl.ones(2, device=device)}".startswith("tensor([1., 1.]")
+    with pytest.raises(TypeError):
+        f"{tl.ones(2, device=device):.3f}"
+
+
 def test_repr(device) -> None:
     place = "" if device.type == "cpu" else f", device='{device}'"
     x = tl.tensor([1.0, 2.5], device=device, requires_grad=True)
