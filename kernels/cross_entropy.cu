@@ -55,10 +55,9 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             const A total = team.sum([&](Slot j) { return powers[j]; });
             const A lse = peak + log(total);
             const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
-            A value = 0;
-            if (smoothing > 0) value = spread * team.sum([&](Slot j) { return w[j] * (lse - in[j]); });
-            if (team.leader())
-                loss[r] = scale * (value + (valid ? own * (lse - A(x[r * classes + label])) : own));
+            A value = own * lse;
+            if (smoothing > 0) value += spread * team.sum([&](Slot j) { return w[j] * (lse - in[j]); });
+            if (team.leader()) loss[r] = scale * (valid ? value - own * A(x[r * classes + label]) : own);
             if (!dx) continue;
             const A factor = (own + all) * scale / total;
             auto plain = [&](Slot j) {

@@ -7,55 +7,79 @@
 
 namespace tl {
 
-// One axis of a pooling: output i looks at positions first(i), first(i) + dilation, … below
-// last(i).
-struct PoolAxis {
-    Index in, out, kernel, stride, pad, dilation;
+// Places within a plane. On CUDA they have 32 bits: a division of 64 is a call, for which registers
+// would spill.
+#if defined(__CUDACC__)
+using Place = int;
+using Product = unsigned;  // of an adaptive axis, whose lengths are below 2^16
+#else
+using Place = Index;
+using Product = Index;
+#endif
 
-    TL_INLINE Index first(Index i) const { return i * stride - pad; }
+// One axis of a pooling: output i looks at places first(i), first(i) + dilation, … below last(i).
+struct PoolAxis {
+    Place in, out, kernel, stride, pad, dilation;
+
+    TL_INLINE PoolAxis(Index in, Index out, Index kernel, Index stride, Index pad, Index dilation)
+        : in(in), out(out), kernel(kernel), stride(stride), pad(pad), dilation(dilation) {}
+
+    TL_INLINE Place first(Place i) const { return i * stride - pad; }
     // The window with its padding, but not with what a rounded-up output size adds beyond.
-    TL_INLINE Index last(Index i) const {
-        const Index end = first(i) + (kernel - 1) * dilation + 1;
+    TL_INLINE Place last(Place i) const {
+        const Place end = first(i) + (kernel - 1) * dilation + 1;
         return end < in + pad ? end : in + pad;
     }
-    TL_INLINE Index first_inside(Index i) const {
-        const Index start = first(i);
+    TL_INLINE Place first_inside(Place i) const {
+        const Place start = first(i);
         return start < 0 ? start + (-start + dilation - 1) / dilation * dilation : start;
     }
-    TL_INLINE Index last_inside(Index i) const { return last(i) < in ? last(i) : in; }
-    // The outputs whose windows may hold position p lie in [low(p), high(p)).
-    TL_INLINE Index low(Index p) const {
-        const Index past = p + pad - (kernel - 1) * dilation;
+    TL_INLINE Place last_inside(Place i) const { return last(i) < in ? last(i) : in; }
+    // The outputs whose windows may hold place p lie in [low(p), high(p)).
+    TL_INLINE Place low(Place p) const {
+        const Place past = p + pad - (kernel - 1) * dilation;
         return past <= 0 ? 0 : (past + stride - 1) / stride;
     }
-    TL_INLINE Index high(Index p) const {
-        const Index end = (p + pad) / stride + 1;
+    TL_INLINE Place high(Place p) const {
+        const Place end = (p + pad) / stride + 1;
         return end < out ? end : out;
     }
 };
 
 // Windows that divide the axis as evenly as integers can, overlapping by one where they must.
 struct AdaptiveAxis {
-    Index in, out;
+    Place in, out;
 
-    TL_INLINE Index first(Index i) const { return i * in / out; }
-    TL_INLINE Index last(Index i) const { return ((i + 1) * in + out - 1) / out; }
-    TL_INLINE Index first_inside(Index i) const { return first(i); }
-    TL_INLINE Index last_inside(Index i) const { return last(i); }
-    TL_INLINE Index low(Index p) const { return p * out / in; }
-    TL_INLINE Index high(Index p) const { return ((p + 1) * out + in - 1) / in; }
+    TL_INLINE AdaptiveAxis(Index in, Index out) : in(in), out(out) {}
+
+    static TL_INLINE Place down(Place i, Place a, Place b) { return Product(i) * Product(a) / b; }
+    static TL_INLINE Place up(Place i, Place a, Place b) {
+        return (Product(i) * Product(a) + Product(b) - 1) / b;
+    }
+    TL_INLINE Place first(Place i) const { return down(i, in, out); }
+    TL_INLINE Place last(Place i) const { return up(i + 1, in, out); }
+    TL_INLINE Place first_inside(Place i) const { return first(i); }
+    TL_INLINE Place last_inside(Place i) const { return last(i); }
+    TL_INLINE Place low(Place p) const { return down(p, out, in); }
+    TL_INLINE Place high(Place p) const { return up(p + 1, out, in); }
 };
 
-// body(row, column) for every element: one a lane on CUDA; on the CPU a thread takes whole rows, so
-// that what depends on the row alone is computed once.
+// body(plane, row, column) for every element of all planes: one a lane on CUDA; on the CPU a thread
+// takes whole rows, so that what depends on the row alone is computed once.
 template <typename F>
-TL_INLINE void each_element(Index rows, Index columns, const F& body) {
+TL_INLINE void each_element(Index planes, Place rows, Place columns, const F& body) {
 #if defined(__CUDACC__)
-    each(rows * columns, [=](Index i) { body(i / columns, i % columns); });
+    const Place size = rows * columns;
+    each(planes * size, [=](Index i) {
+        const Index plane = i / size;
+        const Place at = i - plane * size;
+        body(plane, at / columns, at % columns);
+    });
 #else
-    parallel_range(rows, kGrain / 8 / (columns + 1) + 1, [=](Index first, Index last) {
+    parallel_range(planes * rows, kGrain / 8 / (columns + 1) + 1, [=](Index first, Index last) {
         for (Index row = first; row < last; ++row)
-            for (Index column = 0; column < columns; ++column) body(row, column);
+            for (Index column = 0; column < columns; ++column)
+                body(row / rows, row % rows, column);
     });
 #endif
 }
@@ -63,28 +87,28 @@ TL_INLINE void each_element(Index rows, Index columns, const F& body) {
 // f(position) for the positions of a window in a plane of `width` columns. `size` is the common
 // window that is unrolled where it lies wholly inside; 0 for any other.
 template <int size, typename F>
-TL_INLINE void each_position(Index top, Index bottom, Index left, Index right, Index step_h,
-                             Index step_w, Index width, const F& f) {
+TL_INLINE void each_position(Place top, Place bottom, Place left, Place right, Place step_h,
+                             Place step_w, Place width, const F& f) {
     if (size > 0 && bottom - top == size && right - left == size) {
 #pragma unroll
         for (int v = 0; v < size; ++v)
 #pragma unroll
             for (int h = 0; h < size; ++h) f((top + v) * width + left + h);
     } else {
-        for (Index v = top; v < bottom; v += step_h)
-            for (Index h = left; h < right; h += step_w) f(v * width + h);
+        for (Place v = top; v < bottom; v += step_h)
+            for (Place h = left; h < right; h += step_w) f(v * width + h);
     }
 }
 
 template <int size, typename T>
 TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down, PoolAxis across) {
-    each_element(planes * down.out, across.out, [=](Index r, Index i) {
-        const T* plane = x + r / down.out * down.in * across.in;
-        const Index top = down.first_inside(r % down.out), bottom = down.last_inside(r % down.out);
-        const Index left = across.first_inside(i), right = across.last_inside(i);
-        Index where = top * across.in + left;
+    each_element(planes, down.out, across.out, [=](Index p, Place r, Place i) {
+        const T* plane = x + p * down.in * across.in;
+        const Place top = down.first_inside(r), bottom = down.last_inside(r);
+        const Place left = across.first_inside(i), right = across.last_inside(i);
+        Place where = top * across.in + left;
         Acc<T> peak = plane[where];
-        auto compare = [&](Index at) {
+        auto compare = [&](Place at) {
             const Acc<T> value = plane[at];
             const bool larger = (value > peak) | (value != value);  // no branch to mispredict
             peak = larger ? value : peak;
@@ -92,8 +116,9 @@ TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down
         };
         each_position<size>(top, bottom, left, right, down.dilation, across.dilation, across.in,
                             compare);
-        y[r * across.out + i] = T(peak);
-        if (index) index[r * across.out + i] = int(where);
+        const Index target = (p * down.out + r) * across.out + i;
+        y[target] = T(peak);
+        if (index) index[target] = int(where);
     });
 }
 
@@ -128,15 +153,16 @@ void max_pool2d_backward(const T* g OF(planes * out_h * out_w),
 #if defined(__CUDACC__)  // every position collects: no two lanes write to one place
     const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
     const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
-    each(planes * height * width, [=](Index i) {
-        const Index p = i % width, row = i / width % height, plane = i / (width * height);
+    each_element(planes, down.in, across.in, [=](Index plane, Place row, Place p) {
+        const Place at = row * across.in + p;
+        const Index windows = plane * down.out * across.out;
         Acc<T> sum = 0;
-        for (Index v = down.low(row); v < down.high(row); ++v)
-            for (Index h = across.low(p); h < across.high(p); ++h) {
-                const Index window = (plane * out_h + v) * out_w + h;
-                if (index[window] == row * width + p) sum += Acc<T>(g[window]);
+        for (Place v = down.low(row); v < down.high(row); ++v)
+            for (Place h = across.low(p); h < across.high(p); ++h) {
+                const Index window = windows + v * across.out + h;
+                if (index[window] == at) sum += Acc<T>(g[window]);
             }
-        dx[i] = T(sum);
+        dx[plane * down.in * across.in + at] = T(sum);
     });
 #else  // every window hands out: one thread a plane
     (void)kernel_h, (void)kernel_w, (void)stride_h, (void)stride_w, (void)pad_h, (void)pad_w;
@@ -155,22 +181,22 @@ void max_pool2d_backward(const T* g OF(planes * out_h * out_w),
 
 // What an average divides by: positions along one axis, with the padding or without.
 template <typename Axis>
-TL_INLINE Index extent(const Axis& axis, Index i, bool count_pad) {
+TL_INLINE Place extent(const Axis& axis, Place i, bool count_pad) {
     return count_pad ? axis.last(i) - axis.first(i) : axis.last_inside(i) - axis.first_inside(i);
 }
 
 // y = the sum of each window over its size, which counts the padding or not.
 template <int size, typename T, typename Axis>
 TL_INLINE void average(const T* x, T* y, Index planes, Axis down, Axis across, bool count_pad) {
-    each_element(planes * down.out, across.out, [=](Index r, Index i) {
-        const T* plane = x + r / down.out * down.in * across.in;
-        const Index row = r % down.out;
+    each_element(planes, down.out, across.out, [=](Index p, Place row, Place i) {
+        const T* plane = x + p * down.in * across.in;
         const Acc<T> rows = Acc<T>(extent(down, row, count_pad));
         Acc<T> sum = 0;
         each_position<size>(down.first_inside(row), down.last_inside(row), across.first_inside(i),
                             across.last_inside(i), 1, 1, across.in,
-                            [&](Index at) { sum += Acc<T>(plane[at]); });
-        y[r * across.out + i] = T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
+                            [&](Place at) { sum += Acc<T>(plane[at]); });
+        y[(p * down.out + row) * across.out + i] =
+            T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
     });
 }
 
@@ -179,15 +205,14 @@ template <int size, typename T, typename Axis>
 TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis across,
                                 bool count_pad) {
 #if defined(__CUDACC__)
-    each(planes * down.in * across.in, [=](Index i) {
-        const Index p = i % across.in, row = i / across.in % down.in;
-        const T* plane = g + i / (across.in * down.in) * down.out * across.out;
+    each_element(planes, down.in, across.in, [=](Index plane, Place row, Place p) {
+        const T* windows = g + plane * down.out * across.out;
         Acc<T> sum = 0;
-        for (Index v = down.low(row); v < down.high(row); ++v)
-            for (Index h = across.low(p); h < across.high(p); ++h)
-                sum += Acc<T>(plane[v * across.out + h]) /
+        for (Place v = down.low(row); v < down.high(row); ++v)
+            for (Place h = across.low(p); h < across.high(p); ++h)
+                sum += Acc<T>(windows[v * across.out + h]) /
                        Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
-        dx[i] = T(sum);
+        dx[(plane * down.in + row) * across.in + p] = T(sum);
     });
 #else
     const Index in = down.in * across.in;

@@ -155,10 +155,15 @@ def _avg_pool_backward(
     return dx
 
 
+def _too_long(k: Any, *sizes: tuple[int, ...]) -> bool:
+    """Whether an axis of an adaptive pooling is longer than CUDA's 32-bit arithmetic allows."""
+    return not k.on_host and max(map(max, sizes)) >= 1 << 16
+
+
 @pool.adaptive_avg_pool.kernel
 def _adaptive_avg_pool(k: Any, x: Array, *, out: tuple[int, ...]) -> Any:
     arrays = packed(x)
-    if arrays is None or x.ndim not in (3, 4):
+    if arrays is None or x.ndim not in (3, 4) or _too_long(k, x.shape[2:], out):
         return NotImplemented
     y = k.empty((*x.shape[:2], *out), x.dtype)
     k.adaptive_avg_pool2d(*arrays, y, *_planes(x.shape), *_pair(out, 1))
@@ -168,7 +173,7 @@ def _adaptive_avg_pool(k: Any, x: Array, *, out: tuple[int, ...]) -> Any:
 @pool.adaptive_avg_pool_backward.kernel
 def _adaptive_avg_pool_backward(k: Any, dy: Array, *, size: tuple[int, ...]) -> Any:
     arrays = packed(dy)
-    if arrays is None or dy.ndim not in (3, 4):
+    if arrays is None or dy.ndim not in (3, 4) or _too_long(k, dy.shape[2:], size):
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     k.adaptive_avg_pool2d_backward(*arrays, dx, *_planes(dx.shape), *_pair(dy.shape[2:], 1))
