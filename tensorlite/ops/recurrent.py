@@ -27,14 +27,15 @@ from tensorlite.tensor import Tensor
 __all__ = ["gru", "lstm", "rnn"]
 
 
-def _order(steps: int, reverse: bool) -> list[tuple[int, int, int]]:
+def walk(steps: int, reverse: bool) -> list[tuple[int, int, int]]:
     """For each step in time: its place, and those of the states before and after it."""
     if reverse:
         return [(t, t + 1, t) for t in reversed(range(steps))]
     return [(t, t, t + 1) for t in range(steps)]
 
 
-def _before(states: Any, reverse: bool) -> Any:
+def states_before(states: Any, reverse: bool) -> Any:
+    """The state that each step starts from."""
     return states[1:] if reverse else states[:-1]
 
 
@@ -64,7 +65,7 @@ def _in_time(steps: list, reverse: bool) -> Any:
     return stack(steps if reverse else steps[::-1])
 
 
-def _rows(x: Any) -> Any:
+def as_rows(x: Any) -> Any:
     """All axes but the last as one."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
@@ -86,7 +87,7 @@ def lstm_(
     steps = projected.shape[0]
     h, c = _states(xp, h0, steps, reverse), _states(xp, c0, steps, reverse)
     gates = xp.empty_like(projected)
-    for t, before, after in _order(steps, reverse):
+    for t, before, after in walk(steps, reverse):
         i, f, g, o = _parts(projected[t] + matmul(h[before], weight.T), 4)
         i, f, g, o = sigmoid(i), sigmoid(f), xp.tanh(g), sigmoid(o)
         xp.concatenate((i, f, g, o), axis=-1, out=gates[t])
@@ -100,7 +101,7 @@ def lstm_backward(
     gates: Any, h: Any, c: Any, weight: Any, dh: Any, dc: Any, dgates: Any, *, reverse: bool
 ) -> tuple:
     """Cotangents of `lstm_`'s inputs from those of its outputs, which may be None."""
-    order = _order(gates.shape[0], reverse)
+    order = walk(gates.shape[0], reverse)
     last = order[-1][2]
     carried_h, carried_c = _at(dh, last), _at(dc, last)
     inner = []  # cotangents of the arguments of the gates
@@ -114,7 +115,7 @@ def lstm_backward(
         carried_c = total * f + _at(dc, before)
         carried_h = matmul(inner[-1], weight) + _at(dh, before)
     dprojected = _in_time(inner, reverse)
-    dweight = matmul(_rows(dprojected).mT, _rows(_before(h, reverse)))
+    dweight = matmul(as_rows(dprojected).mT, as_rows(states_before(h, reverse)))
     return dprojected, carried_h, carried_c, dweight
 
 
@@ -175,7 +176,7 @@ def gru_(
     h = _states(xp, h0, steps, reverse)
     gates = xp.empty_like(projected)
     kept = xp.empty((steps, *h0.shape), projected.dtype)
-    for t, before, after in _order(steps, reverse):
+    for t, before, after in walk(steps, reverse):
         state = matmul(h[before], weight.T)
         if bias is not None:
             state += bias
@@ -193,7 +194,7 @@ def gru_backward(
     gates: Any, h: Any, m: Any, weight: Any, dh: Any, dgates: Any, dm: Any, *, reverse: bool
 ) -> tuple:
     """Cotangents of `gru_`'s inputs from those of its outputs, which may be None."""
-    order = _order(gates.shape[0], reverse)
+    order = walk(gates.shape[0], reverse)
     carried = _at(dh, order[-1][2])
     inner, state = [], []  # cotangents of projected, and of h' @ weightᵀ + bias
     for t, before, _ in reversed(order):
@@ -205,8 +206,8 @@ def gru_backward(
         inner.append(concat([dr, dz, dn], axis=-1))
         state.append(concat([dr, dz, dn * r + _at(dm, t)], axis=-1))
         carried = carried * z + matmul(state[-1], weight) + _at(dh, before)
-    dstate = _rows(_in_time(state, reverse))
-    dweight = matmul(dstate.mT, _rows(_before(h, reverse)))
+    dstate = as_rows(_in_time(state, reverse))
+    dweight = matmul(dstate.mT, as_rows(states_before(h, reverse)))
     return _in_time(inner, reverse), carried, dweight, channel_sum(dstate)
 
 
@@ -258,7 +259,7 @@ def rnn_(
     """All states h = tanh(projected + h' @ weightᵀ), or their positive part if `relu`."""
     check_layer("rnn", projected, weight, 1, h0)
     h = _states(xp, h0, projected.shape[0], reverse)
-    for t, before, after in _order(projected.shape[0], reverse):
+    for t, before, after in walk(projected.shape[0], reverse):
         argument = projected[t] + matmul(h[before], weight.T)
         h[after] = xp.maximum(argument, 0) if relu else xp.tanh(argument)
     return h
@@ -267,14 +268,14 @@ def rnn_(
 @fused
 def rnn_backward(h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool) -> tuple:
     """Cotangents of `rnn_`'s inputs from that of its output."""
-    order = _order(h.shape[0] - 1, reverse)
+    order = walk(h.shape[0] - 1, reverse)
     carried = dh[order[-1][2]]
     inner = []
     for _, before, after in reversed(order):
         inner.append(carried * (h[after] > 0 if relu else 1 - h[after] * h[after]))
         carried = matmul(inner[-1], weight) + dh[before]
     dprojected = _in_time(inner, reverse)
-    return dprojected, carried, matmul(_rows(dprojected).mT, _rows(_before(h, reverse)))
+    return dprojected, carried, matmul(as_rows(dprojected).mT, as_rows(states_before(h, reverse)))
 
 
 @rnn_.defvjp_joint

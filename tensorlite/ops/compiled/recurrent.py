@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.recurrent import check_layer, gru_, gru_backward, lstm_, lstm_backward
+from tensorlite.ops.recurrent import (
+    as_rows,
+    check_layer,
+    gru_,
+    gru_backward,
+    lstm_,
+    lstm_backward,
+    states_before,
+    walk,
+)
 
 
 def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
@@ -17,24 +24,6 @@ def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
     states = k.empty((steps + 1, *initial.shape), initial.dtype)
     states[-1 if reverse else 0] = initial
     return states
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def _before(states: Array, reverse: bool) -> Array:
-    return states[1:] if reverse else states[:-1]
-
-
-def _order(steps: int, reverse: bool) -> Iterator[tuple[int, int, int]]:
-    """For each step in time: its place, and those of the states before and after it."""
-    for i in range(steps):
-        yield (steps - 1 - i, steps - i, steps - 1 - i) if reverse else (i, i, i + 1)
-
-
-def _back(steps: int, reverse: bool) -> list[tuple[int, int, int]]:
-    return list(_order(steps, reverse))[::-1]
 
 
 def _fits(*arrays: Any) -> list | None:
@@ -57,7 +46,7 @@ def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reve
     if k.on_host:
         k.lstm(gates, weight, None, h, c, steps, batch, hidden, reverse)
     else:
-        for t, before, after in _order(steps, reverse):
+        for t, before, after in walk(steps, reverse):
             k.matmul(h[before], weight.T, gates[t], None, True)
             k.lstm_cell(gates[t], None, c[before], c[after], h[after], batch, hidden)
     return h, c, gates
@@ -82,7 +71,7 @@ def _lstm_backward(
     gates, h, c, weight, dh = arrays
     steps, batch, hidden = len(gates), *h.shape[1:]
     last, first = (0, -1) if reverse else (-1, 0)
-    if k.on_host and dc is not None and _before(dc, reverse).any():
+    if k.on_host and dc is not None and states_before(dc, reverse).any():
         return NotImplemented  # the kernel carries the cotangent of the last c alone
     dc_carried = k.empty(c.shape[1:], c.dtype)
     dc_carried[...] = 0 if dc is None else dc[last]
@@ -96,14 +85,14 @@ def _lstm_backward(
         dh0 = dh_carried + dh[first]
     else:
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
-        for t, before, after in _back(steps, reverse):
+        for t, before, after in reversed(walk(steps, reverse)):
             k.lstm_cell_backward(inner[t], c[before], c[after], carried[after], dc_carried,
                                  batch, hidden)  # fmt: skip
             k.matmul(inner[t], weight, carried[before], None, True)
             if dc is not None:
                 dc_carried += dc[before]
         dh0 = carried[first]
-    return inner, dh0, dc_carried, matmul(_rows(inner).T, _rows(_before(h, reverse)))
+    return inner, dh0, dc_carried, matmul(as_rows(inner).T, as_rows(states_before(h, reverse)))
 
 
 # --- GRU ----------------------------------------------------------------------------------------
@@ -131,7 +120,7 @@ def _gru(
         k.gru(gates, weight, bias, h, m, steps, batch, hidden, reverse)
     else:
         state = k.empty((batch, 3 * hidden), h0.dtype)
-        for t, before, after in _order(steps, reverse):
+        for t, before, after in walk(steps, reverse):
             k.matmul(h[before], weight.T, state, bias, False)
             k.gru_cell(gates[t], state, m[t], h[before], h[after], batch, hidden)
     return h, gates, m
@@ -163,10 +152,10 @@ def _gru_backward(
         size = (steps, batch, hidden, reverse)
         k.gru_backward(dy, inner, weight, h, m, dstate, carried, *size)
     else:
-        for t, before, after in _back(steps, reverse):
+        for t, before, after in reversed(walk(steps, reverse)):
             carried += dh[after]
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
             k.matmul(dstate[t], weight, carried, None, True)
-    rows = _rows(dstate)
+    rows = as_rows(dstate)
     dh0 = carried + dh[-1 if reverse else 0]
-    return inner, dh0, matmul(rows.T, _rows(_before(h, reverse))), rows.sum(axis=0)
+    return inner, dh0, matmul(rows.T, as_rows(states_before(h, reverse))), rows.sum(axis=0)
