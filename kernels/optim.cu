@@ -8,6 +8,19 @@
 
 namespace tl {
 
+// Numbers that all lanes want: on CUDA read from memory once a block.
+template <int count>
+TL_INLINE const double* once(const double* numbers) {
+#if defined(__CUDACC__)
+    __shared__ double read[count];
+    if (threadIdx.x < count) read[threadIdx.x] = numbers[threadIdx.x];
+    __syncthreads();
+    return read;
+#else
+    return numbers;
+#endif
+}
+
 // What every optimizer reads; the gradient scale undoes loss scaling and clips.
 template <typename A>
 struct Common {
@@ -21,6 +34,7 @@ template <REAL T>
 EACH(n)
 void sgd(T* p OF(n), const T* g OF(n), T* buffer OPTIONAL(n), const double* hyper OF(8), Index n) {
     using A = Acc<T>;
+    hyper = once<8>(hyper);
     if (hyper[3] != 0) return;
     const Common<A> c(hyper);
     if (!buffer) {
@@ -45,6 +59,7 @@ EACH(n)
 void adam(T* p OF(n), const T* g OF(n), T* m OF(n), T* v OF(n), const double* hyper OF(10),
           Index n) {
     using A = Acc<T>;
+    hyper = once<10>(hyper);
     if (hyper[3] != 0) return;
     const Common<A> c(hyper);
     const A beta1 = A(hyper[4]), beta2 = A(hyper[5]), eps = A(hyper[6]);
@@ -67,6 +82,7 @@ EACH(n)
 void rmsprop(T* p OF(n), const T* g OF(n), T* square OF(n), T* mean OPTIONAL(n),
              T* buffer OPTIONAL(n), const double* hyper OF(7), Index n) {
     using A = Acc<T>;
+    hyper = once<7>(hyper);
     if (hyper[3] != 0) return;
     const Common<A> c(hyper);
     const A alpha = A(hyper[4]), eps = A(hyper[5]), momentum = A(hyper[6]), fresh = A(1 - hyper[4]);
@@ -105,6 +121,7 @@ template <REAL T>
 EACH(n)
 void adagrad(T* p OF(n), const T* g OF(n), T* sum OF(n), const double* hyper OF(5), Index n) {
     using A = Acc<T>;
+    hyper = once<5>(hyper);
     if (hyper[3] != 0) return;
     const Common<A> c(hyper);
     const A eps = A(hyper[4]);
@@ -121,6 +138,7 @@ template <REAL T>
 EACH(n)
 void lion(T* p OF(n), const T* g OF(n), T* m OF(n), const double* hyper OF(6), Index n) {
     using A = Acc<T>;
+    hyper = once<6>(hyper);
     if (hyper[3] != 0) return;
     const Common<A> c(hyper);
     const A beta1 = A(hyper[4]), beta2 = A(hyper[5]);

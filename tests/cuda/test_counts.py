@@ -50,6 +50,15 @@ def test_the_least_an_update_moves_is_each_array_once_read_and_once_written():
     assert count(update.step).least == 4 * 1000 * (2 + 2 + 2 + 1) + 8 * 10
 
 
+def test_adam_reads_and_writes_each_number_once():
+    n = 64_000
+    x = tl.ones(n, device="cuda", requires_grad=True)
+    update = Adam([x])
+    x.sum().backward()
+    # Parameters, both moments and gradients are read, all but the last written.
+    assert count(update.step).moved <= 1.05 * 4 * 7 * n
+
+
 def test_a_step_that_reads_no_value_copies_none_and_never_waits():
     for build in (mlp, lambda framework: gpt(framework, layers=1, width=48, length=16)):
         counts = count(build(Framework("tensorlite", "cuda")))
