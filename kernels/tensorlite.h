@@ -20,8 +20,9 @@
 #define REAL typename
 
 #if defined(__CUDACC__)
+// One block a multiprocessor at least: where this is not said, NVRTC spills rather than have one.
 #define EACH(n) __global__ __launch_bounds__(256)
-#define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>)
+#define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>, 1)
 #define BLOCKS(n, threads) __global__ __launch_bounds__(threads)
 #define HOST
 #else

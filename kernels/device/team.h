@@ -158,7 +158,7 @@ struct OptionalRow {
 // The values of f over the row, computed once where they are held.
 template <typename F, typename A, int kHeld>
 struct Kept {
-    const F& f;
+    F f;
     A held[kHeld];
     TL_INLINE A operator[](Slot j) const { return j.held < 0 ? f(j) : held[j.held]; }
 };
