@@ -113,6 +113,9 @@ def _cos_sin(xp: ModuleType, turns: Array) -> tuple[Array, Array]:
     return xp.where(((quadrant + 1) & 2) == 2, -c, c), xp.where((quadrant & 2) == 2, -s, s)
 
 
+_REFERENCES = {"bits": philox_bits, "uniform": philox_uniform, "normal": philox_normal}
+
+
 class Generator:
     """A stream of random numbers: a seed, and how many blocks were drawn.
 
@@ -209,9 +212,13 @@ class Generator:
 
     def _draw(self, backend: Backend, device: Device, what: str, n: int) -> Array:
         key, offset = self.reserve(n)
-        draw = {"bits": philox_bits, "uniform": philox_uniform, "normal": philox_normal}[what]
+        k = backend.kernels
         with backend.on(device):
-            return draw(backend.xp, n, key, offset)
+            if k is None:
+                return _REFERENCES[what](backend.xp, n, key, offset)
+            y = k.empty((n,), np.uint32 if what == "bits" else np.float32)
+            getattr(k, f"random_{what}")(y, None, n, key[0] | key[1] << 32, offset)
+            return y
 
 
 default_generator = Generator(int.from_bytes(os.urandom(4), "little"))

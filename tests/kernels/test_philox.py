@@ -50,3 +50,18 @@ def test_dropout(run, dtype, p):
         y = run("dropout", x, ((n,), dtype), None, n, p, 11, 2)
         expected = np.where(keep, x.astype(float) / (1 - p), 0)
         np.testing.assert_allclose(y, expected, rtol=tolerance)
+
+
+def test_a_generator_draws_the_same_bits_with_kernels(device, backend, kernels):
+    generator = random.Generator(2**40 + 5)
+    for n in (0, 1, 1001):
+        offset = generator.offset
+        uniform, normal = (
+            draw((n,), device=device) for draw in (generator.uniform, generator.normal)
+        )
+        key, blocks = generator.key, -(-n // 4)
+        for drawn, reference, at in (
+            (uniform, random.philox_uniform, offset),
+            (normal, random.philox_normal, offset + blocks),
+        ):
+            np.testing.assert_array_equal(backend.to_host(drawn), reference(np, n, key, at))
