@@ -1,4 +1,4 @@
-"""Operations along rows and columns: softmax, losses, norms, sums of bias gradients."""
+"""Operations along rows and columns: totals, softmax, losses, norms, gradients of tables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops import reduce, row_norm
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.cross_entropy import cross_entropy_
+from tensorlite.ops.embedding import check_indices, embedding_backward
 from tensorlite.ops.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -184,3 +185,30 @@ def _rms_norm_backward(
     partial = k.empty((1, parts, columns), accumulator(x.dtype))
     k.rms_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
     return (dx, *_column_totals(k, partial)) if affine else dx
+
+
+# --- embedding ----------------------------------------------------------------------------------
+
+
+@embedding_backward.kernel
+def _embedding_backward(
+    k: Any, dy: Array, indices: Array, *, rows: int, padding_idx: int | None
+) -> Any:
+    arrays = packed(dy)
+    if arrays is None or not rows or dy.shape[:-1] != indices.shape:
+        return NotImplemented
+    ids = indices.ravel().astype(np.int64, copy=False)
+    columns = dy.shape[-1]
+    if k.on_host:
+        check_indices(ids, rows, "rows of the table")
+        order, start = k.empty(ids.shape, ids.dtype), k.empty((rows + 1,), ids.dtype)
+        k.embedding_order(ids, order, start, ids.size, rows)
+    else:
+        xp = array_backend((ids,)).xp
+        order = ids.argsort(kind="stable")
+        start = xp.searchsorted(ids[order], xp.arange(rows + 1))
+    dweight = k.empty((rows, columns), accumulator(dy.dtype))
+    k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows)
+    if padding_idx is not None:
+        dweight[padding_idx] = 0
+    return dweight.astype(dy.dtype, copy=False)
