@@ -116,7 +116,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_record_outputs": record_outputs,
         "_reference": self.reference,
         "_wrap": wrap,
-        **{f"_{n}": v for n, v in (input_defaults | self.defaults).items()},
+        **{f"_default_{n}": v for n, v in (input_defaults | self.defaults).items()},
     }
 
     def write_out() -> Callable:
@@ -166,7 +166,7 @@ def _parameters(self: Primitive, input_defaults: dict[str, Any]) -> list[str]:
         required = [default is missing for default in [*inputs.values(), *self.defaults.values()]]
         by_position = required == sorted(required, reverse=True)
         names = {**inputs, **({} if by_position else {"*": missing}), **self.defaults}
-    return [n if d is missing else f"{n}=_{n}" for n, d in names.items()]
+    return [n if d is missing else f"{n}=_default_{n}" for n, d in names.items()]
 
 
 def as_arrays(y: Any) -> Any:

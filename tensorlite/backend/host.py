@@ -38,7 +38,7 @@ FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
     # Loops over windows and planes: unrolling their rests gains nothing, and takes a third longer.
-    **dict.fromkeys(("batch_norm", "pooling", "optim"), ["-fno-peel-loops"]),
+    **{family: ["-fno-peel-loops"] for family in ("batch_norm", "pooling", "optim")},
     MODULE: ["-O1"],
 }
 
