@@ -2,6 +2,8 @@
 #include "tensorlite.h"
 
 #if !defined(__CUDACC__)
+#include <algorithm>
+
 #include "workspace.h"
 #endif
 
@@ -35,6 +37,15 @@ struct PoolAxis {
         return start < 0 ? start + (-start + dilation - 1) / dilation * dilation : start;
     }
     TL_INLINE Place last_inside(Place i) const { return last(i) < in ? last(i) : in; }
+    // The outputs whose tap lies inside: [first_holding(tap), last_holding(tap)).
+    TL_INLINE Place first_holding(Place tap) const {
+        const Place outside = pad - tap * dilation;
+        return outside <= 0 ? 0 : (outside + stride - 1) / stride;
+    }
+    TL_INLINE Place last_holding(Place tap) const {
+        const Place room = in + pad - tap * dilation, end = room <= 0 ? 0 : (room - 1) / stride + 1;
+        return end < out ? end : out;
+    }
     // The outputs whose windows may hold place p lie in [low(p), high(p)).
     TL_INLINE Place low(Place p) const {
         const Place past = p + pad - (kernel - 1) * dilation;
@@ -100,6 +111,8 @@ TL_INLINE void each_position(Place top, Place bottom, Place left, Place right, P
     }
 }
 
+#if defined(__CUDACC__)
+
 template <int size, typename T>
 TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down, PoolAxis across) {
     each_element(planes, down.out, across.out, [=](Index p, Place r, Place i) {
@@ -122,6 +135,42 @@ TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down
     });
 }
 
+#else
+
+// A row of outputs at a time: every tap of their windows is compared for all of them at once. `step`
+// is a stride known beforehand, or 0.
+template <int step, typename T>
+void largest(const T* x, T* y, int* index, Index planes, const PoolAxis& down,
+             const PoolAxis& across) {
+    const Index grain = kGrain / 8 / (across.out + 1) + 1;
+    parallel_range(planes * down.out, grain, [=](Index first, Index last) {
+        const Index stride = step ? step : across.stride, columns = across.out;
+        Workspace<int> unwanted(columns);
+        for (Index row = first; row < last; ++row) {
+            const T* plane = x + row / down.out * down.in * across.in;
+            const Place top = down.first_inside(row % down.out);
+            const Place bottom = down.last_inside(row % down.out);
+            int* where = index ? index + row * columns : (int*)unwanted;
+            for (Place i = 0; i < columns; ++i)
+                where[i] = int(top * across.in + across.first_inside(i));
+            for (Place v = top; v < bottom; v += down.dilation)
+                for (Place tap = 0; tap < across.kernel; ++tap) {
+                    const Place left = v * across.in + tap * across.dilation - across.pad;
+                    const Place end = across.last_holding(tap);
+                    for (Place i = across.first_holding(tap); i < end; ++i) {
+                        const int at = int(left + i * stride);
+                        const Acc<T> value = plane[at], peak = plane[where[i]];
+                        // Of integers, so that there is no branch to mispredict.
+                        where[i] = (value > peak) | (value != value) ? at : where[i];
+                    }
+                }
+            for (Place i = 0; i < columns; ++i) y[row * columns + i] = plane[where[i]];
+        }
+    });
+}
+
+#endif
+
 // y = the largest of each window, NaN if it holds one; index = where in the plane it first is.
 template <typename T>
 EACH(planes * out_h * out_w)
@@ -132,6 +181,7 @@ void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
                 Index out_w) {
     const PoolAxis down{height, out_h, kernel_h, stride_h, pad_h, dilation_h};
     const PoolAxis across{width, out_w, kernel_w, stride_w, pad_w, dilation_w};
+#if defined(__CUDACC__)
     const bool dense = dilation_h == 1 && dilation_w == 1 && kernel_h == kernel_w;
     if (dense && kernel_h == 2)
         largest<2>(x, y, index, planes, down, across);
@@ -139,6 +189,12 @@ void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
         largest<3>(x, y, index, planes, down, across);
     else
         largest<0>(x, y, index, planes, down, across);
+#else
+    if (stride_w == 2)
+        largest<2>(x, y, index, planes, down, across);
+    else
+        largest<0>(x, y, index, planes, down, across);
+#endif
 }
 
 // dx = the sum, over the windows a position is in, of the gradient of those it is the largest of.
