@@ -1,8 +1,8 @@
 // LSTM and GRU over a sequence, and their gradients; torch's order of gates and formulas.
 //
-// The caller computes the input's part of all gates as one product, x W_ihᵀ + b_ih, into `gates`
-// (steps, batch, gates · hidden); the kernels add the state's part and leave the gates' values
-// there for the gradient. `h` and `c` are (steps + 1, batch, hidden): the initial state stands in
+// The caller computes the input's part of all gates as one product, x W_ihᵀ + b_ih, `projected`
+// (steps, batch, gates · hidden); the kernels add the state's part and leave the gates' values in
+// `gates` for the gradient. `h` and `c` are (steps + 1, batch, hidden): the initial state stands in
 // front, or at the end where the sequence is read in reverse. On the CPU the whole sequence is one
 // call; on CUDA a cell is a kernel between products.
 #include "tensorlite.h"
@@ -55,16 +55,13 @@ TL_INLINE void gru_unit_backward(A& r, A& z, A& n, A& m, A before, A& dh) {
 
 template <typename T>
 EACH(batch * hidden)
-void lstm_cell(T* gates OF(batch * 4 * hidden), const T* bias OPTIONAL(4 * hidden),
-               const T* before OF(batch * hidden), T* c OF(batch * hidden), T* h OF(batch * hidden),
-               Index batch, Index hidden) {
+void lstm_cell(T* gates OF(batch * 4 * hidden), const T* before OF(batch * hidden),
+               T* c OF(batch * hidden), T* h OF(batch * hidden), Index batch, Index hidden) {
     using A = Acc<T>;
     each(batch * hidden, [=](Index at) {
-        const Index u = at % hidden;
-        T* gate = gates + at / hidden * 4 * hidden + u;
+        T* gate = gates + at / hidden * 4 * hidden + at % hidden;
         A value[4], state, out;
-        for (int q = 0; q < 4; ++q)
-            value[q] = A(gate[q * hidden]) + (bias ? A(bias[q * hidden + u]) : A(0));
+        for (int q = 0; q < 4; ++q) value[q] = A(gate[q * hidden]);
         lstm_unit(value[0], value[1], value[2], value[3], A(before[at]), state, out);
         for (int q = 0; q < 4; ++q) gate[q * hidden] = T(value[q]);
         c[at] = T(state), h[at] = T(out);
@@ -178,12 +175,12 @@ class Recurrence {
                  [&](Index i) { body(i * share, std::min(share, hidden_ - i * share)); });
     }
 
-    // to[batch, units of gate q] (+)= state W_hhᵀ
-    void gate(const T* state, Index q, Index first, Index count, T* to, Index stride,
-              bool add) const {
+    // to[batch, units of gate q] = from + state W_hhᵀ, where from may be null
+    void gate(const T* state, Index q, Index first, Index count, const T* from, T* to,
+              Index stride) const {
         block_product<T>(batch_, count, hidden_, {state, kTileRows * hidden_, 1, hidden_},
                          {forward_ + (q * padded_ + first) * hidden_, width * hidden_, width, 1},
-                         to + first, stride, {add});
+                         to + first, stride, {from ? from + first : nullptr, stride});
     }
 
     // to[batch, units] (+)= dgates W_hh
@@ -191,73 +188,80 @@ class Recurrence {
         const Index depth = gates_ * hidden_;
         block_product<T>(batch_, count, depth, {dgates, kTileRows * depth, 1, depth},
                          {backward_ + first * depth, width * depth, width, 1}, to + first, hidden_,
-                         {add});
+                         {add ? to + first : nullptr, hidden_});
     }
 };
 
 template <REAL T>
 HOST
-void lstm(T* gates OF(steps * batch * 4 * hidden), const T* w OF(4 * hidden * hidden),
-          const T* bias OPTIONAL(4 * hidden), T* h OF((steps + 1) * batch * hidden),
+void lstm(const T* projected OF(steps * batch * 4 * hidden), const T* w OF(4 * hidden * hidden),
+          T* gates OF(steps * batch * 4 * hidden), T* h OF((steps + 1) * batch * hidden),
           T* c OF((steps + 1) * batch * hidden), Index steps, Index batch, Index hidden,
           bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 4, false);
-    for (Index i = 0; i < steps; ++i) {
-        const Index t = sequence.step(i), before = sequence.before(t), after = sequence.after(t);
+    for (Index n = 0; n < steps; ++n) {
+        const Index t = sequence.step(n), before = sequence.before(t), after = sequence.after(t);
+        const T* input = projected + t * batch * 4 * hidden;
         T* step = gates + t * batch * 4 * hidden;
         recurrence.each_range([&](Index first, Index count) {
             for (Index q = 0; q < 4; ++q)
-                recurrence.gate(h + before, q, first, count, step + q * hidden, 4 * hidden, true);
+                recurrence.gate(h + before, q, first, count, input + q * hidden, step + q * hidden,
+                                4 * hidden);
             for (Index b = 0; b < batch; ++b) {
                 T* gate = step + b * 4 * hidden;
 #pragma GCC ivdep
                 for (Index u = first; u < first + count; ++u) {
-                    T value[4];
-                    for (int q = 0; q < 4; ++q)
-                        value[q] = gate[q * hidden + u] + (bias ? bias[q * hidden + u] : T(0));
-                    lstm_unit(value[0], value[1], value[2], value[3], c[before + b * hidden + u],
+                    T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
+                      o = gate[3 * hidden + u];
+                    lstm_unit(i, f, g, o, c[before + b * hidden + u],
                               c[after + b * hidden + u], h[after + b * hidden + u]);
-                    for (int q = 0; q < 4; ++q) gate[q * hidden + u] = value[q];
+                    gate[u] = i, gate[hidden + u] = f, gate[2 * hidden + u] = g,
+                    gate[3 * hidden + u] = o;
                 }
             }
         });
     }
 }
 
-// From dy (steps, batch, hidden) and, in `dh` and `dc`, the gradients of the last state: `gates`
-// becomes the gradient of its arguments, `dh` and `dc` those of the initial state.
+// From dy (steps, batch, hidden) and, in `dh` and `dc`, the gradients of the last state: `dgates`
+// becomes the gradient of the gates' arguments, `dh` and `dc` those of the initial state.
 template <REAL T>
 HOST
-void lstm_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * batch * 4 * hidden),
-                   const T* w OF(4 * hidden * hidden), const T* c OF((steps + 1) * batch * hidden),
-                   T* dh OF(batch * hidden), T* dc OF(batch * hidden), Index steps, Index batch,
-                   Index hidden, bool reverse) {
+void lstm_backward(const T* dy OF(steps * batch * hidden),
+                   const T* gates OF(steps * batch * 4 * hidden), const T* w OF(4 * hidden * hidden),
+                   const T* c OF((steps + 1) * batch * hidden),
+                   T* dgates OF(steps * batch * 4 * hidden), T* dh OF(batch * hidden),
+                   T* dc OF(batch * hidden), Index steps, Index batch, Index hidden, bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 4, true);
-    for (Index i = 0; i < steps; ++i) {
-        const Index t = sequence.step(steps - 1 - i), later = sequence.step(steps - i);
-        T* step = gates + t * batch * 4 * hidden;
+    for (Index n = 0; n < steps; ++n) {
+        const Index t = sequence.step(steps - 1 - n), later = sequence.step(steps - n);
         recurrence.each_range([&](Index first, Index count) {
-            if (i > 0)
-                recurrence.state_gradient(gates + later * batch * 4 * hidden, first, count, dh,
+            if (n > 0)
+                recurrence.state_gradient(dgates + later * batch * 4 * hidden, first, count, dh,
                                           false);
             for (Index b = 0; b < batch; ++b) {
-                T* gate = step + b * 4 * hidden;
+                const T* gate = gates + (t * batch + b) * 4 * hidden;
+                T* dgate = dgates + (t * batch + b) * 4 * hidden;
                 const T* out = dy + (t * batch + b) * hidden;
                 const T* before = c + sequence.before(t) + b * hidden;
                 const T* after = c + sequence.after(t) + b * hidden;
 #pragma GCC ivdep
-                for (Index u = first; u < first + count; ++u)
-                    lstm_unit_backward(gate[u], gate[hidden + u], gate[2 * hidden + u],
-                                       gate[3 * hidden + u], before[u], after[u],
+                for (Index u = first; u < first + count; ++u) {
+                    T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
+                      o = gate[3 * hidden + u];
+                    lstm_unit_backward(i, f, g, o, before[u], after[u],
                                        dh[b * hidden + u] + out[u], dc[b * hidden + u]);
+                    dgate[u] = i, dgate[hidden + u] = f, dgate[2 * hidden + u] = g,
+                    dgate[3 * hidden + u] = o;
+                }
             }
         });
     }
     if (steps > 0)
         recurrence.each_range([&](Index first, Index count) {
-            recurrence.state_gradient(gates + sequence.step(0) * batch * 4 * hidden, first, count,
+            recurrence.state_gradient(dgates + sequence.step(0) * batch * 4 * hidden, first, count,
                                       dh, false);
         });
 }
@@ -265,29 +269,36 @@ void lstm_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * b
 // m (steps, batch, hidden) keeps the state's part of n for the gradient.
 template <REAL T>
 HOST
-void gru(T* gates OF(steps * batch * 3 * hidden), const T* w OF(3 * hidden * hidden),
-         const T* bias OPTIONAL(3 * hidden), T* h OF((steps + 1) * batch * hidden),
-         T* m OF(steps * batch * hidden), Index steps, Index batch, Index hidden, bool reverse) {
+void gru(const T* projected OF(steps * batch * 3 * hidden), const T* w OF(3 * hidden * hidden),
+         const T* bias OPTIONAL(3 * hidden), T* gates OF(steps * batch * 3 * hidden),
+         T* h OF((steps + 1) * batch * hidden), T* m OF(steps * batch * hidden), Index steps,
+         Index batch, Index hidden, bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 3, false);
+    Workspace<T> zeros(3 * hidden);  // a masked read from no address would be very slow
+    std::fill_n((T*)zeros, 3 * hidden, T(0));
+    if (!bias) bias = zeros;
     for (Index i = 0; i < steps; ++i) {
         const Index t = sequence.step(i), before = sequence.before(t), after = sequence.after(t);
+        const T* input = projected + t * batch * 3 * hidden;
         T* step = gates + t * batch * 3 * hidden;
         T* part = m + t * batch * hidden;
         recurrence.each_range([&](Index first, Index count) {
             for (Index q = 0; q < 2; ++q)
-                recurrence.gate(h + before, q, first, count, step + q * hidden, 3 * hidden, true);
-            recurrence.gate(h + before, 2, first, count, part, hidden, false);
+                recurrence.gate(h + before, q, first, count, input + q * hidden, step + q * hidden,
+                                3 * hidden);
+            recurrence.gate(h + before, 2, first, count, nullptr, part, hidden);
             for (Index b = 0; b < batch; ++b) {
                 T* gate = step + b * 3 * hidden;
+                const T* entered = input + (3 * b + 2) * hidden;
                 T* kept = part + b * hidden;
 #pragma GCC ivdep
                 for (Index u = first; u < first + count; ++u) {
-                    T r = gate[u], z = gate[hidden + u];
-                    if (bias) r += bias[u], z += bias[hidden + u], kept[u] += bias[2 * hidden + u];
-                    gru_unit(r, z, gate[2 * hidden + u], kept[u], h[before + b * hidden + u],
+                    T r = gate[u] + bias[u], z = gate[hidden + u] + bias[hidden + u],
+                      n = entered[u], state = kept[u] + bias[2 * hidden + u];
+                    gru_unit(r, z, n, state, h[before + b * hidden + u],
                              h[after + b * hidden + u]);
-                    gate[u] = r, gate[hidden + u] = z;
+                    gate[u] = r, gate[hidden + u] = z, gate[2 * hidden + u] = n, kept[u] = state;
                 }
             }
         });
@@ -297,10 +308,12 @@ void gru(T* gates OF(steps * batch * 3 * hidden), const T* w OF(3 * hidden * hid
 // Like lstm_backward; `dstate` (steps, batch, 3 hidden) becomes the gradient of h' W_hhᵀ + b_hh.
 template <REAL T>
 HOST
-void gru_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * batch * 3 * hidden),
-                  const T* w OF(3 * hidden * hidden), const T* h OF((steps + 1) * batch * hidden),
-                  const T* m OF(steps * batch * hidden), T* dstate OF(steps * batch * 3 * hidden),
-                  T* dh OF(batch * hidden), Index steps, Index batch, Index hidden, bool reverse) {
+void gru_backward(const T* dy OF(steps * batch * hidden),
+                  const T* gates OF(steps * batch * 3 * hidden), const T* w OF(3 * hidden * hidden),
+                  const T* h OF((steps + 1) * batch * hidden), const T* m OF(steps * batch * hidden),
+                  T* dgates OF(steps * batch * 3 * hidden),
+                  T* dstate OF(steps * batch * 3 * hidden), T* dh OF(batch * hidden), Index steps,
+                  Index batch, Index hidden, bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 3, true);
     for (Index i = 0; i < steps; ++i) {
@@ -311,18 +324,19 @@ void gru_backward(const T* dy OF(steps * batch * hidden), T* gates OF(steps * ba
                                           true);
             for (Index b = 0; b < batch; ++b) {
                 const Index row = t * batch + b;
-                T* gate = gates + row * 3 * hidden;
+                const T* gate = gates + row * 3 * hidden;
+                T* inner = dgates + row * 3 * hidden;
                 T* state = dstate + row * 3 * hidden;
                 const T* before = h + sequence.before(t) + b * hidden;
 #pragma GCC ivdep
                 for (Index u = first; u < first + count; ++u) {
+                    T r = gate[u], z = gate[hidden + u], n = gate[2 * hidden + u];
                     T part = m[row * hidden + u],
                       carried = dh[b * hidden + u] + dy[row * hidden + u];
-                    gru_unit_backward(gate[u], gate[hidden + u], gate[2 * hidden + u], part,
-                                      before[u], carried);
+                    gru_unit_backward(r, z, n, part, before[u], carried);
                     dh[b * hidden + u] = carried;
-                    state[u] = gate[u], state[hidden + u] = gate[hidden + u],
-                    state[2 * hidden + u] = part;
+                    inner[u] = r, inner[hidden + u] = z, inner[2 * hidden + u] = n;
+                    state[u] = r, state[hidden + u] = z, state[2 * hidden + u] = part;
                 }
             }
         });

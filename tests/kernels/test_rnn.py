@@ -64,21 +64,22 @@ def run(k, guarded, kind, operands, reverse):
     kept = [guarded.empty((steps + 1, batch, hidden), parts.dtype) for _ in state]
     for history, initial in zip(kept, state, strict=True):
         history[first] = initial
-    gates, carried = guarded.filled(parts), [guarded.filled(d) for d in dstate]
+    gates, dgates = (guarded.empty(parts.shape, parts.dtype) for _ in range(2))
+    carried = [guarded.filled(d) for d in dstate]
     if kind == "lstm":
-        k.lstm(gates, w, bias, *kept, *size)
+        k.lstm(parts + bias, w, gates, *kept, *size)
         final = [history[last].copy() for history in kept]
-        k.lstm_backward(dy, gates, w, kept[1], *carried, *size)
-        dproduct = gates
+        k.lstm_backward(dy, gates, w, kept[1], dgates, *carried, *size)
+        dproduct = dgates
     else:
         m, dproduct = guarded.empty(dy.shape, dy.dtype), guarded.empty(gates.shape, dy.dtype)
-        k.gru(gates, w, bias, kept[0], m, *size)
+        k.gru(parts, w, bias, gates, kept[0], m, *size)
         final = [kept[0][last].copy()]
-        k.gru_backward(dy, gates, w, kept[0], m, dproduct, *carried, *size)
+        k.gru_backward(dy, gates, w, kept[0], m, dgates, dproduct, *carried, *size)
     before = kept[0][1:] if reverse else kept[0][:-1]
     dw = np.einsum("tbg,tbh->gh", dproduct, before)
     y = kept[0][:-1] if reverse else kept[0][1:]
-    return y, final, (gates, *carried, dw, dproduct.sum((0, 1)))
+    return y, final, (dgates, *carried, dw, dproduct.sum((0, 1)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -128,8 +129,8 @@ def test_one_cell_is_one_step_of_the_sequence(
     outs = [guarded.empty((31, 33), "float32") for _ in range(2)]
     carried = [guarded.filled(d) for d in dstate]
     if kind == "lstm":
-        gates = guarded.filled(parts[0] + product)
-        kernels.lstm_cell(gates, up(bias), up(state[1]), outs[1], outs[0], 31, 33)
+        gates = guarded.filled(parts[0] + product + bias)
+        kernels.lstm_cell(gates, up(state[1]), outs[1], outs[0], 31, 33)
         kernels.lstm_cell_backward(gates, up(state[1]), outs[1], carried[0], carried[1], 31, 33)
         assert_close(backend.to_host(outs[1]), final[1], 1e-6)
         assert_close(backend.to_host(carried[1]), gradients[2], 1e-6)

@@ -42,13 +42,15 @@ def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reve
     check_layer("lstm", projected, weight, 4, h0, c0)
     steps, batch, hidden = len(projected), *h0.shape
     h, c = _states(k, h0, steps, reverse), _states(k, c0, steps, reverse)
-    gates, weight = projected.copy(), arrays[3]
+    projected, weight = arrays[0], arrays[3]
     if k.on_host:
-        k.lstm(gates, weight, None, h, c, steps, batch, hidden, reverse)
+        gates = k.empty(projected.shape, projected.dtype)
+        k.lstm(projected, weight, gates, h, c, steps, batch, hidden, reverse)
     else:
+        gates = projected.copy()
         for t, before, after in walk(steps, reverse):
             k.matmul(h[before], weight.T, gates[t], None, True)
-            k.lstm_cell(gates[t], None, c[before], c[after], h[after], batch, hidden)
+            k.lstm_cell(gates[t], c[before], c[after], h[after], batch, hidden)
     return h, c, gates
 
 
@@ -75,15 +77,16 @@ def _lstm_backward(
         return NotImplemented  # the kernel carries the cotangent of the last c alone
     dc_carried = k.empty(c.shape[1:], c.dtype)
     dc_carried[...] = 0 if dc is None else dc[last]
-    inner = gates.copy()
     dy = dh[:-1] if reverse else dh[1:]
     if k.on_host:
+        inner = k.empty(gates.shape, gates.dtype)
         dh_carried = k.empty(h.shape[1:], h.dtype)
         dh_carried[...] = 0
         size = (steps, batch, hidden, reverse)
-        k.lstm_backward(dy, inner, weight, c, dh_carried, dc_carried, *size)
+        k.lstm_backward(dy, gates, weight, c, inner, dh_carried, dc_carried, *size)
         dh0 = dh_carried + dh[first]
     else:
+        inner = gates.copy()
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
         for t, before, after in reversed(walk(steps, reverse)):
             k.lstm_cell_backward(inner[t], c[before], c[after], carried[after], dc_carried,
@@ -112,13 +115,14 @@ def _gru(
     if arrays is None:
         return NotImplemented
     check_layer("gru", projected, weight, 3, h0)
-    _, _, weight, bias = arrays
+    projected, _, weight, bias = arrays
     steps, batch, hidden = len(projected), *h0.shape
-    h = _states(k, h0, steps, reverse)
-    gates, m = projected.copy(), k.empty((steps, batch, hidden), h0.dtype)
+    h, m = _states(k, h0, steps, reverse), k.empty((steps, batch, hidden), h0.dtype)
     if k.on_host:
-        k.gru(gates, weight, bias, h, m, steps, batch, hidden, reverse)
+        gates = k.empty(projected.shape, projected.dtype)
+        k.gru(projected, weight, bias, gates, h, m, steps, batch, hidden, reverse)
     else:
+        gates = projected.copy()
         state = k.empty((batch, 3 * hidden), h0.dtype)
         for t, before, after in walk(steps, reverse):
             k.matmul(h[before], weight.T, state, bias, False)
@@ -144,14 +148,16 @@ def _gru_backward(
         return NotImplemented
     gates, h, m, weight, dh = arrays
     steps, batch, hidden = m.shape
-    inner, dstate = gates.copy(), k.empty(gates.shape, gates.dtype)
+    dstate = k.empty(gates.shape, gates.dtype)
     carried = k.empty(h.shape[1:], h.dtype)
     carried[...] = 0
     if k.on_host:
+        inner = k.empty(gates.shape, gates.dtype)
         dy = dh[:-1] if reverse else dh[1:]
         size = (steps, batch, hidden, reverse)
-        k.gru_backward(dy, inner, weight, h, m, dstate, carried, *size)
+        k.gru_backward(dy, gates, weight, h, m, inner, dstate, carried, *size)
     else:
+        inner = gates.copy()
         for t, before, after in reversed(walk(steps, reverse)):
             carried += dh[after]
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
