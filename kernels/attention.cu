@@ -178,9 +178,9 @@ void attention_backward(
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count},
                              unturned.panels, dq + (head * queries + first) * dim, dim, {});
             block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels, to_key,
-                             dim, {true});
+                             dim, {to_key, dim});
             block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels,
-                             to_value, dim, {true});
+                             to_value, dim, {to_value, dim});
         }
     });
 }

@@ -3,7 +3,8 @@
 // Operands carry a row and a column stride, so a transpose is two swapped numbers and never a copy.
 // The structure is that of Goto and van de Geijn (2008): a micro-kernel holds a small tile of C in
 // registers, B is cut into panels as wide as the tile that stay in the first-level cache, blocks of
-// A stay in the second-level one. Both are packed, except where they are too small to repay it.
+// A stay in the second-level one. Both are packed, except where they are too small to repay it; the
+// smaller one once for all threads, the larger by the thread that multiplies it, part by part.
 // Every element of C is summed in the same order whatever the number of threads.
 #pragma once
 
@@ -35,7 +36,9 @@ constexpr int kTileCols = kTileVectors * Simd<T>::lanes;
 
 // What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A
 // in the second.
-constexpr Index kDepth = 384, kBlockRows = 24 * kTileRows;
+constexpr Index kDepth = 384, kBlockRows = 24 * kTileRows, kBlocksPerThread = 6;
+// Elements that the operand packed for all blocks may have at a time.
+constexpr Index kShared = 1 << 21;
 // Multiply-adds below which one thread is faster than waking another.
 constexpr Index kSerialWork = 400000;
 
@@ -70,6 +73,49 @@ struct Panels {
     Index panel, depth_stride, stride;
 };
 
+template <int lanes, int half, class V, int... lane>
+inline void exchange(V& a, V& b, std::integer_sequence<int, lane...>) {
+    const V low = __builtin_shufflevector(a, b, (lane & half ? lanes + lane - half : lane)...);
+    b = __builtin_shufflevector(a, b, (lane & half ? lanes + lane : lane + half)...);
+    a = low;
+}
+
+// Turns a square of lanes × lanes elements, held in as many vectors: row i becomes column i. Swaps
+// the quarters beside the diagonal, then those of each quarter.
+template <int lanes, int half = lanes / 2, class V>
+inline void transpose_lanes(V* rows) {
+    if constexpr (half > 0) {
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; i++)
+            if (!(i & half))
+                exchange<lanes, half>(rows[i], rows[i + half],
+                                      std::make_integer_sequence<int, lanes>());
+        transpose_lanes<lanes, half / 2>(rows);
+    }
+}
+
+// One panel out of `width` rows whose elements lie side by side along the depth.
+template <int width, class T>
+void pack_turned(Index depth, const T* __restrict__ from, Index stride, T* __restrict__ to) {
+    using V = typename Simd<T>::vector;
+    constexpr int lanes = Simd<T>::lanes;
+    Index p = 0;
+    // The last vector of a row may reach into the next, so it is written before that.
+    for (; p + lanes < depth; p += lanes)
+#pragma GCC unroll 4
+        for (int first = (width - 1) / lanes * lanes; first >= 0; first -= lanes) {
+            V square[lanes];
+#pragma GCC unroll 16
+            for (int e = 0; e < lanes; e++)
+                square[e] = first + e < width ? *(const V*)(from + (first + e) * stride + p) : V{};
+            transpose_lanes<lanes>(square);
+#pragma GCC unroll 16
+            for (int q = 0; q < lanes; q++) *(V*)(to + (p + q) * width + first) = square[q];
+        }
+    for (; p < depth; p++)
+        for (int e = 0; e < width; e++) to[p * width + e] = from[e * stride + p];
+}
+
 // Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of
 // `width`; the last is filled up with zeros.
 template <int width, class T>
@@ -92,6 +138,8 @@ Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index strid
                 for (int e = 0; e < width; e++)
                     panel[p * width + e] =
                         e < filled ? source[e * stride + p * depth_stride] : T(0);
+        else if (depth_stride == 1)
+            pack_turned<width>(depth, source, stride, panel);
         else
             for (Index p = 0; p < depth; p++)
                 for (int e = 0; e < width; e++)
@@ -101,10 +149,11 @@ Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index strid
 }
 
 // One tile of C in registers: `rows` × kTileCols, c = begin + a·b, where begin may be null, c
-// itself or a bias.
+// itself or a bias. All arguments are plain words: a structure read back from the stack would have
+// to wait for the stores of the tile before.
 template <int rows, class T>
-void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T* begin,
-                  Index begin_stride, T* c, Index c_stride) {
+void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride, const T* b,
+                  Index b_stride, const T* begin, Index begin_stride, T* c, Index c_stride) {
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     V sum[rows][kTileVectors];
@@ -113,16 +162,15 @@ void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T*
 #pragma GCC unroll 4
         for (int j = 0; j < kTileVectors; j++)
             sum[i][j] = begin ? *(const V*)(begin + i * begin_stride + j * lanes) : V{};
-    for (Index p = 0; p < depth; p++) {
+    for (int i = 0; i < rows; i++) __builtin_prefetch(c + i * c_stride, 1);
+    for (Index p = 0; p < depth; p++, a += a_depth_stride, b += b_stride) {
         V row[kTileVectors];
 #pragma GCC unroll 4
         for (int j = 0; j < kTileVectors; j++) row[j] = *(const V*)(b + j * lanes);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-            for (int j = 0; j < kTileVectors; j++) sum[i][j] += a.data[i * a.stride] * row[j];
-        a.data += a.depth_stride;
-        b += b_stride;
+            for (int j = 0; j < kTileVectors; j++) sum[i][j] += a[i * a_stride] * row[j];
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
@@ -130,18 +178,20 @@ void tile_product(Index depth, Panels<T> a, const T* b, Index b_stride, const T*
         for (int j = 0; j < kTileVectors; j++) *(V*)(c + i * c_stride + j * lanes) = sum[i][j];
 }
 
+// tile_product for every number of rows up to the tile's.
+template <class T, class = std::make_integer_sequence<int, kTileRows>>
+struct Tiles;
 template <class T, int... fewer>
-void tile_product(int rows, std::integer_sequence<int, fewer...>, Index depth, Panels<T> a,
-                  const T* b, Index b_stride, const T* begin, Index begin_stride, T* c,
-                  Index c_stride) {
+struct Tiles<T, std::integer_sequence<int, fewer...>> {
     static constexpr decltype(&tile_product<1, T>) of_rows[] = {tile_product<fewer + 1, T>...};
-    of_rows[rows - 1](depth, a, b, b_stride, begin, begin_stride, c, c_stride);
-}
+};
 
-// What a block of C starts from: zeros, what it holds, or a bias for its rows or its columns.
+// What a block of C starts from: zeros, another matrix (itself, to accumulate), or a bias for its
+// rows or its columns.
 template <class T>
 struct Start {
-    bool accumulate = false;
+    const T* matrix = nullptr;
+    Index stride = 0;
     const T *row_bias = nullptr, *col_bias = nullptr;
 };
 
@@ -151,32 +201,32 @@ template <class T>
 void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
                    Index c_stride, Start<T> start) {
     constexpr int width = kTileCols<T>;
-    constexpr std::make_integer_sequence<int, kTileRows> heights;
     for (Index j = 0; j < cols; j += width, b.data += b.panel) {
         const Index filled = std::min<Index>(width, cols - j);
-        Panels<T> a_panel = a;
-        for (Index i = 0; i < rows; i += kTileRows, a_panel.data += a.panel) {
+        const T* a_panel = a.data;
+        for (Index i = 0; i < rows; i += kTileRows, a_panel += a.panel) {
             const int height = std::min<Index>(kTileRows, rows - i);
+            const auto tile = Tiles<T>::of_rows[height - 1];
             T* target = c + i * c_stride + j;
             T spread[kTileRows * width], edge[kTileRows * width];
-            const T* begin = start.accumulate ? target
+            const T* begin = start.matrix     ? start.matrix + i * start.stride + j
                              : start.col_bias ? start.col_bias + j
                                               : nullptr;
-            Index begin_stride = start.accumulate ? c_stride : 0;
+            Index begin_stride = start.matrix ? start.stride : 0;
             if (start.row_bias) {
                 for (int r = 0; r < height; r++)
                     std::fill_n(spread + r * width, width, start.row_bias[i + r]);
                 begin = spread, begin_stride = width;
             }
             if (filled == width) {
-                tile_product(height, heights, depth, a_panel, b.data, b.depth_stride, begin,
-                             begin_stride, target, c_stride);
+                tile(depth, a_panel, a.depth_stride, a.stride, b.data, b.depth_stride, begin,
+                     begin_stride, target, c_stride);
                 continue;
             }
             for (int r = 0; begin && r < height; r++)
                 std::copy_n(begin + r * begin_stride, filled, edge + r * width);
-            tile_product(height, heights, depth, a_panel, b.data, b.depth_stride,
-                         begin ? edge : nullptr, width, edge, width);
+            tile(depth, a_panel, a.depth_stride, a.stride, b.data, b.depth_stride,
+                 begin ? edge : nullptr, width, edge, width);
             for (int r = 0; r < height; r++)
                 std::copy_n(edge + r * width, filled, target + r * c_stride);
         }
@@ -186,42 +236,105 @@ void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b
 inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 
-// How C is cut into blocks: a few a thread, so that a late thread costs little. Rows are divided
-// first, since every block packs its own rows of A.
+// How C is cut into blocks: a few a thread, so that a late thread costs little. The smaller operand
+// is packed once for all blocks; each packs its own part of the other, all of whose rows or columns
+// it multiplies, and so finds it in its second-level cache.
 struct Blocks {
     Index rows, cols;
+    bool share_a;
 
     template <class T>
     static Blocks of(const Product<T>& p, Index threads) {
-        constexpr Index width = kTileCols<T>, least_rows = 4 * kTileRows, least_cols = 4 * width;
-        if (threads == 1) return {std::min(p.rows, kBlockRows), p.cols};
-        const Index wanted = 4 * threads;
-        const Index even_rows = round_up(ceil_div(p.rows, wanted), kTileRows);
-        const Index rows = std::min(p.rows, std::clamp(even_rows, least_rows, kBlockRows));
+        constexpr Index width = kTileCols<T>;
+        const Index wanted = kBlocksPerThread * threads;
+        const auto even = [&](Index count, Index tile, Index least) {
+            return std::clamp(round_up(ceil_div(count, wanted), tile), least, kBlockRows);
+        };
+        if (p.cols > 2 * p.rows) return {p.rows, even(p.cols, width, 4 * width), true};
+        if (threads == 1) return {kBlockRows, p.cols, false};
+        const Index rows = even(p.rows, kTileRows, 4 * kTileRows);
         const Index across = ceil_div(wanted, ceil_div(p.rows, rows));
-        return {rows, std::max(round_up(ceil_div(p.cols, across), width), least_cols)};
+        return {rows, std::max(round_up(ceil_div(p.cols, across), width), 4 * width), false};
     }
 };
 
-// C += A·B for one block of C and a slice of the depth. B's panels below `in_place` are read where
-// they are, those from there on from `packed_b`.
+// f(i) for every i in [0, count), here or on all threads.
+template <class F>
+void each_block(Index threads, Index count, const F& f) {
+    if (threads > 1) return parallel(count, f);
+    for (Index i = 0; i < count; i++) f(i);
+}
+
+// The product of a block of C's rows and columns, over a slice of the depth.
 template <class T>
-void multiply_block(const Product<T>& slice, Index in_place, const T* packed_b, Start<T> start) {
+Product<T> part(const Product<T>& p, Index row, Index rows, Index col, Index cols, Index start,
+                Index depth) {
+    const bool first = start == 0;
+    return {std::min(rows, p.rows - row),
+            std::min(cols, p.cols - col),
+            std::min(depth, p.depth - start),
+            p.a.at(row, start),
+            p.b.at(start, col),
+            p.c + row * p.c_stride + col,
+            p.c_stride,
+            !first || p.accumulate,
+            first && p.row_bias ? p.row_bias + row : nullptr,
+            first && p.col_bias ? p.col_bias + col : nullptr};
+}
+
+template <class T>
+Panels<T> pack_rows(const Product<T>& p, T* to) {
+    return pack<kTileRows, T>(p.rows, p.depth, p.a.data, p.a.row_stride, p.a.col_stride, to);
+}
+
+template <class T>
+Panels<T> pack_cols(const Product<T>& p, T* to) {
+    return pack<kTileCols<T>, T>(p.cols, p.depth, p.b.data, p.b.col_stride, p.b.row_stride, to);
+}
+
+template <class T>
+void block_product(const Product<T>& p, Panels<T> a, Panels<T> b) {
+    block_product<T>(p.rows, p.cols, p.depth, a, b, p.c, p.c_stride,
+                     {p.accumulate ? p.c : nullptr, p.c_stride, p.row_bias, p.col_bias});
+}
+
+template <class T>
+void multiply_with_shared_b(const Product<T>& block, Panels<T> b) {
+    // A few panels of B do not repay a copy of A.
+    const bool copy = block.cols > 4 * kTileCols<T>;
+    Workspace<T> packed(copy ? round_up(block.rows, kTileRows) * block.depth : 0);
+    const Matrix<T>& a = block.a;
+    const Panels<T> in_place{a.data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
+    block_product(block, copy ? pack_rows<T>(block, packed) : in_place, b);
+}
+
+template <class T>
+void multiply_with_shared_a(const Product<T>& block, Panels<T> a) {
+    Workspace<T> packed(round_up(block.cols, kTileCols<T>) * block.depth);
+    const Panels<T> b = pack_cols<T>(block, packed);
+    for (Index row = 0; row < block.rows; row += kBlockRows) {
+        block_product(part(block, row, kBlockRows, 0, block.cols, 0, block.depth), a, b);
+        a.data += kBlockRows / kTileRows * a.panel;
+    }
+}
+
+// Where B's rows are contiguous and too few rows of A would share the cost of a copy, B's panels are
+// read where they are, but for a last one that is not whole.
+template <class T>
+void gemm_in_place(const Product<T>& p, Index threads) {
     constexpr Index width = kTileCols<T>;
-    const Matrix<T>&a = slice.a, &b = slice.b;
-    const bool pack_a = slice.cols > 4 * width;
-    Workspace<T> packed_a(pack_a ? round_up(slice.rows, kTileRows) * slice.depth : 0);
-    Panels<T> rows{a.data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
-    if (pack_a)
-        rows = pack<kTileRows, T>(slice.rows, slice.depth, a.data, a.row_stride, a.col_stride,
-                                  packed_a);
-    const Index direct = std::min(in_place * width, slice.cols);
-    block_product<T>(slice.rows, direct, slice.depth, rows, {b.data, width, b.row_stride, 1},
-                     slice.c, slice.c_stride, start);
-    if (start.col_bias) start.col_bias += direct;
-    block_product<T>(slice.rows, slice.cols - direct, slice.depth, rows,
-                     {packed_b, width * slice.depth, width, 1}, slice.c + direct, slice.c_stride,
-                     start);
+    const Panels<T> a{p.a.data, kTileRows * p.a.row_stride, p.a.col_stride, p.a.row_stride};
+    const Index share = std::max(round_up(ceil_div(p.cols, 4 * threads), width), 4 * width);
+    each_block(threads, ceil_div(p.cols, share), [&](Index i) {
+        const Product<T> block = part(p, 0, p.rows, i * share, share, 0, p.depth);
+        const Index whole = block.cols / width * width, rest = block.cols - whole;
+        block_product(part(block, 0, p.rows, 0, whole, 0, p.depth), a,
+                      {block.b.data, width, block.b.row_stride, 1});
+        if (rest == 0) return;
+        Workspace<T> packed(width * p.depth);
+        const Product<T> last = part(block, 0, p.rows, whole, rest, 0, p.depth);
+        block_product(last, a, pack_cols<T>(last, packed));
+    });
 }
 
 template <class T>
@@ -229,51 +342,56 @@ void gemm(const Product<T>& p) {
     constexpr Index width = kTileCols<T>;
     if (p.rows == 0 || p.cols == 0) return;
     const Index threads = p.rows * p.cols * p.depth < kSerialWork ? 1 : num_threads();
+    if (p.b.col_stride == 1 && p.rows <= 4 * kTileRows) return gemm_in_place(p, threads);
+
     const Blocks block = Blocks::of(p, threads);
     const Index down = ceil_div(p.rows, block.rows), across = ceil_div(p.cols, block.cols);
-
-    // B is read in place where its rows are contiguous and too few rows of A share the cost of a
-    // copy; but for a last panel that is not whole.
-    const bool pack_b = p.b.col_stride != 1 || p.rows > 4 * kTileRows;
-    const Index panels = ceil_div(p.cols, width), in_place = pack_b ? 0 : p.cols / width;
-    Workspace<T> packed_b((panels - in_place) * width * std::min(p.depth, kDepth));
-
-    for (Index start = 0; start == 0 || start < p.depth; start += kDepth) {
-        const Index depth = std::min(kDepth, p.depth - start);
-        auto pack_panels = [&](Index first, Index last) {
-            const Matrix<T> from = p.b.at(start, first * width);
-            pack<width, T>(std::min(last * width, p.cols) - first * width, depth, from.data,
-                           from.col_stride, from.row_stride,
-                           packed_b + (first - in_place) * width * depth);
+    const Index tile = block.share_a ? Index(kTileRows) : width;
+    const Index count = block.share_a ? p.rows : p.cols, padded = round_up(count, tile);
+    // The depth in even slices, as many of them at a time as may be packed for all.
+    const Index slices = std::max<Index>(1, ceil_div(p.depth, kDepth));
+    const Index slice = std::max<Index>(1, ceil_div(p.depth, slices));
+    const Index chunk = std::max<Index>(kShared / padded / slice, 1) * slice;
+    Workspace<T> shared(padded * std::min(chunk, p.depth));
+    for (Index first = 0; first == 0 || first < p.depth; first += chunk) {
+        const Index last = std::min(first + chunk, p.depth);
+        const auto panels = [&](Index start, Index at) -> Panels<T> {
+            const Index depth = std::min(slice, last - start);
+            return {shared + (start - first) * padded + at * depth, tile * depth, tile, 1};
         };
-        auto multiply = [&](Index i) {
+        const Index share = round_up(ceil_div(count, 2 * threads), tile);
+        const Index shares = ceil_div(count, share);
+        each_block(threads, shares * ceil_div(last - first, slice), [&](Index i) {
+            const Index at = i % shares * share, start = first + i / shares * slice;
+            T* to = const_cast<T*>(panels(start, at).data);
+            if (block.share_a)
+                pack_rows<T>(part(p, at, share, 0, 0, start, slice), to);
+            else
+                pack_cols<T>(part(p, 0, 0, at, share, start, slice), to);
+        });
+        each_block(threads, down * across, [&](Index i) {
             const Index row = i / across * block.rows, col = i % across * block.cols;
-            const Product<T> slice{std::min(block.rows, p.rows - row),
-                                   std::min(block.cols, p.cols - col),
-                                   depth,
-                                   p.a.at(row, start),
-                                   p.b.at(start, col),
-                                   p.c + row * p.c_stride + col,
-                                   p.c_stride};
-            Start<T> begin{start > 0 || p.accumulate};
-            if (start == 0 && p.row_bias) begin.row_bias = p.row_bias + row;
-            if (start == 0 && p.col_bias) begin.col_bias = p.col_bias + col;
-            const Index direct = std::clamp<Index>(in_place - col / width, 0, panels);
-            multiply_block(slice, direct,
-                           packed_b + (col / width + direct - in_place) * width * depth, begin);
-        };
-        if (threads == 1) {
-            if (panels > in_place) pack_panels(in_place, panels);
-            for (Index i = 0; i < down * across; i++) multiply(i);
-        } else {
-            const Index share = ceil_div(panels - in_place, 4 * threads);
-            parallel(share ? ceil_div(panels - in_place, share) : 0, [&](Index i) {
-                pack_panels(in_place + i * share, std::min(panels, in_place + (i + 1) * share));
-            });
-            parallel(down * across, multiply);
-        }
+            for (Index start = first; start == first || start < last; start += slice) {
+                const Product<T> product = part(p, row, block.rows, col, block.cols, start, slice);
+                if (block.share_a)
+                    multiply_with_shared_a(product, panels(start, row));
+                else
+                    multiply_with_shared_b(product, panels(start, col));
+            }
+        });
     }
 }
+
+// Compiled once, in host/matmul.cpp.
+#define TL_FOR_PRODUCTS(declare, T)                                                               \
+    declare template Panels<T> pack<kTileRows, T>(Index, Index, const T*, Index, Index, T*);       \
+    declare template Panels<T> pack<kTileCols<T>, T>(Index, Index, const T*, Index, Index, T*);    \
+    declare template void block_product<T>(Index, Index, Index, Panels<T>, Panels<T>, T*, Index,   \
+                                           Start<T>);                                              \
+    declare template void gemm<T>(const Product<T>&);
+
+TL_FOR_PRODUCTS(extern, float)
+TL_FOR_PRODUCTS(extern, double)
 
 // One batch axis: its length and the step of each operand along it, in elements.
 struct BatchAxis {

@@ -138,7 +138,7 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
         for (Index q = 0; q < count; q += width)
             for (Index k = 0; k < depth; k += kDepth) {
                 const Index block = std::min(kDepth, depth - k);
-                Start<T> start{k > 0};
+                Start<T> start{k > 0 ? out + q : nullptr, s.out_pixels()};
                 if (k == 0 && bias) start.row_bias = bias + group * filters;
                 gather_panel<T>(input, taps.data() + k, block, pixels.data() + q, panel);
                 block_product<T>(filters, std::min(width, count - q), block,
@@ -264,7 +264,7 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
                     gather_panel<T>(input, pixels.data(), block, taps.data() + k, panel);
                     block_product<T>(filters, std::min(width, columns - k), block,
                                      {gradient, kTileRows * s.out_pixels(), 1, s.out_pixels()},
-                                     {panel, 0, width, 1}, sum + k, depth, {true});
+                                     {panel, 0, width, 1}, sum + k, depth, {sum + k, depth});
                 }
             }
     });

@@ -117,26 +117,6 @@ inline void transform(Load load, Store store) {
 
 // ---- Transposing between channels-first and channels-last -------------------------------------
 
-template <int distance, int... lane>
-inline void exchange(Lanes& a, Lanes& b, std::integer_sequence<int, lane...>) {
-    const Lanes low =
-        __builtin_shufflevector(a, b, (lane & distance ? kLanes + lane - distance : lane)...);
-    b = __builtin_shufflevector(a, b, (lane & distance ? kLanes + lane : lane + distance)...);
-    a = low;
-}
-
-// Swaps the off-diagonal blocks of `distance`, then those within each block.
-template <int distance>
-inline void transpose_lanes(Lanes* rows) {
-    if constexpr (distance > 0) {
-        for (int i = 0; i < kLanes; i++)
-            if (!(i & distance))
-                exchange<distance>(rows[i], rows[i + distance],
-                                   std::make_integer_sequence<int, kLanes>());
-        transpose_lanes<distance / 2>(rows);
-    }
-}
-
 // to[j][i] = from[i][j]
 inline void transpose(Index rows, Index cols, const float* from, Index from_stride, float* to,
                       Index to_stride) {
@@ -145,7 +125,7 @@ inline void transpose(Index rows, Index cols, const float* from, Index from_stri
         for (Index j = 0; j < whole_cols; j += kLanes) {
             Lanes block[kLanes];
             for (int r = 0; r < kLanes; r++) block[r] = lanes_at(from + (i + r) * from_stride + j);
-            transpose_lanes<kLanes / 2>(block);
+            transpose_lanes<kLanes>(block);
             for (int r = 0; r < kLanes; r++) lanes_at(to + (j + r) * to_stride + i) = block[r];
         }
     for (Index i = 0; i < rows; i++)
@@ -297,10 +277,11 @@ inline void weight_gradient(Index images, const Strips& in, const float* x, cons
                                                m_stride);
         });
         parallel(kPoints, [&](Index point) {
+            float* sum = u + point * outputs * channels;
             block_product<float>(outputs, channels, count * in.tiles,
                                  {m + point * m_stride, kTileRows, outputs, 1},
-                                 {v + point * v_stride, kTileCols<float>, channels, 1},
-                                 u + point * outputs * channels, channels, {first > 0});
+                                 {v + point * v_stride, kTileCols<float>, channels, 1}, sum,
+                                 channels, {first > 0 ? sum : nullptr, channels});
         });
     }
     parallel(out.channels, [&](Index o) {

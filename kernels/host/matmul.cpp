@@ -1,9 +1,12 @@
-// Batches of matrix products: how their axes are walked, and divided among the threads.
+// The matrix product, and batches of it: how their axes are walked, and divided among the threads.
 #include <algorithm>
 
 #include "gemm.h"
 
 namespace tl {
+
+TL_FOR_PRODUCTS(, float)
+TL_FOR_PRODUCTS(, double)
 
 template <typename T>
 static void offset(Product<T>& product, const BatchAxis* axes, int axis_count, Index batch) {

@@ -38,8 +38,8 @@ FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
     # Loops over windows and planes: unrolling their rests gains nothing, and takes a third longer.
-    **{family: ["-fno-peel-loops"] for family in ("batch_norm", "pooling", "optim")},
-    MODULE: ["-O1"],
+    **{family: ["-fno-peel-loops"] for family in ("batch_norm", "pooling", "optim", "norm")},
+    MODULE: ["-Og"],
 }
 
 
