@@ -89,7 +89,7 @@ def convolution_weight(
     d = d.reshape(n, groups, filters // groups, math.prod(out))
     columns = _columns(xp, x, kernel, out, geometry)
     each = matmul(d, columns.mT)  # (N, G, O/G, C/G·K)
-    return _sum_images(each).reshape(filters, x.shape[1] // groups, *kernel)
+    return sum_images(each).reshape(filters, x.shape[1] // groups, *kernel)
 
 
 def _columns(
@@ -109,7 +109,8 @@ def _filters(weight: Array, groups: int) -> Array:
     return weight.reshape(groups, filters // groups, math.prod(weight.shape[1:]))
 
 
-def _sum_images(each: Array) -> Array:
+def sum_images(each: Array) -> Array:
+    """Add up what each image contributes, in float32 or wider."""
     return widened(each).sum(axis=0).astype(each.dtype, copy=False)
 
 

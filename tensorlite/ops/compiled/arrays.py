@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,3 +34,8 @@ def packed(*arrays: Any) -> list | None:
 def accumulator(dtype: np.dtype) -> np.dtype:
     """The dtype in which kernels sum: float64 for float64, else float32."""
     return dtype if dtype.itemsize == 8 else np.dtype(np.float32)
+
+
+def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:
+    """Of one spatial axis or two, as two."""
+    return (*values,) if len(values) == 2 else (missing, *values)

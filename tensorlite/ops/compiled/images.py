@@ -6,7 +6,8 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops import pool
-from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.compiled.arrays import packed, pair
+from tensorlite.ops.compiled.columns import convolve, correlate, spread
 from tensorlite.ops.conv import (
     Geometry,
     check_operands,
@@ -14,11 +15,6 @@ from tensorlite.ops.conv import (
     convolution_transpose,
     convolution_weight,
 )
-
-
-def _pair(values: tuple[int, ...], missing: int) -> tuple[int, ...]:
-    """Of one spatial axis or two, as two."""
-    return values if len(values) == 2 else (missing, *values)
 
 
 def _arguments(
@@ -29,18 +25,18 @@ def _arguments(
     groups = geometry.groups
     out = geometry.output_size(size, kernel)
     return (
-        *(n, groups, channels // groups, *_pair(tuple(size), 1), filters // groups),
-        *_pair(kernel, 1),
-        *_pair(geometry.stride, 1),
-        *_pair(geometry.padding, 0),
-        *_pair(geometry.dilation, 1),
-        *_pair(out, 1),
+        *(n, groups, channels // groups, *pair(size, 1), filters // groups),
+        *pair(kernel, 1),
+        *pair(geometry.stride, 1),
+        *pair(geometry.padding, 0),
+        *pair(geometry.dilation, 1),
+        *pair(out, 1),
     )
 
 
 def _fits(k: Any, ndim: int, *arrays: Any) -> list | None:
-    """Arrays for a convolution kernel: it is for the CPU, float32 and float64, one or two axes."""
-    if ndim not in (3, 4) or not hasattr(k, "conv2d") or arrays[0].dtype.char not in "fd":
+    """Arrays for a convolution over one axis or two; on the CPU float32 and float64."""
+    if ndim not in (3, 4) or (k.on_host and arrays[0].dtype.char not in "fd"):
         return None
     return packed(*arrays)
 
@@ -53,6 +49,8 @@ def _convolution(
     if arrays is None:
         return NotImplemented
     check_operands(x, weight, bias, geometry.groups)
+    if not k.on_host:
+        return convolve(k, *arrays, geometry)
     filters, _, *kernel = weight.shape
     out = geometry.output_size(x.shape[2:], kernel)
     y = k.empty((x.shape[0], filters, *out), x.dtype)
@@ -67,10 +65,14 @@ def _convolution_transpose(
     arrays = _fits(k, x.ndim, x, weight)
     if arrays is None or x.ndim != weight.ndim or x.shape[1] != weight.shape[0]:
         return NotImplemented
+    if x.shape[1] % geometry.groups:
+        return NotImplemented
     kernel = weight.shape[2:]
     if geometry.output_size(size, kernel) != x.shape[2:]:
         return NotImplemented
     shape = (x.shape[0], weight.shape[1] * geometry.groups, *size)
+    if not k.on_host:
+        return spread(k, *arrays, shape, geometry)
     image = k.empty(shape, x.dtype)
     k.conv2d_input_gradient(*arrays, image, *_arguments(shape, kernel, x.shape[1], geometry))
     return image
@@ -83,6 +85,8 @@ def _convolution_weight(
     arrays = _fits(k, x.ndim, d, x)
     if arrays is None:
         return NotImplemented
+    if not k.on_host:
+        return correlate(k, *arrays, kernel, geometry)
     filters = d.shape[1]
     dweight = k.empty((filters, x.shape[1] // geometry.groups, *kernel), x.dtype)
     arguments = _arguments(x.shape, tuple(kernel), filters, geometry)
@@ -96,12 +100,12 @@ def _convolution_weight(
 def _planes(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Number of planes, and their height and width."""
     n, channels, *size = shape
-    return (n * channels, *_pair(tuple(size), 1))
+    return (n * channels, *pair(size, 1))
 
 
 def _window(window: pool.Window, with_dilation: bool) -> tuple[int, ...]:
-    numbers = (*_pair(window.kernel, 1), *_pair(window.stride, 1), *_pair(window.padding, 0))
-    return (*numbers, *_pair(window.dilation, 1)) if with_dilation else numbers
+    numbers = (*pair(window.kernel, 1), *pair(window.stride, 1), *pair(window.padding, 0))
+    return (*numbers, *pair(window.dilation, 1)) if with_dilation else numbers
 
 
 @pool.max_pool.kernel
@@ -112,7 +116,7 @@ def _max_pool(k: Any, x: Array, *, window: pool.Window, save: bool) -> Any:
     out = window.output_size(x.shape[2:])
     y = k.empty((*x.shape[:2], *out), x.dtype)
     index = k.empty(y.shape, "int32") if save else None
-    k.max_pool2d(*arrays, y, index, *_planes(x.shape), *_window(window, True), *_pair(out, 1))
+    k.max_pool2d(*arrays, y, index, *_planes(x.shape), *_window(window, True), *pair(out, 1))
     return y, index
 
 
@@ -124,7 +128,7 @@ def _max_pool_backward(
     if arrays is None or dy.ndim not in (3, 4):
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
-    out = _pair(dy.shape[2:], 1)
+    out = pair(dy.shape[2:], 1)
     index = index if index.flags.c_contiguous else index.copy()
     k.max_pool2d_backward(*arrays, index, dx, *_planes(dx.shape), *_window(window, True), *out)
     return dx
@@ -138,7 +142,7 @@ def _avg_pool(k: Any, x: Array, *, window: pool.Window, count_include_pad: bool)
     out = window.output_size(x.shape[2:])
     y = k.empty((*x.shape[:2], *out), x.dtype)
     numbers = (*_planes(x.shape), *_window(window, False))
-    k.avg_pool2d(*arrays, y, *numbers, count_include_pad, *_pair(out, 1))
+    k.avg_pool2d(*arrays, y, *numbers, count_include_pad, *pair(out, 1))
     return y
 
 
@@ -151,7 +155,7 @@ def _avg_pool_backward(
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     numbers = (*_planes(dx.shape), *_window(window, False))
-    k.avg_pool2d_backward(*arrays, dx, *numbers, count_include_pad, *_pair(dy.shape[2:], 1))
+    k.avg_pool2d_backward(*arrays, dx, *numbers, count_include_pad, *pair(dy.shape[2:], 1))
     return dx
 
 
@@ -166,7 +170,7 @@ def _adaptive_avg_pool(k: Any, x: Array, *, out: tuple[int, ...]) -> Any:
     if arrays is None or x.ndim not in (3, 4) or _too_long(k, x.shape[2:], out):
         return NotImplemented
     y = k.empty((*x.shape[:2], *out), x.dtype)
-    k.adaptive_avg_pool2d(*arrays, y, *_planes(x.shape), *_pair(out, 1))
+    k.adaptive_avg_pool2d(*arrays, y, *_planes(x.shape), *pair(out, 1))
     return y
 
 
@@ -176,5 +180,5 @@ def _adaptive_avg_pool_backward(k: Any, dy: Array, *, size: tuple[int, ...]) -> 
     if arrays is None or dy.ndim not in (3, 4) or _too_long(k, dy.shape[2:], size):
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
-    k.adaptive_avg_pool2d_backward(*arrays, dx, *_planes(dx.shape), *_pair(dy.shape[2:], 1))
+    k.adaptive_avg_pool2d_backward(*arrays, dx, *_planes(dx.shape), *pair(dy.shape[2:], 1))
     return dx
