@@ -147,7 +147,7 @@ template <typename T>
 class Recurrence {
     static constexpr Index width = kTileCols<T>;
     Index batch_, hidden_, gates_, padded_;
-    Workspace<T> forward_, backward_;
+    Workspace<T> packed_;  // a gate after the other; transposed for the gradient
 
   public:
     Recurrence(const T* w, Index batch, Index hidden, Index gates, bool gradient)
@@ -155,15 +155,11 @@ class Recurrence {
           hidden_(hidden),
           gates_(gates),
           padded_(round_up(hidden, width)),
-          forward_(gradient ? 0 : gates * padded_ * hidden),
-          backward_(gradient ? gates * hidden * padded_ : 0) {
-        if (gradient)
-            pack<width, T>(hidden, gates * hidden, w, 1, hidden, backward_);
-        else
-            parallel(gates, [&](Index q) {
-                pack<width, T>(hidden, hidden, w + q * hidden * hidden, hidden, 1,
-                               forward_ + q * padded_ * hidden);
-            });
+          packed_(gates * padded_ * hidden) {
+        parallel(gates, [&](Index q) {
+            pack<width, T>(hidden, hidden, w + q * hidden * hidden, gradient ? 1 : hidden,
+                           gradient ? hidden : 1, packed_ + q * padded_ * hidden);
+        });
     }
 
     // body(first, count) for ranges of units that cover all.
@@ -179,16 +175,22 @@ class Recurrence {
     void gate(const T* state, Index q, Index first, Index count, const T* from, T* to,
               Index stride) const {
         block_product<T>(batch_, count, hidden_, {state, kTileRows * hidden_, 1, hidden_},
-                         {forward_ + (q * padded_ + first) * hidden_, width * hidden_, width, 1},
-                         to + first, stride, {from ? from + first : nullptr, stride});
+                         panels(q, first), to + first, stride,
+                         {from ? from + first : nullptr, stride});
     }
 
     // to[batch, units] (+)= dgates W_hh
     void state_gradient(const T* dgates, Index first, Index count, T* to, bool add) const {
-        const Index depth = gates_ * hidden_;
-        block_product<T>(batch_, count, depth, {dgates, kTileRows * depth, 1, depth},
-                         {backward_ + first * depth, width * depth, width, 1}, to + first, hidden_,
-                         {add ? to + first : nullptr, hidden_});
+        const Index row = gates_ * hidden_;
+        for (Index q = 0; q < gates_; ++q)
+            block_product<T>(batch_, count, hidden_,
+                             {dgates + q * hidden_, kTileRows * row, 1, row}, panels(q, first),
+                             to + first, hidden_, {add || q > 0 ? to + first : nullptr, hidden_});
+    }
+
+  private:
+    Panels<T> panels(Index q, Index first) const {
+        return {packed_ + (q * padded_ + first) * hidden_, width * hidden_, width, 1};
     }
 };
 

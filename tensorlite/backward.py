@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from tensorlite.backend import array_backend
+from tensorlite.backend import BACKENDS, array_backend
 from tensorlite.tape import (
     Node,
     OutputNode,
@@ -55,7 +55,7 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
 
 def propagate(
     roots: list[tuple[Node, Any]],
-    deliver: Callable[[Tensor, Any], None],
+    deliver: Callable[[Tensor, Any, tuple], None],
     *,
     retain_graph: bool,
     create_graph: bool,
@@ -65,6 +65,7 @@ def propagate(
 ) -> dict[Node, Any]:
     """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
 
+    With a leaf's cotangent `deliver` gets all that the rule read and returned, where it may be too.
     `captured` names the inner nodes whose cotangents the caller wants, and receives them; `needed`
     is what then has to be visited. Nodes up to the index `stop` are not visited; their cotangents
     are returned.
@@ -124,7 +125,7 @@ def propagate(
             if anomaly is not None:
                 anomaly(d.data if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
-                deliver(parent, d)
+                deliver(parent, d, (g, saved, found))
             elif parent in cotangents:
                 cotangents[parent] = cotangents[parent] + d
             else:
@@ -162,6 +163,21 @@ def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
     return tensor if create_graph else tensor.data
 
 
+def _occurrences(d: Any, item: Any) -> int:
+    """How often the array `d`, or a view of it, is in nested tuples and lists."""
+    if isinstance(item, (tuple, list)):
+        return sum([_occurrences(d, part) for part in item])
+    return (item is d) + (getattr(item, "base", None) is d)
+
+
+def _is_ours(d: Any, holders: tuple) -> bool:
+    """Whether a rule made `d` for one leaf alone, which can keep it without a copy.
+
+    `holders` is what the rule read and returned: once among it is `d` itself.
+    """
+    return d.__class__ in BACKENDS and d.base is None and _occurrences(d, holders) <= 1
+
+
 class Accumulate:
     """Adds what arrives at a leaf to its `.grad`; leaves with hooks wait for their total."""
 
@@ -169,14 +185,16 @@ class Accumulate:
         self.create_graph = create_graph
         self.waiting: dict[Tensor, Any] = {}
 
-    def __call__(self, leaf: Tensor, d: Any) -> None:
-        """Take a gradient that arrived at `leaf`."""
+    def __call__(self, leaf: Tensor, d: Any, holders: tuple) -> None:
+        """Take a gradient that arrived at `leaf`; `holders` may have it too (see `propagate`)."""
         if leaf.hooks is not None:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else previous + d
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             leaf.grad_buffer[...] = d  # its place in the optimizer's arena
             leaf.grad = Tensor(leaf.grad_buffer)
+        elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
+            leaf.grad = Tensor(d)
         else:
             self.add(leaf, d)
 
@@ -187,7 +205,7 @@ class Accumulate:
             leaf.grad = d if grad is None else grad + d
         elif grad is not None:
             grad.data += d
-        else:  # a copy: a rule may have returned the cotangent it was given
+        else:  # a copy: others may hold it, or write to what it is a view of
             leaf.grad = Tensor(array_backend((leaf.data,)).asarray(d.copy()))
 
     def finish(self) -> None:
@@ -256,7 +274,7 @@ def backward(
         with on_device_of(output.data):
             seed = _seed(output, gradient, create_graph, "backward()")
             if output.node is None:
-                accumulate(output, seed)
+                accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
             else:
                 propagate(
                     [(output.node, seed)],
@@ -313,7 +331,7 @@ def grad(
     wanted = [x.node or x for x in inputs]
     found: dict[Any, Any] = dict.fromkeys(wanted)
 
-    def deliver(leaf: Tensor, d: Any) -> None:
+    def deliver(leaf: Tensor, d: Any, holders: tuple = ()) -> None:
         if leaf in found:
             found[leaf] = d if found[leaf] is None else found[leaf] + d
 

@@ -155,6 +155,26 @@ def test_gradients(samples: list[Sample], device: Device, backend: Backend) -> N
 
 
 @per_operation
+def test_gradients_share_no_memory(samples: list[Sample], device: Device, backend: Backend) -> None:
+    """With a leaf's gradient one may do as one likes: nothing else is in its memory."""
+    for sample in here(samples, device):
+        case = Case(sample, backend, "float32")
+        arguments = case.arguments()
+        leaves = [a for a in arguments if isinstance(a, Tensor) and a.requires_grad]
+        y = case.run(arguments)[0]
+        if y.node is None:
+            continue
+        seed = Tensor(backend.xp.ones(y.shape, y.dtype))
+        y.backward(seed, retain_graph=True)
+        gradients = [leaf.grad.data for leaf in leaves if leaf.grad is not None]
+        tensors = [a for a in arguments if isinstance(a, Tensor)]
+        others = [seed.data, y.data, *(t.data for t in tensors)]
+        for i, gradient in enumerate(gradients):
+            for other in (*others, *gradients[:i]):
+                assert not backend.xp.may_share_memory(gradient, other), sample.name
+
+
+@per_operation
 def test_each_input_alone(samples: list[Sample], device: Device, backend: Backend) -> None:
     """A gradient is the same whether or not the other inputs need theirs."""
     for sample in here(samples, device):
