@@ -33,6 +33,22 @@ def test_promotion_is_numpys(left, right) -> None:
     assert ops.concat([a, b]).dtype == np.concatenate([x, y]).dtype
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_large_sums_are_numpys(dtype, device) -> None:
+    """On the CPU they are divided among threads; so is the sum that is a bias's gradient."""
+    rng = np.random.default_rng(0)
+    x, other, bias = (rng.standard_normal(s).astype(dtype) for s in ((301, 257), (257, 301), 257))
+    for y in (x[::-1], other.T, bias, bias[::-1], x[0], x[:, :1], x[:1]):
+        a, b = (tl.tensor(v, device=device, requires_grad=True) for v in (x, y))
+        result = a + b
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result.detach().cpu().numpy(), x + y)
+        (result * 2).sum().backward()
+        np.testing.assert_array_equal(
+            b.grad.cpu().numpy(), np.full(y.shape, 2.0) * (x.size // y.size)
+        )
+
+
 def test_promotion_is_the_same_on_each_device(device) -> None:
     """A few pairs: each is a kernel to compile."""
     for pair in [("bool", "int8"), ("int64", "float32"), ("float16", "uint8"), ("int32", "int64")]:

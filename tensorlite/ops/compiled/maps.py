@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops import activation, elementwise
+from tensorlite.ops import activation, arithmetic, elementwise
 from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.dropout import dropout_
 
@@ -67,6 +67,26 @@ for _ending in ("", "_backward"):
         "alpha",
         only={"scale": 1.0, "steepness": 1.0},
     )
+
+
+# Elements from which on one thread's sum takes longer than handing it to all.
+LARGE = 1 << 16
+
+
+@arithmetic.add.kernel
+def _add(k: Any, x1: Array, x2: Array) -> Any:
+    """Large arrays on the CPU, where NumPy has one thread: of one shape, or rows and a bias."""
+    if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
+        return NotImplemented
+    as_rows = x2.ndim == 1 and x1.shape[-1:] == x2.shape
+    if not (as_rows or x1.shape == x2.shape) or (arrays := packed(x1, x2)) is None:
+        return NotImplemented
+    y = k.empty(x1.shape, x1.dtype)
+    if as_rows:
+        k.bias_add(*arrays, y, x1.size // x2.size, x2.size)
+    else:
+        k.axpy(*arrays, y, x1.size, 1.0)
+    return y
 
 
 @activation.gelu.kernel
