@@ -39,6 +39,8 @@ FAMILY_FLAGS = {
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
     # Loops over windows and planes: unrolling their rests gains nothing, and takes a third longer.
     **{family: ["-fno-peel-loops"] for family in ("batch_norm", "pooling", "optim", "norm")},
+    # The innermost loop of the products: where it begins makes up to eight per cent.
+    "matmul": ["-falign-loops=64"],
     MODULE: ["-Og"],
 }
 
