@@ -7,7 +7,9 @@ from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from tensorlite.backend import BACKENDS, array_backend
+import numpy as np
+
+from tensorlite.backend import array_backend
 from tensorlite.tape import (
     Node,
     OutputNode,
@@ -177,9 +179,10 @@ def _occurrences(d: Any, item: Any) -> int:
 def _is_ours(d: Any, holders: tuple) -> bool:
     """Whether a rule made `d` for one leaf alone, which can keep it without a copy.
 
-    `holders` is what the rule read and returned: once among it is `d` itself.
+    `holders` is what the rule read and returned: once among it is `d` itself. Only of NumPy's
+    arrays: CuPy's strided views do not say whose memory they show.
     """
-    return d.__class__ in BACKENDS and d.base is None and _occurrences(d, holders) <= 1
+    return d.__class__ is np.ndarray and d.base is None and _occurrences(d, holders) <= 1
 
 
 class Accumulate:
