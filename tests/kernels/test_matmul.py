@@ -33,6 +33,26 @@ def test_every_edge_and_transpose(host_kernels, host_guarded, rng, rows, dtype):
                     assert_close(out, 2 * expected, tolerance)
 
 
+# Blocks of rows and of columns, with one operand or the other packed for all; the last shape has
+# more depth than is packed at once.
+@pytest.mark.parametrize(
+    "shape", [(150, 700, 900), (700, 150, 900), (31, 999, 500), (640, 600, 4000)]
+)
+def test_blocks_of_large_products(host_kernels, host_guarded, rng, shape):
+    rows, cols, depth = shape
+    a = rng.standard_normal((rows, depth)).astype("float32")
+    b = rng.standard_normal((depth, cols)).astype("float32")
+    bias = rng.standard_normal(cols).astype("float32")
+    expected = a.astype(np.float64) @ b
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, np.asfortranarray(b)):
+            out = host_guarded.empty((rows, cols), "float32")
+            host_kernels.matmul(left, right, out, bias, False)
+            assert_close(out, expected + bias, 1e-5 * depth**0.5)
+            host_kernels.matmul(left, right, out, None, True)
+            assert_close(out, 2 * expected + bias, 1e-5 * depth**0.5)
+
+
 @pytest.mark.parametrize("shape", [(5, 4), (100, 400), (300, 70)])
 def test_starts_from_the_bias(host_kernels, host_guarded, rng, shape):
     a, b = rng.standard_normal(shape), rng.standard_normal((shape[1], 37))
