@@ -107,6 +107,7 @@ TL_INLINE void each_position(Place top, Place bottom, Place left, Place right, P
             for (int h = 0; h < size; ++h) f((top + v) * width + left + h);
     } else {
         for (Place v = top; v < bottom; v += step_h)
+#pragma unroll 1  // registers would spill
             for (Place h = left; h < right; h += step_w) f(v * width + h);
     }
 }
