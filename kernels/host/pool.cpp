@@ -19,7 +19,7 @@ namespace tl {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr auto kSpin = std::chrono::microseconds(200);
 constexpr int kMaxThreads = 256;
 
 inline void relax() {
