@@ -141,8 +141,8 @@ TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down
 // A row of outputs at a time: every tap of their windows is compared for all of them at once. `step`
 // is a stride known beforehand, or 0.
 template <int step, typename T>
-void largest(const T* x, T* y, int* index, Index planes, const PoolAxis& down,
-             const PoolAxis& across) {
+void largest_by_rows(const T* x, T* y, int* index, Index planes, const PoolAxis& down,
+                     const PoolAxis& across) {
     const Index grain = kGrain / 8 / (across.out + 1) + 1;
     parallel_range(planes * down.out, grain, [=](Index first, Index last) {
         const Index stride = step ? step : across.stride, columns = across.out;
@@ -192,9 +192,9 @@ void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
         largest<0>(x, y, index, planes, down, across);
 #else
     if (stride_w == 2)
-        largest<2>(x, y, index, planes, down, across);
+        largest_by_rows<2>(x, y, index, planes, down, across);
     else
-        largest<0>(x, y, index, planes, down, across);
+        largest_by_rows<0>(x, y, index, planes, down, across);
 #endif
 }
 
