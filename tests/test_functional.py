@@ -377,3 +377,11 @@ def test_the_last_output_is_the_state(tensor) -> None:
     for reverse in (False, True):
         output, state = F.rnn(tensor(x), tensor(h), tensor(w), "relu", reverse)
         close(state, host(output)[0 if reverse else -1])
+
+
+def test_a_window_in_the_padding_alone(device) -> None:
+    x = tl.tensor([[[5.0]]], device=device, requires_grad=True)
+    y = F.max_pool1d(x, 2, stride=1, padding=1, dilation=2)  # places -1 and 1 of one element
+    y.sum().backward()
+    assert y.tolist() == [[[-math.inf]]]
+    assert x.grad.tolist() == [[[0.0]]]

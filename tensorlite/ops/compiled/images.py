@@ -108,10 +108,25 @@ def _window(window: pool.Window, with_dilation: bool) -> tuple[int, ...]:
     return (*numbers, *pair(window.dilation, 1)) if with_dilation else numbers
 
 
+def _misses(window: pool.Window, size: tuple[int, ...]) -> bool:
+    """Whether a dilated window lies in the padding alone: the kernels want a place to begin."""
+    out = window.output_size(size)
+    numbers = (window.kernel, window.stride, window.padding, window.dilation)
+    axes = zip(size, out, *numbers, strict=True)
+    return any(
+        dilation > 1
+        and any(
+            all(not 0 <= i * stride - pad + tap * dilation < n for tap in range(kernel))
+            for i in range(windows)
+        )
+        for n, windows, kernel, stride, pad, dilation in axes
+    )
+
+
 @pool.max_pool.kernel
 def _max_pool(k: Any, x: Array, *, window: pool.Window, save: bool) -> Any:
     arrays = packed(x)
-    if arrays is None or x.ndim not in (3, 4):
+    if arrays is None or x.ndim not in (3, 4) or _misses(window, x.shape[2:]):
         return NotImplemented
     out = window.output_size(x.shape[2:])
     y = k.empty((*x.shape[:2], *out), x.dtype)
@@ -125,7 +140,7 @@ def _max_pool_backward(
     k: Any, dy: Array, index: Array, *, size: tuple[int, ...], window: pool.Window
 ) -> Any:
     arrays = packed(dy)
-    if arrays is None or dy.ndim not in (3, 4):
+    if arrays is None or dy.ndim not in (3, 4) or _misses(window, size):
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     out = pair(dy.shape[2:], 1)
