@@ -10,32 +10,45 @@ TL_INLINE A relu_of(A x) {
     return x > 0 || x != x ? x : 0;  // NaN stays NaN
 }
 
-// The standard normal distribution at x: Φ(x), and exp(-x²/2). In float, with t = 1 / (1 + |x|/4) and
-// the tail Φ(-|x|) = exp(-x²/2) t P(t), P a minimax fit over |x| <= 14: one exp serves both.
-template <typename A>
-struct Gaussian {
-    A below, bell;
+// In float, Φ and the derivative of x Φ(x) less ½ are odd: x P(x²) / Q(x²), minimax fits on |x| <= limit
+// with errors of 2e-7, where they are 0 and 1. That is half the time of an exp and a division.
+struct Limited {
+    float x, square;
+    TL_INLINE Limited(float any, float limit) {
+        x = any > limit ? limit : any;  // NaN stays NaN
+        x = x < -limit ? -limit : x;
+        square = x * x;
+    }
 };
-TL_INLINE Gaussian<float> gaussian(float x) {
-    const float t = 1.0f / (1.0f + 0.25f * abs(x)), bell = exp(-0.5f * x * x);
-    const float p = 0.0284366681f + t * (0.0516518350f + t * (-0.0627919757f + t * 0.0165796208f));
-    const float q = 0.0719991918f + t * (0.0866574395f + t * (0.0127109946f + t * p));
-    const float tail = bell * t * (0.0997479040f + t * (0.0994925485f + t * (0.0955157769f + t * q)));
-    return {x < 0 ? tail : 1 - tail, bell};
+
+// The standard normal distribution: Φ(x)
+TL_INLINE float normal_below(float x) {
+    const auto [a, z] = Limited(x, 5.4f);
+    const float p = 0.00465084945f + z * (0.000164321421f + z * (6.36001432e-06f + z * 2.33867321e-08f));
+    const float q = 0.0283786736f + z * (0.00185897996f + z * (7.24000774e-05f + z * 1.21659049e-06f));
+    const float above = 0.398942245f + z * (0.0333722059f + z * p), under = 1.0f + z * (0.250317804f + z * q);
+    return x < -5.4f ? 0.0f : 0.5f + a * (above / under);
 }
-TL_INLINE Gaussian<double> gaussian(double x) {
-    return {0.5 * erfc(x * -0.70710678118654752), exp(-0.5 * x * x)};
-}
+TL_INLINE double normal_below(double x) { return 0.5 * erfc(x * -0.70710678118654752); }
 
 // x Φ(x)
 template <typename A>
 TL_INLINE A gelu_of(A x) {
-    return x * gaussian(x).below;
+    return x * normal_below(x);
 }
-template <typename A>
-TL_INLINE A gelu_slope(A x) {
-    const auto normal = gaussian(x);
-    return normal.below + x * A(0.39894228040143268) * normal.bell;
+
+// Φ(x) + x exp(-x²/2) / √(2π)
+TL_INLINE float gelu_slope(float x) {
+    const auto [a, z] = Limited(x, 6.0f);
+    const float p = 0.000202712598f + z * (3.40918560e-05f + z * (9.22477768e-07f + z * 1.70458885e-08f));
+    const float q = 0.000245319307f + z * (1.03074714e-05f + z * (3.38963588e-07f + z * 1.31474896e-09f));
+    const float above = 0.797884531f + z * (-0.0223722877f + z * (0.0138573777f + z * p));
+    const float under =
+        1.0f + z * (0.305293457f + z * (0.0441332080f + z * (0.00397145383f + z * q)));
+    return x < -6.0f ? 0.0f : 0.5f + a * (above / under);
+}
+TL_INLINE double gelu_slope(double x) {
+    return normal_below(x) + x * 0.39894228040143268 * exp(-0.5 * x * x);
 }
 
 // x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)

@@ -70,6 +70,21 @@ def test_activation(run, name, dtype):
         close(run(f"{name}_backward", g, saved, ((n,), dtype), n, *extra), slope, 4 * tolerance)
 
 
+def test_gelu_to_its_stated_error(run):
+    n = 100_001
+    x = np.linspace(-12, 12, n).astype(np.float32)
+    wide, out = x.astype(float), ((n,), x.dtype)
+    assert (
+        np.abs(run("gelu", x, out, n) - wide * _phi(wide)) <= 2e-7 * np.maximum(1, abs(x))
+    ).all()
+    slope = run("gelu_backward", np.ones_like(x), x, out, n)
+    assert np.abs(slope - _phi(wide) - wide * _density(wide)).max() <= 2.5e-7
+    far = np.array([-1e30, -50, 50, 1e30], np.float32)
+    np.testing.assert_array_equal(run("gelu", far, ((4,), far.dtype), 4), np.maximum(far, 0))
+    slope = run("gelu_backward", np.ones_like(far), far, ((4,), far.dtype), 4)
+    np.testing.assert_array_equal(slope, far > 0)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_nan_and_infinity(run, name):
     forward, _, _, extra = ACTIVATIONS[name]
