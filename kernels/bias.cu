@@ -43,7 +43,7 @@ ROWS(parts, columns)
 void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
                         T* dx OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
                         Index columns, Index parts) {
-    each_team<T>(parts, columns, [=](auto team) {
+    each_team<T>(parts, columns, rows, [=](auto team) {
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
             const Share mine = share(rows, p, parts);
@@ -66,7 +66,7 @@ void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * colu
                         const T* bias OF(columns), T* dx OF(rows * columns),
                         Acc<T>* partial OF(parts * columns), Index rows, Index columns,
                         Index parts) {
-    each_team<T>(parts, columns, [=](auto team) {
+    each_team<T>(parts, columns, rows, [=](auto team) {
         auto b = team.row(bias);
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);

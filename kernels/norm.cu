@@ -35,7 +35,7 @@ void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * col
                          Acc<T>* dweight OF(parts * columns), Acc<T>* dbias OF(parts * columns),
                          Index rows, Index columns, Index parts) {
     using A = Acc<T>;
-    each_team<T>(parts, columns, [=](auto team) {
+    each_team<T>(parts, columns, rows, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
         const A part = 1 / A(columns);  // a division of doubles is a call, here where it costs nothing
         for (Index p : team) {
@@ -89,7 +89,7 @@ void rms_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * colum
                        T* dx OF(rows * columns), Acc<T>* dweight OF(parts * columns), Index rows,
                        Index columns, Index parts) {
     using A = Acc<T>;
-    each_team<T>(parts, columns, [=](auto team) {
+    each_team<T>(parts, columns, rows, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
         for (Index p : team) {
             auto weight_sums = team.sums(dweight + p * columns);

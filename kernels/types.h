@@ -22,6 +22,7 @@ using Index = long long;
 #define NAN (__builtin_nanf (""))
 #endif
 #define TL_INLINE inline __attribute__((always_inline))
+#define TL_APART __attribute__((noinline))  // where a copy in every kernel costs compile time
 #endif
 
 namespace tl {

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "host/pool.h"
+#include "types.h"
 
 namespace tl {
 
@@ -34,7 +34,7 @@ class BlockCache {
     }
 
     // The smallest kept block that fits, or a new one; `bytes` becomes its true size.
-    void* take(size_t& bytes) {
+    TL_APART void* take(size_t& bytes) {
         Block* best = nullptr;
         for (Block& block : blocks_)
             if (block.bytes >= bytes && (!best || block.bytes < best->bytes)) best = &block;
@@ -51,7 +51,7 @@ class BlockCache {
     }
 
     // Keeps the larger blocks: a small one is cheap to get again.
-    void give_back(void* memory, size_t bytes) {
+    TL_APART void give_back(void* memory, size_t bytes) {
         Block* smallest = &blocks_[0];
         for (Block& block : blocks_)
             if (block.bytes < smallest->bytes) smallest = &block;
@@ -78,6 +78,24 @@ class Workspace {
     Workspace& operator=(const Workspace&) = delete;
 
     operator T*() const { return data_; }
+};
+
+// A block that is taken when it is first needed.
+class Scratch {
+    void* data_ = nullptr;
+    size_t bytes_ = 0;
+
+  public:
+    Scratch() = default;
+    Scratch(const Scratch&) = delete;
+    TL_APART ~Scratch() {
+        if (data_) BlockCache::of_this_thread().give_back(data_, bytes_);
+    }
+    // The same size every time.
+    TL_APART void* of(size_t bytes) {
+        if (!data_) data_ = BlockCache::of_this_thread().take(bytes_ = bytes);
+        return data_;
+    }
 };
 
 }  // namespace tl

@@ -356,5 +356,9 @@ template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, const F& body) {
     body(Team<kHeldOf<T>>(n, columns));
 }
+template <typename T, typename F>
+TL_INLINE void each_team(Index n, Index columns, Index, const F& body) {
+    each_team<T>(n, columns, body);
+}
 
 }  // namespace tl

@@ -8,6 +8,8 @@ namespace tl {
 
 using Index = int64_t;
 
+constexpr Index kGrain = 16384;  // elements worth handing to another thread
+
 int num_threads();
 void set_num_threads(int count);
 

@@ -1,11 +1,10 @@
 // map() and teams on the CPU: a team is one thread of the pool, its row lies in the cache.
 #pragma once
 
+#include "stream.h"
 #include "workspace.h"
 
 namespace tl {
-
-constexpr Index kGrain = 16384;  // elements worth handing to another thread
 
 // One element of an operand as a variable of type Acc<T>, written back where it is an output.
 template <typename T>
@@ -38,13 +37,46 @@ TL_INLINE void apply(const F& f, Lanes... lanes) {
     (lanes.write_back(), ...);
 }
 
+// The operand from element `first` on; an output where the block is to go.
+template <typename T>
+TL_INLINE const T* part(const T* data, Index first, void*) {
+    return data + first;
+}
+template <typename T>
+TL_INLINE InOut<T> part(InOut<T> operand, Index first, void*) {
+    return {operand.data + first};
+}
+template <typename T>
+TL_INLINE Out<T> part(Out<T>, Index, void* block) {
+    return {static_cast<T*>(block)};
+}
+
+// The one output among the operands, if there is one.
+template <typename T>
+TL_INLINE Target target(T) {
+    return {};
+}
+template <typename T>
+TL_INLINE Target target(Out<T> operand) {
+    return {operand.data, sizeof(T)};
+}
+
+template <typename F, typename... Operands>
+TL_INLINE void map_block(Index n, const F& f, Operands... operands) {
+#pragma GCC ivdep
+    for (Index i = 0; i < n; ++i) apply(f, lane(operands, i)...);
+}
+
 // f(element of each operand...) for all n elements.
 template <typename F, typename... Operands>
 TL_INLINE void map(Index n, const F& f, Operands... operands) {
-    parallel_range(n, kGrain, [=](Index begin, Index end) {
-#pragma GCC ivdep
-        for (Index i = begin; i < end; ++i) apply(f, lane(operands, i)...);
-    });
+    auto make = [=](Index first, Index count, void* block) {
+        map_block(count, f, part(operands, first, block)...);
+    };
+    auto call = [](void* context, Index first, Index count, void* block) {
+        (*static_cast<decltype(make)*>(context))(first, count, block);
+    };
+    run_blocks(n, (Target() + ... + target(operands)), call, &make);
 }
 
 // f(i) for all n elements, in any order; for what map() cannot say.
@@ -89,9 +121,16 @@ struct Sums {
 };
 
 class Team {
-    Index first_, last_, columns_;
-    mutable void* scratch_ = nullptr;  // for keep(), from the first row that needs it
-    mutable size_t scratch_bytes_ = 0;
+    const Index first_, last_, columns_;
+    const bool is_large_;  // what all teams store: it is written past the caches
+    mutable Scratch kept_, staged_;
+    mutable const void *next_ = nullptr, *next_too_ = nullptr;  // two rows that will be read
+
+    template <typename T, typename F>
+    TL_INLINE void put(T* __restrict__ to, const F& f) const {
+#pragma GCC ivdep
+        for (Index j = 0; j < columns_; ++j) to[j] = T(f(j));
+    }
 
     struct Iterator {
         Index row;
@@ -101,10 +140,11 @@ class Team {
     };
 
   public:
-    Team(Index first, Index last, Index columns) : first_(first), last_(last), columns_(columns) {}
+    Team(Index first, Index last, Index columns, bool is_large)
+        : first_(first), last_(last), columns_(columns), is_large_(is_large) {}
     Team(const Team&) = delete;
     ~Team() {
-        if (scratch_) BlockCache::of_this_thread().give_back(scratch_, scratch_bytes_);
+        if (is_large_) all_written();
     }
 
     // The rows of this team: `for (Index row : team)`.
@@ -116,6 +156,8 @@ class Team {
 
     template <typename T>
     TL_INLINE Row<T> row(const T* data) const {
+        next_too_ = next_;
+        next_ = data + columns_;
         return {data};
     }
 
@@ -128,17 +170,13 @@ class Team {
     template <typename F>
     TL_INLINE auto keep(const F& f) const {
         using A = std::decay_t<decltype(f(Slot()))>;
-        if (!scratch_) {
-            scratch_bytes_ = columns_ * sizeof(A) + 1;
-            scratch_ = BlockCache::of_this_thread().take(scratch_bytes_);
-        }
-        A* kept = static_cast<A*>(scratch_);
-        store(kept, f);
+        A* kept = static_cast<A*>(kept_.of(columns_ * sizeof(A)));
+        put(kept, f);
         return Row<A>{kept};
     }
 
     // The same team at work on a row of another length.
-    Team over(Index columns) const { return {first_, last_, columns}; }
+    Team over(Index columns) const { return {first_, last_, columns, false}; }
 
     template <typename F>
     TL_INLINE void each(const F& f) const {
@@ -148,9 +186,11 @@ class Team {
 
     // to[j] = f(j) for the whole row.
     template <typename T, typename F>
-    TL_INLINE void store(T* __restrict__ to, const F& f) const {
-#pragma GCC ivdep
-        for (Index j = 0; j < columns_; ++j) to[j] = T(f(j));
+    TL_INLINE void store(T* to, const F& f) const {
+        const size_t bytes = columns_ * sizeof(T);
+        T* made = is_large_ ? static_cast<T*>(staged_.of(bytes)) : to;
+        put(made, f);
+        if (is_large_) write_past(to, made, bytes, next_, next_too_);
     }
 
     // Both halves of the row at once: one chain of additions would wait for each to finish.
@@ -188,11 +228,18 @@ class Team {
     void finish(const Sums<A>&) const {}
 };
 
-// body(team) for teams that together cover rows 0 … n-1 of `columns` elements of type T.
+// body(team) for teams that together cover rows 0 … n-1 of `columns` elements of type T; `rows` says
+// how many they store in all, if not n.
+template <typename T, typename F>
+TL_INLINE void each_team(Index n, Index columns, Index rows, const F& body) {
+    const Index grain = columns < kGrain ? (kGrain + columns) / (columns + 1) : 1;
+    const bool large = is_large(nullptr, rows * columns * sizeof(T));
+    parallel_range(n, grain,
+                   [=](Index first, Index last) { body(Team(first, last, columns, large)); });
+}
 template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, const F& body) {
-    const Index grain = columns < kGrain ? (kGrain + columns) / (columns + 1) : 1;
-    parallel_range(n, grain, [=](Index first, Index last) { body(Team(first, last, columns)); });
+    each_team<T>(n, columns, n, body);
 }
 
 }  // namespace tl

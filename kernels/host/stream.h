@@ -1,0 +1,69 @@
+// Large arrays are written past the caches: an ordinary store first reads the line that it is to
+// overwrite, a third of the traffic of y = f(x), and pushes out what is still wanted.
+//
+// Results are made in a buffer that stays in the cache, and copied from there by such stores, which
+// must be of whole vectors: so kernels know nothing of it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "types.h"
+
+namespace tl {
+
+#if defined(__AVX__)
+typedef float Vector __attribute__((vector_size(32)));
+TL_INLINE void store_past(void* to, Vector value) { __builtin_ia32_movntps256((float*)to, value); }
+#elif defined(__SSE__)
+typedef float Vector __attribute__((vector_size(16)));
+TL_INLINE void store_past(void* to, Vector value) { __builtin_ia32_movntps((float*)to, value); }
+#else
+typedef float Vector __attribute__((vector_size(16)));
+TL_INLINE void store_past(void* to, Vector value) { *(Vector*)to = value; }
+#endif
+
+constexpr size_t kCacheLine = 64;
+
+// Whether an array is larger than what will be left of it in a cache when it is read.
+TL_INLINE bool is_large(const void* data, size_t bytes) {
+    constexpr size_t kLarge = 16 << 20;
+    return bytes >= kLarge && (uintptr_t)data % sizeof(Vector) == 0;
+}
+
+// Copies `from`, which is in the cache; meanwhile asks for as many bytes from `next` and `next_too`.
+TL_APART inline void write_past(void* to, const void* from, size_t bytes,
+                                                 const void* next = nullptr,
+                                                 const void* next_too = nullptr) {
+    if (((uintptr_t)to | bytes) % sizeof(Vector)) {
+        std::memcpy(to, from, bytes);
+        return;
+    }
+    for (size_t at = 0; at < bytes; at += sizeof(Vector)) {
+        if (at % kCacheLine == 0) {
+            __builtin_prefetch((const char*)next + at);
+            __builtin_prefetch((const char*)next_too + at);
+        }
+        store_past((char*)to + at, *(const Vector*)((const char*)from + at));
+    }
+}
+
+// Such stores are not ordered by others: before another thread is told of them they must be done.
+inline void all_written() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
+// What a map writes: where it is, and bytes an element.
+struct Target {
+    void* data = nullptr;
+    Index size = 0;
+    Target operator+(Target other) const { return data ? *this : other; }
+};
+
+// Puts what a map makes of `count` elements from `first` on into `block`.
+using MakeBlock = void (*)(void* context, Index first, Index count, void* block);
+
+// Runs `make` over a partition of n elements; of a large output a small block at a time.
+void run_blocks(Index n, Target output, MakeBlock make, void* context);
+
+}  // namespace tl
