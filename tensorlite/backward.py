@@ -59,6 +59,13 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
     return d.sum(axis=axes, keepdims=True).reshape(shape)
 
 
+def _plus(d1: Any, d2: Any) -> Any:
+    """The sum of two cotangents; of large arrays on all threads."""
+    from tensorlite.ops.arithmetic import add  # operations are built on this module
+
+    return add(d1, d2)
+
+
 def propagate(
     roots: list[tuple[Node, Any]],
     deliver: Callable[[Tensor, Any, tuple], None],
@@ -133,7 +140,7 @@ def propagate(
             if leaf:
                 deliver(parent, d, (g, saved, found))
             elif parent in cotangents:
-                cotangents[parent] = cotangents[parent] + d
+                cotangents[parent] = _plus(cotangents[parent], d)
             else:
                 cotangents[parent] = d
                 heappush(heap, (-parent.index, parent))
@@ -198,7 +205,7 @@ class Accumulate:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else previous + d
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
-            leaf.grad_buffer[...] = d  # its place in the optimizer's arena
+            array_backend((leaf.data,)).write(leaf.grad_buffer, d)  # in the optimizer's arena
             leaf.grad = Tensor(leaf.grad_buffer)
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = Tensor(d)
@@ -213,7 +220,8 @@ class Accumulate:
         elif grad is not None:
             grad.data += d
         else:  # a copy: others may hold it, or write to what it is a view of
-            leaf.grad = Tensor(array_backend((leaf.data,)).asarray(d.copy()))
+            backend = array_backend((leaf.data,))
+            leaf.grad = Tensor(backend.asarray(backend.copy(d)))
 
     def finish(self) -> None:
         """Run the hooks of the leaves that have some."""

@@ -7,6 +7,7 @@
 #include <numpy/arrayobject.h>
 
 #include "host/allocator.h"
+#include "host/copy.h"
 #include "types.h"
 
 namespace tl {
@@ -236,10 +237,31 @@ inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
     Py_RETURN_NONE;
 }
 
+// copy(to, from): any strides; the two must not share memory.
+inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 2 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "copy(to, from) takes two NumPy arrays");
+    auto *to = (PyArrayObject*)args[0], *from = (PyArrayObject*)args[1];
+    if (!PyArray_SAMESHAPE(to, from) || PyDataType_REFCHK(PyArray_DESCR(to)) ||
+        !PyArray_EquivTypes(PyArray_DESCR(to), PyArray_DESCR(from)))
+        return PyErr_Format(PyExc_ValueError, "copy(to, from): shapes and dtypes must agree");
+    if (!PyArray_ISWRITEABLE(to))
+        return PyErr_Format(PyExc_ValueError, "copy(to, from): to must be writeable");
+    CopyAxis axes[kMostAxes];
+    for (int i = 0; i < PyArray_NDIM(to); ++i)
+        axes[i] = {PyArray_DIM(to, i), PyArray_STRIDE(to, i), PyArray_STRIDE(from, i)};
+    PyThreadState* state = PyEval_SaveThread();
+    copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, PyArray_NDIM(to),
+                 PyArray_ITEMSIZE(to));
+    PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
 #define COMMON_METHODS                                                      \
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
     {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b, bias)"}, \
     {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL, "new_affine_gradients(g, x)"}, \
+    {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
 

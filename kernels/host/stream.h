@@ -33,7 +33,7 @@ TL_INLINE bool is_large(const void* data, size_t bytes) {
     return bytes >= kLarge && (uintptr_t)data % sizeof(Vector) == 0;
 }
 
-// Copies `from`, which is in the cache; meanwhile asks for as many bytes from `next` and `next_too`.
+// Copies `from`; meanwhile asks for as many bytes from `next` and `next_too`.
 TL_APART inline void write_past(void* to, const void* from, size_t bytes,
                                                  const void* next = nullptr,
                                                  const void* next_too = nullptr) {
@@ -46,7 +46,9 @@ TL_APART inline void write_past(void* to, const void* from, size_t bytes,
             __builtin_prefetch((const char*)next + at);
             __builtin_prefetch((const char*)next_too + at);
         }
-        store_past((char*)to + at, *(const Vector*)((const char*)from + at));
+        Vector value;
+        std::memcpy(&value, (const char*)from + at, sizeof value);
+        store_past((char*)to + at, value);
     }
 }
 

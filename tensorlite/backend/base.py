@@ -74,6 +74,14 @@ class Backend:
         """View `x` in a larger shape, by NumPy's rules."""
         return self.xp.broadcast_to(x, shape)
 
+    def copy(self, x: Array) -> Array:
+        """The values of `x` in memory of their own, without gaps."""
+        return x.copy()
+
+    def write(self, to: Array, x: Array) -> None:
+        """``to[...] = x``, in memory that the two do not share."""
+        to[...] = x
+
     def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
         """Matrix product with NumPy's rules for batches and vectors, plus a bias of its dtype."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ import numpy as np
 from tensorlite.backend.base import Array, Backend, Device
 
 CPU = Device("cpu")
+MANY_BYTES = 1 << 18  # from which on one thread's copy takes longer than handing it to all
 
 
 class NumpyBackend(Backend):
@@ -55,6 +56,22 @@ class NumpyBackend(Backend):
         view = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
         view.flags.writeable = False
         return view
+
+    def copy(self, x: Array) -> Array:
+        """The values of `x` in memory of their own, without gaps."""
+        if x.nbytes < MANY_BYTES or self.kernels is None:
+            return x.copy()
+        y = np.empty(x.shape, x.dtype)
+        self.kernels.copy(y, x)
+        return y
+
+    def write(self, to: Array, x: Array) -> None:
+        """``to[...] = x``, in memory that the two do not share."""
+        many = to.nbytes >= MANY_BYTES and to.shape == x.shape and to.dtype == x.dtype
+        if many and self.kernels is not None:
+            self.kernels.copy(to, x)
+        else:
+            to[...] = x
 
     def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
         """Multiply; short floats in float32, and a stack times a matrix at once.

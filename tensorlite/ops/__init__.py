@@ -4,7 +4,7 @@
 from tensorlite.ops.activation import *
 from tensorlite.ops.arithmetic import *
 from tensorlite.ops.compare import *
-from tensorlite.ops.compiled import maps, planes, products, rows
+from tensorlite.ops.compiled import copies, maps, planes, products, rows
 from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
 from tensorlite.ops.einsum import *

@@ -54,7 +54,7 @@ def reshape(xp: ModuleType, x: Array, *, shape: int | Sequence[int]) -> Array:
     return x.reshape(shape)
 
 
-reshape.defvjp(x=lambda g, x_shape: g.reshape(x_shape))
+reshape.defvjp(x=lambda g, x_shape: reshape(g, x_shape))
 
 
 @primitive

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import BACKENDS
+from tensorlite.backend import BACKENDS, array_backend
 
 _FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
 
@@ -26,7 +26,7 @@ def packed(*arrays: Any) -> list | None:
             if array.__class__ not in BACKENDS or array.dtype != dtype or not array.size:
                 return None
             if not array.flags.c_contiguous:
-                array = array.copy()
+                array = array_backend((array,)).copy(array)
         result.append(array)
     return result
 
