@@ -75,6 +75,14 @@ void scale_by(const T* x OF(n), const T* factor OF(1), T* y OF(n), Index n) {
     map(n, [a = A(*factor)](A x, A& y) { y = a * x; }, x, out(y));
 }
 
+// z = x y
+template <typename T>
+EACH(n)
+void multiply(const T* x OF(n), const T* y OF(n), T* z OF(n), Index n) {
+    using A = Acc<T>;
+    map(n, [](A x, A y, A& z) { z = x * y; }, x, y, out(z));
+}
+
 // z = factor x + y
 template <typename T>
 EACH(n)

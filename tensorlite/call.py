@@ -52,7 +52,7 @@ def {name}({parameters}):
     y_ = _NotImplemented
     try:
         backend_ = _BACKENDS[kind_]
-        if _kernel is not None and backend_.kernels is not None:
+        if _kernel is not None and backend_.kernels is not None{large_enough}:
             y_ = _kernel(backend_.kernels, {arguments})
         if y_ is _NotImplemented:
             y_ = _reference(backend_.xp, {arguments})
@@ -140,6 +140,11 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
     xs, static = self.inputs, self.defaults
     everything = "".join(f"{x}, " for x in xs)
     by_name = [f"{n}={n}" for n in static] + ["save=record_"] * bool(self.aux)
+    large_enough = ""
+    if self.kernel_from:
+        large_enough = (
+            f" and {xs[0]}_raw.__class__ is kind_ and {xs[0]}_raw.size >= {self.kernel_from}"
+        )
     return (_CALL_VARIADIC if self.variadic else _CALL).format(
         name=self.name,
         parameters=", ".join(_parameters(self, input_defaults)),
@@ -150,6 +155,7 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
         unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
         raw="".join(f"{x}_raw, " for x in xs),
         arguments=", ".join([f"{x}_raw" for x in xs] + by_name),
+        large_enough=large_enough,
         split="y_, *aux_ = y_" if self.aux else "",
         needs="".join(f"{x}_parent is not None, " for x in xs),
         parents="".join(f"{x}_parent, " for x in xs),

@@ -74,6 +74,7 @@ class Primitive:
         self.together: dict[tuple[int, ...], Callable] = {}
         self.joint_rule: Callable | None = None
         self.kernel_fn: Callable | None = None
+        self.kernel_from = 0
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.call = compile_call(self, input_defaults)
 
@@ -120,12 +121,13 @@ class Primitive:
         self.joint_rule = _composite_rule(composite, self)
         return composite
 
-    def kernel(self, fn: Callable) -> Callable:
+    def kernel(self, fn: Callable, from_size: int = 0) -> Callable:
         """Give a compiled form: ``fn(k, *inputs, **static)``, `k` the device's kernel library.
 
-        It returns NotImplemented where it does not apply, and then the reference runs.
+        It returns NotImplemented where it does not apply, and then the reference runs. Where the
+        first input has fewer than `from_size` elements it need not be asked.
         """
-        self.kernel_fn = fn
+        self.kernel_fn, self.kernel_from = fn, from_size
         self.call.__globals__["_kernel"] = fn
         return fn
 

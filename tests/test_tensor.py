@@ -34,19 +34,21 @@ def test_promotion_is_numpys(left, right) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_large_sums_are_numpys(dtype, device) -> None:
+@pytest.mark.parametrize("operation", [operator.add, operator.sub, operator.mul])
+def test_large_results_are_numpys(operation, dtype, device) -> None:
     """On the CPU they are divided among threads; so is the sum that is a bias's gradient."""
     rng = np.random.default_rng(0)
     x, other, bias = (rng.standard_normal(s).astype(dtype) for s in ((301, 257), (257, 301), 257))
-    for y in (x[::-1], other.T, bias, bias[::-1], x[0], x[:, :1], x[:1]):
+    for y in (x[::-1], other.T, bias, bias[::-1], x[0], x[:, :1], x[:1], x[0, 0, ...]):
         a, b = (tl.tensor(v, device=device, requires_grad=True) for v in (x, y))
-        result = a + b
+        result = operation(a, b)
         assert result.dtype == dtype
-        np.testing.assert_array_equal(result.detach().cpu().numpy(), x + y)
-        (result * 2).sum().backward()
-        np.testing.assert_array_equal(
-            b.grad.cpu().numpy(), np.full(y.shape, 2.0) * (x.size // y.size)
-        )
+        np.testing.assert_array_equal(result.detach().cpu().numpy(), operation(x, y))
+        if operation is not operator.mul and y.ndim:
+            result.sum().backward()
+            sign = -1.0 if operation is operator.sub else 1.0
+            expected = np.full(y.shape, sign * (x.size // y.size))
+            np.testing.assert_array_equal(b.grad.cpu().numpy(), expected.astype(dtype))
 
 
 def test_promotion_is_the_same_on_each_device(device) -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.ops.arithmetic import mul
 from tensorlite.ops.compare import where
 from tensorlite.ops.fused import widened
 from tensorlite.ops.reduce import sum
@@ -120,7 +121,7 @@ def _cross_entropy_vjp(
     gradient = y[1]
     dx = 0.0
     if dloss is not None:
-        dx = gradient * dloss if mean else scale_rows(gradient, dloss)
+        dx = mul(gradient, dloss) if mean else scale_rows(gradient, dloss)
     if dgradient is not None:
         target = _dense_targets(gradient, labels, weight, ignore_index, label_smoothing, mean)
         total = target.sum(axis=1, keepdims=True)

@@ -118,6 +118,8 @@ def test_scaling(run, dtype):
         close(run("scale", x, (x.shape, dtype), n, 1.5), 1.5 * x.astype(float), tolerance)
         close(run("scale_by", x, factor, (x.shape, dtype), n), 0.5 * x.astype(float), tolerance)
         close(run("axpy", x, y, (x.shape, dtype), n, -2.0), y - 2 * x.astype(float), tolerance)
+        exact = x.astype(float) * y.astype(float)
+        close(run("multiply", x, y, (x.shape, dtype), n), exact, tolerance)
 
 
 def test_large_and_misaligned(backend, kernels):

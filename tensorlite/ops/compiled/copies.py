@@ -8,17 +8,20 @@ import numpy as np
 
 from tensorlite.backend import HOST, Array
 from tensorlite.backend.numpy import MANY_BYTES
+from tensorlite.ops.compiled.arrays import LARGE
 from tensorlite.ops.shape import concat_, reshape, stack_
 
 
-@reshape.kernel
 def _reshape(k: Any, x: Array, *, shape: Any) -> Any:
-    if x.flags.c_contiguous or x.nbytes < MANY_BYTES or not k.on_host:
+    if x.flags.c_contiguous or not k.on_host:
         return NotImplemented
     try:
         return x.reshape(shape, copy=False)
     except ValueError:
         return HOST.copy(x).reshape(shape)
+
+
+reshape.kernel(_reshape, from_size=LARGE)
 
 
 def _alike(k: Any, xs: tuple[Array, ...]) -> bool:

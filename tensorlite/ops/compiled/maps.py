@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops import activation, arithmetic, elementwise
-from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.compiled.arrays import LARGE, packed
 from tensorlite.ops.dropout import dropout_
 
 
@@ -69,23 +69,54 @@ for _ending in ("", "_backward"):
     )
 
 
-# Elements from which on one thread's sum takes longer than handing it to all.
-LARGE = 1 << 16
+def _by_all(primitive: Any) -> Callable:
+    """Give `primitive` a kernel of its two arrays, where both are the CPU's and the first large.
+
+    The kernel gets them without gaps.
+    """
+
+    def give(run: Callable) -> None:
+        def if_large(k: Any, x1: Array, x2: Array) -> Any:
+            if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
+                return NotImplemented
+            arrays = packed(x1, x2)
+            return NotImplemented if arrays is None else run(k, *arrays)
+
+        primitive.kernel(if_large, from_size=LARGE)
+
+    return give
 
 
-@arithmetic.add.kernel
+@_by_all(arithmetic.add)
 def _add(k: Any, x1: Array, x2: Array) -> Any:
-    """Large arrays on the CPU, where NumPy has one thread: of one shape, or rows and a bias."""
-    if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
+    y = k.empty(x1.shape, x1.dtype)
+    if x1.shape == x2.shape:
+        k.axpy(x1, x2, y, x1.size, 1.0)
+    elif x1.shape[-1:] == x2.shape:
+        k.bias_add(x1, x2, y, x1.size // x2.size, x2.size)
+    else:
         return NotImplemented
-    as_rows = x2.ndim == 1 and x1.shape[-1:] == x2.shape
-    if not (as_rows or x1.shape == x2.shape) or (arrays := packed(x1, x2)) is None:
+    return y
+
+
+@_by_all(arithmetic.sub)
+def _sub(k: Any, x1: Array, x2: Array) -> Any:
+    if x1.shape != x2.shape:
         return NotImplemented
     y = k.empty(x1.shape, x1.dtype)
-    if as_rows:
-        k.bias_add(*arrays, y, x1.size // x2.size, x2.size)
+    k.axpy(x2, x1, y, x1.size, -1.0)
+    return y
+
+
+@_by_all(arithmetic.mul)
+def _mul(k: Any, x1: Array, x2: Array) -> Any:
+    y = k.empty(x1.shape, x1.dtype)
+    if x1.shape == x2.shape:
+        k.multiply(x1, x2, y, x1.size)
+    elif x2.ndim == 0:
+        k.scale_by(x1, x2, y, x1.size)
     else:
-        k.axpy(*arrays, y, x1.size, 1.0)
+        return NotImplemented
     return y
 
 
