@@ -103,17 +103,29 @@ void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * column
     });
 }
 
-// y[s] = the sum of the rows of partial[s]
+// y[s] = the sum of the rows of partial[s]. On the CPU row by row: column by column, rows of 4 KB and
+// the like would push each other out of the cache.
 template <typename T>
 EACH(sets * columns)
 void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets * columns),
                   Index sets, Index parts, Index columns) {
+    using A = Acc<T>;
+#if defined(__CUDACC__)
     each(sets * columns, [=](Index j) {
-        const Acc<T>* first = partial + j / columns * parts * columns + j % columns;
-        Acc<T> total = 0;
+        const A* first = partial + j / columns * parts * columns + j % columns;
+        A total = 0;
         for (Index p = 0; p < parts; ++p) total += first[p * columns];
         y[j] = T(total);
     });
+#else
+    Workspace<A> totals(columns);
+    for (Index s = 0; s < sets; ++s) {
+        for (Index j = 0; j < columns; ++j) totals[j] = 0;
+        for (Index p = 0; p < parts; ++p, partial += columns)
+            for (Index j = 0; j < columns; ++j) totals[j] += partial[j];
+        for (Index j = 0; j < columns; ++j) y[s * columns + j] = T(totals[j]);
+    }
+#endif
 }
 
 // y = the sum of each row times `factor`

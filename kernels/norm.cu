@@ -48,8 +48,8 @@ void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * col
                 const A mu = mean[r], scale = rstd[r];
                 auto z = [&](Slot j) { return (in[j] - mu) * scale; };
                 auto h = [&](Slot j) { return gradient[j] * w[j]; };
-                const A mean_h = team.sum(h) * part;
-                const A mean_hz = team.sum([&](Slot j) { return h(j) * z(j); }) * part;
+                const auto sums = team.sum(h, [&](Slot j) { return h(j) * z(j); });
+                const A mean_h = sums.first * part, mean_hz = sums.second * part;
                 team.store(dx + r * columns, [&](Slot j) {
                     weight_sums[j] += gradient[j] * z(j);
                     bias_sums[j] += gradient[j];

@@ -60,6 +60,12 @@ TL_INLINE InOut<T> inout(T* data) {
     return {data};
 }
 
+// Two sums of a row.
+template <typename A>
+struct Both {
+    A first, second;
+};
+
 // The part of [0, count) that falls to one of `parts` teams: the same on every device and for any
 // number of threads, which is what makes two-stage reductions deterministic.
 struct Share {

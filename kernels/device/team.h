@@ -259,6 +259,11 @@ class Team {
         return reduce(f, [](auto a, auto b) { return a + b; }, decltype(f(Slot()))(0));
     }
 
+    template <typename F, typename G>
+    TL_INLINE auto sum(const F& f, const G& g) const {
+        return Both<decltype(f(Slot()))>{sum(f), sum(g)};
+    }
+
     template <typename F>
     TL_INLINE auto max(const F& f) const {
         auto larger = [](auto a, auto b) { return a > b ? a : b; };

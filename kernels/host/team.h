@@ -204,6 +204,21 @@ class Team {
         return low + high;
     }
 
+    // Of f and of g, in one pass.
+    template <typename F, typename G>
+    TL_INLINE auto sum(const F& f, const G& g) const {
+        using A = std::decay_t<decltype(f(Slot()))>;
+        A low = 0, high = 0, low_g = 0, high_g = 0;
+        const Index half = columns_ / 2;
+#pragma omp simd reduction(+ : low, high, low_g, high_g)
+        for (Index j = 0; j < half; ++j) {
+            low += f(j), high += f(j + half);
+            low_g += g(j), high_g += g(j + half);
+        }
+        if (columns_ % 2) low += f(columns_ - 1), low_g += g(columns_ - 1);
+        return Both<A>{low + high, low_g + high_g};
+    }
+
     template <typename F>
     TL_INLINE auto max(const F& f) const {
         using A = std::decay_t<decltype(f(Slot()))>;
