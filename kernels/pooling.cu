@@ -138,34 +138,100 @@ TL_INLINE void largest(const T* x, T* y, int* index, Index planes, PoolAxis down
 
 #else
 
-// A row of outputs at a time: every tap of their windows is compared for all of them at once. `step`
-// is a stride known beforehand, or 0.
-template <int step, typename T>
+// Outputs begin … end - 1 of a row: each tap of their windows is compared for all of them at once.
+template <typename T>
+void largest_of_row(const T* plane, T* y, int* where, Place r, Place begin, Place end,
+                    const PoolAxis& down, const PoolAxis& across) {
+    if (begin == end) return;
+    const Place top = down.first_inside(r), bottom = down.last_inside(r);
+    for (Place i = begin; i < end; ++i) where[i] = int(top * across.in + across.first_inside(i));
+    for (Place v = top; v < bottom; v += down.dilation)
+        for (Place tap = 0; tap < across.kernel; ++tap) {
+            const Place left = v * across.in + tap * across.dilation - across.pad;
+            const Place last = std::min(end, across.last_holding(tap));
+            for (Place i = std::max(begin, across.first_holding(tap)); i < last; ++i) {
+                const int at = int(left + i * across.stride);
+                const Acc<T> value = plane[at], peak = plane[where[i]];
+                // Of integers, so that there is no branch to mispredict.
+                where[i] = (value > peak) | (value != value) ? at : where[i];
+            }
+        }
+    for (Place i = begin; i < end; ++i) y[i] = plane[where[i]];
+}
+
+template <int... lane>
+struct Lanes {
+    static constexpr int count = sizeof...(lane);
+    typedef float Floats __attribute__((vector_size(4 * sizeof...(lane)), aligned(4), may_alias));
+    typedef int Ints __attribute__((vector_size(4 * sizeof...(lane)), aligned(4), may_alias));
+
+    // from[0], from[2], … or, if `odd`, from[1], from[3], …
+    template <int odd>
+    static TL_INLINE Floats every_second(const float* from) {
+        return __builtin_shufflevector(*(const Floats*)from, *(const Floats*)(from + count),
+                                       (2 * lane + odd)...);
+    }
+
+    // As many neighbouring windows of size × size, two columns apart, which lie inside; x is at the
+    // first. The compiler would leave every second vector of such a loop to single elements.
+    template <int size>
+    static TL_INLINE void largest(const float* x, int at, Place width, float* y, int* where) {
+        Floats peak = every_second<0>(x);
+        const Ints columns = Ints{(2 * lane)...} + at;
+        Ints found = columns;
+#pragma GCC unroll 3
+        for (int v = 0; v < size; ++v)
+#pragma GCC unroll 3
+            for (int h = 0; h < size; ++h) {
+                const float* row = x + v * width;
+                const Floats value = h ? every_second<1>(row + h - 1) : every_second<0>(row);
+                const Ints larger = (value > peak) | (value != value);
+                peak = larger ? value : peak;
+                found = larger ? columns + int(v * width + h) : found;
+            }
+        *(Floats*)y = peak;
+        *(Ints*)where = found;
+    }
+};
+using EightLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7>;
+using FourLanes = Lanes<0, 1, 2, 3>;
+
+// `count` such windows, at least as many as there are lanes: the last vector may overlap another.
+template <int size, typename L>
+TL_INLINE void largest_inside(const float* x, int at, Place width, float* y, int* where, Place count) {
+    for (Place i = 0; i < count; i += L::count) {
+        const Place from = std::min(i, count - L::count);
+        L::template largest<size>(x + 2 * from, int(at + 2 * from), width, y + from, where + from);
+    }
+}
+
+// `size` is that of windows two columns apart, or 0 for any others.
+template <int size, typename T>
 void largest_by_rows(const T* x, T* y, int* index, Index planes, const PoolAxis& down,
                      const PoolAxis& across) {
-    const Index grain = kGrain / 8 / (across.out + 1) + 1;
+    const Index columns = across.out, grain = kGrain / 8 / (columns + 1) + 1;
+    const Place begin = size ? across.first_holding(0) : 0;
+    const Place inside = size ? across.last_holding(size - 1) - begin : 0;
     parallel_range(planes * down.out, grain, [=](Index first, Index last) {
-        const Index stride = step ? step : across.stride, columns = across.out;
         Workspace<int> unwanted(columns);
-        for (Index row = first; row < last; ++row) {
-            const T* plane = x + row / down.out * down.in * across.in;
-            const Place top = down.first_inside(row % down.out);
-            const Place bottom = down.last_inside(row % down.out);
+        const T* plane = x + first / down.out * down.in * across.in;
+        Place r = first % down.out;
+        for (Index row = first; row < last; ++row, ++r) {
+            if (r == down.out) r = 0, plane += down.in * across.in;
             int* where = index ? index + row * columns : (int*)unwanted;
-            for (Place i = 0; i < columns; ++i)
-                where[i] = int(top * across.in + across.first_inside(i));
-            for (Place v = top; v < bottom; v += down.dilation)
-                for (Place tap = 0; tap < across.kernel; ++tap) {
-                    const Place left = v * across.in + tap * across.dilation - across.pad;
-                    const Place end = across.last_holding(tap);
-                    for (Place i = across.first_holding(tap); i < end; ++i) {
-                        const int at = int(left + i * stride);
-                        const Acc<T> value = plane[at], peak = plane[where[i]];
-                        // Of integers, so that there is no branch to mispredict.
-                        where[i] = (value > peak) | (value != value) ? at : where[i];
-                    }
+            T* to = y + row * columns;
+            Place done = 0;
+            if constexpr (size > 0) {
+                const Place top = down.first_inside(r), at = top * across.in + 2 * begin - across.pad;
+                if (inside >= FourLanes::count && down.last_inside(r) - top == size) {
+                    auto fill = inside >= EightLanes::count ? largest_inside<size, EightLanes>
+                                                            : largest_inside<size, FourLanes>;
+                    fill(plane + at, int(at), across.in, to + begin, where + begin, inside);
+                    largest_of_row(plane, to, where, r, 0, begin, down, across);
+                    done = begin + inside;
                 }
-            for (Place i = 0; i < columns; ++i) y[row * columns + i] = plane[where[i]];
+            }
+            largest_of_row(plane, to, where, r, done, columns, down, across);
         }
     });
 }
@@ -191,10 +257,12 @@ void max_pool2d(const T* x OF(planes * height * width), T* y OF(planes * out_h *
     else
         largest<0>(x, y, index, planes, down, across);
 #else
-    if (stride_w == 2)
-        largest_by_rows<2>(x, y, index, planes, down, across);
-    else
-        largest_by_rows<0>(x, y, index, planes, down, across);
+    if constexpr (std::is_same_v<T, float>) {
+        const bool dense = dilation_h == 1 && dilation_w == 1 && kernel_h == kernel_w && stride_w == 2;
+        if (dense && kernel_h == 2) return largest_by_rows<2>(x, y, index, planes, down, across);
+        if (dense && kernel_h == 3) return largest_by_rows<3>(x, y, index, planes, down, across);
+    }
+    largest_by_rows<0>(x, y, index, planes, down, across);
 #endif
 }
 

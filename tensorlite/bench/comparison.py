@@ -17,7 +17,8 @@ import tensorlite
 from tensorlite.bench.ops import OPS
 
 OURS = "tensorlite"
-ROUND_SECONDS = 0.15  # for a pass of one framework in a round; slow ones take what they need
+# For a pass of one framework in a round. After its pause the first steps are slow.
+ROUND_SECONDS = {"ops": 0.15, "steps": 0.6}
 SLOW_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # Of the largest number compared. After some steps of Adam rounding shows in the losses.
 TOLERANCE = {"float32": 3e-4, "float64": 1e-7, "float16": 3e-2, "bfloat16": 1e-1}
@@ -38,7 +39,7 @@ class Worker:
     """
 
     def __init__(self, framework: str, kind: str, name: str, device: str, dtype: str) -> None:
-        self.framework, self.name = framework, name
+        self.framework, self.kind, self.name = framework, kind, name
         threads = str(tensorlite.get_num_threads())
         # Not a pipe: warnings would fill it, and stop the process.
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -55,7 +56,7 @@ class Worker:
 
     def measure(self) -> dict[str, Any]:
         """Take part in a round."""
-        self._process.stdin.write(f"{ROUND_SECONDS}\n")
+        self._process.stdin.write(f"{ROUND_SECONDS[self.kind]}\n")
         self._process.stdin.flush()
         return self._answer()
 

@@ -14,6 +14,10 @@ SHAPES = [
     (1, 1, 1, (1, 1), (1, 1), (0, 0), (1, 1)),
     (2, 100, 3, (5, 3), (5, 1), (2, 1), (1, 1)),
     (0, 4, 4, (2, 2), (2, 2), (0, 0), (1, 1)),
+    (2, 6, 34, (2, 2), (2, 2), (0, 0), (1, 1)),  # two vectors and an output
+    (3, 8, 8, (2, 2), (2, 2), (0, 0), (1, 1)),
+    (2, 5, 19, (3, 3), (2, 2), (0, 0), (1, 1)),
+    (2, 6, 20, (2, 2), (1, 2), (1, 1), (1, 1)),
 ]
 TOLERANCE = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}
 
@@ -47,7 +51,7 @@ def test_max(kernels, backend, guarded, shape, dtype):
     planes, h, w, kernel, stride, pad, dilation = shape
     out = sizes(shape)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((planes, h, w)).astype(dtype)
+    x = rng.integers(-4, 5, (planes, h, w)).astype(dtype)  # the first of equals counts
     g = rng.standard_normal((planes, *out)).astype(dtype)
     rows = axis_windows(h, out[0], kernel[0], stride[0], pad[0], dilation[0])
     columns = axis_windows(w, out[1], kernel[1], stride[1], pad[1], dilation[1])
@@ -76,6 +80,18 @@ def test_max_passes_nan_on(kernels, backend, guarded):
     y = guarded.empty((1, 2, 2), "float32")
     kernels.max_pool2d(backend.asarray(x), y, None, 1, 4, 4, 2, 2, 2, 2, 0, 0, 1, 1, 2, 2)
     assert np.isnan(backend.to_host(y)).tolist() == [[[True, False], [False, False]]]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_max_of_a_long_row_passes_nan_on(kernels, backend, guarded, size):
+    x = np.zeros((1, size, 40), "float32")
+    x[0, size - 1, [5, 20, 39]] = np.nan
+    count = (40 - size) // 2 + 1
+    y = guarded.empty((1, 1, count), "float32")
+    geometry = (1, size, 40, size, size, 2, 2, 0, 0, 1, 1, 1, count)
+    kernels.max_pool2d(backend.asarray(x), y, None, *geometry)
+    holds = [np.isnan(x[0, :, 2 * i : 2 * i + size]).any() for i in range(count)]
+    assert np.isnan(backend.to_host(y)).tolist() == [[holds]]
 
 
 @pytest.mark.parametrize("count_pad", [True, False])
