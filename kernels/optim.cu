@@ -165,20 +165,17 @@ void square_sum(const T* x OF(n), double* partial OF(parts), Index n, Index part
     });
 }
 
-// norm = sqrt(sum of partial). The gradient scale becomes `scale`, reduced so that the scaled norm is
-// at most max_norm, and the step is skipped if the norm is not finite.
+// norm = sqrt(sum of partial), factor = what gradients are multiplied by so that it is at most max_norm
 template <typename T>
 EACH(1)
-void clip_by_norm(const double* partial OF(parts), T* norm OF(1), double* hyper OPTIONAL(4),
-                  Index parts, double scale, double max_norm) {
+void clip_factor(const double* partial OF(parts), Acc<T>* norm OF(1), T* factor OF(1), Index parts,
+                 double max_norm) {
     each(1, [=](Index) {
         double sum = 0;
         for (Index i = 0; i < parts; ++i) sum += partial[i];
-        const double length = sqrt(sum) * scale;
-        *norm = T(Acc<T>(length));
-        if (!hyper) return;
-        hyper[2] = length > max_norm ? scale * max_norm / (length + 1e-6) : scale;
-        hyper[3] = length < INFINITY ? 0 : 1;
+        const double length = sqrt(sum), needed = max_norm / (length + 1e-6);
+        *norm = Acc<T>(length);
+        *factor = T(Acc<T>(needed > 1 ? 1 : needed));  // NaN stays NaN
     });
 }
 

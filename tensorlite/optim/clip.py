@@ -6,9 +6,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import Array, array_backend
+from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.optim.arena import flat_gradients
 from tensorlite.tensor import Tensor
+
+_PART = 8192  # elements whose squares a team sums
 
 
 def clip_grad_norm_(
@@ -40,11 +45,30 @@ def clip_grad_norm_(
     if not grads:
         raise ValueError("clip_grad_norm_: no parameter has a gradient: call backward() first")
     backend = array_backend(grads)
+    dense = all(grad.flags.c_contiguous for grad in grads)
+    if backend.kernels is not None and norm_type == 2 and dense and packed(*grads) is not None:
+        return Tensor(_clip(backend.kernels, grads, max_norm))
     total = _norm(backend.xp, grads, norm_type)
     scale = backend.xp.minimum(max_norm / (total + 1e-6), 1.0)
     for grad in grads:
         grad *= scale.astype(grad.dtype)
     return Tensor(backend.asarray(total))
+
+
+def _clip(k: Any, grads: list[Array], max_norm: float) -> Array:
+    """Clip by kernels, in place; returns the 2-norm, whose squares are summed in float64."""
+    parts = [-(-grad.size // _PART) for grad in grads]
+    partial = k.empty((sum(parts),), np.dtype(np.float64))
+    start = 0
+    for grad, count in zip(grads, parts, strict=True):
+        k.square_sum(grad, partial[start : start + count], grad.size, count)
+        start += count
+    norm = k.empty((), accumulator(grads[0].dtype))
+    factor = k.empty((1,), grads[0].dtype)
+    k.clip_factor(partial, norm, factor, partial.size, max_norm)
+    for grad in grads:
+        k.scale_by(grad, factor, grad, grad.size)
+    return norm
 
 
 def _norm(xp: Any, grads: list[Array], p: float) -> Array:
