@@ -10,6 +10,7 @@ import pytest
 import tensorlite as tl
 from tensorlite.call import listed
 from tensorlite.nn import functional as F
+from tensorlite.ops.compiled import images
 
 generator = np.random.default_rng(4)
 
@@ -385,3 +386,30 @@ def test_a_window_in_the_padding_alone(device) -> None:
     y.sum().backward()
     assert y.tolist() == [[[-math.inf]]]
     assert x.grad.tolist() == [[[0.0]]]
+
+
+def test_images_too_large_for_32_bits_are_for_the_reference(tensor, monkeypatch) -> None:
+    x, w = normal(2, 4, 9, 10), normal(6, 4, 3, 3)
+    functions = [
+        lambda x: F.conv2d(x, tensor(w), padding=1),
+        lambda x: F.conv_transpose2d(x, tensor(w.swapaxes(0, 1)[:, :4])),
+        lambda x: F.max_pool2d(x, 2),
+        lambda x: F.avg_pool2d(x, 2),
+        lambda x: F.adaptive_avg_pool2d(x, 3),
+    ]
+
+    def results() -> list[np.ndarray]:
+        found = []
+        for function in functions:
+            leaf = tensor(x, requires_grad=True)
+            y = function(leaf)
+            (y * y).sum().backward()
+            found += [host(y), host(leaf.grad)]
+        return found
+
+    expected = results()
+    monkeypatch.setattr(images, "MOST_PLACES", 8)
+    for kernel in ("_arguments", "_planes", "convolve", "spread", "correlate"):
+        monkeypatch.delattr(images, kernel)  # what every call of a kernel needs
+    for found, wanted in zip(results(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10)

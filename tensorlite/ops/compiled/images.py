@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tensorlite.backend import Array
@@ -15,6 +16,13 @@ from tensorlite.ops.conv import (
     convolution_transpose,
     convolution_weight,
 )
+
+MOST_PLACES = 1 << 30  # in an image: kernels count them in 32 bits, which padding must fit into too
+
+
+def _too_large(*sizes: tuple[int, ...]) -> bool:
+    """Whether an image of one of these sizes has too many places."""
+    return any(math.prod(size) > MOST_PLACES for size in sizes)
 
 
 def _arguments(
@@ -46,7 +54,7 @@ def _convolution(
     k: Any, x: Array, weight: Array, bias: Array | None = None, *, geometry: Geometry
 ) -> Any:
     arrays = _fits(k, x.ndim, x, weight, bias)
-    if arrays is None:
+    if arrays is None or _too_large(x.shape[2:]):
         return NotImplemented
     check_operands(x, weight, bias, geometry.groups)
     if not k.on_host:
@@ -63,7 +71,7 @@ def _convolution_transpose(
     k: Any, x: Array, weight: Array, *, size: tuple[int, ...], geometry: Geometry
 ) -> Any:
     arrays = _fits(k, x.ndim, x, weight)
-    if arrays is None or x.ndim != weight.ndim or x.shape[1] != weight.shape[0]:
+    if arrays is None or x.ndim != weight.ndim or x.shape[1] != weight.shape[0] or _too_large(size):
         return NotImplemented
     if x.shape[1] % geometry.groups:
         return NotImplemented
@@ -83,7 +91,7 @@ def _convolution_weight(
     k: Any, d: Array, x: Array, *, kernel: tuple[int, ...], geometry: Geometry
 ) -> Any:
     arrays = _fits(k, x.ndim, d, x)
-    if arrays is None:
+    if arrays is None or _too_large(x.shape[2:]):
         return NotImplemented
     if not k.on_host:
         return correlate(k, *arrays, kernel, geometry)
@@ -108,6 +116,11 @@ def _window(window: pool.Window, with_dilation: bool) -> tuple[int, ...]:
     return (*numbers, *pair(window.dilation, 1)) if with_dilation else numbers
 
 
+def _unfit(ndim: int, window: pool.Window, size: tuple[int, ...]) -> bool:
+    """Whether images of `size` are none, too large, or partly missed by the windows."""
+    return ndim not in (3, 4) or _too_large(size) or _misses(window, size)
+
+
 def _misses(window: pool.Window, size: tuple[int, ...]) -> bool:
     """Whether a dilated window lies in the padding alone: the kernels want a place to begin."""
     out = window.output_size(size)
@@ -126,7 +139,7 @@ def _misses(window: pool.Window, size: tuple[int, ...]) -> bool:
 @pool.max_pool.kernel
 def _max_pool(k: Any, x: Array, *, window: pool.Window, save: bool) -> Any:
     arrays = packed(x)
-    if arrays is None or x.ndim not in (3, 4) or _misses(window, x.shape[2:]):
+    if arrays is None or _unfit(x.ndim, window, x.shape[2:]):
         return NotImplemented
     out = window.output_size(x.shape[2:])
     y = k.empty((*x.shape[:2], *out), x.dtype)
@@ -140,7 +153,7 @@ def _max_pool_backward(
     k: Any, dy: Array, index: Array, *, size: tuple[int, ...], window: pool.Window
 ) -> Any:
     arrays = packed(dy)
-    if arrays is None or dy.ndim not in (3, 4) or _misses(window, size):
+    if arrays is None or _unfit(dy.ndim, window, size):
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     out = pair(dy.shape[2:], 1)
@@ -152,7 +165,7 @@ def _max_pool_backward(
 @pool.avg_pool.kernel
 def _avg_pool(k: Any, x: Array, *, window: pool.Window, count_include_pad: bool) -> Any:
     arrays = packed(x)
-    if arrays is None or x.ndim not in (3, 4) or set(window.dilation) != {1}:
+    if arrays is None or _unfit(x.ndim, window, x.shape[2:]) or set(window.dilation) != {1}:
         return NotImplemented
     out = window.output_size(x.shape[2:])
     y = k.empty((*x.shape[:2], *out), x.dtype)
@@ -166,7 +179,7 @@ def _avg_pool_backward(
     k: Any, dy: Array, *, size: tuple[int, ...], window: pool.Window, count_include_pad: bool
 ) -> Any:
     arrays = packed(dy)
-    if arrays is None or dy.ndim not in (3, 4) or set(window.dilation) != {1}:
+    if arrays is None or _unfit(dy.ndim, window, size) or set(window.dilation) != {1}:
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     numbers = (*_planes(dx.shape), *_window(window, False))
@@ -175,8 +188,8 @@ def _avg_pool_backward(
 
 
 def _too_long(k: Any, *sizes: tuple[int, ...]) -> bool:
-    """Whether an axis of an adaptive pooling is longer than CUDA's 32-bit arithmetic allows."""
-    return not k.on_host and max(map(max, sizes)) >= 1 << 16
+    """Whether an adaptive pooling has more places, or longer axes, than 32 bits allow."""
+    return _too_large(*sizes) or (not k.on_host and max(map(max, sizes)) >= 1 << 16)
 
 
 @pool.adaptive_avg_pool.kernel
