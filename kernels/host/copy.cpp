@@ -20,8 +20,9 @@ void copy_elements(char* to, const char* from, CopyAxis line) {
 
 void copy_line(char* to, const char* from, CopyAxis line, Index size, bool large) {
     if (line.to == size && line.from == size) {
-        const size_t bytes = line.count * size;
-        return large ? write_past(to, from, bytes) : (void)std::memcpy(to, from, bytes);
+        if (large) return write_past(to, from, line.count * size);
+        std::memcpy(to, from, line.count * size);
+        return;
     }
     switch (size) {
         case 1: return copy_elements<uint8_t>(to, from, line);

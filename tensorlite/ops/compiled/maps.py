@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tensorlite.backend import Array
@@ -69,54 +70,48 @@ for _ending in ("", "_backward"):
     )
 
 
-def _by_all(primitive: Any) -> Callable:
-    """Give `primitive` a kernel of its two arrays, where both are the CPU's and the first large.
+def _for_all(k: Any, x1: Array, x2: Array, last: int | None = None) -> list | None:
+    """The two without gaps, where both are the CPU's and the first is large; else None.
 
-    The kernel gets them without gaps.
+    The second has the first's shape, or the `last` axes of it.
     """
-
-    def give(run: Callable) -> None:
-        def if_large(k: Any, x1: Array, x2: Array) -> Any:
-            if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
-                return NotImplemented
-            arrays = packed(x1, x2)
-            return NotImplemented if arrays is None else run(k, *arrays)
-
-        primitive.kernel(if_large, from_size=LARGE)
-
-    return give
+    if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
+        return None
+    if x2.shape != x1.shape and (last is None or x2.shape != x1.shape[x1.ndim - last :]):
+        return None
+    return packed(x1, x2)
 
 
-@_by_all(arithmetic.add)
+@partial(arithmetic.add.kernel, from_size=LARGE)
 def _add(k: Any, x1: Array, x2: Array) -> Any:
+    arrays = _for_all(k, x1, x2, last=1)
+    if arrays is None:
+        return NotImplemented
     y = k.empty(x1.shape, x1.dtype)
     if x1.shape == x2.shape:
-        k.axpy(x1, x2, y, x1.size, 1.0)
-    elif x1.shape[-1:] == x2.shape:
-        k.bias_add(x1, x2, y, x1.size // x2.size, x2.size)
+        k.axpy(*arrays, y, x1.size, 1.0)
     else:
-        return NotImplemented
+        k.bias_add(*arrays, y, x1.size // x2.size, x2.size)
     return y
 
 
-@_by_all(arithmetic.sub)
+@partial(arithmetic.sub.kernel, from_size=LARGE)
 def _sub(k: Any, x1: Array, x2: Array) -> Any:
-    if x1.shape != x2.shape:
+    arrays = _for_all(k, x1, x2)
+    if arrays is None:
         return NotImplemented
     y = k.empty(x1.shape, x1.dtype)
-    k.axpy(x2, x1, y, x1.size, -1.0)
+    k.axpy(*reversed(arrays), y, x1.size, -1.0)
     return y
 
 
-@_by_all(arithmetic.mul)
+@partial(arithmetic.mul.kernel, from_size=LARGE)
 def _mul(k: Any, x1: Array, x2: Array) -> Any:
-    y = k.empty(x1.shape, x1.dtype)
-    if x1.shape == x2.shape:
-        k.multiply(x1, x2, y, x1.size)
-    elif x2.ndim == 0:
-        k.scale_by(x1, x2, y, x1.size)
-    else:
+    arrays = _for_all(k, x1, x2, last=0)
+    if arrays is None:
         return NotImplemented
+    y = k.empty(x1.shape, x1.dtype)
+    (k.multiply if x1.shape == x2.shape else k.scale_by)(*arrays, y, x1.size)
     return y
 
 
