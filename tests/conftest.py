@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for backend in backends:
         if kernels == "reference":
             backend.__dict__["kernels"] = None
-        elif kernels == "compiled" and backend.kernels is None:
+        elif backend.kernels is None and kernels == "compiled":  # asked for, and so built, first
             raise pytest.UsageError(f"--kernels compiled: none for {backend.name} on this machine")
 
 
