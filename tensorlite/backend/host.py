@@ -34,11 +34,15 @@ FLAGS = [
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
     *("-fopenmp-simd", "-fPIC", "-fvisibility=hidden", "-Wall"),
 ]
+_PLAIN_LOOPS = [
+    *("activation", "batch_norm", "bias", "cross_entropy", "elementwise"),
+    *("norm", "optim", "pooling", "softmax"),
+]
 FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
-    # Loops over windows and planes: unrolling their rests gains nothing, and takes a third longer.
-    **{family: ["-fno-peel-loops"] for family in ("batch_norm", "pooling", "optim", "norm")},
+    # Loops over elements, rows and planes: unrolling their rests takes time and gains nothing.
+    **{family: ["-fno-peel-loops"] for family in _PLAIN_LOOPS},
     # The innermost loop of the products: where it begins makes up to eight per cent.
     "matmul": ["-falign-loops=64"],
     MODULE: ["-Og"],
