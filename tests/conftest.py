@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tensorlite.backend import Backend, Device, backend_for
@@ -18,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error::RuntimeWarning")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell says "&"
     backends = {backend_for("cpu"), _usable_backend(config.getoption("--device"))}
     kernels = config.getoption("--kernels")
     for backend in backends:
