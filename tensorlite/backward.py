@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
     OutputNode,
@@ -61,6 +62,8 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
 
 def _plus(d1: Any, d2: Any) -> Any:
     """The sum of two cotangents; of large arrays on all threads."""
+    if d1.__class__ is not np.ndarray or d1.size < LARGE:
+        return d1 + d2
     from tensorlite.ops.arithmetic import add  # operations are built on this module
 
     return add(d1, d2)
@@ -85,7 +88,7 @@ def propagate(
     """
     cotangents: dict[Node, Any] = {}
     for node, g in roots:
-        cotangents[node] = cotangents[node] + g if node in cotangents else g
+        cotangents[node] = _plus(cotangents[node], g) if node in cotangents else g
     heap = [(-node.index, node) for node in cotangents]  # the newest first: what it feeds is done
     heapify(heap)
     switches = mode.switches
@@ -155,7 +158,7 @@ def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
         heappush(heap, (-parent.index, parent))
     slots = cotangents[parent]
     previous = slots[node.position]  # of another alias of this output
-    slots[node.position] = g if previous is None else previous + g
+    slots[node.position] = g if previous is None else _plus(previous, g)
 
 
 def _follow(g: Any) -> None:
@@ -203,7 +206,7 @@ class Accumulate:
         """Take a gradient that arrived at `leaf`; `holders` may have it too (see `propagate`)."""
         if leaf.hooks is not None:
             previous = self.waiting.get(leaf)
-            self.waiting[leaf] = d if previous is None else previous + d
+            self.waiting[leaf] = d if previous is None else _plus(previous, d)
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             array_backend((leaf.data,)).write(leaf.grad_buffer, d)  # in the optimizer's arena
             leaf.grad = Tensor(leaf.grad_buffer)
@@ -348,7 +351,7 @@ def grad(
 
     def deliver(leaf: Tensor, d: Any, holders: tuple = ()) -> None:
         if leaf in found:
-            found[leaf] = d if found[leaf] is None else found[leaf] + d
+            found[leaf] = d if found[leaf] is None else _plus(found[leaf], d)
 
     roots = []
     for output, cotangent in zip(outputs, cotangents, strict=True):

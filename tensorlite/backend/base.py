@@ -79,7 +79,7 @@ class Backend:
         return x.copy()
 
     def write(self, to: Array, x: Array) -> None:
-        """``to[...] = x``, in memory that the two do not share."""
+        """``to[...] = x``."""
         to[...] = x
 
     def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:

@@ -13,7 +13,8 @@ import numpy as np
 from tensorlite.backend.base import Array, Backend, Device
 
 CPU = Device("cpu")
-MANY_BYTES = 1 << 18  # from which on one thread's copy takes longer than handing it to all
+# Elements from which on one thread's work takes longer than handing it to all. NumPy has one.
+LARGE = 1 << 16
 
 
 class NumpyBackend(Backend):
@@ -59,16 +60,16 @@ class NumpyBackend(Backend):
 
     def copy(self, x: Array) -> Array:
         """The values of `x` in memory of their own, without gaps."""
-        if x.nbytes < MANY_BYTES or self.kernels is None:
+        if x.size < LARGE or self.kernels is None:
             return x.copy()
         y = np.empty(x.shape, x.dtype)
         self.kernels.copy(y, x)
         return y
 
     def write(self, to: Array, x: Array) -> None:
-        """``to[...] = x``, in memory that the two do not share."""
-        many = to.nbytes >= MANY_BYTES and to.shape == x.shape and to.dtype == x.dtype
-        if many and self.kernels is not None:
+        """``to[...] = x``."""
+        alike = to.size >= LARGE and to.shape == x.shape and to.dtype == x.dtype
+        if alike and self.kernels is not None and not np.may_share_memory(to, x):
             self.kernels.copy(to, x)
         else:
             to[...] = x

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import tensorlite as tl
 from tensorlite import optim
 from tensorlite.backend import backend_for
 from tensorlite.tensor import Tensor
@@ -206,6 +207,18 @@ def test_clip_grad_norm(norm_type, in_arena, device):
     np.testing.assert_allclose(
         np.concatenate([on_host(t.grad).ravel() for t in tensors]), clipped, rtol=1e-6
     )
+
+
+def test_a_large_gradient_may_lie_where_it_goes(device):
+    """A cotangent that is a view of the arena: the parameter's last gradient, backwards."""
+    weight = tl.zeros(70_000, device=device, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.1)
+    values = np.arange(70_000, dtype=np.float32)
+    weight.backward(tl.tensor(values, device=device))
+    last = weight.grad
+    optimizer.zero_grad()
+    tl.flip(weight, 0).backward(last)
+    np.testing.assert_array_equal(on_host(weight.grad), values[::-1])
 
 
 def test_clip_grad_value(device):

@@ -9,9 +9,6 @@ import numpy as np
 
 from tensorlite.backend import BACKENDS, array_backend
 
-# Elements from which on one thread's work takes longer than handing it to all. NumPy has one.
-LARGE = 1 << 16
-
 _FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import HOST, Array
-from tensorlite.backend.numpy import MANY_BYTES
-from tensorlite.ops.compiled.arrays import LARGE
+from tensorlite.backend.numpy import LARGE
 from tensorlite.ops.shape import concat_, reshape, stack_
 
 
@@ -25,11 +24,11 @@ reshape.kernel(_reshape, from_size=LARGE)
 
 
 def _alike(k: Any, xs: tuple[Array, ...]) -> bool:
-    """Whether these are arrays of the CPU that joined are many bytes, of one dtype."""
+    """Whether these are arrays of the CPU that joined are large, of one dtype."""
     return (
         k.on_host
         and all(x.__class__ is np.ndarray and x.dtype == xs[0].dtype for x in xs)
-        and sum(x.nbytes for x in xs) >= MANY_BYTES
+        and sum(x.size for x in xs) >= LARGE
     )
 
 

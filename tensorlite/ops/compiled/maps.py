@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.numpy import LARGE
 from tensorlite.ops import activation, arithmetic, elementwise
-from tensorlite.ops.compiled.arrays import LARGE, packed
+from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.dropout import dropout_
 
 
@@ -70,49 +70,47 @@ for _ending in ("", "_backward"):
     )
 
 
-def _for_all(k: Any, x1: Array, x2: Array, last: int | None = None) -> list | None:
-    """The two without gaps, where both are the CPU's and the first is large; else None.
+def _give_large(primitive: Callable, last: int | None = None) -> Callable:
+    """Let a kernel compute `primitive` of two arrays of the CPU of which the first is large.
 
-    The second has the first's shape, or the `last` axes of it.
+    The second has the first's shape or, if given, the `last` axes of it. The kernel gets both
+    without gaps, and the output.
     """
-    if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
-        return None
-    if x2.shape != x1.shape and (last is None or x2.shape != x1.shape[x1.ndim - last :]):
-        return None
-    return packed(x1, x2)
+
+    def give(fill: Callable) -> None:
+        def run(k: Any, x1: Array, x2: Array) -> Any:
+            if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
+                return NotImplemented
+            if x2.shape != x1.shape and (last is None or x2.shape != x1.shape[x1.ndim - last :]):
+                return NotImplemented
+            arrays = packed(x1, x2)
+            if arrays is None:
+                return NotImplemented
+            y = k.empty(x1.shape, x1.dtype)
+            fill(k, *arrays, y)
+            return y
+
+        primitive.kernel(run, from_size=LARGE)
+
+    return give
 
 
-@partial(arithmetic.add.kernel, from_size=LARGE)
-def _add(k: Any, x1: Array, x2: Array) -> Any:
-    arrays = _for_all(k, x1, x2, last=1)
-    if arrays is None:
-        return NotImplemented
-    y = k.empty(x1.shape, x1.dtype)
+@_give_large(arithmetic.add, last=1)
+def _add(k: Any, x1: Array, x2: Array, y: Array) -> None:
     if x1.shape == x2.shape:
-        k.axpy(*arrays, y, x1.size, 1.0)
+        k.axpy(x1, x2, y, y.size, 1.0)
     else:
-        k.bias_add(*arrays, y, x1.size // x2.size, x2.size)
-    return y
+        k.bias_add(x1, x2, y, y.size // x2.size, x2.size)
 
 
-@partial(arithmetic.sub.kernel, from_size=LARGE)
-def _sub(k: Any, x1: Array, x2: Array) -> Any:
-    arrays = _for_all(k, x1, x2)
-    if arrays is None:
-        return NotImplemented
-    y = k.empty(x1.shape, x1.dtype)
-    k.axpy(*reversed(arrays), y, x1.size, -1.0)
-    return y
+@_give_large(arithmetic.sub)
+def _sub(k: Any, x1: Array, x2: Array, y: Array) -> None:
+    k.axpy(x2, x1, y, y.size, -1.0)
 
 
-@partial(arithmetic.mul.kernel, from_size=LARGE)
-def _mul(k: Any, x1: Array, x2: Array) -> Any:
-    arrays = _for_all(k, x1, x2, last=0)
-    if arrays is None:
-        return NotImplemented
-    y = k.empty(x1.shape, x1.dtype)
-    (k.multiply if x1.shape == x2.shape else k.scale_by)(*arrays, y, x1.size)
-    return y
+@_give_large(arithmetic.mul, last=0)
+def _mul(k: Any, x1: Array, x2: Array, y: Array) -> None:
+    (k.multiply if x1.shape == x2.shape else k.scale_by)(x1, x2, y, y.size)
 
 
 @activation.gelu.kernel
