@@ -90,7 +90,7 @@ template <typename T>
 ROWS(parts, columns)
 void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
                 Index columns, Index parts) {
-    each_team<T>(parts, columns, [=](auto team) {
+    each_team<T>(parts, columns, rows, [=](auto team) {
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
             const Share mine = share(rows, p, parts);

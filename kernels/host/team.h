@@ -244,11 +244,11 @@ class Team {
 };
 
 // body(team) for teams that together cover rows 0 … n-1 of `columns` elements of type T; `rows` says
-// how many they store in all, if not n.
+// how many they read and store in all, if not n.
 template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, Index rows, const F& body) {
-    const Index grain = columns < kGrain ? (kGrain + columns) / (columns + 1) : 1;
-    const bool large = is_large(nullptr, rows * columns * sizeof(T));
+    const Index elements = rows * columns, grain = n * kGrain / (elements + 1) + 1;
+    const bool large = is_large(nullptr, elements * sizeof(T));
     parallel_range(n, grain,
                    [=](Index first, Index last) { body(Team(first, last, columns, large)); });
 }
