@@ -1,4 +1,5 @@
-// The matrix product of the host kernels: C = A·B, C += A·B or C = bias + A·B, float and double.
+// The matrix product of the host kernels: C = A·B, C += A·B or C = bias + A·B, float and double, and
+// max(C, 0) of these.
 //
 // Operands carry a row and a column stride, so a transpose is two swapped numbers and never a copy.
 // The structure is that of Goto and van de Geijn (2008): a micro-kernel holds a small tile of C in
@@ -63,6 +64,7 @@ struct Product {
     bool accumulate = false;      // C += A·B
     const T* row_bias = nullptr;  // one per row of C
     const T* col_bias = nullptr;  // one per column of C
+    bool relu = false;            // C = max(C, 0) in the end; NaN stays
 };
 
 // An operand cut into panels one tile thick: element e of panel t at depth p is
@@ -279,7 +281,8 @@ Product<T> part(const Product<T>& p, Index row, Index rows, Index col, Index col
             p.c_stride,
             !first || p.accumulate,
             first && p.row_bias ? p.row_bias + row : nullptr,
-            first && p.col_bias ? p.col_bias + col : nullptr};
+            first && p.col_bias ? p.col_bias + col : nullptr,
+            p.relu && start + depth >= p.depth};
 }
 
 template <class T>
@@ -296,6 +299,10 @@ template <class T>
 void block_product(const Product<T>& p, Panels<T> a, Panels<T> b) {
     block_product<T>(p.rows, p.cols, p.depth, a, b, p.c, p.c_stride,
                      {p.accumulate ? p.c : nullptr, p.c_stride, p.row_bias, p.col_bias});
+    for (Index i = 0; p.relu && i < p.rows; i++) {
+        T* row = p.c + i * p.c_stride;
+        for (Index j = 0; j < p.cols; j++) row[j] = row[j] <= 0 ? T(0) : row[j];
+    }
 }
 
 template <class T>

@@ -23,7 +23,10 @@ from tensorlite.tensor import Tensor
 
 #: Primitives that autocast runs in the lower precision: those that are matrix products inside.
 LOWER = frozenset(
-    {"matmul", "linear", "convolution", "convolution_transpose", "attention", "lstm", "gru", "rnn"}
+    {
+        *("matmul", "linear", "linear_relu", "convolution", "convolution_transpose", "attention"),
+        *("lstm", "gru", "rnn"),
+    }
 )
 
 #: Primitives that autocast runs in float32: exponentials, logarithms, powers, sums, statistics.

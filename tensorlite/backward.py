@@ -69,6 +69,10 @@ def _plus(d1: Any, d2: Any) -> Any:
     return add(d1, d2)
 
 
+def _nowhere(parents: tuple) -> None:
+    """No gradient has a place of its own."""
+
+
 def propagate(
     roots: list[tuple[Node, Any]],
     deliver: Callable[[Tensor, Any, tuple], None],
@@ -78,13 +82,14 @@ def propagate(
     needed: set | None = None,
     captured: dict | None = None,
     stop: int = -1,
+    places: Callable[[tuple], tuple | None] = _nowhere,
 ) -> dict[Node, Any]:
     """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
 
     With a leaf's cotangent `deliver` gets all that the rule read and returned, where it may be too.
     `captured` names the inner nodes whose cotangents the caller wants, and receives them; `needed`
     is what then has to be visited. Nodes up to the index `stop` are not visited; their cotangents
-    are returned.
+    are returned. `places` tells where gradients of a node's parents may be put straight away.
     """
     cotangents: dict[Node, Any] = {}
     for node, g in roots:
@@ -124,7 +129,7 @@ def propagate(
         if not retain_graph:
             node.saved = None
         if needed is None:
-            found = plan.pull(g, saved)
+            found = plan.pull(g, saved, places(parents)) if plan.writes else plan.pull(g, saved)
         else:
             found = plan.pull_some(g, saved, tuple([parent in needed for parent in parents]))
         for parent, d in zip(parents, found, strict=True):
@@ -195,6 +200,13 @@ def _is_ours(d: Any, holders: tuple) -> bool:
     return d.__class__ is np.ndarray and d.base is None and _occurrences(d, holders) <= 1
 
 
+def _place(parent: Any) -> Any:
+    """A leaf's place in the optimizer's arena, if its gradient is to be put there."""
+    if isinstance(parent, Tensor) and parent.grad is None and parent.hooks is None:
+        return parent.grad_buffer
+    return None
+
+
 class Accumulate:
     """Adds what arrives at a leaf to its `.grad`; leaves with hooks wait for their total."""
 
@@ -208,12 +220,19 @@ class Accumulate:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else _plus(previous, d)
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
-            array_backend((leaf.data,)).write(leaf.grad_buffer, d)  # in the optimizer's arena
+            if d is not leaf.grad_buffer:  # in the optimizer's arena
+                array_backend((leaf.data,)).write(leaf.grad_buffer, d)
             leaf.grad = Tensor(leaf.grad_buffer)
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = Tensor(d)
         else:
             self.add(leaf, d)
+
+    def places(self, parents: tuple) -> tuple | None:
+        """The places in the optimizer's arena of those parents that have no gradient yet."""
+        if self.create_graph:
+            return None
+        return tuple([_place(parent) for parent in parents])
 
     def add(self, leaf: Tensor, d: Any) -> None:
         """Add `d` to ``leaf.grad``."""
@@ -299,6 +318,7 @@ def backward(
                     accumulate,
                     retain_graph=create_graph if retain_graph is None else retain_graph,
                     create_graph=create_graph,
+                    places=accumulate.places,
                 )
             accumulate.finish()
     finally:

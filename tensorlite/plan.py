@@ -36,7 +36,10 @@ class Plan:
     save
         Picks the residuals from (*inputs, output, aux, *static).
     pull
-        Runs the rules on a cotangent and the residuals: a gradient for each input, or None.
+        Runs the rules on a cotangent and the residuals: a gradient for each input, or None. A
+        third argument may hold, for each input, an array its gradient may be put in, or None.
+    writes
+        Whether a rule makes use of that.
     """
 
     def __init__(self, primitive: Primitive, needs: tuple[bool, ...]) -> None:
@@ -46,6 +49,7 @@ class Plan:
         self.residuals: list[Residual] = []
         self.rules: list[tuple[int, Callable, list[int]]] = []
         self.joint: list[int] | None = None
+        self.writes = False
         if primitive.joint_rule is not None:
             self.joint = self._slots(primitive.joint_rule, skip=2)
         else:
@@ -60,7 +64,7 @@ class Plan:
     def _slots(self, rule: Callable, skip: int) -> list[int]:
         """Positions among the residuals of what `rule` names."""
         slots = []
-        for name in list(inspect.signature(rule).parameters)[skip:]:
+        for name in residual_names(rule, skip):
             residual = self.primitive.residual(name)
             if residual not in self.residuals:
                 self.residuals.append(residual)
@@ -102,15 +106,23 @@ class Plan:
         calls = ["None, "] * len(self.needs)
         names = {}
         for position, rule, slots in self.rules:
-            calls[position] = f"rule{position}(g{_arguments(slots)}), "
+            calls[position] = f"rule{position}(g{_arguments(slots)}{self._into(rule)}), "
             names[f"rule{position}"] = rule
         for positions, rule in self.primitive.together.items():
             if all(self.needs[position] for position in positions):
                 first, slots = positions[0], self._slots(rule, skip=1)
-                calls[first] = f"*rule{first}(g{_arguments(slots)}), "
+                calls[first] = f"*rule{first}(g{_arguments(slots)}{self._into(rule)}), "
                 calls[first + 1 : first + len(positions)] = [""] * (len(positions) - 1)
                 names[f"rule{first}"] = rule
-        return eval(f"lambda g, s: ({''.join(calls)})", names)
+                break
+        return eval(f"lambda g, s, into=None: ({''.join(calls)})", names)
+
+    def _into(self, rule: Callable) -> str:
+        """One more argument for a rule that can write where it is told to."""
+        if "into" not in inspect.signature(rule).parameters:
+            return ""
+        self.writes = True
+        return ", into=into"
 
     def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Sequence:
         """`pull` for fewer inputs."""
@@ -142,6 +154,12 @@ class Plan:
                 value = _tied(value, None)
             result.append(value)
         return tuple(result)
+
+
+def residual_names(rule: Callable, skip: int) -> list[str]:
+    """What a rule asks for after its first `skip` arguments."""
+    parameters = list(inspect.signature(rule).parameters.values())[skip:]
+    return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
 
 def _arguments(slots: list[int]) -> str:

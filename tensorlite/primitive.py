@@ -15,9 +15,12 @@ an input         to save that array,
 ``<input>_shape``  to save its shape only,
 a static parameter, or an auxiliary output (see `primitive`).
 
-What no needed rule names is not saved. Rules run on raw arrays in `backward()` and on Tensors
-under ``create_graph=True``, so they use operators and other primitives only. The engine
-un-broadcasts, casts and accumulates; an input that needs no gradient costs nothing.
+What no needed rule names is not saved. A keyword-only ``into`` is none of these: None, or for each
+input an array that the gradient may be put in, and is then what the rule returns, or None.
+
+Rules run on raw arrays in `backward()` and on Tensors under ``create_graph=True``, so they use
+operators and other primitives only. The engine un-broadcasts, casts and accumulates; an input that
+needs no gradient costs nothing.
 """
 
 from __future__ import annotations
@@ -29,11 +32,12 @@ from typing import Any
 from tensorlite.backend import CPU, Array, array_backend, is_array
 from tensorlite.backward import grad
 from tensorlite.call import as_arrays, compile_call, listed
-from tensorlite.plan import Plan, Residual
+from tensorlite.plan import Plan, Residual, residual_names
 from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor
 
 PRIMITIVES: dict[str, Primitive] = {}
+NAMES: set[str] = set()
 
 
 class Primitive:
@@ -94,7 +98,8 @@ class Primitive:
     def defvjp_together(self, *names: str) -> Callable:
         """Give one rule for neighbouring inputs, for where all of them need gradients.
 
-        It returns a gradient for each. Where one needs none, the rules of `defvjp` run.
+        It returns a gradient for each. Where one needs none, the next such rule is tried, and in
+        the end the rules of `defvjp` run.
         """
         positions = [self.inputs.index(name) for name in names]
         if positions != list(range(positions[0], positions[0] + len(names))):
@@ -153,7 +158,7 @@ class Primitive:
         )
 
     def _check_residuals(self, rule: Callable, skip: int) -> None:
-        for name in list(inspect.signature(rule).parameters)[skip:]:
+        for name in residual_names(rule, skip):
             self.residual(name)
 
     # --- call ---------------------------------------------------------------------------------
@@ -218,9 +223,9 @@ class Primitive:
     # --- what goes wrong ----------------------------------------------------------------------
 
     def explained(self, error: Exception, raw: tuple) -> Exception:
-        """The same error, naming the operation and its inputs."""
+        """The same error, naming the operation and its inputs; an inner operation has done that."""
         text = str(error)
-        if text.startswith(f"{self.name}: ") or "; inputs: " in text:
+        if "; inputs: " in text or text.split(":")[0] in NAMES:
             return error
         inputs = ", ".join(_describe(a) for a in raw if a is not None)
         better = type(error)(f"{self.name}: {text}; inputs: {inputs}")
@@ -320,6 +325,7 @@ def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
         return lambda function: primitive(function, aux=aux)
     made = Primitive(fn, aux)
     PRIMITIVES[f"{fn.__module__}.{made.name}"] = made
+    NAMES.add(made.name)
     call = made.call
     call.primitive = made
     call.defvjp = made.defvjp

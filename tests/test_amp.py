@@ -73,6 +73,12 @@ def test_a_parameter_is_cast_once_a_block(problem):
         assert policy.leaves[id(weight)][1] is first
 
 
+def test_a_pair_of_layers_computed_as_one_is_cast_too(device):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU()).to(device)
+    with tl.autocast("float16"):
+        assert model(tl.ones((2, 3), device=device)).dtype == np.float16
+
+
 def test_only_half_precision_is_accepted():
     with pytest.raises(ValueError, match="choose 'float16' or 'bfloat16'"):
         tl.autocast("float32")

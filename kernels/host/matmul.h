@@ -101,9 +101,10 @@ class MatmulCall {
 };
 
 template <typename T>
-PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate) {
-    const Product<T> product = call.product<T>(bias, accumulate);
+PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate, bool relu) {
+    Product<T> product = call.product<T>(bias, accumulate);
     if (call.failed) return nullptr;
+    product.relu = relu;
     // Giving up the lock costs more than a small product takes.
     const bool large =
         product.rows * product.cols * product.depth > kSerialWork || call.axis_count > 0;
@@ -113,6 +114,17 @@ PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate) {
     Py_RETURN_NONE;
 }
 
+// Of three arrays and one or None.
+inline PyObject* run_matmul(PyObject* a, PyObject* b, PyObject* out, PyObject* bias,
+                            bool accumulate, bool relu) {
+    PyObject* const arrays[] = {a, b, out};
+    MatmulCall call(arrays);
+    if (call.failed) return nullptr;
+    auto* given = bias == Py_None ? nullptr : (PyArrayObject*)bias;
+    return call.type() == F32 ? run_matmul<float>(call, given, accumulate, relu)
+                              : run_matmul<double>(call, given, accumulate, relu);
+}
+
 inline PyObject* py_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 5 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]) ||
         !PyArray_Check(args[2]) || (args[3] != Py_None && !PyArray_Check(args[3])) ||
@@ -120,12 +132,7 @@ inline PyObject* py_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
         return PyErr_Format(PyExc_TypeError,
                             "matmul(a, b, out, bias, accumulate) takes NumPy arrays, "
                             "None or an array for bias, and a bool");
-    MatmulCall call(args);
-    if (call.failed) return nullptr;
-    PyArrayObject* bias = args[3] == Py_None ? nullptr : (PyArrayObject*)args[3];
-    const bool accumulate = args[4] == Py_True;
-    return call.type() == F32 ? run_matmul<float>(call, bias, accumulate)
-                              : run_matmul<double>(call, bias, accumulate);
+    return run_matmul(args[0], args[1], args[2], args[3], args[4] == Py_True, false);
 }
 
 // The shape of a @ b; its number of axes, or -1 where there is no such product.
@@ -143,9 +150,38 @@ inline int product_shape(PyArrayObject* a, PyArrayObject* b, npy_intp* shape) {
     return ndim;
 }
 
+// Whether any byte may be in both arrays.
+inline bool may_overlap(PyArrayObject* x, PyArrayObject* y) {
+    uintptr_t low[2], high[2];
+    PyArrayObject* const both[] = {x, y};
+    for (int k = 0; k < 2; ++k) {
+        low[k] = (uintptr_t)PyArray_DATA(both[k]);
+        high[k] = low[k] + PyArray_ITEMSIZE(both[k]);
+        for (int d = 0; d < PyArray_NDIM(both[k]); ++d) {
+            const npy_intp span = (PyArray_DIM(both[k], d) - 1) * PyArray_STRIDE(both[k], d);
+            (span < 0 ? low[k] : high[k]) += span;
+        }
+    }
+    return low[0] < high[1] && low[1] < high[0];
+}
+
+// `into` where that is an array of this shape, apart from what is read; else a new one.
+inline PyArrayObject* result_array(PyObject* into, int ndim, const npy_intp* shape,
+                                   PyArrayObject* a, PyArrayObject* b) {
+    auto* given = (PyArrayObject*)into;
+    if (PyArray_CheckExact(into) && type_of(given) == type_of(a) && PyArray_ISCARRAY(given) &&
+        PyArray_NDIM(given) == ndim && PyArray_CompareLists(PyArray_DIMS(given), shape, ndim) &&
+        !may_overlap(given, a) && !may_overlap(given, b))
+        return (PyArrayObject*)Py_NewRef(into);
+    return new_array(a, ndim, shape);
+}
+
+// new_matmul(a, b, bias, into, relu): a @ b (+ bias), and max(…, 0) of it if `relu`, in `into` or
+// in a new array; NotImplemented where it is not for these.
 inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 3)
-        return PyErr_Format(PyExc_TypeError, "new_matmul(a, b, bias) takes 3 arguments, not %zd", given);
+    if (given != 5)
+        return PyErr_Format(PyExc_TypeError,
+                            "new_matmul(a, b, bias, into, relu) takes 5 arguments, not %zd", given);
     if (!PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1])) Py_RETURN_NOTIMPLEMENTED;
     auto *a = (PyArrayObject*)args[0], *b = (PyArrayObject*)args[1];
     const Type type = type_of(a);
@@ -158,10 +194,10 @@ inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t give
             PyArray_SIZE(bias) != shape[ndim - 1])
             Py_RETURN_NOTIMPLEMENTED;
     }
-    PyArrayObject* out = new_array(a, ndim, shape);
+    PyArrayObject* out = result_array(args[3], ndim, shape, a, b);
     if (!out) return nullptr;
-    PyObject* const passed[] = {args[0], args[1], (PyObject*)out, args[2], Py_False};
-    PyObject* done = py_matmul(nullptr, passed, 5);
+    PyObject* done =
+        run_matmul(args[0], args[1], (PyObject*)out, args[2], false, args[4] == Py_True);
     if (!done) Py_CLEAR(out);
     Py_XDECREF(done);
     return (PyObject*)out;
@@ -171,24 +207,26 @@ inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t give
 template <typename T>
 void sum_rows(const T* x, T* sums, Index rows, Index columns);
 
-// new_affine_gradients(g, x): gᵀ @ x and the column sums of g, (rows, columns) with few rows; else
-// NotImplemented.
+// new_affine_gradients(g, x, weight, bias): gᵀ @ x and the column sums of g, (rows, columns) with few
+// rows, in the last two if these are arrays for it; else NotImplemented.
 inline PyObject* py_new_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t given) {
     constexpr Index kFewRows = 64;
-    if (given != 2)
-        return PyErr_Format(PyExc_TypeError, "new_affine_gradients(g, x) takes 2 arguments, not %zd",
+    if (given != 4)
+        return PyErr_Format(PyExc_TypeError,
+                            "new_affine_gradients(g, x, weight, bias) takes 4 arguments, not %zd",
                             given);
     auto* g = (PyArrayObject*)args[0];
     if (!PyArray_CheckExact(args[0]) || PyArray_NDIM(g) != 2 || !PyArray_ISCARRAY_RO(g) ||
-        PyArray_DIM(g, 0) > kFewRows)
+        PyArray_DIM(g, 0) > kFewRows || !PyArray_CheckExact(args[1]))
         Py_RETURN_NOTIMPLEMENTED;
+    auto* x = (PyArrayObject*)args[1];
     PyObject* transposed = PyArray_Transpose(g, nullptr);
     if (!transposed) return nullptr;
-    PyObject* const passed[] = {transposed, args[1], Py_None};
-    PyObject* product = py_new_matmul(nullptr, passed, 3);
+    PyObject* const passed[] = {transposed, args[1], Py_None, args[2], Py_False};
+    PyObject* product = py_new_matmul(nullptr, passed, 5);
     Py_DECREF(transposed);
     if (!product || product == Py_NotImplemented) return product;
-    PyArrayObject* sums = new_array(g, 1, PyArray_DIMS(g) + 1);
+    PyArrayObject* sums = result_array(args[3], 1, PyArray_DIMS(g) + 1, g, x);
     const Index rows = PyArray_DIM(g, 0), columns = PyArray_DIM(g, 1);
     if (sums && type_of(g) == F32)
         sum_rows((float*)PyArray_DATA(g), (float*)PyArray_DATA(sums), rows, columns);

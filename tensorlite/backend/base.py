@@ -82,12 +82,19 @@ class Backend:
         """``to[...] = x``."""
         to[...] = x
 
-    def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
-        """Matrix product with NumPy's rules for batches and vectors, plus a bias of its dtype."""
+    def matmul(
+        self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
+    ) -> Array:
+        """Matrix product with NumPy's rules for batches and vectors, plus a bias of its dtype.
+
+        It may be put in `out`, which is then returned.
+        """
         raise NotImplementedError
 
-    def matmul_and_row_sums(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """The product of two matrices, and the sum of each row of `a`."""
+    def matmul_and_row_sums(
+        self, a: Array, b: Array, out: Array | None = None, sums: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The product of two matrices, and the sum of each row of `a`; perhaps in `out`, `sums`."""
         wide = np.promote_types(a.dtype, np.float32)
         return self.matmul(a, b), a.sum(axis=1, dtype=wide).astype(a.dtype, copy=False)
 

@@ -17,7 +17,7 @@ from tensorlite.backend.epilogue import Epilogue, Kind, empty_aux
 from tensorlite.backend.geometry import Geometry, plan
 from tensorlite.backend.precision import get_float32_matmul_precision
 
-__all__ = ["empty_aux", "matmul"]
+__all__ = ["empty_aux", "if_fit", "matmul"]
 
 
 def matmul(
@@ -80,6 +80,13 @@ def matmul(
             _product(a, b, geometry, out, accumulate)
             follows.apply(a, b, out)
         return out
+
+
+def if_fit(out: Array | None, a: Array, b: Array) -> Array | None:
+    """`out`, unless a product of `a` and `b` has another dtype or `out` shares memory with them."""
+    if out is None or not out.dtype == a.dtype == b.dtype or _overlaps(out, a, b):
+        return None
+    return out
 
 
 def _promoted(a: Array, b: Array) -> tuple[Array, Array]:

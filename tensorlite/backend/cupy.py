@@ -218,18 +218,24 @@ class CudaBackend(Backend):
         """Lowest and one past the highest address that `array` can touch."""
         return self.xp.byte_bounds(array)
 
-    def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
+    def matmul(
+        self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
+    ) -> Array:
         """Multiply by cuBLASLt, which adds the bias; `blas.matmul` also fuses activations."""
-        from tensorlite.backend.blas import matmul
+        from tensorlite.backend.blas import if_fit, matmul
 
-        return matmul(a, b, bias=bias)
+        return matmul(a, b, bias=bias, out=if_fit(out, a, b))
 
-    def matmul_and_row_sums(self, a: Array, b: Array) -> tuple[Array, Array]:
+    def matmul_and_row_sums(
+        self, a: Array, b: Array, out: Array | None = None, sums: Array | None = None
+    ) -> tuple[Array, Array]:
         """The product of two matrices, and the sum of each row of `a`: one call of cuBLASLt."""
-        from tensorlite.backend.blas import matmul
+        from tensorlite.backend.blas import if_fit, matmul
 
-        sums = self.xp.empty(a.shape[0], a.dtype)
-        return matmul(a, b, bias=sums, epilogue="bgrad_a"), sums
+        sums = if_fit(sums, a, b)
+        if sums is None:
+            sums = self.xp.empty(a.shape[0], a.dtype)
+        return matmul(a, b, bias=sums, epilogue="bgrad_a", out=if_fit(out, a, b)), sums
 
     def on(self, device: Device) -> Any:
         """Context manager: new arrays are made on `device`."""

@@ -74,7 +74,9 @@ class NumpyBackend(Backend):
         else:
             to[...] = x
 
-    def matmul(self, a: Array, b: Array, bias: Array | None = None) -> Array:
+    def matmul(
+        self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
+    ) -> Array:
         """Multiply; short floats in float32, and a stack times a matrix at once.
 
         NumPy has no fast product of float16, none of bfloat16, and one BLAS call for each matrix.

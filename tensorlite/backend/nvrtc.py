@@ -216,7 +216,7 @@ class CudaLibrary:
         matmul(a, b, out=out, bias=bias, accumulate=accumulate)
 
     @staticmethod
-    def new_matmul(a: Any, b: Any, bias: Any) -> Any:
+    def new_matmul(a: Any, b: Any, bias: Any, into: Any, relu: bool) -> Any:
         """On the host a matrix product in one call; here cuBLASLt computes it."""
         return NotImplemented
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tensorlite.nn.module import Module
+from tensorlite.nn.pairs import together
 from tensorlite.nn.parameter import Parameter
 
 
@@ -119,8 +120,13 @@ class Sequential(_List):
 
     def forward(self, x: Any) -> Any:
         """Feed `x` through all modules."""
-        for module in self:
-            x = module(x)
+        modules = list(self)
+        at = 0
+        while at < len(modules):
+            pair = modules[at : at + 2]
+            as_one = together(*pair) if len(pair) == 2 else None
+            x = pair[0](x) if as_one is None else as_one(*pair, x)
+            at += 1 if as_one is None else 2
         return x
 
 

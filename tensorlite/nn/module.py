@@ -59,7 +59,7 @@ class Module:
                 return self._call_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
-            _note_where(error, self)
+            note_where(error, self)
             raise
 
     def _call_with_hooks(self, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -364,7 +364,7 @@ def _count(module: Module, unit: str) -> str:
     return f"{total:,}{unit}" + (f" ({frozen:,} frozen)" if frozen else "")
 
 
-def _note_where(error: Exception, module: Module) -> None:
+def note_where(error: Exception, module: Module) -> None:
     """Note in which module an error arose; its path grows as the error passes outward."""
     origin = vars(error).setdefault("module", module)
     for name, child in module.named_modules():

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.ops.activation import relu, relu_backward
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.primitive import primitive
@@ -61,23 +62,73 @@ def _rows(x: Any) -> Any:
 
 
 @primitive
-def affine_gradients(xp: ModuleType, dy: Array, x: Array) -> tuple[Array, Array]:
-    """`dy`ᵀ @ `x` and the column sums of `dy`: cotangents of weight and bias."""
-    return array_backend((dy,)).matmul_and_row_sums(dy.T, x)
+def linear_relu(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """`relu` of `linear`, of which no array is kept; what `nn.Sequential` makes of the two."""
+    return relu(linear(x, weight, bias))
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+@primitive
+def weight_gradient(xp: ModuleType, dy: Array, x: Array, *, into: Array | None = None) -> Array:
+    """`dy`ᵀ @ `x`, in the array `into` if that is possible."""
+    return array_backend((dy,)).matmul(dy.T, x, out=into)
+
+
+weight_gradient.defvjp(
+    dy=lambda g, x: matmul(x, g.mT),
+    x=lambda g, dy: matmul(dy, g),
+)
+
+
+@primitive
+def affine_gradients(
+    xp: ModuleType, dy: Array, x: Array, *, weight: Array | None = None, bias: Array | None = None
+) -> tuple[Array, Array]:
+    """`dy`ᵀ @ `x` and the column sums of `dy`, in the arrays `weight` and `bias` if possible."""
+    return array_backend((dy,)).matmul_and_row_sums(dy.T, x, weight, bias)
 
 
 @affine_gradients.defvjp_composite
-def _affine_gradients(dy: Any, x: Any) -> tuple:
+def _affine_gradients(dy: Any, x: Any, weight: None, bias: None) -> tuple:
     return matmul(dy.mT, x), channel_sum(dy)
 
 
+def _x_gradient(g: Any, weight: Any, shape: tuple[int, ...]) -> Any:
+    return matmul(_rows(g), weight).reshape(shape)
+
+
 linear.defvjp(
-    x=lambda g, weight, x_shape: matmul(_rows(g), weight).reshape(x_shape),
-    weight=lambda g, x: matmul(_rows(g).mT, _rows(x)),
+    x=lambda g, weight, x_shape: _x_gradient(g, weight, x_shape),
+    weight=lambda g, x, *, into=None: weight_gradient(_rows(g), _rows(x), into and into[1]),
     bias=lambda g: channel_sum(_rows(g)),
 )
 
 
 @linear.defvjp_together("weight", "bias")
-def _weight_and_bias(g: Any, x: Any) -> tuple:
-    return affine_gradients(_rows(g), _rows(x))
+def _weight_and_bias(g: Any, x: Any, *, into: tuple | None = None) -> tuple:
+    _, weight, bias = into or (None, None, None)
+    return affine_gradients(_rows(g), _rows(x), weight, bias)
+
+
+linear_relu.defvjp(
+    x=lambda g, y, weight, x_shape: _x_gradient(relu_backward(g, y), weight, x_shape),
+    weight=lambda g, y, x, *, into=None: weight_gradient(
+        _rows(relu_backward(g, y)), _rows(x), into and into[1]
+    ),
+    bias=lambda g, y: channel_sum(_rows(relu_backward(g, y))),
+)
+
+
+@linear_relu.defvjp_together("x", "weight", "bias")
+def _all_through_relu(
+    g: Any, y: Any, x: Any, weight: Any, x_shape: tuple, *, into: tuple | None = None
+) -> tuple:
+    g = relu_backward(g, y)
+    return _x_gradient(g, weight, x_shape), *_weight_and_bias(g, x, into=into)
+
+
+@linear_relu.defvjp_together("weight", "bias")
+def _weight_and_bias_through_relu(g: Any, y: Any, x: Any, *, into: tuple | None = None) -> tuple:
+    return _weight_and_bias(relu_backward(g, y), x, into=into)

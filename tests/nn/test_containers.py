@@ -24,6 +24,82 @@ def test_sequential_feeds_each_with_the_one_before():
     assert list(model) == [first, second, third]
 
 
+def apart(model: nn.Sequential, x: tl.Tensor) -> tl.Tensor:
+    for module in model:
+        x = module(x)
+    return x
+
+
+POOLED = {
+    "plain": nn.MaxPool2d(2),
+    "overlapping": nn.MaxPool2d(3, stride=2, padding=1),
+    "dilated": nn.MaxPool2d(2, padding=1, dilation=3),  # some windows see padding alone
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4, bias=False), nn.ReLU()), (7, 6)),
+        (nn.Sequential(nn.Linear(6, 5), nn.ReLU()), (2, 3, 6)),
+        *[(nn.Sequential(nn.ReLU(), pool, nn.ReLU()), (2, 3, 6, 6)) for pool in POOLED.values()],
+    ],
+    ids=["linear", "leading axes", *POOLED],
+)
+def test_pairs_computed_as_one_give_what_they_give_apart(model, shape, device):
+    model.to(device)
+    values = np.random.default_rng(0).integers(-3, 3, shape).astype(np.float32)  # with ties
+    results = []
+    for run in (model, lambda x: apart(model, x)):
+        x = tl.tensor(values, device=device, requires_grad=True)
+        y = run(x)
+        weight = tl.arange(y.size, dtype=tl.float32, device=device).reshape(y.shape)
+        finite = tl.where(tl.isfinite(y), y, 0.0)
+        gradients = tl.grad((finite * weight).sum(), [x, *model.parameters()])
+        results.append([t.detach().to("cpu").numpy() for t in (y, *gradients)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nan_goes_through_pairs(device):
+    x = tl.full((1, 1, 4, 4), float("nan"), device=device)
+    model = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2), nn.ReLU())
+    assert np.isnan(model.to(device)(x).detach().to("cpu").numpy()).all()
+
+
+def test_hooks_see_both_of_a_pair():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    seen = []
+    model[0].register_forward_hook(lambda module, args, output: seen.append(output))
+    x = tl.tensor([[1.0, -2.0]])
+    y = model(x)
+    np.testing.assert_array_equal(seen[0].detach().numpy(), model[0].forward(x).detach().numpy())
+    np.testing.assert_array_equal(y.detach().numpy(), np.maximum(seen[0].detach().numpy(), 0))
+
+
+def test_what_a_module_was_made_to_do_stays():
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    doubled, changed = Doubled(2, 3), nn.Linear(2, 3)
+    changed.forward = lambda x: -x
+    x = tl.tensor([[1.0, -2.0]])
+    assert nn.Sequential(changed, nn.ReLU())(x).tolist() == [[0.0, 2.0]]
+    np.testing.assert_array_equal(
+        nn.Sequential(doubled, nn.ReLU())(x).detach().numpy(),
+        np.maximum(doubled(x).detach().numpy(), 0),
+    )
+
+
+def test_an_error_in_a_pair_names_the_layer():
+    with pytest.raises(ValueError, match=r"^linear: x of shape \(2, 4\)") as error:
+        nn.Sequential(nn.Identity(), nn.Linear(3, 3), nn.ReLU())(tl.ones((2, 4)))
+    assert error.value.__notes__ == [
+        "raised in Sequential.1: Linear(in_features=3, out_features=3)"
+    ]
+
+
 def test_sequential_indexing_slicing_and_growing():
     first, second, third = layers()
     model = nn.Sequential(first, second)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
-from tensorlite import optim
+from tensorlite import nn, optim
 from tensorlite.backend import backend_for
 from tensorlite.tensor import Tensor
 
@@ -219,6 +219,48 @@ def test_a_large_gradient_may_lie_where_it_goes(device):
     optimizer.zero_grad()
     tl.flip(weight, 0).backward(last)
     np.testing.assert_array_equal(on_host(weight.grad), values[::-1])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [5, 100])
+def test_gradients_of_a_layer_are_computed_where_they_stay(rows, bias, device):
+    layer = nn.Linear(7, 6, bias).to(device)
+    x = tl.randn(rows, 7, device=device)
+    wanted = tl.grad(layer(x).square().sum(), list(layer.parameters()))
+    optim.SGD(layer.parameters(), lr=0.1)
+    layer(x).square().sum().backward()
+    for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
+        assert parameter.grad.data is parameter.grad_buffer
+        np.testing.assert_allclose(on_host(parameter.grad), on_host(gradient), rtol=1e-5, atol=1e-5)
+    layer(x).square().sum().backward()  # adds to what is there
+    for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
+        double = 2 * on_host(gradient)
+        np.testing.assert_allclose(on_host(parameter.grad), double, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_used_twice_gets_both_gradients(device):
+    layer = nn.Linear(6, 6).to(device)
+    x = tl.randn(5, 6, device=device)
+    wanted = tl.grad(layer(layer(x)).square().sum(), list(layer.parameters()))
+    optim.SGD(layer.parameters(), lr=0.1)
+    layer(layer(x)).square().sum().backward()
+    for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
+        np.testing.assert_allclose(on_host(parameter.grad), on_host(gradient), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [5, 300])
+@pytest.mark.parametrize("what", ["input", "cotangent"])
+def test_a_layers_gradient_may_be_made_of_what_lies_in_its_place(what, rows, device):
+    layer = nn.Linear(rows, rows).to(device)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1)
+    layer(tl.randn(rows, rows, device=device)).sum().backward()
+    last = layer.weight.grad
+    x, g = tl.randn(2, rows, rows, device=device).unbind()
+    x, g = (last.mT, g) if what == "input" else (x, last.mT)
+    wanted = on_host(g).T @ on_host(x)
+    optimizer.zero_grad()
+    layer(x).backward(g)
+    np.testing.assert_allclose(on_host(layer.weight.grad), wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_clip_grad_value(device):

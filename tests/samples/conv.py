@@ -9,7 +9,7 @@ import numpy as np
 from samples.base import Sample, normal
 from tensorlite.ops import conv
 from tensorlite.ops.conv import Geometry
-from tensorlite.ops.linear import affine_gradients, linear
+from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
 
 
 def every_term(size, kernel, out, geometry):
@@ -121,22 +121,37 @@ def affine(x, weight, bias=None):
     return y if bias is None else y + bias
 
 
+def affine_relu(x, weight, bias=None):
+    return np.maximum(affine(x, weight, bias), 0)
+
+
 SAMPLES = [
     Sample(
         affine_gradients,
         [normal(5, 3), normal(5, 4)],
         reference=lambda dy, x: (dy.T @ x, dy.sum(axis=0)),
         zero=[normal(0, 3), normal(0, 4)],
-        saves=("dy", "x"),
+        saves=("dy", "x", "weight", "bias"),
+    ),
+    Sample(
+        weight_gradient,
+        [normal(5, 3), normal(5, 4)],
+        reference=lambda dy, x: dy.T @ x,
+        zero=[normal(0, 3), normal(0, 4)],
+        saves=("x", "dy"),
     ),
     *[
         Sample(
-            linear,
+            op,
             [x, normal(3, 5), *bias],
-            reference=affine,
+            reference=reference,
             zero=[*zero, *bias],
             tolerance=4,
-            saves=("x", "weight", "x_shape"),
+            saves=saves,
+        )
+        for op, reference, saves in (
+            (linear, affine, ("x", "weight", "x_shape")),
+            (linear_relu, affine_relu, ("y", "x", "weight", "x_shape")),
         )
         for x, zero in (
             (normal(4, 5), [normal(0, 5), normal(3, 5)]),

@@ -7,25 +7,37 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops.compiled.planes import sums
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.linear import affine_gradients, linear
+from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
 
 
 @matmul.kernel
 def _matmul(k: Any, a: Array, b: Array) -> Any:
-    return k.new_matmul(a, b, None)
+    return k.new_matmul(a, b, None, None, False)
 
 
 @linear.kernel
 def _linear(k: Any, x: Array, weight: Array, bias: Array | None = None) -> Any:
-    return k.new_matmul(x, weight.mT, bias) if weight.ndim == 2 else NotImplemented
+    return k.new_matmul(x, weight.mT, bias, None, False) if weight.ndim == 2 else NotImplemented
+
+
+@linear_relu.kernel
+def _linear_relu(k: Any, x: Array, weight: Array, bias: Array | None = None) -> Any:
+    return k.new_matmul(x, weight.mT, bias, None, True) if weight.ndim == 2 else NotImplemented
+
+
+@weight_gradient.kernel
+def _weight_gradient(k: Any, dy: Array, x: Array, *, into: Array | None) -> Any:
+    return k.new_matmul(dy.mT, x, None, into, False)
 
 
 @affine_gradients.kernel
-def _affine_gradients(k: Any, dy: Array, x: Array) -> Any:
+def _affine_gradients(
+    k: Any, dy: Array, x: Array, *, weight: Array | None, bias: Array | None
+) -> Any:
     if not k.on_host:
         return NotImplemented
-    both = k.new_affine_gradients(dy, x)
+    both = k.new_affine_gradients(dy, x, weight, bias)
     if both is NotImplemented:
-        product = k.new_matmul(dy.mT, x, None)
+        product = k.new_matmul(dy.mT, x, None, weight, False)
         both = product if product is NotImplemented else (product, sums(k, dy))
     return both
