@@ -126,11 +126,16 @@ Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index strid
     constexpr Index together = 4;  // panels read side by side, so that a visit to a row is worth it
     const Index whole = stride == 1 ? count / (together * width) * (together * width) : 0;
     for (Index start = 0; start < whole; start += together * width)
-        for (Index p = 0; p < depth; p++)
-            for (Index panel = 0; panel < together; panel++)
+        for (Index p = 0; p < depth; p++) {
+            // Rows may lie so far apart that the processor does not guess which comes next.
+            const T* ahead = from + start + (p + 16) * depth_stride;
+            for (Index panel = 0; panel < together; panel++) {
+                __builtin_prefetch(ahead + panel * width);
                 for (int e = 0; e < width; e++)
                     to[(start + panel * width) * depth + p * width + e] =
                         from[start + panel * width + e + p * depth_stride];
+            }
+        }
     for (Index start = whole; start < count; start += width) {
         const T* source = from + start * stride;
         T* panel = to + start * depth;
