@@ -1,10 +1,11 @@
 // Attention: y = softmax(scale q kᵀ + mask) v for each head, and its gradient.
 //
-// Arrays are (batch, heads, length, dim). The mask is additive (`bias`), or true where a key is
-// `allowed`, or both; its first three axes have the length of the scores' or 1. `causal` lets query
-// i see keys 0 … i. The scores of all queries are never kept: the forward pass leaves lse = log sum
-// exp of each row, from which the backward pass computes them again (Dao et al., 2022,
-// arXiv:2205.14135). A query that may see no key gets zeros.
+// Arrays are (batch, heads, length, dim), only the last axis dense: heads may lie side by side in
+// what a linear layer made. The mask is additive (`bias`), or true where a key is `allowed`, or
+// both; its first three axes have the length of the scores' or 1. `causal` lets query i see keys
+// 0 … i. The scores of all queries are never kept: the forward pass leaves lse = log sum exp of each
+// row, from which the backward pass computes them again (Dao et al., 2022, arXiv:2205.14135). A
+// query that may see no key gets zeros.
 #include "tensorlite.h"
 
 #if defined(__CUDACC__)
@@ -47,6 +48,26 @@ inline Index attention_block(Index queries, Index keys) {
     return std::min(queries, std::clamp<Index>(fitting, kTileRows, 16 * kTileRows));
 }
 
+// Rows side by side, which far apart would push each other out of the cache.
+template <typename T>
+struct DenseRows {
+    Workspace<T> memory;
+    Index dim;
+
+    DenseRows(Index count, Index dim) : memory(count * dim), dim(dim) {}
+
+    T* operator[](Index i) const { return memory + i * dim; }
+    // As panels of A, read where they are.
+    Panels<T> panels() const { return {memory, kTileRows * dim, 1, dim}; }
+
+    void load(Rows<const T> from, Index first, Index count) const {
+        for (Index i = 0; i < count; ++i) std::copy_n(from[first + i], dim, (*this)[i]);
+    }
+    void store(Rows<T> to, Index count) const {
+        for (Index i = 0; i < count; ++i) std::copy_n((*this)[i], dim, to[i]);
+    }
+};
+
 // An operand packed as panels of B for block_product: `cols` columns, column j at depth p in data[j
 // * stride + p * depth_stride].
 template <typename T>
@@ -59,13 +80,12 @@ struct PackedPanels {
           panels(pack<kTileCols<T>, T>(cols, depth, data, stride, depth_stride, memory)) {}
 };
 
-// scores[r, j] = scale q_r · k_j + mask, for queries first … first + rows and the keys below
-// `count`.
+// scores[r, j] = scale q_r · k_j + mask, for the queries first … first + rows, which are in `q`, and
+// the keys below `count`.
 template <typename T>
 void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index rows, Index count,
-                      Index dim, const T* q, const Panels<T>& keys, T* scores) {
-    block_product<T>(rows, count, dim, {q + first * dim, kTileRows * dim, 1, dim}, keys, scores,
-                     count, {});
+                      const DenseRows<T>& q, const Panels<T>& keys, T* scores) {
+    block_product<T>(rows, count, q.dim, q.panels(), keys, scores, count, {});
     for (Index r = 0; r < rows; ++r) {
         T* score = scores + r * count;
         const Index row = scoring.row(head, first + r),
@@ -99,11 +119,12 @@ T softmax_in_place(Index count, T* score) {
 
 template <REAL T>
 HOST
-void attention(const T* q OF(batch * heads * queries * dim),
-               const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+void attention(Heads<const T> q AXES(batch, heads, queries, dim),
+               Heads<const T> k AXES(batch, heads, keys, dim),
+               Heads<const T> v AXES(batch, heads, keys, dim),
                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-               T* y OF(batch * heads * queries * dim), T* lse OF(batch * heads * queries),
+               Heads<T> y AXES(batch, heads, queries, dim), T* lse OF(batch * heads * queries),
                Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
                Index mask_heads, Index mask_rows, double scale, bool causal) {
     const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
@@ -115,18 +136,21 @@ void attention(const T* q OF(batch * heads * queries * dim),
         std::min(blocks, ceil_div(4 * num_threads(), std::max<Index>(1, batch * heads)));
     parallel(batch * heads * parts, [&](Index task) {
         const Index head = task / parts, part = task % parts;
-        const PackedPanels<T> transposed(keys, dim, k + head * keys * dim, dim, 1);
-        const PackedPanels<T> values(dim, keys, v + head * keys * dim, 1, dim);
+        const Rows<const T> key = k.of(head), value = v.of(head);
+        const Rows<T> out = y.of(head);
+        const DenseRows<T> query(block, dim);
+        const PackedPanels<T> transposed(keys, dim, key.data, key.stride, 1);
+        const PackedPanels<T> values(dim, keys, value.data, 1, value.stride);
         Workspace<T> scores(block * keys);
         for (Index b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
             const Index first = b * block, rows = std::min(block, queries - first);
             const Index count = scoring.limit(first + rows - 1);
-            attention_scores<T>(scoring, head, first, rows, count, dim, q + head * queries * dim,
-                                transposed.panels, scores);
+            query.load(q.of(head), first, rows);
+            attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels, scores);
             for (Index r = 0; r < rows; ++r)
                 lse[head * queries + first + r] = softmax_in_place<T>(count, scores + r * count);
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
-                             y + (head * queries + first) * dim, dim, {});
+                             out[first], out.stride, {});
         }
     });
 }
@@ -134,38 +158,46 @@ void attention(const T* q OF(batch * heads * queries * dim),
 template <REAL T>
 HOST
 void attention_backward(
-    const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
-    const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+    Heads<const T> g AXES(batch, heads, queries, dim),
+    Heads<const T> q AXES(batch, heads, queries, dim),
+    Heads<const T> k AXES(batch, heads, keys, dim), Heads<const T> v AXES(batch, heads, keys, dim),
     const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const T* y OF(batch * heads * queries * dim), const T* lse OF(batch * heads * queries),
-    T* dq OF(batch * heads * queries * dim), T* dk OF(batch * heads * keys * dim),
-    T* dv OF(batch * heads * keys * dim), Index batch, Index heads, Index queries, Index keys,
+    Heads<const T> y AXES(batch, heads, queries, dim), const T* lse OF(batch * heads * queries),
+    Heads<T> dq AXES(batch, heads, queries, dim), Heads<T> dk AXES(batch, heads, keys, dim),
+    Heads<T> dv AXES(batch, heads, keys, dim), Index batch, Index heads, Index queries, Index keys,
     Index dim, Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal) {
     const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
                              mask_heads, mask_rows, T(scale), causal};
     const Index block = attention_block(queries, 2 * keys);
     parallel(batch * heads, [&](Index head) {
-        const T *query = q + head * queries * dim, *gradient = g + head * queries * dim;
-        T *to_key = dk + head * keys * dim, *to_value = dv + head * keys * dim;
-        std::fill_n(to_key, keys * dim, T(0));
-        std::fill_n(to_value, keys * dim, T(0));
-        const PackedPanels<T> transposed(keys, dim, k + head * keys * dim, dim, 1);
-        const PackedPanels<T> transposed_values(keys, dim, v + head * keys * dim, dim, 1);
-        const PackedPanels<T> unturned(dim, keys, k + head * keys * dim, 1, dim);
+        const Rows<const T> out = y.of(head);
+        const Rows<T> to_query = dq.of(head);
+        const DenseRows<T> query(block, dim), gradient(block, dim);
+        // First the keys and values, then their gradients.
+        const DenseRows<T> to_key(keys, dim), to_value(keys, dim);
+        to_key.load(k.of(head), 0, keys);
+        to_value.load(v.of(head), 0, keys);
+        const PackedPanels<T> transposed(keys, dim, to_key[0], dim, 1);
+        const PackedPanels<T> transposed_values(keys, dim, to_value[0], dim, 1);
+        const PackedPanels<T> unturned(dim, keys, to_key[0], 1, dim);
+        std::fill_n(to_key[0], keys * dim, T(0));
+        std::fill_n(to_value[0], keys * dim, T(0));
         Workspace<T> weights(block * keys), scores(block * keys);
         for (Index first = 0; first < queries; first += block) {
             const Index rows = std::min(block, queries - first),
                         count = scoring.limit(first + rows - 1);
-            attention_scores<T>(scoring, head, first, rows, count, dim, query, transposed.panels,
+            query.load(q.of(head), first, rows);
+            gradient.load(g.of(head), first, rows);
+            attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels,
                                 weights);
-            block_product<T>(rows, count, dim, {gradient + first * dim, kTileRows * dim, 1, dim},
-                             transposed_values.panels, scores, count, {});
+            block_product<T>(rows, count, dim, gradient.panels(), transposed_values.panels, scores,
+                             count, {});
             for (Index r = 0; r < rows; ++r) {
                 const Index at = head * queries + first + r;
                 const T shift = lse[at] == T(-INFINITY) ? T(0) : lse[at];
                 T mean = 0;  // of the weights' gradients: sum w dw = g · y
-                for (Index d = 0; d < dim; ++d) mean += g[at * dim + d] * y[at * dim + d];
+                for (Index d = 0; d < dim; ++d) mean += gradient[r][d] * out[first + r][d];
                 T *weight = weights + r * count, *score = scores + r * count;
 #pragma GCC ivdep
                 for (Index j = 0; j < count; ++j) {
@@ -173,15 +205,17 @@ void attention_backward(
                     score[j] = weight[j] * (score[j] - mean) * scoring.scale;
                 }
             }
-            const PackedPanels<T> seen(dim, rows, query + first * dim, 1, dim);
-            const PackedPanels<T> incoming(dim, rows, gradient + first * dim, 1, dim);
+            const PackedPanels<T> seen(dim, rows, query[0], 1, dim);
+            const PackedPanels<T> incoming(dim, rows, gradient[0], 1, dim);
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count},
-                             unturned.panels, dq + (head * queries + first) * dim, dim, {});
-            block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels, to_key,
-                             dim, {to_key, dim});
+                             unturned.panels, to_query[first], to_query.stride, {});
+            block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels,
+                             to_key[0], dim, {to_key[0], dim});
             block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels,
-                             to_value, dim, {to_value, dim});
+                             to_value[0], dim, {to_value[0], dim});
         }
+        to_key.store(dk.of(head), keys);
+        to_value.store(dv.of(head), keys);
     });
 }
 
@@ -189,11 +223,12 @@ void attention_backward(
 
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
-void attention(const T* q OF(batch * heads * queries * dim),
-               const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+void attention(Heads<const T> q AXES(batch, heads, queries, dim),
+               Heads<const T> k AXES(batch, heads, keys, dim),
+               Heads<const T> v AXES(batch, heads, keys, dim),
                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-               T* y OF(batch * heads * queries * dim), Acc<T>* lse OF(batch * heads * queries),
+               Heads<T> y AXES(batch, heads, queries, dim), Acc<T>* lse OF(batch * heads * queries),
                Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
                Index mask_heads, Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
@@ -203,18 +238,19 @@ void attention(const T* q OF(batch * heads * queries * dim),
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
     const Index block = blockIdx.x % blocks * kRows,
                 last = block + kRows < queries ? block + kRows : queries;
+    const Rows<const T> all_keys = k.of(head), all_values = v.of(head);
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
         each_held_row<A>(block, queries, [&](Index i, bool inside) {
             const Index at = head * queries + i, mask = scoring.row(head, i);
             Row query, sum;
-            query.read(q + at * dim, dim);
+            query.read(q.of(head)[i], dim);
             A peak = -INFINITY, total = 0;
             for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
                 __syncthreads();
-                load_tile<Row::dims>(tile_keys, k + head * keys * dim, first, keys, dim);
-                load_tile<Row::dims>(tile_values, v + head * keys * dim, first, keys, dim);
+                load_tile<Row::dims>(tile_keys, all_keys, first, keys, dim);
+                load_tile<Row::dims>(tile_values, all_values, first, keys, dim);
                 __syncthreads();
 #pragma unroll 1  // registers are full
                 for (int j = 0; j < kTile<A>; j += chunk) {
@@ -237,7 +273,7 @@ void attention(const T* q OF(batch * heads * queries * dim),
             }
             if (!inside) return;
             sum.scale(total == 0 ? A(0) : 1 / total);
-            sum.write(y + at * dim, dim);
+            sum.write(y.of(head)[i], dim);
             lse[at] = total == 0 ? A(-INFINITY) : peak + log(total);
         });
     });
@@ -247,12 +283,14 @@ void attention(const T* q OF(batch * heads * queries * dim),
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
 void attention_backward_queries(
-    const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
-    const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+    Heads<const T> g AXES(batch, heads, queries, dim),
+    Heads<const T> q AXES(batch, heads, queries, dim),
+    Heads<const T> k AXES(batch, heads, keys, dim), Heads<const T> v AXES(batch, heads, keys, dim),
     const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const T* y OF(batch * heads * queries * dim), const Acc<T>* lse OF(batch * heads * queries),
-    T* dq OF(batch * heads * queries * dim), Acc<T>* mean OF(batch * heads * queries), Index batch,
+    Heads<const T> y AXES(batch, heads, queries, dim),
+    const Acc<T>* lse OF(batch * heads * queries),
+    Heads<T> dq AXES(batch, heads, queries, dim), Acc<T>* mean OF(batch * heads * queries), Index batch,
     Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
     Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
@@ -261,20 +299,21 @@ void attention_backward_queries(
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
     const Index block = blockIdx.x % blocks * kRows,
                 last = block + kRows < queries ? block + kRows : queries;
+    const Rows<const T> all_keys = k.of(head), all_values = v.of(head);
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
         each_held_row<A>(block, queries, [&](Index i, bool inside) {
             const Index at = head * queries + i, mask = scoring.row(head, i);
             Row query, gradient, sum;
-            query.read(q + at * dim, dim);
-            gradient.read(g + at * dim, dim);
-            const A average = gradient.dot(y + at * dim, dim);
+            query.read(q.of(head)[i], dim);
+            gradient.read(g.of(head)[i], dim);
+            const A average = gradient.dot(y.of(head)[i], dim);
             const A shift = lse[at] == -INFINITY ? A(0) : lse[at];
             for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
                 __syncthreads();
-                load_tile<Row::dims>(tile_keys, k + head * keys * dim, first, keys, dim);
-                load_tile<Row::dims>(tile_values, v + head * keys * dim, first, keys, dim);
+                load_tile<Row::dims>(tile_keys, all_keys, first, keys, dim);
+                load_tile<Row::dims>(tile_values, all_values, first, keys, dim);
                 __syncthreads();
 #pragma unroll 1
                 for (int j = 0; j < kTile<A>; ++j) {
@@ -286,7 +325,7 @@ void attention_backward_queries(
                 }
             }
             if (!inside) return;
-            sum.write(dq + at * dim, dim);
+            sum.write(dq.of(head)[i], dim);
             mean[at] = average;
         });
     });
@@ -295,12 +334,13 @@ void attention_backward_queries(
 template <typename T>
 BLOCKS(batch * heads * (keys + 31 >> 5), 128)
 void attention_backward_keys(
-    const T* g OF(batch * heads * queries * dim), const T* q OF(batch * heads * queries * dim),
-    const T* k OF(batch * heads * keys * dim), const T* v OF(batch * heads * keys * dim),
+    Heads<const T> g AXES(batch, heads, queries, dim),
+    Heads<const T> q AXES(batch, heads, queries, dim),
+    Heads<const T> k AXES(batch, heads, keys, dim), Heads<const T> v AXES(batch, heads, keys, dim),
     const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const Acc<T>* lse OF(batch * heads * queries), const Acc<T>* mean OF(batch * heads * queries),
-    T* dk OF(batch * heads * keys * dim), T* dv OF(batch * heads * keys * dim), Index batch,
+    Heads<T> dk AXES(batch, heads, keys, dim), Heads<T> dv AXES(batch, heads, keys, dim), Index batch,
     Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
     Index mask_rows, double scale, bool causal) {
     using A = Acc<T>;
@@ -310,18 +350,18 @@ void attention_backward_keys(
     const Index block = blockIdx.x % blocks * kRows;
     // Queries before the block's first key see none of it.
     const Index start = causal ? block / kTile<A> * kTile<A> : 0;
+    const Rows<const T> all_queries = q.of(head), all_gradients = g.of(head);
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_queries = memory, *tile_gradients = memory + kTile<A> * Row::dims;
         each_held_row<A>(block, keys, [&](Index j, bool inside) {
-            const Index at = head * keys + j;
             Row key, value, to_key, to_value;
-            key.read(k + at * dim, dim);
-            value.read(v + at * dim, dim);
+            key.read(k.of(head)[j], dim);
+            value.read(v.of(head)[j], dim);
             for (Index first = start; first < queries; first += kTile<A>) {
                 __syncthreads();
-                load_tile<Row::dims>(tile_queries, q + head * queries * dim, first, queries, dim);
-                load_tile<Row::dims>(tile_gradients, g + head * queries * dim, first, queries, dim);
+                load_tile<Row::dims>(tile_queries, all_queries, first, queries, dim);
+                load_tile<Row::dims>(tile_gradients, all_gradients, first, queries, dim);
                 __syncthreads();
                 const int count = queries - first < kTile<A> ? queries - first : kTile<A>;
 #pragma unroll 1
@@ -337,8 +377,8 @@ void attention_backward_keys(
                 }
             }
             if (!inside) return;
-            to_key.write(dk + at * dim, dim);
-            to_value.write(dv + at * dim, dim);
+            to_key.write(dk.of(head)[j], dim);
+            to_value.write(dv.of(head)[j], dim);
         });
     });
 }

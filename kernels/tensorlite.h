@@ -8,6 +8,7 @@
 //     const T* x OF(n)          an input array of exactly n elements
 //     T* y OF(n)                an output array
 //     const T* b OPTIONAL(n)    the same, or None
+//     Heads<const T> q AXES(batch, heads, length, dim), Heads<T> y AXES(…)   rows that lie anywhere
 //
 // The declaration is read by tensorlite/backend/compiler.py: the binding, its checks and the launch
 // come from it. A kernel is a template over the element type T and computes in Acc<T>.
@@ -17,13 +18,14 @@
 
 #define OF(count)
 #define OPTIONAL(count)
+#define AXES(batch, heads, length, dim)
 #define REAL typename
 
 #if defined(__CUDACC__)
 // One block a multiprocessor at least: where this is not said, NVRTC spills rather than have one.
 #define EACH(n) __global__ __launch_bounds__(256)
 #define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>, 1)
-#define BLOCKS(n, threads) __global__ __launch_bounds__(threads)
+#define BLOCKS(n, threads) __global__ __launch_bounds__(threads, 1)
 #define HOST
 #else
 #define EACH(n)

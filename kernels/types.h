@@ -124,4 +124,30 @@ struct Accumulate<Index> {
 template <typename T>
 using Acc = typename Accumulate<T>::type;
 
+// Rows at equal distances.
+template <typename T>
+struct Rows {
+    T* data;
+    Index stride;
+
+    TL_INLINE T* operator[](Index i) const { return data + i * stride; }
+};
+
+// An array (batch, heads, length, dim) whose rows of `dim` elements are dense and lie anywhere.
+template <typename T>
+struct Heads {
+    T* data;
+    Index batch_stride, head_stride, row_stride, heads;
+
+    // The rows of one head, counted through all batches.
+    TL_INLINE Rows<T> of(Index head) const {
+#if defined(__CUDACC__)  // a block a head at least, so 32 bits; a division of 64 is a call
+        const Index batch = uint32_t(head) / uint32_t(heads);
+#else
+        const Index batch = head / heads;
+#endif
+        return {data + batch * batch_stride + (head - batch * heads) * head_stride, row_stride};
+    }
+};
+
 }  // namespace tl

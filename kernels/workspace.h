@@ -16,7 +16,7 @@
 namespace tl {
 
 class BlockCache {
-    static constexpr int kBlocks = 8;
+    static constexpr int kBlocks = 16;
     struct Block {
         void* memory = nullptr;
         size_t bytes = 0;

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
+from tensorlite.backend import backend_for
 from tensorlite.call import listed
 from tensorlite.nn import functional as F
 from tensorlite.ops.compiled import images
@@ -284,6 +285,39 @@ def test_attention_learns_an_additive_mask(tensor) -> None:
     expected = np.zeros((3, 3))
     expected[0] = w * (value - w @ value)
     close(bias.grad, expected)
+
+
+HEADS = {  # of an array (2, 5, 12): views that are no C-contiguous arrays
+    "split off": lambda x: x.reshape(2, 5, 3, 4).swapaxes(1, 2),
+    "without batches": lambda x: x[0].reshape(5, 3, 4).swapaxes(0, 1),
+    "more axes": lambda x: x.reshape(2, 5, 3, 2, 2).transpose(0, 2, 3, 1, 4),
+    "shared": lambda x: tl.broadcast_to(x[:, None, :, :4], (2, 3, 5, 4)),
+    "columns apart": lambda x: x.reshape(2, 1, 5, 12)[..., ::3],
+    "turned": lambda x: x.reshape(2, 1, 12, 5).mT[..., :4],
+}
+
+
+@pytest.mark.parametrize("view", HEADS.values(), ids=HEADS)
+def test_attention_takes_heads_where_they_lie(view, tensor) -> None:
+    xs = [tensor(normal(2, 5, 12), requires_grad=True) for _ in range(3)]
+    results = []
+    for heads in (view, lambda x: view(x).contiguous()):
+        y = F.scaled_dot_product_attention(*map(heads, xs), is_causal=True)
+        results.append((y, *tl.grad((y * y).sum(), xs)))
+    for where_it_lies, dense in zip(*results, strict=True):
+        close(where_it_lies, host(dense))
+
+
+def test_attention_copies_no_heads(tensor, device) -> None:
+    """Query, key and value of one linear layer; the kernels' result is laid out like them."""
+    x = tensor(normal(2, 5, 3, 3, 4), requires_grad=True)
+    heads = [part.swapaxes(1, 2) for part in x.unbind(2)]
+    y = F.scaled_dot_product_attention(*heads)
+    for name, array in zip(("query", "key", "value"), heads, strict=True):
+        saved = y.node.saved[[r.name for r in y.node.plan.residuals].index(name)]
+        assert saved is array.data
+    compiled = backend_for(device).kernels is not None
+    assert y.swapaxes(1, 2).data.flags.c_contiguous == compiled
 
 
 def test_attention_keeps_no_matrix_of_weights(tensor) -> None:

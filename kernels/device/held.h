@@ -59,11 +59,11 @@ template <typename A>
 constexpr int kTile = kRows * 4 / sizeof(A);
 
 template <int dims, typename A, typename T>
-TL_INLINE void load_tile(A* shared, const T* data, Index first, Index rows, Index dim) {
+TL_INLINE void load_tile(A* shared, Rows<T> data, Index first, Index rows, Index dim) {
 #pragma unroll 1
     for (int i = threadIdx.x; i < kTile<A> * dims; i += kThreads) {
         const Index row = first + i / dims;
-        shared[i] = row < rows && i % dims < dim ? A(data[row * dim + i % dims]) : A(0);
+        shared[i] = row < rows && i % dims < dim ? A(data[row][i % dims]) : A(0);
     }
 }
 

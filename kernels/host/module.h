@@ -13,11 +13,22 @@
 namespace tl {
 
 enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
-enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2 };
+enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2, DENSE_ROWS = 4 };
 
 struct Array {
     void* data;
     Index size;
+};
+
+// An array of four axes, of which the last is dense.
+struct HeadsArray {
+    void* data;
+    Index length[4], stride[3];
+
+    template <typename H>
+    H as() const {
+        return {(decltype(H::data))data, stride[0], stride[1], stride[2], length[1]};
+    }
 };
 
 inline const char* type_name(Type type) {
@@ -79,6 +90,20 @@ class Call {
         return read(i, name, type, access);
     }
 
+    HeadsArray heads(int i, const char* name, int access, Type& parameter) {
+        HeadsArray found{read(i, name, parameter, access | DENSE_ROWS).data, {}, {}};
+        if (failed) return found;
+        auto* array = (PyArrayObject*)args_[i];
+        const npy_intp item = PyArray_ITEMSIZE(array);
+        const bool dense = PyArray_NDIM(array) == 4 && (PyArray_STRIDE(array, 3) == item ||
+                           PyArray_DIM(array, 3) < 2 || PyArray_SIZE(array) == 0);
+        if (!dense)
+            return fail(PyExc_ValueError, "%s must have 4 axes, the last without gaps", name), found;
+        for (int axis = 0; axis < 4; ++axis) found.length[axis] = PyArray_DIM(array, axis);
+        for (int axis = 0; axis < 3; ++axis) found.stride[axis] = PyArray_STRIDE(array, axis) / item;
+        return found;
+    }
+
     Index integer(int i, const char* name) {
         if (failed) return 0;
         const Index value = PyLong_AsLongLong(args_[i]);
@@ -115,6 +140,15 @@ class Call {
         if (!failed && array.data && array.size != count)
             fail(PyExc_ValueError, "%s has %lld elements, not %lld", name, (long long)array.size,
                  (long long)count);
+    }
+
+    void check_lengths(const HeadsArray& array, const char* name, Index batch, Index heads,
+                       Index length, Index dim) {
+        const Index wanted[] = {batch, heads, length, dim};
+        for (int axis = 0; axis < 4; ++axis)
+            if (array.length[axis] != wanted[axis])
+                return fail(PyExc_ValueError, "axis %d of %s has length %lld, not %lld", axis, name,
+                            (long long)array.length[axis], (long long)wanted[axis]);
     }
 
     // Between start and finish the kernel runs, without Python's lock where it has much to do: giving
@@ -154,14 +188,14 @@ class Call {
         const Type type = type_of(array);
         if (wanted == ANY && type <= BF16) wanted = type;
         const int flags = PyArray_FLAGS(array);
-        const int needed = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED |
+        const int needed = (access & DENSE_ROWS ? 0 : NPY_ARRAY_C_CONTIGUOUS) | NPY_ARRAY_ALIGNED |
                            (access & WRITE ? NPY_ARRAY_WRITEABLE : 0);
         if (type != wanted || type == ANY || !PyArray_ISNOTSWAPPED(array))
             fail(PyExc_TypeError, "%s must be %s, not %S", name, type_name(wanted),
                  (PyObject*)PyArray_DESCR(array));
         else if ((flags & needed) != needed)
-            fail(PyExc_ValueError, "%s must be C-contiguous, aligned%s", name,
-                 access & WRITE ? " and writeable" : "");
+            fail(PyExc_ValueError, "%s must be %saligned%s", name,
+                 access & DENSE_ROWS ? "" : "C-contiguous, ", access & WRITE ? " and writeable" : "");
         const Index size = PyArray_SIZE(array);
         elements_ += size;
         return {PyArray_DATA(array), size};

@@ -75,7 +75,8 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
 def _cpp_type(parameter: Parameter) -> str:
     if not parameter.is_array:
         return parameter.type
-    return f"{'const ' if parameter.is_input else ''}{parameter.type}*"
+    element = f"{'const ' if parameter.is_input else ''}{parameter.type}"
+    return f"Heads<{element}>" if parameter.is_heads else f"{element}*"
 
 
 def _substitute(types: str, choice: dict[str, str]) -> str:
@@ -108,7 +109,8 @@ def _function(kernel: Kernel) -> str:
     lines.append("    if (call.failed) return nullptr;")
     for p in kernel.parameters:
         if p.is_array:
-            lines.append(f'    call.check_count(array_{p.name}, "{p.name}", {p.count});')
+            check = "check_lengths" if p.is_heads else "check_count"
+            lines.append(f'    call.{check}(array_{p.name}, "{p.name}", {p.count});')
     lines.append("    if (call.failed) return nullptr;")
     lines.append("    call.start();")
     lines += [_branch(kernel, choice) for choice in product(*kernel.types.values())]
@@ -132,6 +134,11 @@ def _read(i: int, p: Parameter, kernel: Kernel) -> str:
     if not p.is_array:
         return f'const {p.type} {p.name} = ({p.type})call.{_READERS[p.type]}({i}, "{p.name}");'
     access = f"{'READ' if p.is_input else 'WRITE'}{' | OPTIONAL_ARRAY' if p.optional else ''}"
+    if p.is_heads:
+        return (
+            f"const HeadsArray array_{p.name} = "
+            f'call.heads({i}, "{p.name}", {access}, type_{p.type});'
+        )
     if p.type in kernel.types:
         reader, wanted = "typed", f"type_{p.type}"
     elif p.type.startswith("Acc<"):
@@ -141,12 +148,17 @@ def _read(i: int, p: Parameter, kernel: Kernel) -> str:
     return f'const Array array_{p.name} = call.{reader}({i}, "{p.name}", {access}, {wanted});'
 
 
+def _argument(p: Parameter, names: dict[str, str]) -> str:
+    """What is passed for a parameter, its types written out."""
+    if not p.is_array:
+        return p.name
+    cpp = _substitute(_cpp_type(p), names)
+    return f"array_{p.name}.as<{cpp}>()" if p.is_heads else f"({cpp})array_{p.name}.data"
+
+
 def _branch(kernel: Kernel, choice: tuple[str, ...]) -> str:
     names = dict(zip(kernel.types, choice, strict=True))
-    arguments = ", ".join(
-        f"({_substitute(_cpp_type(p), names)})array_{p.name}.data" if p.is_array else p.name
-        for p in kernel.parameters
-    )
+    arguments = ", ".join(_argument(p, names) for p in kernel.parameters)
     tests = [f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items()]
     if not tests:
         return f"    {kernel.name}({arguments});"

@@ -32,11 +32,15 @@ class KernelsUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a kernel: an array with its number of elements, or a scalar."""
+    """One parameter of a kernel: an array with its number of elements, or a scalar.
+
+    Of an array of heads, of which only the last axis must be dense, `count` is its four lengths.
+    """
 
     name: str
     type: str
     is_array: bool = False
+    is_heads: bool = False
     is_input: bool = False
     optional: bool = False
     count: str = ""
@@ -81,8 +85,8 @@ _DECLARATION = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _PARAMETER = re.compile(
-    r"(?P<const>const )?(?P<type>[\w<>]+)(?P<star>\*)? (?P<name>\w+)"
-    r"(?: (?P<presence>OF|OPTIONAL)\((?P<count>(?:[^()]|\([^()]*\))*)\))?\s*(?:,\s*|$)"
+    r"(?P<heads>Heads<)?(?P<const>const )?(?P<type>[\w<>]+?)(?(heads)>|(?P<star>\*)?) (?P<name>\w+)"
+    r"(?: (?P<presence>OF|OPTIONAL|AXES)\((?P<count>(?:[^()]|\([^()]*\))*)\))?\s*(?:,\s*|$)"
 )
 _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 
@@ -109,14 +113,16 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
     parameters, position = [], 0
     while position < len(text):
         found = _PARAMETER.match(text, position)
-        if not found or bool(found["star"]) != bool(found["presence"]):
+        is_array = bool(found and (found["star"] or found["heads"]))
+        if not found or is_array != bool(found["presence"]):
             raise ValueError(f"{family}.cu: cannot read {match['name']}'s parameters: {text!r}")
         position = found.end()
         parameters.append(
             Parameter(
                 name=found["name"],
                 type=found["type"],
-                is_array=bool(found["star"]),
+                is_array=is_array,
+                is_heads=bool(found["heads"]),
                 is_input=bool(found["const"]),
                 optional=found["presence"] == "OPTIONAL",
                 count=" ".join((found["count"] or "").split()),

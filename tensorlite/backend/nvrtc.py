@@ -34,6 +34,9 @@ _SCALARS: dict[str, Callable[[Any], np.generic]] = {
     "uint64_t": lambda value: np.uint64(operator.index(value)),
     "bool": lambda value: np.bool_(value),
 }
+_HEADS = np.dtype(
+    [("data", "u8"), *((n, "i8") for n in ("batch_stride", "head_stride", "row_stride", "heads"))]
+)
 
 
 def source_of(family: str) -> str:
@@ -92,8 +95,8 @@ class CudaKernel:
         )
         scalars = ", ".join(p.name for p in kernel.parameters if not p.is_array)
         # Expressions of the declaration are valid Python; they come from our own sources.
-        counts = [p.count for p in kernel.parameters if p.is_array]
-        self._counts = eval(f"lambda {scalars}: ({''.join(c + ',' for c in counts)})")
+        counts = [f"({p.count})," for p in kernel.parameters if p.is_array]
+        self._counts = eval(f"lambda {scalars}: ({''.join(counts)})")
         self._extents = eval(f"lambda {scalars}: ({''.join(e + ',' for e in kernel.extents)})")
         self.__name__ = kernel.name
         self.__doc__ = kernel.signature
@@ -111,7 +114,9 @@ class CudaKernel:
         values = [passed[i].item() for i, p in enumerate(parameters) if not p.is_array]
         arrays = [(p, value) for p, value in zip(parameters, args, strict=True) if p.is_array]
         for (p, value), count in zip(arrays, self._counts(*values), strict=True):
-            if value is not None and value.size != count:
+            if p.is_heads and value.shape != count:
+                raise self._error(ValueError, f"{p.name} has shape {value.shape}, not {count}")
+            if not p.is_heads and value is not None and value.size != count:
                 raise self._error(ValueError, f"{p.name} has {value.size} elements, not {count}")
         devices = {value.device.id for _, value in arrays if value is not None}
         if len(devices) != 1:
@@ -150,9 +155,24 @@ class CudaKernel:
             wanted = computed if p.type.startswith("Acc<") else stored
         if dtype != wanted:
             raise self._error(TypeError, f"{p.name} must be {wanted}, not {dtype}")
+        if p.is_heads:
+            return self._heads(p, value)
         if not value.flags.c_contiguous or value.data.ptr % value.itemsize:
             raise self._error(ValueError, f"{p.name} must be C-contiguous and aligned")
         return value
+
+    def _heads(self, p: Parameter, value: Any) -> np.void:
+        """Return `Heads` of types.h, by value."""
+        size = value.itemsize
+        dense = value.ndim == 4 and (
+            value.strides[3] == size or value.shape[3] < 2 or not value.size
+        )
+        if not dense:
+            raise self._error(ValueError, f"{p.name} must have 4 axes, the last without gaps")
+        if any(address % size for address in (value.data.ptr, *value.strides)):
+            raise self._error(ValueError, f"{p.name} must be aligned")
+        strides = [stride // size for stride in value.strides[:3]]
+        return np.array((value.data.ptr, *strides, value.shape[1]), _HEADS)[()]
 
     def _check_scalar(self, p: Parameter, value: Any, types: dict[str, str]) -> np.generic:
         """Return a scalar in the C type of its parameter."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import where
-from tensorlite.ops.convert import contiguous
 from tensorlite.ops.dropout import dropout
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
@@ -179,7 +178,6 @@ def scaled_dot_product_attention(
     if dropout_p or getattr(attn_mask, "requires_grad", False):
         weights = attention_weights(query, key, attn_mask, is_causal, scale)
         return matmul(dropout(weights, dropout_p), value)
-    query, key, value = (contiguous(x) for x in (query, key, value))  # once for both directions
     return attention(query, key, value, attn_mask, is_causal=is_causal, scale=scale)
 
 

@@ -18,6 +18,7 @@ SHAPES = [
 MASKS = ["none", "causal", "bias", "allowed", "nothing allowed"]
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-13}
 SCALE = 0.3
+ORDERS = [(0, 1, 2, 3), (0, 2, 1, 3), (2, 1, 0, 3)]
 
 
 def draw(shape, dtype, mask):
@@ -73,15 +74,56 @@ def test_attention_and_its_gradient(kernels, backend, device, guarded, shape, ma
         assert_close(got, wanted, TOLERANCE[dtype])
 
 
-def run(kernels, backend, device, guarded, shape, operands, causal):
-    """Both passes through the device's kernels."""
-    q, k, v, g, bias, allowed = (None if a is None else backend.asarray(a) for a in operands)
+@pytest.mark.parametrize("order", ORDERS)
+def test_heads_may_lie_anywhere(kernels, backend, device, guarded, order):
+    shape = SHAPES[1]
+    operands = draw(shape, "float32", "causal")
+    actual = run(kernels, backend, device, guarded, shape, operands, True, order)
+    for got, wanted in zip(actual, reference(*operands, True), strict=True):
+        assert_close(got, wanted, TOLERANCE["float32"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda q: q[..., ::2], "q must have 4 axes, the last without gaps"),
+        (lambda q: q[0], "q must have 4 axes, the last without gaps"),
+        (
+            lambda q: q[:, :, 1:, :4],
+            r"q has shape \(1, 2, 2, 4\), not \(1, 2, 3, 4\)|axis 2 of q has length 2, not 3",
+        ),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(kernels, backend, wrong, message):
+    shape = (1, 2, 3, 5, 4)
+    q, k, v, *_ = (backend.asarray(a) for a in draw((1, 2, 3, 5, 8), "float32", "none")[:3])
+    y, lse = backend.xp.zeros((1, 2, 3, 4), "float32"), backend.xp.zeros((1, 2, 3), "float32")
+    k, v = k[..., :4], v[..., :4]  # the gaps are between rows
+    geometry = (*shape, 1, 1, 1, SCALE, False)
+    kernels.attention(q[..., :4], k, v, None, None, y, lse, *geometry)
+    with pytest.raises(ValueError, match=message):
+        kernels.attention(wrong(q), k, v, None, None, y, lse, *geometry)
+
+
+def run(kernels, backend, device, guarded, shape, operands, causal, order=ORDERS[0]):
+    """Both passes through the device's kernels, heads in memory in this order of axes."""
+
+    def laid_out(a):
+        dense = np.ascontiguousarray(a.transpose(order))
+        return backend.asarray(dense).transpose(np.argsort(order))
+
+    def room(a):
+        dense = guarded.empty([a.shape[axis] for axis in order], a.dtype)
+        return dense.transpose(np.argsort(order))
+
+    q, k, v, g = map(laid_out, operands[:4])
+    bias, allowed = (None if a is None else backend.asarray(a) for a in operands[4:])
     mask = bias if bias is not None else allowed
     mask_shape = (1, 1, 1) if mask is None else mask.shape[:3]
     geometry = (*shape, *mask_shape, SCALE, causal)
     wide = "float64" if q.dtype == "float64" else "float32"
-    y, lse = guarded.empty(q.shape, q.dtype), guarded.empty(q.shape[:3], wide)
-    dq, dk, dv = (guarded.empty(a.shape, a.dtype) for a in (q, k, v))
+    y, lse = room(q), guarded.empty(q.shape[:3], wide)
+    dq, dk, dv = map(room, (q, k, v))
     kernels.attention(q, k, v, bias, allowed, y, lse, *geometry)
     inputs = (g, q, k, v, bias, allowed)
     if device.type == "cpu":

@@ -17,18 +17,27 @@ def packed(*arrays: Any) -> list | None:
 
     None among them passes: an input that was left out.
     """
-    dtype = arrays[0].dtype
-    if dtype.char not in _FLOATS:
+    if not alike(*arrays):
         return None
     result = []
     for array in arrays:
-        if array is not None:
-            if array.__class__ not in BACKENDS or array.dtype != dtype or not array.size:
-                return None
-            if not array.flags.c_contiguous:
-                array = array_backend((array,)).copy(array)
+        if array is not None and not array.flags.c_contiguous:
+            array = array_backend((array,)).copy(array)
         result.append(array)
     return result
+
+
+def alike(*arrays: Any) -> bool:
+    """Whether the arrays share one float dtype and none is empty; None among them passes."""
+    dtype = arrays[0].dtype
+    if dtype.char not in _FLOATS:
+        return False
+    for array in arrays:
+        if array is not None and (
+            array.__class__ not in BACKENDS or array.dtype != dtype or not array.size
+        ):
+            return False
+    return True
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:

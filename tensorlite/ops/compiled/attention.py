@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.attention import attention, attention_backward
-from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.compiled.arrays import accumulator, alike
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 
@@ -16,6 +16,22 @@ def _heads(shape: tuple[int, ...]) -> tuple[int, int]:
     """(…, heads, rows, columns) as a number of batches and one of heads."""
     *lead, heads = shape[:-2] if len(shape) > 2 else (1,)
     return math.prod(lead), heads
+
+
+def _has_dense_rows(x: Array) -> bool:
+    return x.shape[-1] == 1 or x.strides[-1] == x.itemsize
+
+
+def _in_heads(x: Array, batch: int, heads: int) -> Array:
+    """`x` as (batch, heads, rows, columns): a view if possible, as heads may lie side by side."""
+    x = x.reshape(batch, heads, *x.shape[-2:])
+    return x if _has_dense_rows(x) else array_backend((x,)).copy(x)
+
+
+def _room(k: Any, x: Array) -> Array:
+    """An array for what has the shape of `x`, laid out as that is."""
+    room = array_backend((x,)).xp.empty_like(x)
+    return room if _has_dense_rows(room) else k.empty(x.shape, x.dtype)
 
 
 def _attention_arguments(
@@ -30,10 +46,10 @@ def _attention_arguments(
     same = query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
     if not same or key.shape[-1] != dim or value.shape[-1] != dim:
         return None
-    arrays = packed(query, key, value, *others)
-    if arrays is None:
+    if not alike(query, key, value, *others):
         return None
     batch, heads = _heads(query.shape)
+    arrays = [_in_heads(x, batch, heads) for x in (query, key, value, *others)]
     queries, keys = query.shape[-2], key.shape[-2]
     if mask is None:
         return arrays, [None, None], (batch, heads, queries, keys, dim, 1, 1, 1)
@@ -71,10 +87,10 @@ def _attention(
     if found is None:
         return NotImplemented
     arrays, masks, numbers = found
-    y = k.empty(query.shape, query.dtype)
+    y = _room(k, arrays[0])
     lse = k.empty((*query.shape[:-1], 1), accumulator(query.dtype))
     k.attention(*arrays, *masks, y, lse, *numbers, scale, is_causal)
-    return y, lse
+    return y.reshape(query.shape), lse
 
 
 @attention_backward.kernel
@@ -94,13 +110,13 @@ def _attention_backward(
     found = _attention_arguments(k, query, key, value, mask, dy, out)
     if found is None:
         return NotImplemented
-    (query, key, value, dy, out), masks, numbers = found
-    inputs = (dy, query, key, value, *masks)
-    dq, dk, dv = (k.empty(a.shape, a.dtype) for a in (query, key, value))
+    (*arrays, dy, out), masks, numbers = found
+    inputs = (dy, *arrays, *masks)
+    dq, dk, dv = (_room(k, a) for a in arrays)
     if k.on_host:
         k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers, scale, is_causal)
     else:
         mean = k.empty(lse.shape, lse.dtype)
         k.attention_backward_queries(*inputs, out, lse, dq, mean, *numbers, scale, is_causal)
         k.attention_backward_keys(*inputs, lse, mean, dk, dv, *numbers, scale, is_causal)
-    return dq, dk, dv
+    return tuple(d.reshape(x.shape) for d, x in zip((dq, dk, dv), (query, key, value), strict=True))
