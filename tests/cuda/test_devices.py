@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
+from tensorlite import nn, optim
 
 pytestmark = pytest.mark.usefixtures("two_devices")
 
@@ -52,6 +53,29 @@ def test_a_graph_over_two_devices():
     np.testing.assert_allclose(w.grad.to("cpu").numpy(), y.detach().to("cpu").numpy(), rtol=1e-6)
     (d,) = tl.grad((leaf("cuda:1") * w).sum(), w)
     assert str(d.device) == "cuda:1"
+
+
+@pytest.mark.parametrize(
+    "optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.Lion]
+)
+def test_a_model_trains_on_the_device_that_is_not_current(optimizer):
+    losses = []
+    for device in ("cuda:1", "cpu"):
+        tl.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+        model.to(device)
+        update = optimizer(model.parameters(), lr=0.01)
+        scaler = tl.GradScaler(init_scale=8.0)
+        for _ in range(3):
+            loss = model(leaf(device)).square().mean()
+            update.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.unscale_(update)
+            optim.clip_grad_norm_(model.parameters(), 0.1)
+            scaler.step(update)
+            scaler.update()
+            losses.append(loss.item())
+    np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-5)
 
 
 @pytest.mark.parametrize("others", [("cuda:0", "cuda:1"), ("cpu", "cuda:1")])
