@@ -94,6 +94,8 @@ class ParameterList(_List):
 class Sequential(_List):
     """Modules one after another, each fed what the one before returns.
 
+    Some neighbours without hooks are computed as one, with the same result; see `nn.pairs`.
+
     Parameters
     ----------
     *modules : Module
