@@ -18,7 +18,7 @@ from tensorlite.optim import Optimizer
 from tensorlite.optim.arena import flat_gradients
 from tensorlite.plan import is_float
 from tensorlite.primitive import Primitive
-from tensorlite.tape import mode
+from tensorlite.tape import mode, on_device_of
 from tensorlite.tensor import Tensor
 
 #: Primitives that autocast runs in the lower precision: those that are matrix products inside.
@@ -182,27 +182,32 @@ class GradScaler:
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients by the scale now, to clip or read them before `step`."""
         self._check(optimizer)
-        self._look(optimizer)
-        for grad in self._gradients(optimizer):
-            grad *= (1.0 / self._scale).astype(grad.dtype)
+        with on_device_of(self._scale):
+            self._look(optimizer)
+            for grad in self._gradients(optimizer):
+                grad *= (1.0 / self._scale).astype(grad.dtype)
         self._unscaled.add(id(optimizer))
 
     def step(self, optimizer: Optimizer) -> None:
         """Update with unscaled gradients; change nothing if some are not finite."""
         self._check(optimizer)
-        xp = array_backend((self._scale,)).xp
-        if id(optimizer) in self._unscaled:
-            inverse = xp.ones_like(self._scale)
-        else:
-            self._look(optimizer)
-            inverse = 1.0 / self._scale
-        optimizer.step(grad_scale=as_arrays(inverse), skip=self._found_inf.copy())
+        with on_device_of(self._scale):
+            if id(optimizer) in self._unscaled:
+                inverse = array_backend((self._scale,)).xp.ones_like(self._scale)
+            else:
+                self._look(optimizer)
+                inverse = 1.0 / self._scale
+            optimizer.step(grad_scale=as_arrays(inverse), skip=self._found_inf.copy())
 
     def update(self) -> None:
         """Adapt the scale; call it once after all optimizers have stepped."""
         if self._scale is None:
             raise RuntimeError("GradScaler.update() before scale(loss): there is nothing to adapt")
-        xp = array_backend((self._scale,)).xp
+        with on_device_of(self._scale):
+            self._adapt(array_backend((self._scale,)).xp)
+        self._unscaled.clear()
+
+    def _adapt(self, xp: Any) -> None:
         bad = self._found_inf != 0
         grown = self._good_steps + 1 >= self.growth_interval
         factor = xp.where(bad, self.backoff_factor, xp.where(grown, self.growth_factor, 1.0))
@@ -211,7 +216,6 @@ class GradScaler:
             xp.where(bad | grown, 0.0, self._good_steps + 1).astype(np.float32)
         )
         self._found_inf[...] = 0.0
-        self._unscaled.clear()
 
     def _check(self, optimizer: Optimizer) -> None:
         if self._scale is None:

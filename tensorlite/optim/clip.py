@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.compiled.arrays import accumulator, alike
 from tensorlite.optim.arena import flat_gradients
+from tensorlite.tape import on_device_of
 from tensorlite.tensor import Tensor
 
 _PART = 8192  # elements whose squares a team sums
@@ -46,13 +47,14 @@ def clip_grad_norm_(
         raise ValueError("clip_grad_norm_: no parameter has a gradient: call backward() first")
     backend = array_backend(grads)
     dense = all(grad.flags.c_contiguous for grad in grads)
-    if backend.kernels is not None and norm_type == 2 and dense and packed(*grads) is not None:
-        return Tensor(_clip(backend.kernels, grads, max_norm))
-    total = _norm(backend.xp, grads, norm_type)
-    scale = backend.xp.minimum(max_norm / (total + 1e-6), 1.0)
-    for grad in grads:
-        grad *= scale.astype(grad.dtype)
-    return Tensor(backend.asarray(total))
+    with on_device_of(grads[0]):
+        if backend.kernels is not None and norm_type == 2 and dense and alike(*grads):
+            return Tensor(_clip(backend.kernels, grads, max_norm))
+        total = _norm(backend.xp, grads, norm_type)
+        scale = backend.xp.minimum(max_norm / (total + 1e-6), 1.0)
+        for grad in grads:
+            grad *= scale.astype(grad.dtype)
+        return Tensor(backend.asarray(total))
 
 
 def _clip(k: Any, grads: list[Array], max_norm: float) -> Array:
@@ -85,4 +87,5 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value > 0:
         raise ValueError(f"clip_value must be positive, not {clip_value}")
     for grad in flat_gradients(parameters):
-        array_backend((grad,)).xp.clip(grad, -clip_value, clip_value, out=grad)
+        with on_device_of(grad):
+            array_backend((grad,)).xp.clip(grad, -clip_value, clip_value, out=grad)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tensorlite.backend import Array, is_array
 from tensorlite.optim.arena import Arena
+from tensorlite.tape import on_device_of
 from tensorlite.tensor import Tensor
 
 
@@ -146,14 +147,20 @@ class Optimizer:
         """
         for group, arenas in zip(self.param_groups, self._arenas, strict=True):
             for arena in arenas:
-                for start, stop, step in arena.advance():
-                    count = step if arena.skipped is None else step - arena.skipped
-                    lr = self.learning_rate(group, count)
-                    common = [lr, group["weight_decay"], grad_scale, skip]
-                    self._update(arena, start, stop, common + self.hyper(group, count))
-                if skip is not None:
-                    arena.skipped = skip if arena.skipped is None else arena.skipped + skip
-                arena.written()
+                with on_device_of(arena.data):
+                    self._step(group, arena, grad_scale, skip)
+
+    def _step(
+        self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None
+    ) -> None:
+        for start, stop, step in arena.advance():
+            count = step if arena.skipped is None else step - arena.skipped
+            lr = self.learning_rate(group, count)
+            common = [lr, group["weight_decay"], grad_scale, skip]
+            self._update(arena, start, stop, common + self.hyper(group, count))
+        if skip is not None:
+            arena.skipped = skip if arena.skipped is None else arena.skipped + skip
+        arena.written()
 
     def _update(self, arena: Arena, start: int, stop: int, values: list) -> None:
         p, g = arena.data[start:stop], arena.grad[start:stop]

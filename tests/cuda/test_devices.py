@@ -65,7 +65,7 @@ def test_a_model_trains_on_the_device_that_is_not_current(optimizer):
         model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
         model.to(device)
         update = optimizer(model.parameters(), lr=0.01)
-        scaler = tl.GradScaler(init_scale=8.0)
+        scaler = tl.amp.GradScaler(init_scale=8.0)
         for _ in range(3):
             loss = model(leaf(device)).square().mean()
             update.zero_grad()
