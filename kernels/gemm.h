@@ -312,8 +312,10 @@ void block_product(const Product<T>& p, Panels<T> a, Panels<T> b) {
 
 template <class T>
 void multiply_with_shared_b(const Product<T>& block, Panels<T> b) {
-    // A few panels of B do not repay a copy of A.
-    const bool copy = block.cols > 4 * kTileCols<T>;
+    // A few panels of B do not repay a copy of A; of one that lies across, whose every step along the
+    // depth is another line of the cache, they do earlier.
+    const Index panels = block.a.row_stride == 1 ? 2 : 4;
+    const bool copy = block.cols > panels * kTileCols<T>;
     Workspace<T> packed(copy ? round_up(block.rows, kTileRows) * block.depth : 0);
     const Matrix<T>& a = block.a;
     const Panels<T> in_place{a.data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
