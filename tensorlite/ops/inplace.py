@@ -14,7 +14,7 @@ from typing import Any
 from tensorlite.backend import array_backend
 from tensorlite.ops.convert import to_device
 from tensorlite.ops.index import filled, parse_index, setitem
-from tensorlite.tape import mode, note_write
+from tensorlite.tape import mode, note_write, on_device_of
 from tensorlite.tensor import Tensor
 
 
@@ -35,7 +35,8 @@ def write(x: Tensor, index: Any, value: Any) -> None:
     parts, arrays = parse_index(x, index)
     place = filled(parts, [a.data if isinstance(a, Tensor) else a for a in arrays])
     try:
-        x.data[place] = value.data if isinstance(value, Tensor) else value
+        with on_device_of(x.data):
+            x.data[place] = value.data if isinstance(value, Tensor) else value
     except (ValueError, IndexError) as error:
         raise type(error)(f"setitem: {error}; Tensor: {x.dtype} {x.shape}") from error
     note_write(x.data)
@@ -57,7 +58,8 @@ def in_place(op: Callable) -> Callable:
             _rebind(x, result)
         else:
             _refuse_shared(x)
-            x.data[...] = result.data
+            with on_device_of(x.data):
+                x.data[...] = result.data
             note_write(x.data)
         return x
 

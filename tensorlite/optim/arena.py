@@ -76,7 +76,8 @@ class Arena:
                 self.grad[start:stop].reshape(parameter.shape),
             )
             self.places.append(place)
-            self._adopt(place)
+            with self.backend.on(parameter.device):
+                self._adopt(place)
         _by_gradient[id(self.grad)] = self
 
     def _adopt(self, place: Place) -> None:

@@ -244,7 +244,8 @@ class Optimizer:
                     arena.steps[i] = int(saved["step"])
                     for key, view in arena.state_of(i).items():
                         if key != "step":
-                            view[...] = arena.backend.asarray(saved[key], device=device)
+                            with on_device_of(view):
+                                view[...] = arena.backend.asarray(saved[key], device=device)
 
     def _differences(self, state_dict: dict[str, Any]) -> list[str]:
         groups = state_dict["param_groups"]

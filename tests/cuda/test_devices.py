@@ -78,6 +78,26 @@ def test_a_model_trains_on_the_device_that_is_not_current(optimizer):
     np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-5)
 
 
+def test_writes_are_in_order_on_the_device_that_is_not_current():
+    x = tl.zeros(3, 4, device="cuda:1")
+    x[1] = leaf("cuda:1").detach()[2]
+    x += 1
+    x.copy_(x * 2)
+    assert x.sum().item() == pytest.approx(2 * (12 + (8 + 9 + 10 + 11) / 7))
+
+
+def test_a_state_is_loaded_on_the_device_that_is_not_current():
+    w = leaf("cuda:1")
+    update = optim.Adam([w], lr=0.1)
+    (w * w).sum().backward()
+    update.step()
+    saved = update.state_dict()
+    update.step()
+    update.load_state_dict(saved)
+    for name, values in saved["state"]["0"].items():
+        np.testing.assert_array_equal(update.state_dict()["state"]["0"][name], values)
+
+
 @pytest.mark.parametrize("others", [("cuda:0", "cuda:1"), ("cpu", "cuda:1")])
 def test_mixing_devices_names_them(others):
     a, b = (leaf(device) for device in others)
