@@ -36,6 +36,13 @@ def clip_grad_norm_(
     Tensor
         The norm before clipping, with no axes, on the device: nothing waits for it here.
 
+    Raises
+    ------
+    ValueError
+        If a limit is not positive, or no parameter has a gradient.
+    RuntimeError
+        If gradients are on different devices; nothing was scaled then.
+
     Notes
     -----
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
@@ -45,6 +52,12 @@ def clip_grad_norm_(
     grads = flat_gradients(parameters)
     if not grads:
         raise ValueError("clip_grad_norm_: no parameter has a gradient: call backward() first")
+    places = sorted({str(array_backend((grad,)).device_of(grad)) for grad in grads})
+    if len(places) > 1:
+        raise RuntimeError(
+            f"clip_grad_norm_: gradients on different devices: {', '.join(places)}. Clip the "
+            "parameters of each device by a call of its own"
+        )
     backend = array_backend(grads)
     dense = all(grad.flags.c_contiguous for grad in grads)
     with on_device_of(grads[0]):

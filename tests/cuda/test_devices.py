@@ -86,6 +86,15 @@ def test_writes_are_in_order_on_the_device_that_is_not_current():
     assert x.sum().item() == pytest.approx(2 * (12 + (8 + 9 + 10 + 11) / 7))
 
 
+def test_gradients_on_two_devices_are_not_clipped_together():
+    leaves = [leaf("cuda:0"), leaf("cuda:1")]
+    for x in leaves:
+        x.sum().backward()
+    with pytest.raises(RuntimeError, match="different devices: cuda:0, cuda:1"):
+        optim.clip_grad_norm_(leaves, 1.0)
+    assert leaves[0].grad.to("cpu").numpy().min() == 1
+
+
 def test_a_state_is_loaded_on_the_device_that_is_not_current():
     w = leaf("cuda:1")
     update = optim.Adam([w], lr=0.1)
