@@ -37,7 +37,6 @@ from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor
 
 PRIMITIVES: dict[str, Primitive] = {}
-NAMES: set[str] = set()
 
 
 class Primitive:
@@ -225,7 +224,8 @@ class Primitive:
     def explained(self, error: Exception, raw: tuple) -> Exception:
         """The same error, naming the operation and its inputs; an inner operation has done that."""
         text = str(error)
-        if "; inputs: " in text or text.split(":")[0] in NAMES:
+        names = {primitive.name for primitive in PRIMITIVES.values()}
+        if "; inputs: " in text or text.split(":")[0] in names:
             return error
         inputs = ", ".join(_describe(a) for a in raw if a is not None)
         better = type(error)(f"{self.name}: {text}; inputs: {inputs}")
@@ -325,7 +325,6 @@ def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
         return lambda function: primitive(function, aux=aux)
     made = Primitive(fn, aux)
     PRIMITIVES[f"{fn.__module__}.{made.name}"] = made
-    NAMES.add(made.name)
     call = made.call
     call.primitive = made
     call.defvjp = made.defvjp

@@ -243,9 +243,10 @@ class Optimizer:
                     saved = state_dict["state"].get(place.name, {"step": 0})
                     arena.steps[i] = int(saved["step"])
                     for key, view in arena.state_of(i).items():
-                        if key != "step":
-                            with on_device_of(view):
-                                view[...] = arena.backend.asarray(saved[key], device=device)
+                        if key == "step":
+                            continue
+                        with on_device_of(view):
+                            view[...] = arena.backend.asarray(saved[key], device=device)
 
     def _differences(self, state_dict: dict[str, Any]) -> list[str]:
         groups = state_dict["param_groups"]
