@@ -52,14 +52,13 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             const A peak = team.max([&](Slot j) { return in[j]; });
             auto power = [&](Slot j) { return exp(in[j] - peak); };
             const auto powers = team.keep(power);
-            const A total = team.sum([&](Slot j) { return powers[j]; });
-            const A lse = peak + log(total);
+            const A lse = peak + log(powers.sum);
             const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
             A value = own * lse;
             if (smoothing > 0) value += spread * team.sum([&](Slot j) { return w[j] * (lse - in[j]); });
             if (team.leader()) loss[r] = scale * (valid ? value - own * A(x[r * classes + label]) : own);
             if (!dx) continue;
-            const A factor = (own + all) * scale / total;
+            const A factor = (own + all) * scale / powers.sum;
             auto plain = [&](Slot j) {
                 return powers[j] * factor - (int(column(j)) == int(label) ? own * scale : A(0));
             };

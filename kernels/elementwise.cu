@@ -67,11 +67,12 @@ void scale(const T* x OF(n), T* y OF(n), Index n, double factor) {
     map(n, [a = A(factor)](A x, A& y) { y = a * x; }, x, out(y));
 }
 
-// y = *factor x, with the factor on the device
+// y = *factor x, with the factor on the device; where y is x and the factor 1, there is nothing to do
 template <typename T>
 EACH(n)
 void scale_by(const T* x OF(n), const T* factor OF(1), T* y OF(n), Index n) {
     using A = Acc<T>;
+    if (x == y && A(*factor) == 1) return;
     map(n, [a = A(*factor)](A x, A& y) { y = a * x; }, x, out(y));
 }
 

@@ -13,7 +13,7 @@ void softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows,
             const auto peak = team.max([&](Slot j) { return in[j]; });
             auto power = [&](Slot j) { return exp(in[j] - peak); };
             auto powers = team.keep(power);
-            const auto scale = 1 / team.sum([&](Slot j) { return powers[j]; });
+            const auto scale = 1 / powers.sum;
             team.store(y + r * columns, [&](Slot j) { return powers[j] * scale; });
         }
     });

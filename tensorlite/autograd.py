@@ -158,7 +158,7 @@ class _Recompute:
     """The plan of a checkpointed call: run it again, recording, and go back through that."""
 
     differentiable = True
-    writes = False
+    asks = None
     residuals: tuple = ()
 
     def __init__(self, fn: Callable, args: tuple, kwargs: dict, needs: tuple[bool, ...]) -> None:

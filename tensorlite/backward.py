@@ -86,7 +86,8 @@ def propagate(
 ) -> dict[Node, Any]:
     """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
 
-    With a leaf's cotangent `deliver` gets all that the rule read and returned, where it may be too.
+    With a leaf's cotangent `deliver` gets all that the rule read and returned, where it may be too
+    and is then not the leaf's alone.
     `captured` names the inner nodes whose cotangents the caller wants, and receives them; `needed`
     is what then has to be visited. Nodes up to the index `stop` are not visited; their cotangents
     are returned. `places` tells where gradients of a node's parents may be put straight away.
@@ -99,6 +100,7 @@ def propagate(
     switches = mode.switches
     anomaly, several_devices = switches.anomaly, switches.devices
     overwritten = last_write()
+    last = not (retain_graph or create_graph)
     while heap and -heap[0][0] > stop:
         node = heappop(heap)[1]
         g = cotangents.pop(node)
@@ -128,10 +130,12 @@ def propagate(
             saved = plan.as_tensors(node)
         if not retain_graph:
             node.saved = None
-        if needed is None:
-            found = plan.pull(g, saved, places(parents)) if plan.writes else plan.pull(g, saved)
-        else:
+        if needed is not None:
             found = plan.pull_some(g, saved, tuple([parent in needed for parent in parents]))
+        elif plan.asks is None:
+            found = plan.pull(g, saved)
+        else:
+            found = plan.pull(g, saved, last if plan.asks == "last" else places(parents))
         for parent, d in zip(parents, found, strict=True):
             if parent is None or d is None:
                 continue
@@ -146,7 +150,8 @@ def propagate(
             if anomaly is not None:
                 anomaly(d.data if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
-                deliver(parent, d, (g, saved, found))
+                read = () if last and plan.asks == "last" else saved
+                deliver(parent, d, (g, read, found))
             elif parent in cotangents:
                 cotangents[parent] = _plus(cotangents[parent], d)
             else:

@@ -36,10 +36,11 @@ class Plan:
     save
         Picks the residuals from (*inputs, output, aux, *static).
     pull
-        Runs the rules on a cotangent and the residuals: a gradient for each input, or None. A
-        third argument may hold, for each input, an array its gradient may be put in, or None.
-    writes
-        Whether a rule makes use of that.
+        Runs the rules on a cotangent and the residuals: a gradient for each input, or None.
+    asks
+        What a rule wants to be told, and `pull` then has as a third argument: "into", for each
+        input an array that its gradient may be put in, or None; "last", whether the residuals are
+        read for the last time.
     """
 
     def __init__(self, primitive: Primitive, needs: tuple[bool, ...]) -> None:
@@ -49,7 +50,7 @@ class Plan:
         self.residuals: list[Residual] = []
         self.rules: list[tuple[int, Callable, list[int]]] = []
         self.joint: list[int] | None = None
-        self.writes = False
+        self.asks: str | None = None
         if primitive.joint_rule is not None:
             self.joint = self._slots(primitive.joint_rule, skip=2)
         else:
@@ -102,27 +103,29 @@ class Plan:
         if self.joint is not None:
             names = {"rule": self.primitive.joint_rule, "needs": self.needs}
             several = "tuple(g) if g.__class__ is list else g"
-            return eval(f"lambda g, s: rule({several}, needs{_arguments(self.joint)})", names)
+            told = self._told(self.primitive.joint_rule, "last")
+            call = f"rule({several}, needs{_arguments(self.joint)}{told})"
+            return eval(f"lambda g, s, last=False: {call}", names)
         calls = ["None, "] * len(self.needs)
         names = {}
         for position, rule, slots in self.rules:
-            calls[position] = f"rule{position}(g{_arguments(slots)}{self._into(rule)}), "
+            calls[position] = f"rule{position}(g{_arguments(slots)}{self._told(rule, 'into')}), "
             names[f"rule{position}"] = rule
         for positions, rule in self.primitive.together.items():
             if all(self.needs[position] for position in positions):
                 first, slots = positions[0], self._slots(rule, skip=1)
-                calls[first] = f"*rule{first}(g{_arguments(slots)}{self._into(rule)}), "
+                calls[first] = f"*rule{first}(g{_arguments(slots)}{self._told(rule, 'into')}), "
                 calls[first + 1 : first + len(positions)] = [""] * (len(positions) - 1)
                 names[f"rule{first}"] = rule
                 break
         return eval(f"lambda g, s, into=None: ({''.join(calls)})", names)
 
-    def _into(self, rule: Callable) -> str:
-        """One more argument for a rule that can write where it is told to."""
-        if "into" not in inspect.signature(rule).parameters:
+    def _told(self, rule: Callable, what: str) -> str:
+        """One more argument in the call of a rule that asks for it."""
+        if what not in inspect.signature(rule).parameters:
             return ""
-        self.writes = True
-        return ", into=into"
+        self.asks = what
+        return f", {what}={what}"
 
     def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Sequence:
         """`pull` for fewer inputs."""

@@ -15,8 +15,12 @@ an input         to save that array,
 ``<input>_shape``  to save its shape only,
 a static parameter, or an auxiliary output (see `primitive`).
 
-What no needed rule names is not saved. A keyword-only ``into`` is none of these: None, or for each
-input an array that the gradient may be put in, and is then what the rule returns, or None.
+What no needed rule names is not saved. Two keyword-only parameters are none of these:
+
+``into``         None, or for each input an array that the gradient may be put in, and is then what
+                 the rule returns, or None;
+``last``         of a joint rule: whether nobody will read the residuals again. A rule that asks may
+                 then overwrite and return those that no user of the operation ever sees.
 
 Rules run on raw arrays in `backward()` and on Tensors under ``create_graph=True``, so they use
 operators and other primitives only. The engine un-broadcasts, casts and accumulates; an input that

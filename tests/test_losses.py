@@ -218,6 +218,32 @@ def test_cross_entropy_keeps_its_gradient_and_not_its_input(tensor) -> None:
     assert gradient.dtype == np.float32
 
 
+def test_cross_entropy_hands_its_gradient_down_once_nobody_else_needs_it(tensor) -> None:
+    labels = tensor([0, 1, 2, 0, 1])
+    wanted = tensor(INPUT, requires_grad=True)
+    F.cross_entropy(wanted, labels, reduction="none").mean().backward()
+    exact = host(wanted.grad)
+
+    def gradients(*scales: float) -> tl.Tensor:
+        x = tensor(INPUT, requires_grad=True)
+        loss = F.cross_entropy(x, labels)
+        kept = loss.node.parents[0].saved[0][1]
+        for left, scale in reversed(list(enumerate(scales))):
+            loss.backward(tensor(scale, dtype=loss.dtype), retain_graph=left > 0)
+        if x.device.type == "cpu":
+            assert (x.grad.data is kept) == (len(scales) == 1)
+        return x.grad
+
+    close(gradients(1.0), exact)
+    close(gradients(-3.0), -3 * exact)
+    close(gradients(1.0, 2.0, 0.5), 3.5 * exact)
+    x = tensor(INPUT, requires_grad=True)
+    loss = F.cross_entropy(x, labels)
+    for scale in (2.0, 3.0):
+        (found,) = tl.grad(loss * scale, [x], retain_graph=True)
+        close(found, scale * exact)
+
+
 @pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
 def test_labels_that_are_no_class(loss) -> None:
     for label in (3, -1):

@@ -155,11 +155,12 @@ struct OptionalRow {
     }
 };
 
-// The values of f over the row, computed once where they are held.
+// The values of f over the row, computed once where they are held, and their sum.
 template <typename F, typename A, int kHeld>
 struct Kept {
     F f;
     A held[kHeld];
+    A sum;
     TL_INLINE A operator[](Slot j) const { return j.held < 0 ? f(j) : held[j.held]; }
 };
 
@@ -210,11 +211,12 @@ class Team {
 
     template <typename F>
     TL_INLINE auto keep(const F& f) const {
-        Kept<F, decltype(f(Slot())), kHeld> result{f, {}};
+        Kept<F, decltype(f(Slot())), kHeld> result{f, {}, {}};
         if (holds()) {
 #pragma unroll
             for (int k = 0; k < kHeld; ++k) result.held[k] = f(slot(k));
         }
+        result.sum = sum([&](Slot j) { return result[j]; });
         return result;
     }
 

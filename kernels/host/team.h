@@ -113,6 +113,14 @@ class OptionalRow {
     TL_INLINE Acc<T> operator[](Slot j) const { return Acc<T>(data_[j]); }
 };
 
+// A row the team computed, and its sum.
+template <typename A>
+struct Kept {
+    const A* data;
+    A sum;
+    TL_INLINE A operator[](Slot j) const { return data[j]; }
+};
+
 // Sums over the team's rows, one a column.
 template <typename A>
 struct Sums {
@@ -166,13 +174,15 @@ class Team {
         return {data, columns_, otherwise};
     }
 
-    // f(j) for the whole row, computed once where the team has room for it. One such row at a time.
+    // f(j) for the whole row and their sum, computed once where the team has room for them. One such
+    // row at a time.
     template <typename F>
     TL_INLINE auto keep(const F& f) const {
         using A = std::decay_t<decltype(f(Slot()))>;
-        A* kept = static_cast<A*>(kept_.of(columns_ * sizeof(A)));
-        put(kept, f);
-        return Row<A>{kept};
+        A* __restrict__ kept = static_cast<A*>(kept_.of(columns_ * sizeof(A)));
+        auto compute = [&](Index j) { return kept[j] = f(j); };
+        const A sum = this->sum(compute);
+        return Kept<A>{kept, sum};
     }
 
     // The same team at work on a row of another length.

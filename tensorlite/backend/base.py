@@ -82,6 +82,17 @@ class Backend:
         """``to[...] = x``."""
         to[...] = x
 
+    def scale(self, x: Array, factor: Array) -> Array:
+        """Multiply floats `x` without gaps in place by `factor`, one number of their dtype.
+
+        A kernel leaves them alone where that is 1, without the host having to know.
+        """
+        if self.kernels is not None:
+            self.kernels.scale_by(x, self.xp.asarray(factor), x, x.size)
+        else:
+            x *= factor
+        return x
+
     def matmul(
         self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
     ) -> Array:

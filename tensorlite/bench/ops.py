@@ -141,7 +141,9 @@ def both_ways(framework: Framework, name: str) -> dict[str, Callable[[], Any]]:
     """The forward pass of an operation alone, and both passes: they return all they computed."""
     forward, inputs = OPS[name].build(framework)
     y = forward()
-    g = framework.tensor(np.random.default_rng(9).normal(size=tuple(y.shape)))
+    g = None  # of a loss, from which training starts
+    if y.shape:
+        g = framework.tensor(np.random.default_rng(9).normal(size=tuple(y.shape)))
 
     def both() -> list[Any]:
         for x in inputs:

@@ -116,9 +116,13 @@ def _cross_entropy_vjp(
     ignore_index: int,
     label_smoothing: float,
     mean: bool,
+    *,
+    last: bool = False,
 ) -> tuple:
     dloss, dgradient = g
     gradient = y[1]
+    if dgradient is None and mean and last:
+        return array_backend((gradient,)).scale(gradient, dloss), None, None
     dx = 0.0
     if dloss is not None:
         dx = mul(gradient, dloss) if mean else scale_rows(gradient, dloss)

@@ -74,6 +74,22 @@ def test_a_layer_of_a_gpt_takes_at_most_forty_launches_and_calls():
     assert three.launches + three.library_calls - two.launches - two.library_calls <= 40
 
 
+def test_the_gradient_of_a_loss_is_not_read_again_unless_it_is_scaled():
+    x = tl.randn(100, 640, device="cuda", requires_grad=True)
+    labels = tl.zeros(100, dtype=tl.int64, device="cuda")
+
+    def moved(factor: float) -> int:
+        def step() -> None:
+            x.grad = None
+            loss = tl.nn.functional.cross_entropy(x * 1.0, labels)
+            loss.backward(tl.tensor(factor, device="cuda"))
+
+        return count(step).moved
+
+    # In both cases the factor's four bytes are read, if by another number of threads.
+    assert moved(2.0) - moved(1.0) > 1.9 * x.nbytes
+
+
 def _fused():
     """Operations on rows, and the elements that each must read or write: (run, shape, elements)."""
     functional = tl.nn.functional

@@ -122,6 +122,15 @@ def test_scaling(run, dtype):
         close(run("multiply", x, y, (x.shape, dtype), n), exact, tolerance)
 
 
+def test_scaling_in_place(backend, kernels):
+    for n in (33, 1 << 23):  # the second is written past the caches
+        for factor in (1.0, -2.0):
+            values = normal(1, n).astype(np.float32)
+            x = backend.asarray(values.copy())
+            kernels.scale_by(x, backend.asarray(np.full(1, factor, np.float32)), x, n)
+            np.testing.assert_array_equal(backend.to_host(x), factor * values)
+
+
 def test_large_and_misaligned(backend, kernels):
     """A view that starts between two vectors, and enough elements for every thread."""
     n = 1_000_003 if backend.name == "cpu" else 20_003
