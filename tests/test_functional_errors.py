@@ -38,6 +38,10 @@ ERRORS = {
         zeros(1, 1, 8, 8), 3, padding=2
     ),
     "avg_pool1d: x of shape (1, 8) is not (N, C, L)": lambda: F.avg_pool1d(zeros(1, 8), 2),
+    "bias_relu: bias of shape (2,) for x of shape (2, 3)": lambda: F.bias_relu(
+        zeros(2, 3), zeros(2)
+    ),
+    "bias_gelu: bias of shape (1, 3)": lambda: F.bias_gelu(zeros(2, 3), zeros(1, 3)),
     "layer_norm: x of shape (2, 3) does not end with normalized_shape (4,)": lambda: F.layer_norm(
         zeros(2, 3), 4
     ),

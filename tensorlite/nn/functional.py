@@ -7,6 +7,7 @@ An axis is called ``axis``, as in NumPy. ``from tensorlite.nn import functional 
 from tensorlite.nn.losses import *
 from tensorlite.ops.activation import *
 from tensorlite.ops.attention import *
+from tensorlite.ops.bias_activation import *
 from tensorlite.ops.channel_norm import *
 from tensorlite.ops.compiled import attention, images, recurrent
 from tensorlite.ops.conv import *

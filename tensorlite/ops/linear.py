@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.activation import relu, relu_backward
-from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.channels import channel_sum, rows_of
 from tensorlite.ops.linalg import matmul
 from tensorlite.primitive import primitive
 
@@ -35,9 +34,9 @@ def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -
     _check(x, weight, bias)
     multiply = array_backend((x,)).matmul
     if bias is not None and x.dtype == weight.dtype == bias.dtype:
-        y = multiply(_rows(x), weight.T, bias)  # CUDA adds it in the same pass
+        y = multiply(rows_of(x), weight.T, bias)  # CUDA adds it in the same pass
     else:
-        y = multiply(_rows(x), weight.T)
+        y = multiply(rows_of(x), weight.T)
         y = y if bias is None else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
@@ -53,12 +52,6 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
             f"linear: bias of shape {bias.shape} for weight of shape {weight.shape} (out, in); "
             f"it must be {weight.shape[:1]}"
         )
-
-
-def _rows(x: Any) -> Any:
-    """All axes but the last as one."""
-    shape = x.shape
-    return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
 
 
 @primitive
@@ -96,28 +89,28 @@ def _affine_gradients(dy: Any, x: Any, weight: None, bias: None) -> tuple:
 
 
 def _x_gradient(g: Any, weight: Any, shape: tuple[int, ...]) -> Any:
-    return matmul(_rows(g), weight).reshape(shape)
+    return matmul(rows_of(g), weight).reshape(shape)
 
 
 linear.defvjp(
     x=lambda g, weight, x_shape: _x_gradient(g, weight, x_shape),
-    weight=lambda g, x, *, into=None: weight_gradient(_rows(g), _rows(x), into and into[1]),
-    bias=lambda g: channel_sum(_rows(g)),
+    weight=lambda g, x, *, into=None: weight_gradient(rows_of(g), rows_of(x), into and into[1]),
+    bias=lambda g: channel_sum(rows_of(g)),
 )
 
 
 @linear.defvjp_together("weight", "bias")
 def _weight_and_bias(g: Any, x: Any, *, into: tuple | None = None) -> tuple:
     _, weight, bias = into or (None, None, None)
-    return affine_gradients(_rows(g), _rows(x), weight, bias)
+    return affine_gradients(rows_of(g), rows_of(x), weight, bias)
 
 
 linear_relu.defvjp(
     x=lambda g, y, weight, x_shape: _x_gradient(relu_backward(g, y), weight, x_shape),
     weight=lambda g, y, x, *, into=None: weight_gradient(
-        _rows(relu_backward(g, y)), _rows(x), into and into[1]
+        rows_of(relu_backward(g, y)), rows_of(x), into and into[1]
     ),
-    bias=lambda g, y: channel_sum(_rows(relu_backward(g, y))),
+    bias=lambda g, y: channel_sum(rows_of(relu_backward(g, y))),
 )
 
 

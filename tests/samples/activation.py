@@ -8,6 +8,7 @@ import numpy as np
 
 from samples.base import Sample, distinct, normal, uniform
 from tensorlite.ops import activation as ops
+from tensorlite.ops import bias_activation
 from tensorlite.ops.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -37,6 +38,10 @@ def gelu(x, approximate="none"):
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+def tanh_gelu(x):
+    return gelu(x, "tanh")
 
 
 def elu(x, alpha=1.0, scale=1.0, steepness=1.0):
@@ -166,6 +171,51 @@ BACKWARD = [
 ]
 
 
+def with_bias(f):
+    return lambda x, bias: f(x + bias)
+
+
+def bias_gelu_backward(dy, x, bias):
+    dx = backward_of(tanh_gelu)(dy, x + bias)
+    return dx, dx.reshape(-1, dx.shape[-1]).sum(axis=0)
+
+
+def bias_relu_backward(dy, out):
+    dx = np.where(out > 0, dy, 0)
+    return dx, dx.reshape(-1, dx.shape[-1]).sum(axis=0)
+
+
+BIASED = [
+    *[
+        Sample(op, [x, bias], reference=with_bias(f), saves=saves, zero=[zero, bias], tolerance=4)
+        for op, f, saves in (
+            (bias_activation.bias_relu, lambda x: np.maximum(x, 0), ("y",)),
+            (bias_activation.bias_gelu, tanh_gelu, ("x", "bias")),
+        )
+        for x, bias, zero in (
+            (off_corners, normal(5), normal(0, 5)),
+            (normal(2, 3, 5), normal(5), normal(2, 0, 5)),
+            (normal(5), normal(5), normal(0, 5)),
+        )
+    ],
+    Sample(
+        bias_activation.bias_relu_backward,
+        [normal(3, 5), off_corners],
+        reference=bias_relu_backward,
+        grad=(0,),
+        keeps_dtype=False,
+        tolerance=4,
+    ),
+    Sample(
+        bias_activation.bias_gelu_backward,
+        [normal(3, 5), normal(3, 5), normal(5)],
+        reference=bias_gelu_backward,
+        keeps_dtype=False,
+        tolerance=100,
+    ),
+]
+
+
 def shares(x, axis=-1):
     e = np.exp(x)
     return e / np.sum(e, axis, keepdims=True)
@@ -214,4 +264,4 @@ SOFTMAX = [
     ],
 ]
 
-SAMPLES = ACTIVATIONS + BACKWARD + SOFTMAX
+SAMPLES = ACTIVATIONS + BACKWARD + BIASED + SOFTMAX

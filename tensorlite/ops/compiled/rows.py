@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops import reduce, row_norm
+from tensorlite.ops import bias_activation, reduce, row_norm
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.cross_entropy import cross_entropy_
 from tensorlite.ops.embedding import check_indices, embedding_backward
@@ -186,6 +186,39 @@ def _rms_norm_backward(
     k.rms_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
     return (dx, *_column_totals(k, partial)) if affine else dx
 
+
+# --- bias and activation ------------------------------------------------------------------------
+
+
+def _give_biased(activation: str, forward: Any, backward: Any) -> None:
+    """Let kernels compute an activation of a sum with a bias, and the gradients of both."""
+
+    @forward.kernel
+    def run(k: Any, x: Array, bias: Array) -> Any:
+        arrays = packed(x, bias)
+        if arrays is None or not x.ndim or bias.shape != x.shape[-1:]:
+            return NotImplemented
+        y = k.empty(x.shape, x.dtype)
+        getattr(k, f"bias_{activation}")(*arrays, y, x.size // bias.size, bias.size)
+        return y
+
+    @backward.kernel
+    def run_backward(k: Any, dy: Array, *saved: Array) -> Any:
+        arrays = packed(dy, *saved)
+        if arrays is None or dy.shape != saved[0].shape:
+            return NotImplemented
+        columns = dy.shape[-1]
+        rows = dy.size // columns
+        parts = k.parts(rows)
+        dx = k.empty(dy.shape, dy.dtype)
+        partial = k.empty((1, parts, columns), accumulator(dy.dtype))
+        launch = getattr(k, f"bias_{activation}_backward")
+        launch(*arrays, dx, partial, rows, columns, parts)
+        return dx, *_column_totals(k, partial)
+
+
+_give_biased("relu", bias_activation.bias_relu, bias_activation.bias_relu_backward)
+_give_biased("gelu", bias_activation.bias_gelu, bias_activation.bias_gelu_backward)
 
 # --- embedding ----------------------------------------------------------------------------------
 

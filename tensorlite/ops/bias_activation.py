@@ -1,0 +1,74 @@
+"""A bias and the activation after it, in one pass each way."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.ops.activation import gelu, gelu_backward, relu, relu_backward
+from tensorlite.ops.channels import channel_sum, rows_of
+from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.primitive import primitive
+
+__all__ = ["bias_gelu", "bias_relu"]
+
+
+def _check(op: str, x: Array, bias: Array) -> None:
+    if not x.ndim or bias.shape != x.shape[-1:]:
+        raise ValueError(
+            f"{op}: bias of shape {bias.shape} for x of shape {x.shape}; it must be as long as the "
+            "last axis of x"
+        )
+
+
+@primitive
+@float32_inside
+def bias_relu(xp: ModuleType, x: Array, bias: Array) -> Array:
+    """`relu` of `x` (…, n) + `bias` (n,); the sum itself is not kept."""
+    _check("bias_relu", x, bias)
+    return relu(x + bias)
+
+
+@fused
+def bias_relu_backward(dy: Any, out: Any) -> tuple[Any, Any]:
+    """Cotangents of `x` and `bias` of `bias_relu` from that of its output `out`."""
+    dx = relu_backward(dy, out)
+    return dx, channel_sum(rows_of(dx))
+
+
+bias_relu.defvjp(
+    x=lambda g, y: relu_backward(g, y),
+    bias=lambda g, y: bias_relu_backward(g, y)[1],
+)
+
+
+@bias_relu.defvjp_together("x", "bias")
+def _bias_relu_both(g: Any, y: Any) -> tuple[Any, Any]:
+    return bias_relu_backward(g, y)
+
+
+@primitive
+@float32_inside
+def bias_gelu(xp: ModuleType, x: Array, bias: Array) -> Array:
+    """`gelu` of `x` (…, n) + `bias` (n,), the tanh form; the sum itself is not kept."""
+    _check("bias_gelu", x, bias)
+    return gelu(x + bias, approximate="tanh")
+
+
+@fused
+def bias_gelu_backward(dy: Any, x: Any, bias: Any) -> tuple[Any, Any]:
+    """Cotangents of `x` and `bias` of `bias_gelu`."""
+    dx = gelu_backward(dy, x + bias, approximate="tanh")
+    return dx, channel_sum(rows_of(dx))
+
+
+bias_gelu.defvjp(
+    x=lambda g, x, bias: bias_gelu_backward(g, x, bias)[0],
+    bias=lambda g, x, bias: bias_gelu_backward(g, x, bias)[1],
+)
+
+
+@bias_gelu.defvjp_together("x", "bias")
+def _bias_gelu_both(g: Any, x: Any, bias: Any) -> tuple[Any, Any]:
+    return bias_gelu_backward(g, x, bias)
