@@ -2,8 +2,6 @@
 
 namespace tl {
 
-constexpr Index kBlock = 256;
-
 void run_blocks(Index n, Target output, MakeBlock make, void* context) {
     char* data = (char*)output.data;
     const bool large = is_large(data, n * output.size);

@@ -55,6 +55,9 @@ TL_APART inline void write_past(void* to, const void* from, size_t bytes,
 // Such stores are not ordered by others: before another thread is told of them they must be done.
 inline void all_written() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
+// Elements that are made before they are written so.
+constexpr Index kBlock = 256;
+
 // What a map writes: where it is, and bytes an element.
 struct Target {
     void* data = nullptr;

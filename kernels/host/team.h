@@ -131,13 +131,13 @@ struct Sums {
 class Team {
     const Index first_, last_, columns_;
     const bool is_large_;  // what all teams store: it is written past the caches
-    mutable Scratch kept_, staged_;
-    mutable const void *next_ = nullptr, *next_too_ = nullptr;  // two rows that will be read
+    mutable Scratch kept_;
+    mutable const char *next_ = nullptr, *next_too_ = nullptr;  // two rows that will be read
 
     template <typename T, typename F>
-    TL_INLINE void put(T* __restrict__ to, const F& f) const {
+    TL_INLINE static void put(T* __restrict__ to, Index first, Index count, const F& f) {
 #pragma GCC ivdep
-        for (Index j = 0; j < columns_; ++j) to[j] = T(f(j));
+        for (Index j = 0; j < count; ++j) to[j] = T(f(first + j));
     }
 
     struct Iterator {
@@ -165,7 +165,7 @@ class Team {
     template <typename T>
     TL_INLINE Row<T> row(const T* data) const {
         next_too_ = next_;
-        next_ = data + columns_;
+        next_ = (const char*)(data + columns_);
         return {data};
     }
 
@@ -197,10 +197,14 @@ class Team {
     // to[j] = f(j) for the whole row.
     template <typename T, typename F>
     TL_INLINE void store(T* to, const F& f) const {
-        const size_t bytes = columns_ * sizeof(T);
-        T* made = is_large_ ? static_cast<T*>(staged_.of(bytes)) : to;
-        put(made, f);
-        if (is_large_) write_past(to, made, bytes, next_, next_too_);
+        if (!is_large_) return put(to, 0, columns_, f);
+        alignas(kCacheLine) T block[kBlock];
+        for (Index first = 0; first < columns_; first += kBlock) {
+            const Index count = first + kBlock < columns_ ? kBlock : columns_ - first;
+            put(block, first, count, f);
+            const Index done = first * sizeof(T);
+            write_past(to + first, block, count * sizeof(T), next_ + done, next_too_ + done);
+        }
     }
 
     // Both halves of the row at once: one chain of additions would wait for each to finish.

@@ -33,7 +33,7 @@ def test_casts(host_kernels, host_guarded, dtype):
     np.testing.assert_array_equal(y, x.astype(dtype))
 
 
-@pytest.mark.parametrize("columns", [1024, 1031], ids=["aligned", "misaligned"])
+@pytest.mark.parametrize("columns", [1024, 1032, 1031], ids=["blocks", "rest", "misaligned"])
 def test_rows(host_kernels, host_guarded, columns):
     k = host_kernels
     x, g = (normal(i, ROWS, columns).astype(FLOAT) for i in (3, 4))
@@ -55,7 +55,7 @@ def test_rows(host_kernels, host_guarded, columns):
         np.testing.assert_array_equal(whole, np.concatenate(halves))
 
 
-@pytest.mark.parametrize("columns", [1024, 1031], ids=["aligned", "misaligned"])
+@pytest.mark.parametrize("columns", [1024, 1032, 1031], ids=["blocks", "rest", "misaligned"])
 def test_layer_norm_backward(host_kernels, host_guarded, columns):
     x, g = (normal(i, ROWS, columns).astype(FLOAT) for i in (3, 4))
     weight = normal(5, columns).astype(FLOAT)
