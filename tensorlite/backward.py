@@ -60,6 +60,15 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
     return d.sum(axis=axes, keepdims=True).reshape(shape)
 
 
+def _fitted(d: Any, target: Any) -> Any:
+    """A cotangent in the shape and the dtype of `target`, the node or the array that it is for."""
+    if d.shape != target.shape:
+        d = _unbroadcast(d, target.shape)
+    if d.dtype is not target.dtype and d.dtype != target.dtype:
+        d = d.astype(target.dtype)
+    return d
+
+
 def _plus(d1: Any, d2: Any) -> Any:
     """The sum of two cotangents; of large arrays on all threads."""
     if d1.__class__ is not np.ndarray or d1.size < LARGE:
@@ -67,6 +76,13 @@ def _plus(d1: Any, d2: Any) -> Any:
     from tensorlite.ops.arithmetic import add  # operations are built on this module
 
     return add(d1, d2)
+
+
+def _used_twice(node: Node) -> None:
+    raise RuntimeError(
+        f"{node.name}: backward through this graph a second time{at(node)}, but its saved arrays "
+        "were freed by the first. Pass retain_graph=True to the first call"
+    )
 
 
 def _nowhere(parents: tuple) -> None:
@@ -120,10 +136,7 @@ def propagate(
             continue
         saved = node.saved
         if saved is None:
-            raise RuntimeError(
-                f"{plan.name}: backward through this graph a second time{at(node)}, but its "
-                "saved arrays were freed by the first. Pass retain_graph=True to the first call"
-            )
+            _used_twice(node)
         if node.index < overwritten:
             check_not_overwritten(node)
         if create_graph:
@@ -143,10 +156,7 @@ def propagate(
             target = parent.data if leaf else parent
             if several_devices:
                 _follow(d)
-            if d.shape != target.shape:
-                d = _unbroadcast(d, target.shape)
-            if d.dtype is not target.dtype and d.dtype != target.dtype:
-                d = d.astype(target.dtype)
+            d = _fitted(d, target)
             if anomaly is not None:
                 anomaly(d.data if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
@@ -208,7 +218,7 @@ def _is_ours(d: Any, holders: tuple) -> bool:
 def _place(parent: Any) -> Any:
     """A leaf's place in the optimizer's arena, if its gradient is to be put there."""
     if isinstance(parent, Tensor) and parent.grad is None and parent.hooks is None:
-        return parent.grad_buffer
+        return None if parent.grad_buffer is None else parent.grad_buffer.data
     return None
 
 
@@ -225,9 +235,10 @@ class Accumulate:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else _plus(previous, d)
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
-            if d is not leaf.grad_buffer:  # in the optimizer's arena
-                array_backend((leaf.data,)).write(leaf.grad_buffer, d)
-            leaf.grad = Tensor(leaf.grad_buffer)
+            place = leaf.grad_buffer.data  # in the optimizer's arena
+            if d is not place:
+                array_backend((leaf.data,)).write(place, d)
+            leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = Tensor(d)
         else:
@@ -265,8 +276,9 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        ones = array_backend((output.data,)).xp.ones(output.data.shape, output.data.dtype)
-        return Tensor(ones) if create_graph else ones
+        one = array_backend((output.data,)).xp.empty(output.data.shape, output.data.dtype)
+        one.fill(1)
+        return Tensor(one) if create_graph else one
     if not isinstance(g, Tensor):
         backend = array_backend((output.data,))
         g = Tensor(backend.asarray(g, dtype=output.dtype, device=output.device))
@@ -277,6 +289,26 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     if create_graph:
         return g
     return g.data if g.dtype == output.dtype else g.data.astype(output.dtype)
+
+
+_HELPERS = (Tensor, _plus, _fitted, _run_hooks, _used_twice, check_not_overwritten)
+
+
+def _walk(
+    output: Tensor, seed: Any, accumulate: Accumulate, retain_graph: bool, create_graph: bool
+) -> None:
+    """`propagate` for all gradients there are: in its ordinary case compiled, on the CPU."""
+    kernels = array_backend((output.data,)).kernels
+    if kernels is None or not kernels.on_host or create_graph or mode.switches.special:
+        propagate(
+            [(output.node, seed)],
+            accumulate,
+            retain_graph=retain_graph,
+            create_graph=create_graph,
+            places=accumulate.places,
+        )
+    else:
+        kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS)
 
 
 def backward(
@@ -318,13 +350,8 @@ def backward(
             if output.node is None:
                 accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
             else:
-                propagate(
-                    [(output.node, seed)],
-                    accumulate,
-                    retain_graph=create_graph if retain_graph is None else retain_graph,
-                    create_graph=create_graph,
-                    places=accumulate.places,
-                )
+                retain_graph = create_graph if retain_graph is None else retain_graph
+                _walk(output, seed, accumulate, retain_graph, create_graph)
             accumulate.finish()
     finally:
         switches.grad = recording

@@ -179,9 +179,14 @@ def as_arrays(y: Any) -> Any:
     """Several outputs as a tuple of arrays, and NumPy's scalars as arrays with no axes."""
     if y.__class__ in BACKENDS:
         return y
-    if isinstance(y, (tuple, list)):
-        return tuple([v if v.__class__ in BACKENDS else as_arrays(v) for v in y])
-    return array_backend((y,)).asarray(y)
+    if not isinstance(y, (tuple, list)):
+        return array_backend((y,)).asarray(y)
+    for v in y:
+        if v.__class__ not in BACKENDS:
+            break
+    else:
+        return tuple(y)
+    return tuple([as_arrays(v) for v in y])
 
 
 def wrap(y: Any) -> Any:

@@ -39,7 +39,7 @@ class Tensor:
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks the Tensor
 
     grad: Tensor | None = None
-    grad_buffer: Array | None = None  # its place in an optimizer's arena
+    grad_buffer: Tensor | None = None  # what `grad` will be: a place in an optimizer's arena
     hooks: list[Callable] | None = None
 
     def __init__(self, data: Array, node: Node | None = None, requires_grad: bool = False) -> None:

@@ -258,6 +258,7 @@ inline PyObject* call_with_new(Function kernel, PyObject* const* args, Py_ssize_
 }  // namespace tl
 
 #include "matmul.h"
+#include "walk.h"
 
 namespace tl {
 
@@ -295,6 +296,7 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
     {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b, bias, into, relu)"}, \
     {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL, "new_affine_gradients(g, x, weight, bias)"}, \
+    {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}

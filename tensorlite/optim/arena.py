@@ -46,6 +46,8 @@ class Arena:
         How many updates each parameter has had.
     skipped : array or None
         How many of them a gradient scaler turned into nothing; on the device, with no axes.
+    hyper : tuple or None
+        The numbers that the last update was told, and the array that holds them.
     """
 
     def __init__(self, named_parameters: list[tuple[str, Tensor]], state: tuple[str, ...]) -> None:
@@ -64,6 +66,8 @@ class Arena:
         self.bounds = self.backend.byte_bounds(self.data)
         self.steps = [0] * len(parameters)
         self.skipped: Array | None = None
+        self.hyper: tuple[list[float], Array] | None = None
+        self._part: tuple = ()
         self.places = []
         for (name, parameter), start in zip(named_parameters, starts, strict=True):
             stop = start + parameter.size
@@ -90,7 +94,7 @@ class Arena:
             )
         place.data[...] = parameter.data
         parameter.data = place.data
-        parameter.grad_buffer = place.grad
+        parameter.grad_buffer = Tensor(place.grad)
 
     def advance(self) -> list[tuple[int, int, int]]:
         """Count a step; return the runs of neighbours that have gradients: (start, stop, step).
@@ -100,10 +104,9 @@ class Arena:
         """
         runs: list[tuple[int, int, int]] = []
         previous = None
-        for i, place in enumerate(self.places):
-            _, parameter, start, stop, data, own_grad = place
+        for i, (_, parameter, start, stop, data, own_grad) in enumerate(self.places):
             if parameter.data is not data:
-                self._adopt(place)
+                self._adopt(self.places[i])
             grad = parameter.grad
             if grad is None:
                 continue
@@ -116,6 +119,13 @@ class Arena:
                 runs.append((start, stop, step))
             previous = i
         return runs
+
+    def part(self, start: int, stop: int) -> tuple[Array, Array, dict[str, Array]]:
+        """Parameters, gradients and state from `start` to `stop`; mostly asked for once more."""
+        if self._part[:2] != (start, stop):
+            state = {name: array[start:stop] for name, array in self.state.items()}
+            self._part = (start, stop, self.data[start:stop], self.grad[start:stop], state)
+        return self._part[2:]
 
     def written(self) -> None:
         """Tell the tape that the parameters changed in place."""

@@ -163,21 +163,29 @@ class Optimizer:
         arena.written()
 
     def _update(self, arena: Arena, start: int, stop: int, values: list) -> None:
-        p, g = arena.data[start:stop], arena.grad[start:stop]
-        state = {name: array[start:stop] for name, array in arena.state.items()}
+        p, g, state = arena.part(start, stop)
         if arena.backend.kernels is None or p.dtype.kind != "f":
             self._reference_update(arena.backend.xp, p, g.copy(), state, values)
             return
+        slots = [state.get(name) for name in self.state_names]  # None: what this group lacks
+        kernel = getattr(arena.backend.kernels, self.kernel_name)
+        kernel(p, g, *slots, self._hyper_array(arena, values), stop - start)
+
+    def _hyper_array(self, arena: Arena, values: list) -> Array:
+        """What a kernel is told, on its device: the array of the last step if nothing changed."""
         values[2] = 1.0 if values[2] is None else values[2]
         on_device = {}
         if values[3] is not None or arena.skipped is not None:  # a gradient scaler is at work
             on_device = {i: value for i, value in enumerate(values) if is_array(value)}
-        host = np.array([0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)])
-        hyper = arena.backend.asarray(host, device=arena.backend.device_of(p))
+        numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
+        if arena.hyper is not None and arena.hyper[0] == numbers and not on_device:
+            return arena.hyper[1]
+        device = arena.backend.device_of(arena.data)
+        hyper = arena.backend.asarray(np.array(numbers), device=device)
         for i, value in on_device.items():
             hyper[i] = value
-        slots = [state.get(name) for name in self.state_names]  # None: what this group lacks
-        getattr(arena.backend.kernels, self.kernel_name)(p, g, *slots, hyper, stop - start)
+        arena.hyper = None if on_device else (numbers, hyper)
+        return hyper
 
     def _reference_update(
         self, xp: Any, p: Array, g: Array, state: dict[str, Array], values: list

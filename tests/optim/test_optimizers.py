@@ -238,7 +238,7 @@ def test_gradients_of_a_layer_are_computed_where_they_stay(rows, bias, device, m
     can_write_there = backend.kernels is not None or device.type == "cuda"
     assert (layer.weight.shape in copied) != can_write_there
     for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
-        assert parameter.grad.data is parameter.grad_buffer
+        assert parameter.grad is parameter.grad_buffer
         np.testing.assert_allclose(on_host(parameter.grad), on_host(gradient), rtol=1e-5, atol=1e-5)
     layer(x).square().sum().backward()  # adds to what is there
     for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
