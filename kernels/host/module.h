@@ -15,6 +15,24 @@ namespace tl {
 enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
 enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2, DENSE_ROWS = 4 };
 
+// An owned reference; null where a Python error is pending.
+class Ref {
+    PyObject* object_ = nullptr;
+
+  public:
+    Ref() = default;
+    explicit Ref(PyObject* owned) : object_(owned) {}
+    Ref(Ref&& other) : object_(other.object_) { other.object_ = nullptr; }
+    Ref& operator=(Ref&& other) {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    ~Ref() { Py_XDECREF(object_); }
+    static Ref to(PyObject* borrowed) { return Ref(Py_XNewRef(borrowed)); }
+    operator PyObject*() const { return object_; }
+    bool is_none() const { return object_ == Py_None; }
+};
+
 struct Array {
     void* data;
     Index size;
@@ -295,7 +313,7 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
 #define COMMON_METHODS                                                      \
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
     {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b, bias, into, relu)"}, \
-    {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL, "new_affine_gradients(g, x, weight, bias)"}, \
+    {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL, "new_affine_gradients(g, x, weight, out, dweight, dbias)"}, \
     {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \

@@ -9,24 +9,6 @@
 
 namespace tl {
 
-// An owned reference; null where a Python error is pending.
-class Ref {
-    PyObject* object_ = nullptr;
-
-  public:
-    Ref() = default;
-    explicit Ref(PyObject* owned) : object_(owned) {}
-    Ref(Ref&& other) : object_(other.object_) { other.object_ = nullptr; }
-    Ref& operator=(Ref&& other) {
-        std::swap(object_, other.object_);
-        return *this;
-    }
-    ~Ref() { Py_XDECREF(object_); }
-    static Ref to(PyObject* borrowed) { return Ref(Py_XNewRef(borrowed)); }
-    operator PyObject*() const { return object_; }
-    bool is_none() const { return object_ == Py_None; }
-};
-
 // The attribute `name` of an object.
 #define TL_NAME(name)                                                              \
     ([] {                                                                          \

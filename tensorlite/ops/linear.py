@@ -77,19 +77,58 @@ weight_gradient.defvjp(
 
 @primitive
 def affine_gradients(
-    xp: ModuleType, dy: Array, x: Array, *, weight: Array | None = None, bias: Array | None = None
-) -> tuple[Array, Array]:
-    """`dy`ᵀ @ `x` and the column sums of `dy`, in the arrays `weight` and `bias` if possible."""
-    return array_backend((dy,)).matmul_and_row_sums(dy.T, x, weight, bias)
+    xp: ModuleType,
+    dy: Array,
+    x: Array,
+    weight: Array | None = None,
+    out: Array | None = None,
+    *,
+    dweight: Array | None = None,
+    dbias: Array | None = None,
+) -> tuple[Array, ...]:
+    """Gradients of `x` @ weightᵀ + bias from that of the result, `dy`: all of them matrices.
+
+    Parameters
+    ----------
+    weight
+        Given where the gradient of `x` is wanted too.
+    out
+        The `relu` of the result, if `dy` is the gradient of that.
+    dweight, dbias
+        Arrays to put those two gradients in, if possible.
+
+    Returns
+    -------
+    Gradients of x, if wanted, of weight, and of bias
+    """
+    dy = dy if out is None else relu_backward(dy, out)
+    both = array_backend((dy,)).matmul_and_row_sums(dy.T, x, dweight, dbias)
+    return both if weight is None else (matmul(dy, weight), *both)
 
 
 @affine_gradients.defvjp_composite
-def _affine_gradients(dy: Any, x: Any, weight: None, bias: None) -> tuple:
-    return matmul(dy.mT, x), channel_sum(dy)
+def _affine_gradients(
+    dy: Any, x: Any, weight: Any, out: Any, dweight: None, dbias: None
+) -> tuple[Any, ...]:
+    dy = dy if out is None else relu_backward(dy, out)
+    both = matmul(dy.mT, x), channel_sum(dy)
+    return both if weight is None else (matmul(dy, weight), *both)
 
 
 def _x_gradient(g: Any, weight: Any, shape: tuple[int, ...]) -> Any:
     return matmul(rows_of(g), weight).reshape(shape)
+
+
+def _gradients(
+    g: Any, x: Any, weight: Any = None, out: Any = None, into: tuple | None = None
+) -> tuple[Any, ...]:
+    """`affine_gradients`, whatever the number of axes."""
+    _, dweight, dbias = into or (None, None, None)
+    out = None if out is None else rows_of(out)
+    found = affine_gradients(rows_of(g), rows_of(x), weight, out, dweight, dbias)
+    if weight is None or len(x.shape) == 2:
+        return found
+    return found[0].reshape(x.shape), *found[1:]
 
 
 linear.defvjp(
@@ -99,10 +138,14 @@ linear.defvjp(
 )
 
 
+@linear.defvjp_together("x", "weight", "bias")
+def _all(g: Any, x: Any, weight: Any, *, into: tuple | None = None) -> tuple:
+    return _gradients(g, x, weight, None, into)
+
+
 @linear.defvjp_together("weight", "bias")
 def _weight_and_bias(g: Any, x: Any, *, into: tuple | None = None) -> tuple:
-    _, weight, bias = into or (None, None, None)
-    return affine_gradients(rows_of(g), rows_of(x), weight, bias)
+    return _gradients(g, x, None, None, into)
 
 
 linear_relu.defvjp(
@@ -115,13 +158,10 @@ linear_relu.defvjp(
 
 
 @linear_relu.defvjp_together("x", "weight", "bias")
-def _all_through_relu(
-    g: Any, y: Any, x: Any, weight: Any, x_shape: tuple, *, into: tuple | None = None
-) -> tuple:
-    g = relu_backward(g, y)
-    return _x_gradient(g, weight, x_shape), *_weight_and_bias(g, x, into=into)
+def _all_through_relu(g: Any, y: Any, x: Any, weight: Any, *, into: tuple | None = None) -> tuple:
+    return _gradients(g, x, weight, y, into)
 
 
 @linear_relu.defvjp_together("weight", "bias")
 def _weight_and_bias_through_relu(g: Any, y: Any, x: Any, *, into: tuple | None = None) -> tuple:
-    return _weight_and_bias(relu_backward(g, y), x, into=into)
+    return _gradients(g, x, None, y, into)

@@ -121,6 +121,12 @@ def affine(x, weight, bias=None):
     return y if bias is None else y + bias
 
 
+def all_through_relu(dy, x, weight, out):
+    dz = np.where(out > 0, dy, 0)
+    found = dz.T @ x, dz.sum(axis=0)
+    return found if weight is None else (dz @ weight, *found)
+
+
 def affine_relu(x, weight, bias=None):
     return np.maximum(affine(x, weight, bias), 0)
 
@@ -131,8 +137,20 @@ SAMPLES = [
         [normal(5, 3), normal(5, 4)],
         reference=lambda dy, x: (dy.T @ x, dy.sum(axis=0)),
         zero=[normal(0, 3), normal(0, 4)],
-        saves=("dy", "x", "weight", "bias"),
+        saves=("dy", "x", "weight", "out", "dweight", "dbias"),
     ),
+    *[
+        Sample(
+            affine_gradients,
+            [normal(rows, 3), normal(rows, 4), weight, normal(rows, 3)],
+            reference=all_through_relu,
+            grad=grad,
+            zero=[normal(0, 3), normal(0, 4), weight, normal(0, 3)],
+            tolerance=4,
+        )
+        for rows in (5, 70)  # the second more than are computed in one call
+        for weight, grad in ((normal(3, 4), (0, 1, 2)), (None, (0, 1)))
+    ],
     Sample(
         weight_gradient,
         [normal(5, 3), normal(5, 4)],

@@ -64,8 +64,7 @@ def _batch_norm_backward(
 
 
 @channel_sum.kernel
-def sums(k: Any, x: Array) -> Any:
-    """`channel_sum`, for other kernels too."""
+def _channel_sum(k: Any, x: Array) -> Any:
     n, channels, size = _planes(x)
     parts = k.parts(n)
     if size == 1 and parts == n and x.dtype.char in "fd" and x.flags.c_contiguous and x.size:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.compiled.planes import sums
+from tensorlite.ops.bias_activation import bias_relu_backward
+from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
 
@@ -32,12 +33,24 @@ def _weight_gradient(k: Any, dy: Array, x: Array, *, into: Array | None) -> Any:
 
 @affine_gradients.kernel
 def _affine_gradients(
-    k: Any, dy: Array, x: Array, *, weight: Array | None, bias: Array | None
+    k: Any,
+    dy: Array,
+    x: Array,
+    weight: Array | None = None,
+    out: Array | None = None,
+    *,
+    dweight: Array | None,
+    dbias: Array | None,
 ) -> Any:
     if not k.on_host:
         return NotImplemented
-    both = k.new_affine_gradients(dy, x, weight, bias)
-    if both is NotImplemented:
-        product = k.new_matmul(dy.mT, x, None, weight, False)
-        both = product if product is NotImplemented else (product, sums(k, dy))
-    return both
+    found = k.new_affine_gradients(dy, x, weight, out, dweight, dbias)
+    if found is not NotImplemented:
+        return found
+    if out is None:
+        db = channel_sum(dy)
+    else:
+        dy, db = bias_relu_backward(dy, out)
+        db = db.astype(dy.dtype, copy=False)
+    dw = weight_gradient(dy, x, dweight)
+    return (dw, db) if weight is None else (matmul(dy, weight), dw, db)
