@@ -38,6 +38,8 @@ constexpr int kTileCols = kTileVectors * Simd<T>::lanes;
 // What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A
 // in the second.
 constexpr Index kDepth = 384, kBlockRows = 24 * kTileRows, kBlocksPerThread = 6;
+// Elements of B that the first-level cache holds as they lie.
+constexpr Index kInPlace = 8192;
 // Elements that the operand packed for all blocks may have at a time.
 constexpr Index kShared = 1 << 21;
 // Multiply-adds below which one thread is faster than waking another.
@@ -332,8 +334,8 @@ void multiply_with_shared_a(const Product<T>& block, Panels<T> a) {
     }
 }
 
-// Where B's rows are contiguous and too few rows of A would share the cost of a copy, B's panels are
-// read where they are, but for a last one that is not whole.
+// Where B's rows are contiguous, and B is small or has too few rows of A to share the cost of a copy,
+// B's panels are read where they are, but for a last one that is not whole.
 template <class T>
 void gemm_in_place(const Product<T>& p, Index threads) {
     constexpr Index width = kTileCols<T>;
@@ -356,7 +358,8 @@ void gemm(const Product<T>& p) {
     constexpr Index width = kTileCols<T>;
     if (p.rows == 0 || p.cols == 0) return;
     const Index threads = p.rows * p.cols * p.depth < kSerialWork ? 1 : num_threads();
-    if (p.b.col_stride == 1 && p.rows <= 4 * kTileRows) return gemm_in_place(p, threads);
+    const bool is_small = p.rows <= 4 * kTileRows || p.depth * p.cols <= kInPlace;
+    if (p.b.col_stride == 1 && is_small) return gemm_in_place(p, threads);
 
     const Blocks block = Blocks::of(p, threads);
     const Index down = ceil_div(p.rows, block.rows), across = ceil_div(p.cols, block.cols);
