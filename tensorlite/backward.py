@@ -350,8 +350,8 @@ def backward(
             if output.node is None:
                 accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
             else:
-                retain_graph = create_graph if retain_graph is None else retain_graph
-                _walk(output, seed, accumulate, retain_graph, create_graph)
+                retain = create_graph if retain_graph is None else bool(retain_graph)
+                _walk(output, seed, accumulate, retain, create_graph)
             accumulate.finish()
     finally:
         switches.grad = recording

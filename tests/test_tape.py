@@ -1,5 +1,6 @@
 """The tape: accumulation, reuse, hooks, order, higher derivatives, safety, memory."""
 
+import contextlib
 import gc
 import threading
 import weakref
@@ -185,6 +186,59 @@ def test_several_outputs(device):
     (a.sum() + (c * c).sum()).backward()
     np.testing.assert_array_equal(host(x.grad), [1, 1, 0, 0, 8, 10])
     del b
+
+
+def test_the_compiled_walk_gives_the_gradients_of_the_other():
+    """Anomaly detection wants to see every gradient, for which backward walks in Python."""
+
+    def gradients(how) -> list[np.ndarray]:
+        generator = np.random.default_rng(3)
+        x, y, w = (leaf(generator.normal(size=size)) for size in ((4, 6), (6,), (3, 6)))
+        short = leaf(generator.normal(size=6), dtype=np.float32)
+        bias = leaf(generator.normal(size=3))
+        update = tl.optim.SGD([w, bias])
+        with how:
+            h = x * y + x.exp() * short  # broadcast, used twice, cast
+            a, b, _ = tl.split(h, 3, axis=1)
+            c = tl.nn.functional.linear(h, w, bias)
+            h.register_hook(lambda g: g * 2)
+            y.register_hook(lambda g: g + 1)
+            labels = tl.tensor([0, 1, 2, 0])
+            loss = tl.nn.functional.cross_entropy(c, labels) + (a * b).sum() + (a * a).mean()
+            loss.backward(retain_graph=True)
+            (loss * 0.5).backward()
+        assert w.grad.data.base is update._arenas[0][0].grad
+        return [host(t.grad) for t in (x, y, w, short, bias)]
+
+    pairs = zip(
+        gradients(contextlib.nullcontext()), gradients(tl.debug.detect_anomaly()), strict=True
+    )
+    for one, other in pairs:
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("how", [contextlib.nullcontext, tl.debug.detect_anomaly])
+def test_a_rule_that_fails_keeps_nothing_alive(how):
+    @tl.primitive
+    def fails(xp, x1, x2):
+        return x1 + x2
+
+    @fails.defvjp_joint
+    def rule(g, needs, x1, x2):
+        return (g,) if x1[0] > 0 else 1 / 0
+
+    for value, error in ((1.0, ValueError), (-1.0, ZeroDivisionError)):
+        x, y = leaf([value]), leaf([1.0])
+        saved = x * 3
+        alive = weakref.ref(saved.data)
+        z = fails(saved, y).exp()
+        with how(), pytest.raises(error):
+            z.backward()
+        del saved, z
+        gc.collect()
+        assert alive() is None
+        assert x.grad is None
 
 
 def test_an_overwritten_saved_array_is_refused(device):

@@ -9,7 +9,7 @@
 
 namespace tl {
 
-// The attribute `name` of an object.
+// A name as Python's string, made once, and the attribute of an object under it.
 #define TL_NAME(name)                                                              \
     ([] {                                                                          \
         static PyObject* const interned = PyUnicode_InternFromString(#name);       \
@@ -96,17 +96,18 @@ class Walk {
         if (!hooks || !plan || !saved || !parents) return false;
         if (!hooks.is_none() && !(g = call(helpers_.run_hooks, hooks, g, Py_False))) return false;
         if (plan.is_none()) return collect(node, item(parents, 0), g);
-        if (saved.is_none()) return call(helpers_.used_twice, node) && false;
+        if (saved.is_none()) return call(helpers_.used_twice, node), false;
         if (index < overwritten_ && !call(helpers_.check_not_overwritten, node)) return false;
         if (!retain_graph_ && PyObject_SetAttr(node, TL_NAME(saved), Py_None) < 0) return false;
 
         const Ref pull = TL_GET(plan, pull), asks = TL_GET(plan, asks);
         if (!pull || !asks) return false;
-        const bool is_last = !retain_graph_ && asks == TL_NAME(last);
+        const bool asks_last = !asks.is_none() && !PyUnicode_CompareWithASCIIString(asks, "last");
+        const bool is_last = asks_last && !retain_graph_;
         Ref found;
         if (asks.is_none())
             found = call(pull, g, saved);
-        else if (asks == TL_NAME(last))
+        else if (asks_last)
             found = call(pull, g, saved, is_last ? Py_True : Py_False);
         else if (const Ref places = places_of(parents))
             found = call(pull, g, saved, places);
