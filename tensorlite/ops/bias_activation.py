@@ -25,7 +25,15 @@ def _check(op: str, x: Array, bias: Array) -> None:
 @primitive
 @float32_inside
 def bias_relu(xp: ModuleType, x: Array, bias: Array) -> Array:
-    """`relu` of `x` (…, n) + `bias` (n,); the sum itself is not kept."""
+    """`relu` (`x` + `bias`), without an array for the sum.
+
+    Parameters
+    ----------
+    x
+        Shape (…, n).
+    bias
+        Shape (n,).
+    """
     _check("bias_relu", x, bias)
     return relu(x + bias)
 
@@ -51,7 +59,15 @@ def _bias_relu_both(g: Any, y: Any) -> tuple[Any, Any]:
 @primitive
 @float32_inside
 def bias_gelu(xp: ModuleType, x: Array, bias: Array) -> Array:
-    """`gelu` of `x` (…, n) + `bias` (n,), the tanh form; the sum itself is not kept."""
+    """`gelu` (`x` + `bias`) in its tanh form, without an array for the sum.
+
+    Parameters
+    ----------
+    x
+        Shape (…, n).
+    bias
+        Shape (n,).
+    """
     _check("bias_gelu", x, bias)
     return gelu(x + bias, approximate="tanh")
 
