@@ -122,12 +122,12 @@ class Sequential(_List):
 
     def forward(self, x: Any) -> Any:
         """Feed `x` through all modules."""
-        modules = list(self)
+        modules = [value for value in self.__dict__.values() if isinstance(value, Module)]
         at = 0
         while at < len(modules):
-            pair = modules[at : at + 2]
-            as_one = together(*pair) if len(pair) == 2 else None
-            x = pair[0](x) if as_one is None else as_one(*pair, x)
+            module, after = modules[at], modules[at + 1] if at + 1 < len(modules) else None
+            as_one = together(module, after)
+            x = module(x) if as_one is None else as_one(module, after, x)
             at += 1 if as_one is None else 2
         return x
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def cross_entropy(
     loss = result[0] if with_gradient else result
     if isinstance(loss.data, np.ndarray):
         total = loss.data if loss.data.ndim == 0 else loss.data.sum()
-        if total != total:  # NaN, as a wrong label leaves it
+        if math.isnan(total):  # as a wrong label leaves it
             _check_labels("cross_entropy", labels.data, x.shape[1], ignore_index)
     if reduction == "mean":
         return loss

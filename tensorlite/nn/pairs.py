@@ -34,7 +34,7 @@ _TOGETHER: dict[tuple[type, type], Run] = {
 }
 
 
-def together(first: Module, second: Module) -> Run | None:
+def together(first: Module, second: Module | None) -> Run | None:
     """How to compute `second` of `first` as one; None if there is no way, or somebody listens."""
     run = _TOGETHER.get((type(first), type(second)))
     return None if run is None or _is_special(first) or _is_special(second) else run

@@ -47,7 +47,7 @@ class Arena:
     skipped : array or None
         How many of them a gradient scaler turned into nothing; on the device, with no axes.
     hyper : tuple or None
-        The numbers that the last update was told, and the array that holds them.
+        What the last update was told, and the array that holds it.
     """
 
     def __init__(self, named_parameters: list[tuple[str, Tensor]], state: tuple[str, ...]) -> None:
@@ -66,7 +66,7 @@ class Arena:
         self.bounds = self.backend.byte_bounds(self.data)
         self.steps = [0] * len(parameters)
         self.skipped: Array | None = None
-        self.hyper: tuple[list[float], Array] | None = None
+        self.hyper: tuple[list, Array] | None = None
         self._part: tuple = ()
         self.places = []
         for (name, parameter), start in zip(named_parameters, starts, strict=True):

@@ -173,18 +173,18 @@ class Optimizer:
 
     def _hyper_array(self, arena: Arena, values: list) -> Array:
         """What a kernel is told, on its device: the array of the last step if nothing changed."""
-        values[2] = 1.0 if values[2] is None else values[2]
-        on_device = {}
-        if values[3] is not None or arena.skipped is not None:  # a gradient scaler is at work
-            on_device = {i: value for i, value in enumerate(values) if is_array(value)}
-        numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
-        if arena.hyper is not None and arena.hyper[0] == numbers and not on_device:
+        # A gradient scaler tells numbers that only the device knows.
+        unscaled = values[2] is None and values[3] is None and arena.skipped is None
+        if unscaled and arena.hyper is not None and arena.hyper[0] == values:
             return arena.hyper[1]
+        on_device = {} if unscaled else {i: v for i, v in enumerate(values) if is_array(v)}
+        numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
+        numbers[2] = 1.0 if values[2] is None else numbers[2]
         device = arena.backend.device_of(arena.data)
         hyper = arena.backend.asarray(np.array(numbers), device=device)
         for i, value in on_device.items():
             hyper[i] = value
-        arena.hyper = None if on_device else (numbers, hyper)
+        arena.hyper = (values, hyper) if unscaled else None
         return hyper
 
     def _reference_update(
