@@ -42,10 +42,12 @@ struct Scoring {
 
 #if !defined(__CUDACC__)
 
-// Rows of queries handled together: a multiple of the tile whose scores stay in the cache.
-inline Index attention_block(Index queries, Index keys) {
+// Rows of queries handled together: a multiple of the tile whose scores stay in the cache. Under a
+// causal mask few rows compute less of what nobody sees.
+inline Index attention_block(Index queries, Index keys, bool causal) {
     const Index fitting = 32768 / (keys + 1) / kTileRows * kTileRows;
-    return std::min(queries, std::clamp<Index>(fitting, kTileRows, 16 * kTileRows));
+    const Index most = (causal ? 4 : 8) * kTileRows;
+    return std::min(queries, std::clamp<Index>(fitting, kTileRows, most));
 }
 
 // Rows side by side, which far apart would push each other out of the cache.
@@ -60,8 +62,11 @@ struct DenseRows {
     // As panels of A, read where they are.
     Panels<T> panels() const { return {memory, kTileRows * dim, 1, dim}; }
 
-    void load(Rows<const T> from, Index first, Index count) const {
-        for (Index i = 0; i < count; ++i) std::copy_n(from[first + i], dim, (*this)[i]);
+    void load(Rows<const T> from, Index first, Index count, T factor = 1) const {
+        for (Index i = 0; i < count; ++i) {
+            T* row = (*this)[i];
+            for (Index d = 0; d < dim; ++d) row[d] = factor * from[first + i][d];
+        }
     }
     void store(Rows<T> to, Index count) const {
         for (Index i = 0; i < count; ++i) std::copy_n((*this)[i], dim, to[i]);
@@ -80,7 +85,7 @@ struct PackedPanels {
           panels(pack<kTileCols<T>, T>(cols, depth, data, stride, depth_stride, memory)) {}
 };
 
-// scores[r, j] = scale q_r · k_j + mask, for the queries first … first + rows, which are in `q`, and
+// scores[r, j] = q_r · k_j + mask, for the queries first … first + rows, which are in `q`, scaled, and
 // the keys below `count`.
 template <typename T>
 void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index rows, Index count,
@@ -92,7 +97,6 @@ void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index 
                     limit = std::min(count, scoring.limit(first + r));
         const T* bias = scoring.bias ? scoring.bias + row : nullptr;
         const bool* allowed = scoring.allowed ? scoring.allowed + row : nullptr;
-        for (Index j = 0; j < limit; ++j) score[j] *= scoring.scale;
         for (Index j = 0; bias && j < limit; ++j) score[j] += bias[j];
         for (Index j = 0; allowed && j < limit; ++j)
             score[j] = allowed[j] ? score[j] : T(-INFINITY);
@@ -100,9 +104,10 @@ void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index 
     }
 }
 
-// Turns scores into weights; returns log sum exp of the scores. All are zero where no key is seen.
+// Turns scores into weights but for a factor; returns that and log sum exp of the scores. Weights are
+// zero where no key is seen.
 template <typename T>
-T softmax_in_place(Index count, T* score) {
+Both<T> exp_in_place(Index count, T* score) {
     T peak = -INFINITY, sum = 0;
 #pragma omp simd reduction(max : peak)
     for (Index j = 0; j < count; ++j) peak = score[j] > peak ? score[j] : peak;
@@ -112,9 +117,7 @@ T softmax_in_place(Index count, T* score) {
         score[j] = exp(score[j] - shift);
         sum += score[j];
     }
-    const T inverse = sum == 0 ? T(0) : 1 / sum;
-    for (Index j = 0; j < count; ++j) score[j] *= inverse;
-    return shift + log(sum);
+    return {sum == 0 ? T(0) : 1 / sum, shift + log(sum)};
 }
 
 template <REAL T>
@@ -129,7 +132,7 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
                Index mask_heads, Index mask_rows, double scale, bool causal) {
     const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
                              mask_heads, mask_rows, T(scale), causal};
-    const Index block = attention_block(queries, keys),
+    const Index block = attention_block(queries, keys, causal),
                 blocks = queries ? ceil_div(queries, block) : 0;
     // Where heads are few their queries are divided, at the price of packing the keys once a part.
     const Index parts =
@@ -141,16 +144,20 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
         const DenseRows<T> query(block, dim);
         const PackedPanels<T> transposed(keys, dim, key.data, key.stride, 1);
         const PackedPanels<T> values(dim, keys, value.data, 1, value.stride);
-        Workspace<T> scores(block * keys);
+        Workspace<T> scores(block * keys), factors(block);
         for (Index b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
             const Index first = b * block, rows = std::min(block, queries - first);
             const Index count = scoring.limit(first + rows - 1);
-            query.load(q.of(head), first, rows);
+            query.load(q.of(head), first, rows, scoring.scale);
             attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels, scores);
-            for (Index r = 0; r < rows; ++r)
-                lse[head * queries + first + r] = softmax_in_place<T>(count, scores + r * count);
+            for (Index r = 0; r < rows; ++r) {
+                const Both<T> found = exp_in_place<T>(count, scores + r * count);
+                factors[r] = found.first, lse[head * queries + first + r] = found.second;
+            }
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
                              out[first], out.stride, {});
+            for (Index r = 0; r < rows; ++r)
+                for (Index d = 0; d < dim; ++d) out[first + r][d] *= factors[r];
         }
     });
 }
@@ -169,7 +176,7 @@ void attention_backward(
     Index dim, Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal) {
     const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
                              mask_heads, mask_rows, T(scale), causal};
-    const Index block = attention_block(queries, 2 * keys);
+    const Index block = attention_block(queries, 2 * keys, causal);
     parallel(batch * heads, [&](Index head) {
         const Rows<const T> out = y.of(head);
         const Rows<T> to_query = dq.of(head);
@@ -180,6 +187,7 @@ void attention_backward(
         to_value.load(v.of(head), 0, keys);
         const PackedPanels<T> transposed(keys, dim, to_key[0], dim, 1);
         const PackedPanels<T> transposed_values(keys, dim, to_value[0], dim, 1);
+        for (Index i = 0; i < keys * dim; ++i) to_key[0][i] *= scoring.scale;
         const PackedPanels<T> unturned(dim, keys, to_key[0], 1, dim);
         std::fill_n(to_key[0], keys * dim, T(0));
         std::fill_n(to_value[0], keys * dim, T(0));
@@ -187,7 +195,7 @@ void attention_backward(
         for (Index first = 0; first < queries; first += block) {
             const Index rows = std::min(block, queries - first),
                         count = scoring.limit(first + rows - 1);
-            query.load(q.of(head), first, rows);
+            query.load(q.of(head), first, rows, scoring.scale);
             gradient.load(g.of(head), first, rows);
             attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels,
                                 weights);
@@ -197,12 +205,13 @@ void attention_backward(
                 const Index at = head * queries + first + r;
                 const T shift = lse[at] == T(-INFINITY) ? T(0) : lse[at];
                 T mean = 0;  // of the weights' gradients: sum w dw = g · y
+#pragma omp simd reduction(+ : mean)
                 for (Index d = 0; d < dim; ++d) mean += gradient[r][d] * out[first + r][d];
                 T *weight = weights + r * count, *score = scores + r * count;
 #pragma GCC ivdep
                 for (Index j = 0; j < count; ++j) {
                     weight[j] = exp(weight[j] - shift);
-                    score[j] = weight[j] * (score[j] - mean) * scoring.scale;
+                    score[j] = weight[j] * (score[j] - mean);
                 }
             }
             const PackedPanels<T> seen(dim, rows, query[0], 1, dim);
