@@ -6,6 +6,8 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #include <numpy/arrayobject.h>
 
+#include <utility>
+
 #include "host/allocator.h"
 #include "host/copy.h"
 #include "types.h"

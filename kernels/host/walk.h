@@ -48,7 +48,7 @@ class Walk {
   public:
     Walk(PyObject* accumulate, bool retain_graph, long long overwritten, PyObject* helpers)
         : accumulate_(accumulate), retain_graph_(retain_graph), overwritten_(overwritten) {
-        std::copy_n(&PyTuple_GET_ITEM(helpers, 0), kHelpers, (PyObject**)&helpers_);
+        for (Py_ssize_t i = 0; i < kHelpers; ++i) ((PyObject**)&helpers_)[i] = item(helpers, i);
     }
 
     static constexpr Py_ssize_t kHelpers = sizeof(Helpers) / sizeof(PyObject*);
