@@ -45,15 +45,7 @@ def bias_relu_backward(dy: Any, out: Any) -> tuple[Any, Any]:
     return dx, channel_sum(rows_of(dx))
 
 
-bias_relu.defvjp(
-    x=lambda g, y: relu_backward(g, y),
-    bias=lambda g, y: bias_relu_backward(g, y)[1],
-)
-
-
-@bias_relu.defvjp_together("x", "bias")
-def _bias_relu_both(g: Any, y: Any) -> tuple[Any, Any]:
-    return bias_relu_backward(g, y)
+bias_relu.defvjp_joint(lambda g, needs, y: bias_relu_backward(g, y))
 
 
 @primitive
@@ -79,12 +71,4 @@ def bias_gelu_backward(dy: Any, x: Any, bias: Any) -> tuple[Any, Any]:
     return dx, channel_sum(rows_of(dx))
 
 
-bias_gelu.defvjp(
-    x=lambda g, x, bias: bias_gelu_backward(g, x, bias)[0],
-    bias=lambda g, x, bias: bias_gelu_backward(g, x, bias)[1],
-)
-
-
-@bias_gelu.defvjp_together("x", "bias")
-def _bias_gelu_both(g: Any, x: Any, bias: Any) -> tuple[Any, Any]:
-    return bias_gelu_backward(g, x, bias)
+bias_gelu.defvjp_joint(lambda g, needs, x, bias: bias_gelu_backward(g, x, bias))
