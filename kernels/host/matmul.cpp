@@ -58,12 +58,4 @@ void sum_rows(const T* __restrict__ x, T* __restrict__ sums, Index rows, Index c
 template void sum_rows(const float*, float*, Index, Index);
 template void sum_rows(const double*, double*, Index, Index);
 
-template <typename T>
-void relu_gradient(const T* __restrict__ g, const T* __restrict__ y, T* __restrict__ dx, Index n) {
-    for (Index i = 0; i < n; ++i) dx[i] = y[i] > 0 ? g[i] : 0;
-}
-
-template void relu_gradient(const float*, const float*, float*, Index);
-template void relu_gradient(const double*, const double*, double*, Index);
-
 }  // namespace tl

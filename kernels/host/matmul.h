@@ -207,68 +207,35 @@ inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t give
 template <typename T>
 void sum_rows(const T* x, T* sums, Index rows, Index columns);
 
-// dx = g where y > 0, else 0 (matmul.cpp)
-template <typename T>
-void relu_gradient(const T* g, const T* y, T* dx, Index n);
-
-// f(T()) for the element type.
-template <typename F>
-void with_type(PyArrayObject* array, const F& f) {
-    if (type_of(array) == F32)
-        f(float());
-    else
-        f(double());
-}
-
-// A new reference to g, or to its product with the slope of the rectified `out`; null where it is
-// no array of g's shape and dtype.
-inline PyArrayObject* through_relu(PyArrayObject* g, PyObject* out) {
-    auto* y = (PyArrayObject*)out;
-    if (out == Py_None) return (PyArrayObject*)Py_NewRef(g);
-    if (!PyArray_CheckExact(out) || type_of(y) != type_of(g) || !PyArray_ISCARRAY_RO(y) ||
-        !PyArray_SAMESHAPE(y, g))
-        return nullptr;
-    PyArrayObject* dx = new_array(g, PyArray_NDIM(g), PyArray_DIMS(g));
-    if (dx)
-        with_type(g, [=](auto zero) {
-            using T = decltype(zero);
-            relu_gradient((T*)PyArray_DATA(g), (T*)PyArray_DATA(y), (T*)PyArray_DATA(dx),
-                          PyArray_SIZE(g));
-        });
-    return dx;
-}
-
-// new_affine_gradients(g, x, weight, out, dweight, dbias): the primitive affine_gradients of matrices
-// g and x with few rows, for which a call each would cost more than the arithmetic; else
-// NotImplemented.
+// new_affine_gradients(g, x, weight, dweight, dbias): the gradients of x, if there is a weight, of the
+// weight and of the bias of an affine map from that of its result, g. Of few rows alone, for which a
+// call each would cost more than the arithmetic; else NotImplemented.
 inline PyObject* py_new_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t given) {
     constexpr Index kFewRows = 64;
-    if (given != 6)
-        return PyErr_Format(PyExc_TypeError, "new_affine_gradients(g, x, weight, out, dweight, dbias) "
-                                             "takes 6 arguments, not %zd", given);
+    if (given != 5)
+        return PyErr_Format(PyExc_TypeError, "new_affine_gradients(g, x, weight, dweight, dbias) takes "
+                                             "5 arguments, not %zd", given);
     auto* g = (PyArrayObject*)args[0];
     if (!PyArray_CheckExact(args[0]) || PyArray_NDIM(g) != 2 || !PyArray_ISCARRAY_RO(g) ||
-        PyArray_DIM(g, 0) > kFewRows || (type_of(g) != F32 && type_of(g) != F64))
+        PyArray_DIM(g, 0) > kFewRows)
         Py_RETURN_NOTIMPLEMENTED;
-    const Ref dz((PyObject*)through_relu(g, args[3]));
-    if (!dz && !PyErr_Occurred()) Py_RETURN_NOTIMPLEMENTED;
-    g = (PyArrayObject*)(PyObject*)dz;
-    const Ref transposed(dz ? PyArray_Transpose(g, nullptr) : nullptr);
+    const Ref transposed(PyArray_Transpose(g, nullptr));
     if (!transposed) return nullptr;
-
-    PyObject* const of_weight[] = {transposed, args[1], Py_None, args[4], Py_False};
+    PyObject* const of_weight[] = {transposed, args[1], Py_None, args[3], Py_False};
     const Ref dw(py_new_matmul(nullptr, of_weight, 5));
     if (!dw || dw == Py_NotImplemented) return Py_XNewRef(dw);
-    const Ref db((PyObject*)result_array(args[5], 1, PyArray_DIMS(g) + 1, g, g));
+
+    PyArrayObject* sums = result_array(args[4], 1, PyArray_DIMS(g) + 1, g, g);
+    const Ref db((PyObject*)sums);
     if (!db) return nullptr;
-    with_type(g, [&](auto zero) {
-        using T = decltype(zero);
-        sum_rows((T*)PyArray_DATA(g), (T*)PyArray_DATA((PyArrayObject*)(PyObject*)db),
-                 PyArray_DIM(g, 0), PyArray_DIM(g, 1));
-    });
+    const Index rows = PyArray_DIM(g, 0), columns = PyArray_DIM(g, 1);
+    if (type_of(g) == F32)
+        sum_rows((float*)PyArray_DATA(g), (float*)PyArray_DATA(sums), rows, columns);
+    else
+        sum_rows((double*)PyArray_DATA(g), (double*)PyArray_DATA(sums), rows, columns);
     if (args[2] == Py_None) return PyTuple_Pack(2, (PyObject*)dw, (PyObject*)db);
 
-    PyObject* const of_x[] = {dz, args[2], Py_None, Py_None, Py_False};
+    PyObject* const of_x[] = {args[0], args[2], Py_None, Py_None, Py_False};
     const Ref dx(py_new_matmul(nullptr, of_x, 5));
     if (!dx || dx == Py_NotImplemented) return Py_XNewRef(dx);
     return PyTuple_Pack(3, (PyObject*)dx, (PyObject*)dw, (PyObject*)db);

@@ -1,5 +1,5 @@
 // walk(node, g, accumulate, retain_graph, overwritten, helpers): the walk of tensorlite/backward.py
-// in its ordinary case, where it costs a small model more than its arithmetic: every gradient is
+// in its ordinary case, where it costs a small model as much as its arithmetic: every gradient is
 // wanted, none is recorded, and all are on this device. `propagate` there says what happens in which
 // order; what is out of the ordinary in one node or one gradient is left to its functions, `helpers`.
 #pragma once

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.bias_activation import bias_relu_backward
+from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
@@ -44,13 +44,9 @@ def _affine_gradients(
 ) -> Any:
     if not k.on_host:
         return NotImplemented
-    found = k.new_affine_gradients(dy, x, weight, out, dweight, dbias)
+    dy = dy if out is None else relu_backward(dy, out)
+    found = k.new_affine_gradients(dy, x, weight, dweight, dbias)
     if found is not NotImplemented:
         return found
-    if out is None:
-        db = channel_sum(dy)
-    else:
-        dy, db = bias_relu_backward(dy, out)
-        db = db.astype(dy.dtype, copy=False)
-    dw = weight_gradient(dy, x, dweight)
-    return (dw, db) if weight is None else (matmul(dy, weight), dw, db)
+    both = weight_gradient(dy, x, dweight), channel_sum(dy)
+    return both if weight is None else (matmul(dy, weight), *both)
