@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import array_backend
+from tensorlite.backend import BACKENDS, array_backend
 from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
@@ -294,12 +294,14 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
 _HELPERS = (Tensor, _plus, _fitted, _run_hooks, _used_twice, check_not_overwritten)
 
 
-def _walk(
-    output: Tensor, seed: Any, accumulate: Accumulate, retain_graph: bool, create_graph: bool
-) -> None:
-    """`propagate` for all gradients there are: in its ordinary case compiled, on the CPU."""
-    kernels = array_backend((output.data,)).kernels
-    if kernels is None or not kernels.on_host or create_graph or mode.switches.special:
+def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
+    """`backward` on the current device; in the ordinary case on the CPU the walk is compiled."""
+    accumulate = Accumulate(create_graph)
+    seed = _seed(output, gradient, create_graph, "backward()")
+    kernels = BACKENDS[output.data.__class__].kernels
+    if output.node is None:
+        accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
+    elif kernels is None or not kernels.on_host or create_graph or mode.switches.special:
         propagate(
             [(output.node, seed)],
             accumulate,
@@ -309,6 +311,8 @@ def _walk(
         )
     else:
         kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS)
+    if accumulate.waiting:
+        accumulate.finish()
 
 
 def backward(
@@ -341,18 +345,15 @@ def backward(
             "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
             "or it was computed under no_grad()"
         )
-    accumulate = Accumulate(create_graph)
+    retain = create_graph if retain_graph is None else bool(retain_graph)
     switches = mode.switches
     recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
     try:
-        with on_device_of(output.data):
-            seed = _seed(output, gradient, create_graph, "backward()")
-            if output.node is None:
-                accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
-            else:
-                retain = create_graph if retain_graph is None else bool(retain_graph)
-                _walk(output, seed, accumulate, retain, create_graph)
-            accumulate.finish()
+        if switches.devices:
+            with on_device_of(output.data):
+                _backward(output, gradient, retain, create_graph)
+        else:
+            _backward(output, gradient, retain, create_graph)
     finally:
         switches.grad = recording
 

@@ -4,6 +4,9 @@ A loop over the inputs would cost as much as a small operation itself, so the ca
 text, once a primitive, the way `dataclasses` writes ``__init__``. What it uses are globals of the
 generated function, which CPython reads fastest; names begin or end with an underscore so that a
 primitive's own parameters cannot shadow them.
+
+On the CPU the compiled kernels have the same call in C++ (`kernels/host/call.h`), which is tried
+first; what is out of the ordinary it leaves to the text.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tensorlite.backend import BACKENDS, array_backend
+from tensorlite.backend.numpy import ON_HOST_KERNELS
 from tensorlite.plan import Plan, is_float
-from tensorlite.tape import Node, OutputNode, mode
+from tensorlite.tape import Node, OutputNode, mode, next_index
 from tensorlite.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ def {name}({parameters}):
     switches_ = _mode.switches
     if switches_.special:
         return _observed(({all}), {static})
+    y_ = _compiled(switches_.grad, {all}{values})
+    if y_ is not _NotImplemented:
+        return y_
     kind_ = None
 {unwrap}
     bare_ = kind_ is None
@@ -105,6 +114,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_NotImplemented": NotImplemented,
         "_Tensor": Tensor,
         "_as_arrays": as_arrays,
+        "_compiled": declined,
         "_explained": self.explained,
         "_forward": self.forward,
         "_kernel": self.kernel_fn,
@@ -124,6 +134,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         written = namespace.pop(self.name)
         call.__code__ = written.__code__
         call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
+        _compile_ahead(self)
         return call
 
     namespace["_write_out"] = write_out
@@ -133,6 +144,50 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
 
 def _not_yet_written(*args: Any, **static: Any) -> Any:
     return _write_out()(*args, **static)  # noqa: F821 (a global of each primitive's function)
+
+
+def declined(*args: Any) -> Any:
+    """Stand in for the call in C++ where there are no kernels: the text runs."""
+    return NotImplemented
+
+
+_host_kernels: Any = None
+_written: list[Primitive] = []
+_MOST_INPUTS = 8
+
+
+def _compile_ahead(self: Primitive) -> None:
+    """Let the host's kernels make the call of a primitive, now or when they are there."""
+    if self.variadic or not 0 < len(self.inputs) <= _MOST_INPUTS:
+        return
+    if _host_kernels is None:
+        _written.append(self)
+        return
+    told = (
+        self.kernel_fn,
+        _host_kernels,
+        self.reference,
+        np,
+        (*self.defaults, *["save"] * bool(self.aux)),
+        lambda needs: self.plans.get(needs) or self.new_plan(needs),
+        as_arrays,
+        Tensor,
+        Node,
+        OutputNode,
+        next_index,
+    )
+    made = _host_kernels.compiled_call(told, len(self.inputs), self.kernel_from, bool(self.aux))
+    self.call.__globals__["_compiled"] = made
+
+
+@ON_HOST_KERNELS.append
+def _compile_written(kernels: Any) -> None:
+    """Use the kernels for what was called before they were loaded, too."""
+    global _host_kernels
+    _host_kernels = kernels
+    for each in _written:
+        _compile_ahead(each)
+    _written.clear()
 
 
 def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ from typing import Any
 
 from tensorlite.backend import CPU, Array, array_backend, is_array
 from tensorlite.backward import grad
-from tensorlite.call import as_arrays, compile_call, listed
+from tensorlite.call import as_arrays, compile_call, declined, listed
 from tensorlite.plan import Plan, Residual, residual_names
 from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor
@@ -136,7 +136,7 @@ class Primitive:
         first input has fewer than `from_size` elements it need not be asked.
         """
         self.kernel_fn, self.kernel_from = fn, from_size
-        self.call.__globals__["_kernel"] = fn
+        self.call.__globals__.update(_kernel=fn, _compiled=declined)
         return fn
 
     def residual(self, name: str) -> Residual:

@@ -1,12 +1,9 @@
 // What the generated bindings are written in: reading and checking the arguments of one call.
 #pragma once
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "host/objects.h"
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #include <numpy/arrayobject.h>
-
-#include <utility>
 
 #include "host/allocator.h"
 #include "host/copy.h"
@@ -16,24 +13,6 @@ namespace tl {
 
 enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
 enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2, DENSE_ROWS = 4 };
-
-// An owned reference; null where a Python error is pending.
-class Ref {
-    PyObject* object_ = nullptr;
-
-  public:
-    Ref() = default;
-    explicit Ref(PyObject* owned) : object_(owned) {}
-    Ref(Ref&& other) : object_(other.object_) { other.object_ = nullptr; }
-    Ref& operator=(Ref&& other) {
-        std::swap(object_, other.object_);
-        return *this;
-    }
-    ~Ref() { Py_XDECREF(object_); }
-    static Ref to(PyObject* borrowed) { return Ref(Py_XNewRef(borrowed)); }
-    operator PyObject*() const { return object_; }
-    bool is_none() const { return object_ == Py_None; }
-};
 
 struct Array {
     void* data;
@@ -277,6 +256,7 @@ inline PyObject* call_with_new(Function kernel, PyObject* const* args, Py_ssize_
 
 }  // namespace tl
 
+#include "call.h"
 #include "matmul.h"
 #include "walk.h"
 
@@ -316,6 +296,7 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
     {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b, bias, into, relu)"}, \
     {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL, "new_affine_gradients(g, x, weight, dweight, dbias)"}, \
+    {"compiled_call", (PyCFunction)(void (*)(void))py_compiled_call, METH_FASTCALL, "compiled_call(told, inputs, kernel_from, has_aux)"}, \
     {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \

@@ -7,25 +7,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "host/objects.h"
+
 namespace tl {
-
-// A name as Python's string, made once, and the attribute of an object under it.
-#define TL_NAME(name)                                                              \
-    ([] {                                                                          \
-        static PyObject* const interned = PyUnicode_InternFromString(#name);       \
-        return interned;                                                           \
-    }())
-#define TL_GET(object, name) Ref(PyObject_GetAttr(object, TL_NAME(name)))
-
-// The macros of CPython, for what is a tuple or a list.
-inline PyObject* item(PyObject* tuple, Py_ssize_t i) { return PySequence_Fast_GET_ITEM(tuple, i); }
-inline Py_ssize_t length(PyObject* tuple) { return PySequence_Fast_GET_SIZE(tuple); }
-
-template <typename... Arguments>
-Ref call(PyObject* function, const Arguments&... arguments) {
-    PyObject* passed[] = {(PyObject*)arguments...};
-    return Ref(PyObject_Vectorcall(function, passed, sizeof...(arguments), nullptr));
-}
 
 class Walk {
     // Of tensorlite/backward.py, in this order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cached_property
 from types import ModuleType
@@ -15,6 +16,9 @@ from tensorlite.backend.base import Array, Backend, Device
 CPU = Device("cpu")
 # Elements from which on one thread's work takes longer than handing it to all. NumPy has one.
 LARGE = 1 << 16
+
+ON_HOST_KERNELS: list[Callable[[Any], None]] = []
+"""Called with the host's compiled kernels when they are there."""
 
 
 class NumpyBackend(Backend):
@@ -32,7 +36,10 @@ class NumpyBackend(Backend):
         """The host extension, built at first use (None: the references run)."""
         from tensorlite.backend.compiler import library
 
-        return library("cpu")
+        kernels = library("cpu")
+        for listener in ON_HOST_KERNELS if kernels is not None else ():
+            listener(kernels)
+        return kernels
 
     def asarray(self, value: Any, dtype: Any = None, device: Device | None = None) -> Array:
         """Return `value` as a NumPy array, without a copy where possible."""

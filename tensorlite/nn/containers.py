@@ -122,14 +122,19 @@ class Sequential(_List):
 
     def forward(self, x: Any) -> Any:
         """Feed `x` through all modules."""
-        modules = [value for value in self.__dict__.values() if isinstance(value, Module)]
-        at = 0
-        while at < len(modules):
-            module, after = modules[at], modules[at + 1] if at + 1 < len(modules) else None
-            as_one = together(module, after)
-            x = module(x) if as_one is None else as_one(module, after, x)
-            at += 1 if as_one is None else 2
-        return x
+        before = None  # a module that may be computed as one with the next
+        for module in self.__dict__.values():
+            if not isinstance(module, Module):
+                continue
+            if before is not None:
+                as_one = together(before, module)
+                if as_one is not None:
+                    x = as_one(before, module, x)
+                    before = None
+                    continue
+                x = before(x)
+            before = module
+        return x if before is None else before(x)
 
 
 class ModuleDict(_Container):

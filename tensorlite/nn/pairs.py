@@ -36,10 +36,9 @@ _TOGETHER: dict[tuple[type, type], Run] = {
 
 def together(first: Module, second: Module | None) -> Run | None:
     """How to compute `second` of `first` as one; None if there is no way, or somebody listens."""
-    run = _TOGETHER.get((type(first), type(second)))
-    return None if run is None or _is_special(first) or _is_special(second) else run
-
-
-def _is_special(module: Module) -> bool:
-    """Whether calling the module does more, or something else, than its class says."""
-    return bool(module._hooks or module._pre_hooks) or "forward" in vars(module)
+    run = _TOGETHER.get((first.__class__, second.__class__))
+    if run is not None:
+        for module in (first, second):  # whether calling it does what its class says
+            if module._hooks or module._pre_hooks or "forward" in module.__dict__:
+                return None
+    return run

@@ -13,6 +13,8 @@ from tensorlite.primitive import primitive
 
 __all__ = ["linear"]
 
+_NOWHERE = (None, None, None)
+
 
 @primitive
 def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -86,7 +88,7 @@ def affine_gradients(
     dweight: Array | None = None,
     dbias: Array | None = None,
 ) -> tuple[Array, ...]:
-    """Gradients of `x` @ weightᵀ + bias from that of the result, `dy`: all of them matrices.
+    """Gradients of `x` @ weightᵀ + bias from that of the result, `dy`.
 
     Parameters
     ----------
@@ -101,34 +103,22 @@ def affine_gradients(
     -------
     Gradients of x, if wanted, of weight, and of bias
     """
-    dy = dy if out is None else relu_backward(dy, out)
-    both = array_backend((dy,)).matmul_and_row_sums(dy.T, x, dweight, dbias)
-    return both if weight is None else (matmul(dy, weight), *both)
+    dy = rows_of(dy if out is None else relu_backward(dy, out))
+    both = array_backend((dy,)).matmul_and_row_sums(dy.T, rows_of(x), dweight, dbias)
+    return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)
 
 
 @affine_gradients.defvjp_composite
 def _affine_gradients(
     dy: Any, x: Any, weight: Any, out: Any, dweight: None, dbias: None
 ) -> tuple[Any, ...]:
-    dy = dy if out is None else relu_backward(dy, out)
-    both = matmul(dy.mT, x), channel_sum(dy)
-    return both if weight is None else (matmul(dy, weight), *both)
+    dy = rows_of(dy if out is None else relu_backward(dy, out))
+    both = matmul(dy.mT, rows_of(x)), channel_sum(dy)
+    return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)
 
 
 def _x_gradient(g: Any, weight: Any, shape: tuple[int, ...]) -> Any:
     return matmul(rows_of(g), weight).reshape(shape)
-
-
-def _gradients(
-    g: Any, x: Any, weight: Any = None, out: Any = None, into: tuple | None = None
-) -> tuple[Any, ...]:
-    """`affine_gradients`, whatever the number of axes."""
-    _, dweight, dbias = into or (None, None, None)
-    out = None if out is None else rows_of(out)
-    found = affine_gradients(rows_of(g), rows_of(x), weight, out, dweight, dbias)
-    if weight is None or len(x.shape) == 2:
-        return found
-    return found[0].reshape(x.shape), *found[1:]
 
 
 linear.defvjp(
@@ -140,12 +130,14 @@ linear.defvjp(
 
 @linear.defvjp_together("x", "weight", "bias")
 def _all(g: Any, x: Any, weight: Any, *, into: tuple | None = None) -> tuple:
-    return _gradients(g, x, weight, None, into)
+    _, dweight, dbias = into or _NOWHERE
+    return affine_gradients(g, x, weight, None, dweight, dbias)
 
 
 @linear.defvjp_together("weight", "bias")
 def _weight_and_bias(g: Any, x: Any, *, into: tuple | None = None) -> tuple:
-    return _gradients(g, x, None, None, into)
+    _, dweight, dbias = into or _NOWHERE
+    return affine_gradients(g, x, None, None, dweight, dbias)
 
 
 linear_relu.defvjp(
@@ -159,9 +151,11 @@ linear_relu.defvjp(
 
 @linear_relu.defvjp_together("x", "weight", "bias")
 def _all_through_relu(g: Any, y: Any, x: Any, weight: Any, *, into: tuple | None = None) -> tuple:
-    return _gradients(g, x, weight, y, into)
+    _, dweight, dbias = into or _NOWHERE
+    return affine_gradients(g, x, weight, y, dweight, dbias)
 
 
 @linear_relu.defvjp_together("weight", "bias")
 def _weight_and_bias_through_relu(g: Any, y: Any, x: Any, *, into: tuple | None = None) -> tuple:
-    return _gradients(g, x, None, y, into)
+    _, dweight, dbias = into or _NOWHERE
+    return affine_gradients(g, x, None, y, dweight, dbias)

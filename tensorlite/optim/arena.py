@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.tape import note_write_at
 from tensorlite.tensor import Tensor
 
 _by_gradient: WeakValueDictionary[int, Arena] = WeakValueDictionary()  # by id of the flat array
@@ -126,10 +125,6 @@ class Arena:
             state = {name: array[start:stop] for name, array in self.state.items()}
             self._part = (start, stop, self.data[start:stop], self.grad[start:stop], state)
         return self._part[2:]
-
-    def written(self) -> None:
-        """Tell the tape that the parameters changed in place."""
-        note_write_at(self.bounds)
 
     def state_of(self, index: int) -> dict[str, Any]:
         """One parameter's step count and state, as views of its shape."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlite.backend import Array, is_array
 from tensorlite.optim.arena import Arena
-from tensorlite.tape import on_device_of
+from tensorlite.tape import mode, note_write_at, on_device_of
 from tensorlite.tensor import Tensor
 
 
@@ -147,7 +147,10 @@ class Optimizer:
         """
         for group, arenas in zip(self.param_groups, self._arenas, strict=True):
             for arena in arenas:
-                with on_device_of(arena.data):
+                if mode.switches.devices:
+                    with on_device_of(arena.data):
+                        self._step(group, arena, grad_scale, skip)
+                else:
                     self._step(group, arena, grad_scale, skip)
 
     def _step(
@@ -160,14 +163,14 @@ class Optimizer:
             self._update(arena, start, stop, common + self.hyper(group, count))
         if skip is not None:
             arena.skipped = skip if arena.skipped is None else arena.skipped + skip
-        arena.written()
+        note_write_at(arena.bounds)  # in place
 
     def _update(self, arena: Arena, start: int, stop: int, values: list) -> None:
         p, g, state = arena.part(start, stop)
         if arena.backend.kernels is None or p.dtype.kind != "f":
             self._reference_update(arena.backend.xp, p, g.copy(), state, values)
             return
-        slots = [state.get(name) for name in self.state_names]  # None: what this group lacks
+        slots = map(state.get, self.state_names)  # None: what this group lacks
         kernel = getattr(arena.backend.kernels, self.kernel_name)
         kernel(p, g, *slots, self._hyper_array(arena, values), stop - start)
 

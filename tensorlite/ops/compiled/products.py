@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.activation import relu_backward
-from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.channels import channel_sum, rows_of
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
 
@@ -44,9 +44,11 @@ def _affine_gradients(
 ) -> Any:
     if not k.on_host:
         return NotImplemented
-    dy = dy if out is None else relu_backward(dy, out)
+    if out is not None:
+        dy = relu_backward(dy, out)
     found = k.new_affine_gradients(dy, x, weight, dweight, dbias)
     if found is not NotImplemented:
         return found
-    both = weight_gradient(dy, x, dweight), channel_sum(dy)
-    return both if weight is None else (matmul(dy, weight), *both)
+    dy = rows_of(dy)
+    both = weight_gradient(dy, rows_of(x), dweight), channel_sum(dy)
+    return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)

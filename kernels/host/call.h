@@ -1,0 +1,326 @@
+// compiled_call(told, inputs, kernel_from, has_aux): the call of a primitive (tensorlite/call.py) in
+// its ordinary case, in which writing it on the tape takes longer than a small kernel: all arrays are
+// NumPy's, and no policy wants to see the operation. What it returns is called as
+// f(recording, *inputs, *static); NotImplemented means that the call in Python is to be made,
+// which also says what is wrong with the arguments.
+#pragma once
+
+#include <structmember.h>  // what Python 3.11 does not include itself
+
+#include <algorithm>
+#include <vector>
+
+#include "host/objects.h"
+#include "types.h"
+
+namespace tl {
+
+// Where the objects of a class keep an attribute of its __slots__.
+class Slot {
+    Py_ssize_t offset_ = 0;
+
+  public:
+    bool find(PyObject* type, const char* name) {
+        const Ref member(PyObject_GetAttrString(type, name));
+        if (!member) return false;
+        if (!Py_IS_TYPE(member, &PyMemberDescr_Type))
+            return PyErr_Format(PyExc_TypeError, "%R has no slot %s", type, name), false;
+        offset_ = ((PyMemberDescrObject*)(PyObject*)member)->d_member->offset;
+        return true;
+    }
+    PyObject*& of(PyObject* object) const { return *(PyObject**)((char*)object + offset_); }
+    void set(PyObject* object, PyObject* value) const { of(object) = Py_NewRef(value); }
+};
+
+// Tensors and nodes, made without their __init__.
+class Tape {
+    PyObject *tensor_, *node_, *output_node_, *next_index_;
+    Slot data_, history_, requires_grad_;
+    Slot index_, plan_, parents_, saved_, shape_, dtype_, position_;
+
+  public:
+    bool find(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index) {
+        tensor_ = tensor, node_ = node, output_node_ = output_node, next_index_ = next_index;
+        return data_.find(tensor, "data") && history_.find(tensor, "node") &&
+               requires_grad_.find(tensor, "requires_grad") && index_.find(node, "index") &&
+               plan_.find(node, "plan") && parents_.find(node, "parents") &&
+               saved_.find(node, "saved") && shape_.find(node, "shape") &&
+               dtype_.find(node, "dtype") && position_.find(output_node, "position");
+    }
+
+    bool is_tensor(PyObject* object) const {
+        return PyObject_TypeCheck(object, (PyTypeObject*)tensor_);
+    }
+    PyObject* data(PyObject* tensor) const { return data_.of(tensor); }
+
+    // What a gradient of the Tensor flows to: its node, or if it is a leaf itself; or None.
+    PyObject* parent(PyObject* tensor) const {
+        if (requires_grad_.of(tensor) != Py_True) return Py_None;
+        PyObject* node = history_.of(tensor);
+        return node == Py_None ? tensor : node;
+    }
+
+    Ref tensor(PyObject* data, PyObject* node) const {
+        Ref made = make(tensor_);
+        if (!made) return made;
+        data_.set(made, data);
+        history_.set(made, node);
+        requires_grad_.set(made, node == Py_None ? Py_False : Py_True);
+        return made;
+    }
+
+    Ref node(PyObject* plan, PyObject* parents, PyObject* saved, PyObject* shape,
+             PyObject* dtype) const {
+        Ref made = recorded(node_, parents, shape, dtype);
+        if (!made) return made;
+        plan_.set(made, plan);
+        saved_.set(made, saved);
+        return made;
+    }
+
+    Ref output_node(PyObject* node, Py_ssize_t position, PyObject* shape, PyObject* dtype) const {
+        const Ref parents(PyTuple_Pack(1, node)), at(PyLong_FromSsize_t(position));
+        if (!parents || !at) return Ref();
+        Ref made = recorded(output_node_, parents, shape, dtype);
+        if (made) position_.set(made, at);
+        return made;
+    }
+
+  private:
+    static Ref make(PyObject* type) { return Ref(PyType_GenericAlloc((PyTypeObject*)type, 0)); }
+
+    Ref recorded(PyObject* type, PyObject* parents, PyObject* shape, PyObject* dtype) const {
+        const Ref index = call(next_index_);
+        Ref made = index ? make(type) : Ref();
+        if (!made) return made;
+        index_.set(made, index);
+        parents_.set(made, parents);
+        shape_.set(made, shape);
+        dtype_.set(made, dtype);
+        return made;
+    }
+};
+
+class PrimitiveCall {
+    // From tensorlite/call.py, in this order.
+    struct Told {
+        PyObject *kernel, *kernels, *reference, *xp, *names, *plan_of, *as_arrays;
+        PyObject *tensor, *node, *output_node, *next_index;
+    };
+    enum Kind { kInput, kShape, kOutput, kAux, kStatic };
+    struct Residual {
+        Kind kind;
+        Py_ssize_t key;
+    };
+    struct Plan {
+        PyObject* plan = nullptr;
+        bool differentiable = false;
+        std::vector<Residual> residuals;
+    };
+
+    Told told_;
+    Tape tape_;
+    const Py_ssize_t inputs_, static_, kernel_from_;
+    const bool has_aux_;
+    std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
+
+  public:
+    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kMostInputs = 8,
+                                kMostValues = 24;
+
+    // `told` is kept alive for good, as primitives are.
+    PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux)
+        : inputs_(inputs),
+          static_(length(item(told, 4)) - has_aux),
+          kernel_from_(kernel_from),
+          has_aux_(has_aux),
+          plans_(size_t(1) << inputs) {
+        for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(Py_NewRef(told), i);
+    }
+
+    bool prepare() {
+        return tape_.find(told_.tensor, told_.node, told_.output_node, told_.next_index);
+    }
+
+    PyObject* run(PyObject* const* args, Py_ssize_t given) {
+        if (given != 1 + inputs_ + static_) Py_RETURN_NOTIMPLEMENTED;
+        const bool recording = args[0] == Py_True;
+        PyObject* const* values = args + 1 + inputs_;
+        unsigned needs = 0;
+        bool bare = true;
+        const Ref raw(PyTuple_New(inputs_)), parents(PyTuple_New(inputs_));
+        if (!raw || !parents) return nullptr;
+        for (Py_ssize_t i = 0; i < inputs_; ++i) {
+            PyObject *x = args[1 + i], *parent = Py_None;
+            if (tape_.is_tensor(x)) {
+                bare = false;
+                parent = tape_.parent(x);
+                x = tape_.data(x);
+                if (!PyArray_CheckExact(x)) Py_RETURN_NOTIMPLEMENTED;
+            }
+            if (parent != Py_None) needs |= 1u << i;
+            PyTuple_SET_ITEM((PyObject*)raw, i, Py_NewRef(x));
+            PyTuple_SET_ITEM((PyObject*)parents, i, Py_NewRef(parent));
+        }
+        if (bare && !PyArray_CheckExact(item(raw, 0))) Py_RETURN_NOTIMPLEMENTED;
+
+        const bool record = recording && needs;
+        Ref y = compute(raw, values, record), aux;
+        if (!y) return for_python();
+        if (has_aux_ && !split(y, aux)) return nullptr;
+        if (!are_arrays(y) && !(y = call(told_.as_arrays, y))) return nullptr;
+        if (!record) return (bare ? std::move(y) : on_tape(y, Py_None, nullptr)).release();
+
+        const Plan* plan = plan_of(needs, parents);
+        if (!plan) return nullptr;
+        const Ref saved = residuals(*plan, raw, y, aux, values);
+        return saved ? on_tape(y, parents, plan, saved).release() : nullptr;
+    }
+
+  private:
+    // Python's call makes the same mistake again, and explains it.
+    static PyObject* for_python() {
+        for (PyObject* kind : {PyExc_ValueError, PyExc_TypeError, PyExc_IndexError})
+            if (PyErr_ExceptionMatches(kind)) {
+                PyErr_Clear();
+                Py_RETURN_NOTIMPLEMENTED;
+            }
+        return nullptr;
+    }
+
+    // The kernel's result, or the reference's.
+    Ref compute(PyObject* raw, PyObject* const* values, bool record) const {
+        PyObject* passed[2 + kMostInputs + kMostValues];
+        std::copy_n(PySequence_Fast_ITEMS(raw), inputs_, passed + 1);
+        std::copy_n(values, static_, passed + 1 + inputs_);
+        passed[1 + inputs_ + static_] = record ? Py_True : Py_False;  // `save`, if that is asked for
+        const auto run = [&](PyObject* function, PyObject* first) {
+            passed[0] = first;
+            return Ref(PyObject_Vectorcall(function, passed, 1 + inputs_, told_.names));
+        };
+        PyObject* first = item(raw, 0);
+        const bool large = !kernel_from_ || (PyArray_CheckExact(first) &&
+                                             PyArray_SIZE((PyArrayObject*)first) >= kernel_from_);
+        if (told_.kernel != Py_None && large) {
+            Ref y = run(told_.kernel, told_.kernels);
+            if (y != Py_NotImplemented) return y;
+        }
+        return run(told_.reference, told_.xp);
+    }
+
+    static bool split(Ref& y, Ref& aux) {
+        const Ref all(PySequence_Tuple(y));
+        if (!all) return false;
+        aux = Ref(PyTuple_GetSlice(all, 1, length(all)));
+        y = Ref::to(item(all, 0));
+        return aux != nullptr;
+    }
+
+    static bool are_arrays(PyObject* y) {
+        if (!PyTuple_CheckExact(y)) return PyArray_CheckExact(y);
+        for (Py_ssize_t i = 0; i < length(y); ++i)
+            if (!PyArray_CheckExact(item(y, i))) return false;
+        return true;
+    }
+
+    // The plan for these needs, read once.
+    const Plan* plan_of(unsigned needs, PyObject* parents) {
+        Plan& known = plans_[needs];
+        if (known.plan) return &known;
+        const Ref flags(PyTuple_New(inputs_));
+        for (Py_ssize_t i = 0; flags && i < inputs_; ++i)
+            PyTuple_SET_ITEM((PyObject*)flags, i, PyBool_FromLong(item(parents, i) != Py_None));
+        Ref plan = flags ? call(told_.plan_of, flags) : Ref();
+        if (!plan) return nullptr;
+        const Ref differentiable = TL_GET(plan, differentiable), listed = TL_GET(plan, residuals);
+        if (!differentiable || !listed) return nullptr;
+        std::vector<Residual> residuals;
+        for (Py_ssize_t i = 0; i < length(listed); ++i) {
+            PyObject *kind = item(item(listed, i), 0), *key = item(item(listed, i), 1);
+            static const char* const kinds[] = {"input", "shape", "output", "aux", "static"};
+            for (int k = kInput; k <= kStatic; ++k)
+                if (!PyUnicode_CompareWithASCIIString(kind, kinds[k]))
+                    residuals.push_back({Kind(k), key == Py_None ? 0 : PyLong_AsSsize_t(key)});
+        }
+        known = {plan.release(), differentiable == Py_True, std::move(residuals)};
+        return &known;
+    }
+
+    Ref residuals(const Plan& plan, PyObject* raw, PyObject* y, PyObject* aux,
+                  PyObject* const* values) const {
+        Ref saved(PyTuple_New(plan.residuals.size()));
+        for (size_t i = 0; saved && i < plan.residuals.size(); ++i) {
+            const auto [kind, key] = plan.residuals[i];
+            Ref value = kind == kInput    ? Ref::to(item(raw, key))
+                        : kind == kShape  ? shape_of(item(raw, key))
+                        : kind == kOutput ? Ref::to(y)
+                        : kind == kAux    ? Ref::to(item(aux, key))
+                                          : Ref::to(values[key]);
+            if (!value) return value;
+            PyTuple_SET_ITEM((PyObject*)saved, i, value.release());
+        }
+        return saved;
+    }
+
+    static Ref shape_of(PyObject* x) {
+        return PyArray_CheckExact(x) ? TL_GET(x, shape) : Ref(PyTuple_New(0));
+    }
+
+    // The output, or each of several, as a Tensor; with a node where there is a plan that has rules.
+    Ref on_tape(PyObject* y, PyObject* parents, const Plan* plan, PyObject* saved = nullptr) const {
+        const bool several = PyTuple_CheckExact(y);
+        Ref node = Ref::to(Py_None);
+        if (plan && plan->differentiable) {
+            const Ref count(several ? PyLong_FromSsize_t(length(y)) : nullptr);
+            const Ref shape = several ? Ref(PyTuple_Pack(1, (PyObject*)count)) : shape_of(y);
+            PyObject* dtype = several ? Py_None : (PyObject*)PyArray_DESCR((PyArrayObject*)y);
+            node = shape ? tape_.node(plan->plan, parents, saved, shape, dtype) : Ref();
+        }
+        if (!node || !several) return node ? tape_.tensor(y, node) : Ref();
+        Ref tensors(PyTuple_New(length(y)));
+        for (Py_ssize_t i = 0; tensors && i < length(y); ++i) {
+            auto* part = (PyArrayObject*)item(y, i);
+            Ref own = Ref::to(Py_None);
+            if (!node.is_none() && is_float(part)) {
+                const Ref shape = shape_of(item(y, i));
+                own = shape ? tape_.output_node(node, i, shape, (PyObject*)PyArray_DESCR(part))
+                            : Ref();
+            }
+            Ref tensor = own ? tape_.tensor(item(y, i), own) : Ref();
+            if (!tensor) return tensor;
+            PyTuple_SET_ITEM((PyObject*)tensors, i, tensor.release());
+        }
+        return tensors;
+    }
+
+    static bool is_float(PyArrayObject* array) {
+        const char kind = PyArray_DESCR(array)->kind;
+        return kind == 'f' || kind == 'c' || type_of(array) == BF16;
+    }
+};
+
+inline PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t given) {
+    auto* primitive = (PrimitiveCall*)PyCapsule_GetPointer(self, nullptr);
+    return primitive ? primitive->run(args, given) : nullptr;
+}
+
+inline PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))run_compiled_call,
+                                     METH_FASTCALL, "f(recording, *inputs, *static)"};
+    const bool typed = given == 4 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
+                       PyTuple_Check(item(args[0], 4)) && PyLong_Check(args[1]) &&
+                       PyLong_Check(args[2]) && PyBool_Check(args[3]);
+    const Py_ssize_t inputs = typed ? PyLong_AsSsize_t(args[1]) : 0;
+    if (inputs < 1 || inputs > PrimitiveCall::kMostInputs ||
+        length(item(args[0], 4)) > PrimitiveCall::kMostValues)
+        return PyErr_Format(PyExc_TypeError,
+                            "compiled_call(told, inputs, kernel_from, has_aux) takes a tuple of %zd, "
+                            "1 to %zd inputs, and a number and a bool",
+                            PrimitiveCall::kTold, PrimitiveCall::kMostInputs);
+    auto* made =
+        new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True);
+    const Ref capsule(made->prepare() ? PyCapsule_New(made, nullptr, nullptr) : nullptr);
+    return capsule ? PyCFunction_New(&definition, capsule) : nullptr;
+}
+
+}  // namespace tl
