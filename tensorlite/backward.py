@@ -276,7 +276,7 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        one = array_backend((output.data,)).xp.empty(output.data.shape, output.data.dtype)
+        one = BACKENDS[output.data.__class__].xp.empty(output.data.shape, output.data.dtype)
         one.fill(1)
         return Tensor(one) if create_graph else one
     if not isinstance(g, Tensor):
@@ -291,7 +291,7 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     return g.data if g.dtype == output.dtype else g.data.astype(output.dtype)
 
 
-_HELPERS = (Tensor, _plus, _fitted, _run_hooks, _used_twice, check_not_overwritten)
+_HELPERS = (_plus, _fitted, _run_hooks, _used_twice, check_not_overwritten)
 
 
 def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:

@@ -171,10 +171,6 @@ def _compile_ahead(self: Primitive) -> None:
         (*self.defaults, *["save"] * bool(self.aux)),
         lambda needs: self.plans.get(needs) or self.new_plan(needs),
         as_arrays,
-        Tensor,
-        Node,
-        OutputNode,
-        next_index,
     )
     made = _host_kernels.compiled_call(told, len(self.inputs), self.kernel_from, bool(self.aux))
     self.call.__globals__["_compiled"] = made
@@ -185,6 +181,7 @@ def _compile_written(kernels: Any) -> None:
     """Use the kernels for what was called before they were loaded, too."""
     global _host_kernels
     _host_kernels = kernels
+    kernels.use_tape(Tensor, Node, OutputNode, next_index)
     for each in _written:
         _compile_ahead(each)
     _written.clear()

@@ -5,107 +5,18 @@
 // which also says what is wrong with the arguments.
 #pragma once
 
-#include <structmember.h>  // what Python 3.11 does not include itself
-
 #include <algorithm>
 #include <vector>
 
-#include "host/objects.h"
+#include "host/tape.h"
 #include "types.h"
 
 namespace tl {
-
-// Where the objects of a class keep an attribute of its __slots__.
-class Slot {
-    Py_ssize_t offset_ = 0;
-
-  public:
-    bool find(PyObject* type, const char* name) {
-        const Ref member(PyObject_GetAttrString(type, name));
-        if (!member) return false;
-        if (!Py_IS_TYPE(member, &PyMemberDescr_Type))
-            return PyErr_Format(PyExc_TypeError, "%R has no slot %s", type, name), false;
-        offset_ = ((PyMemberDescrObject*)(PyObject*)member)->d_member->offset;
-        return true;
-    }
-    PyObject*& of(PyObject* object) const { return *(PyObject**)((char*)object + offset_); }
-    void set(PyObject* object, PyObject* value) const { of(object) = Py_NewRef(value); }
-};
-
-// Tensors and nodes, made without their __init__.
-class Tape {
-    PyObject *tensor_, *node_, *output_node_, *next_index_;
-    Slot data_, history_, requires_grad_;
-    Slot index_, plan_, parents_, saved_, shape_, dtype_, position_;
-
-  public:
-    bool find(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index) {
-        tensor_ = tensor, node_ = node, output_node_ = output_node, next_index_ = next_index;
-        return data_.find(tensor, "data") && history_.find(tensor, "node") &&
-               requires_grad_.find(tensor, "requires_grad") && index_.find(node, "index") &&
-               plan_.find(node, "plan") && parents_.find(node, "parents") &&
-               saved_.find(node, "saved") && shape_.find(node, "shape") &&
-               dtype_.find(node, "dtype") && position_.find(output_node, "position");
-    }
-
-    bool is_tensor(PyObject* object) const {
-        return PyObject_TypeCheck(object, (PyTypeObject*)tensor_);
-    }
-    PyObject* data(PyObject* tensor) const { return data_.of(tensor); }
-
-    // What a gradient of the Tensor flows to: its node, or if it is a leaf itself; or None.
-    PyObject* parent(PyObject* tensor) const {
-        if (requires_grad_.of(tensor) != Py_True) return Py_None;
-        PyObject* node = history_.of(tensor);
-        return node == Py_None ? tensor : node;
-    }
-
-    Ref tensor(PyObject* data, PyObject* node) const {
-        Ref made = make(tensor_);
-        if (!made) return made;
-        data_.set(made, data);
-        history_.set(made, node);
-        requires_grad_.set(made, node == Py_None ? Py_False : Py_True);
-        return made;
-    }
-
-    Ref node(PyObject* plan, PyObject* parents, PyObject* saved, PyObject* shape,
-             PyObject* dtype) const {
-        Ref made = recorded(node_, parents, shape, dtype);
-        if (!made) return made;
-        plan_.set(made, plan);
-        saved_.set(made, saved);
-        return made;
-    }
-
-    Ref output_node(PyObject* node, Py_ssize_t position, PyObject* shape, PyObject* dtype) const {
-        const Ref parents(PyTuple_Pack(1, node)), at(PyLong_FromSsize_t(position));
-        if (!parents || !at) return Ref();
-        Ref made = recorded(output_node_, parents, shape, dtype);
-        if (made) position_.set(made, at);
-        return made;
-    }
-
-  private:
-    static Ref make(PyObject* type) { return Ref(PyType_GenericAlloc((PyTypeObject*)type, 0)); }
-
-    Ref recorded(PyObject* type, PyObject* parents, PyObject* shape, PyObject* dtype) const {
-        const Ref index = call(next_index_);
-        Ref made = index ? make(type) : Ref();
-        if (!made) return made;
-        index_.set(made, index);
-        parents_.set(made, parents);
-        shape_.set(made, shape);
-        dtype_.set(made, dtype);
-        return made;
-    }
-};
 
 class PrimitiveCall {
     // From tensorlite/call.py, in this order.
     struct Told {
         PyObject *kernel, *kernels, *reference, *xp, *names, *plan_of, *as_arrays;
-        PyObject *tensor, *node, *output_node, *next_index;
     };
     enum Kind { kInput, kShape, kOutput, kAux, kStatic };
     struct Residual {
@@ -119,7 +30,7 @@ class PrimitiveCall {
     };
 
     Told told_;
-    Tape tape_;
+    const Tape& tape_ = tape();
     const Py_ssize_t inputs_, static_, kernel_from_;
     const bool has_aux_;
     std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
@@ -138,10 +49,6 @@ class PrimitiveCall {
         for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(Py_NewRef(told), i);
     }
 
-    bool prepare() {
-        return tape_.find(told_.tensor, told_.node, told_.output_node, told_.next_index);
-    }
-
     PyObject* run(PyObject* const* args, Py_ssize_t given) {
         if (given != 1 + inputs_ + static_) Py_RETURN_NOTIMPLEMENTED;
         const bool recording = args[0] == Py_True;
@@ -156,7 +63,7 @@ class PrimitiveCall {
                 bare = false;
                 parent = tape_.parent(x);
                 x = tape_.data(x);
-                if (!PyArray_CheckExact(x)) Py_RETURN_NOTIMPLEMENTED;
+                if (!x || !PyArray_CheckExact(x)) Py_RETURN_NOTIMPLEMENTED;
             }
             if (parent != Py_None) needs |= 1u << i;
             PyTuple_SET_ITEM((PyObject*)raw, i, Py_NewRef(x));
@@ -319,7 +226,7 @@ inline PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t g
                             PrimitiveCall::kTold, PrimitiveCall::kMostInputs);
     auto* made =
         new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True);
-    const Ref capsule(made->prepare() ? PyCapsule_New(made, nullptr, nullptr) : nullptr);
+    const Ref capsule(PyCapsule_New(made, nullptr, nullptr));
     return capsule ? PyCFunction_New(&definition, capsule) : nullptr;
 }
 

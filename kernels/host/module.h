@@ -297,6 +297,7 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b, bias, into, relu)"}, \
     {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL, "new_affine_gradients(g, x, weight, dweight, dbias)"}, \
     {"compiled_call", (PyCFunction)(void (*)(void))py_compiled_call, METH_FASTCALL, "compiled_call(told, inputs, kernel_from, has_aux)"}, \
+    {"use_tape", (PyCFunction)(void (*)(void))py_use_tape, METH_FASTCALL, "use_tape(Tensor, Node, OutputNode, next_index)"}, \
     {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \

@@ -7,14 +7,14 @@
 #include <algorithm>
 #include <vector>
 
-#include "host/objects.h"
+#include "host/tape.h"
 
 namespace tl {
 
 class Walk {
     // Of tensorlite/backward.py, in this order.
     struct Helpers {
-        PyObject *tensor, *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten;
+        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten;
     };
     struct Entry {
         long long index;
@@ -25,6 +25,7 @@ class Walk {
     PyObject* const accumulate_;
     const bool retain_graph_;
     const long long overwritten_;
+    const Tape& tape_ = tape();
     Helpers helpers_;
     Ref cotangents_{PyDict_New()};
     std::vector<Entry> heap_;  // the newest first: what it feeds is done
@@ -52,10 +53,6 @@ class Walk {
     }
 
   private:
-    bool is_tensor(PyObject* object) const {
-        return PyObject_TypeCheck(object, (PyTypeObject*)helpers_.tensor);
-    }
-
     // Adds to the cotangent of a node, which is visited once all that it feeds has been.
     bool send(PyObject* node, PyObject* d) {
         PyObject* before = PyDict_GetItemWithError(cotangents_, node);
@@ -67,22 +64,21 @@ class Walk {
     }
 
     bool queue(PyObject* node, PyObject* d) {
-        const Ref index = TL_GET(node, index);
-        if (!index || PyDict_SetItem(cotangents_, node, d) < 0) return false;
-        heap_.push_back({PyLong_AsLongLong(index), node});
+        if (PyDict_SetItem(cotangents_, node, d) < 0) return false;
+        heap_.push_back({PyLong_AsLongLong(tape_.index(node)), node});
         std::push_heap(heap_.begin(), heap_.end());
         return !PyErr_Occurred();
     }
 
     bool visit(long long index, PyObject* node, Ref g) {
-        const Ref hooks = TL_GET(node, hooks), plan = TL_GET(node, plan), saved = TL_GET(node, saved);
-        const Ref parents = TL_GET(node, parents);
-        if (!hooks || !plan || !saved || !parents) return false;
+        const Ref hooks = TL_GET(node, hooks), parents = Ref::to(tape_.parents(node));
+        if (!hooks) return false;
         if (!hooks.is_none() && !(g = call(helpers_.run_hooks, hooks, g, Py_False))) return false;
-        if (plan.is_none()) return collect(node, item(parents, 0), g);
+        if (tape_.is_output_node(node)) return collect(node, item(parents, 0), g);
+        const Ref plan = Ref::to(tape_.plan(node)), saved = Ref::to(tape_.saved(node));
         if (saved.is_none()) return call(helpers_.used_twice, node), false;
         if (index < overwritten_ && !call(helpers_.check_not_overwritten, node)) return false;
-        if (!retain_graph_ && PyObject_SetAttr(node, TL_NAME(saved), Py_None) < 0) return false;
+        if (!retain_graph_) tape_.forget_saved(node);
 
         const Ref pull = TL_GET(plan, pull), asks = TL_GET(plan, asks);
         if (!pull || !asks) return false;
@@ -103,17 +99,15 @@ class Walk {
 
     // Puts the cotangent of one output beside those of the operation's other outputs.
     bool collect(PyObject* node, PyObject* parent, PyObject* g) {
-        const Ref position = TL_GET(node, position), shape = TL_GET(parent, shape);
-        if (!position || !shape) return false;
         Ref slots = Ref::to(PyDict_GetItemWithError(cotangents_, parent));
         if (!slots) {
             if (PyErr_Occurred()) return false;
             slots = Ref(PyList_New(0));
-            for (long i = PyLong_AsLong(item(shape, 0)); i > 0; --i)
+            for (long i = PyLong_AsLong(item(tape_.shape(parent), 0)); i > 0; --i)
                 if (!slots || PyList_Append(slots, Py_None) < 0) return false;
             if (!slots || !queue(parent, slots)) return false;
         }
-        const Py_ssize_t at = PyLong_AsSsize_t(position);
+        const Py_ssize_t at = PyLong_AsSsize_t(tape_.position(node));
         PyObject* before = PyList_GetItem(slots, at);  // of another alias of this output
         if (!before) return false;
         Ref total = before == Py_None ? Ref::to(g) : call(helpers_.plus, before, g);
@@ -133,9 +127,9 @@ class Walk {
         Ref places(PyTuple_New(count));
         for (Py_ssize_t i = 0; places && i < count; ++i) {
             PyObject* parent = item(parents, i);
-            Ref place = is_tensor(parent) ? own_place(parent) : Ref::to(Py_None);
-            if (place && !place.is_none()) place = TL_GET(place, data);
+            Ref place = tape_.is_tensor(parent) ? own_place(parent) : Ref::to(Py_None);
             if (!place) return Ref();
+            if (!place.is_none()) place = Ref::to(tape_.data(place));
             PyTuple_SetItem(places, i, Py_NewRef(place));
         }
         return places;
@@ -152,49 +146,47 @@ class Walk {
             PyObject* parent = item(parents, i);
             Ref d = Ref::to(item(each, i));
             if (parent == Py_None || d.is_none()) continue;
-            const bool is_leaf = is_tensor(parent);
-            const Ref target = is_leaf ? TL_GET(parent, data) : Ref::to(parent);
-            if (!target) return false;
-            if (!fits(d, target) && !(d = call(helpers_.fitted, d, target))) return false;
+            const bool is_leaf = tape_.is_tensor(parent);
+            PyObject* target = is_leaf ? tape_.data(parent) : parent;
+            const bool fits = is_leaf ? fits_leaf(d, target) : fits_node(d, target);
+            if (!fits && !(d = call(helpers_.fitted, d, target))) return false;
             if (!(is_leaf ? deliver(parent, d, holders) : send(parent, d))) return false;
         }
         return true;
     }
 
     // Whether a gradient has the shape and dtype of its target. If not known, then no.
-    static bool fits(PyObject* d, PyObject* target) {
-        if (!PyArray_CheckExact(d)) return false;
+    static bool fits_leaf(PyObject* d, PyObject* data) {
+        if (!PyArray_CheckExact(d) || !PyArray_CheckExact(data)) return false;
+        auto *array = (PyArrayObject*)d, *other = (PyArrayObject*)data;
+        return PyArray_SAMESHAPE(array, other) && PyArray_DESCR(array) == PyArray_DESCR(other);
+    }
+
+    bool fits_node(PyObject* d, PyObject* node) const {
         auto* array = (PyArrayObject*)d;
-        if (PyArray_CheckExact(target)) {
-            auto* other = (PyArrayObject*)target;
-            return PyArray_SAMESHAPE(array, other) && PyArray_DESCR(array) == PyArray_DESCR(other);
-        }
-        const Ref shape = TL_GET(target, shape), dtype = TL_GET(target, dtype);
-        bool same = shape && dtype && (PyObject*)PyArray_DESCR(array) == dtype &&
-                    length(shape) == PyArray_NDIM(array);
+        if (!PyArray_CheckExact(d) || (PyObject*)PyArray_DESCR(array) != tape_.dtype(node)) return false;
+        PyObject* shape = tape_.shape(node);
+        bool same = length(shape) == PyArray_NDIM(array);
         for (int i = 0; same && i < PyArray_NDIM(array); ++i)
             same = PyLong_AsSsize_t(item(shape, i)) == PyArray_DIM(array, i);
-        PyErr_Clear();
         return same;
     }
 
     bool deliver(PyObject* leaf, PyObject* d, PyObject* holders) {
         const Ref place = own_place(leaf);
         if (!place) return false;
-        if (!place.is_none()) {
-            const Ref data = TL_GET(place, data);
-            if (!data) return false;
-            if (data == d) return PyObject_SetAttr(leaf, TL_NAME(grad), place) == 0;
-        }
+        if (!place.is_none() && tape_.data(place) == d)
+            return PyObject_SetAttr(leaf, TL_NAME(grad), place) == 0;
         return call(accumulate_, leaf, d, holders);
     }
 };
 
 inline PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 6 || !PyBool_Check(args[3]) || !PyTuple_Check(args[5]) ||
+    if (given != 6 || !tape().is_node(args[0]) || !PyBool_Check(args[3]) || !PyTuple_Check(args[5]) ||
         PyTuple_GET_SIZE(args[5]) != Walk::kHelpers)
-        return PyErr_Format(PyExc_TypeError, "walk(node, g, accumulate, retain_graph, overwritten, "
-                                             "helpers) takes 6 arguments, the last a tuple of %zd",
+        return PyErr_Format(PyExc_TypeError,
+                            "walk(node, g, accumulate, retain_graph, overwritten, helpers) takes a node "
+                            "of the tape, and helpers a tuple of %zd",
                             Walk::kHelpers);
     const long long overwritten = PyLong_AsLongLong(args[4]);
     if (overwritten == -1 && PyErr_Occurred()) return nullptr;

@@ -10,6 +10,7 @@ import numpy as np
 from tensorlite.backend import BACKENDS, array_backend
 
 _FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
+_FLOAT32 = np.dtype(np.float32)
 
 
 def packed(*arrays: Any) -> list | None:
@@ -42,7 +43,7 @@ def alike(*arrays: Any) -> bool:
 
 def accumulator(dtype: np.dtype) -> np.dtype:
     """The dtype in which kernels sum: float64 for float64, else float32."""
-    return dtype if dtype.itemsize == 8 else np.dtype(np.float32)
+    return dtype if dtype.itemsize == 8 else _FLOAT32
 
 
 def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:

@@ -1,0 +1,129 @@
+// The objects of the tape (tensorlite/tensor.py, tape.py), made and read without Python's own code.
+#pragma once
+
+#include <structmember.h>  // what Python 3.11 does not include itself
+
+#include "host/objects.h"
+
+namespace tl {
+
+// Where the objects of a class keep an attribute of its __slots__.
+class Slot {
+    Py_ssize_t offset_ = 0;
+
+  public:
+    bool find(PyObject* type, const char* name) {
+        const Ref member(PyObject_GetAttrString(type, name));
+        if (!member) return false;
+        if (!Py_IS_TYPE(member, &PyMemberDescr_Type))
+            return PyErr_Format(PyExc_TypeError, "%R has no slot %s", type, name), false;
+        offset_ = ((PyMemberDescrObject*)(PyObject*)member)->d_member->offset;
+        return true;
+    }
+    PyObject*& of(PyObject* object) const { return *(PyObject**)((char*)object + offset_); }
+    void set(PyObject* object, PyObject* value) const { of(object) = Py_NewRef(value); }
+};
+
+// Tensors and nodes, made without their __init__.
+class Tape {
+    PyObject *tensor_ = nullptr, *node_ = nullptr, *output_node_ = nullptr, *next_index_ = nullptr;
+    Slot data_, history_, requires_grad_;
+    Slot index_, plan_, parents_, saved_, shape_, dtype_, position_;
+
+  public:
+    // Kept alive for good.
+    bool use(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index) {
+        tensor_ = Py_NewRef(tensor), node_ = Py_NewRef(node);
+        output_node_ = Py_NewRef(output_node), next_index_ = Py_NewRef(next_index);
+        return data_.find(tensor, "data") && history_.find(tensor, "node") &&
+               requires_grad_.find(tensor, "requires_grad") && index_.find(node, "index") &&
+               plan_.find(node, "plan") && parents_.find(node, "parents") &&
+               saved_.find(node, "saved") && shape_.find(node, "shape") &&
+               dtype_.find(node, "dtype") && position_.find(output_node, "position");
+    }
+
+    bool is_tensor(PyObject* object) const {
+        return PyObject_TypeCheck(object, (PyTypeObject*)tensor_);
+    }
+    bool is_node(PyObject* object) const {
+        return node_ && PyObject_TypeCheck(object, (PyTypeObject*)node_);
+    }
+    bool is_output_node(PyObject* node) const { return Py_IS_TYPE(node, (PyTypeObject*)output_node_); }
+
+    // Borrowed, as all of these.
+    PyObject* data(PyObject* tensor) const { return data_.of(tensor); }
+    PyObject* index(PyObject* node) const { return index_.of(node); }
+    PyObject* parents(PyObject* node) const { return parents_.of(node); }
+    PyObject* position(PyObject* output_node) const { return position_.of(output_node); }
+    PyObject* shape(PyObject* node) const { return shape_.of(node); }
+    PyObject* dtype(PyObject* node) const { return dtype_.of(node); }
+    // Of an output node there are neither.
+    PyObject* plan(PyObject* node) const { return plan_.of(node); }
+    PyObject* saved(PyObject* node) const { return saved_.of(node); }
+
+    void forget_saved(PyObject* node) const {
+        const Ref before(std::exchange(saved_.of(node), Py_NewRef(Py_None)));
+    }
+
+    // What a gradient of the Tensor flows to: its node, or if it is a leaf itself; or None.
+    PyObject* parent(PyObject* tensor) const {
+        if (requires_grad_.of(tensor) != Py_True) return Py_None;
+        PyObject* node = history_.of(tensor);
+        return !node || node == Py_None ? tensor : node;
+    }
+
+    Ref tensor(PyObject* data, PyObject* node) const {
+        Ref made = make(tensor_);
+        if (!made) return made;
+        data_.set(made, data);
+        history_.set(made, node);
+        requires_grad_.set(made, node == Py_None ? Py_False : Py_True);
+        return made;
+    }
+
+    Ref node(PyObject* plan, PyObject* parents, PyObject* saved, PyObject* shape,
+             PyObject* dtype) const {
+        Ref made = recorded(node_, parents, shape, dtype);
+        if (!made) return made;
+        plan_.set(made, plan);
+        saved_.set(made, saved);
+        return made;
+    }
+
+    Ref output_node(PyObject* node, Py_ssize_t position, PyObject* shape, PyObject* dtype) const {
+        const Ref parents(PyTuple_Pack(1, node)), at(PyLong_FromSsize_t(position));
+        if (!parents || !at) return Ref();
+        Ref made = recorded(output_node_, parents, shape, dtype);
+        if (made) position_.set(made, at);
+        return made;
+    }
+
+  private:
+    static Ref make(PyObject* type) { return Ref(PyType_GenericAlloc((PyTypeObject*)type, 0)); }
+
+    Ref recorded(PyObject* type, PyObject* parents, PyObject* shape, PyObject* dtype) const {
+        const Ref index = call(next_index_);
+        Ref made = index ? make(type) : Ref();
+        if (!made) return made;
+        index_.set(made, index);
+        parents_.set(made, parents);
+        shape_.set(made, shape);
+        dtype_.set(made, dtype);
+        return made;
+    }
+};
+
+// The one tape, known once `use_tape` was called.
+inline Tape& tape() {
+    static Tape known;
+    return known;
+}
+
+// use_tape(Tensor, Node, OutputNode, next_index)
+inline PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 4)
+        return PyErr_Format(PyExc_TypeError, "use_tape(Tensor, Node, OutputNode, next_index)");
+    return tape().use(args[0], args[1], args[2], args[3]) ? Py_NewRef(Py_None) : nullptr;
+}
+
+}  // namespace tl
