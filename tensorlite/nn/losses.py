@@ -137,7 +137,7 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], not {label_smoothing}")
-    if target.dtype.kind not in "iu":
+    if target.data.dtype.kind not in "iu":
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
     x, labels = _examples("cross_entropy", input, target, weight)
     with_gradient = input.requires_grad and is_grad_enabled()
@@ -194,7 +194,7 @@ def _examples(
     op: str, input: Tensor, target: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Logits as (rows, C) and labels as (rows,)."""
-    shape, labels = input.shape, target.data
+    shape, labels = input.data.shape, target.data
     axis = min(1, len(shape) - 1)
     if not shape or shape[:axis] + shape[axis + 1 :] != labels.shape:
         raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.channels import channel_sum, rows_of
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
@@ -45,7 +44,9 @@ def _affine_gradients(
     if not k.on_host:
         return NotImplemented
     if out is not None:
-        dy = relu_backward(dy, out)
+        dy = k.new_relu_backward(dy, out)
+        if dy is NotImplemented:
+            return NotImplemented
     found = k.new_affine_gradients(dy, x, weight, dweight, dbias)
     if found is not NotImplemented:
         return found
