@@ -46,7 +46,8 @@ class PrimitiveCall {
           kernel_from_(kernel_from),
           has_aux_(has_aux),
           plans_(size_t(1) << inputs) {
-        for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(Py_NewRef(told), i);
+        Py_INCREF(told);
+        for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(told, i);
     }
 
     PyObject* run(PyObject* const* args, Py_ssize_t given) {
