@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "host/numpy.h"
 #include "host/tape.h"
-#include "types.h"
 
 namespace tl {
 
@@ -207,12 +207,12 @@ class PrimitiveCall {
     }
 };
 
-inline PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t given) {
+PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t given) {
     auto* primitive = (PrimitiveCall*)PyCapsule_GetPointer(self, nullptr);
     return primitive ? primitive->run(args, given) : nullptr;
 }
 
-inline PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
+PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
     static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))run_compiled_call,
                                      METH_FASTCALL, "f(recording, *inputs, *static)"};
     const bool typed = given == 4 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&

@@ -1,17 +1,13 @@
 // What the generated bindings are written in: reading and checking the arguments of one call.
 #pragma once
 
-#include "host/objects.h"
-#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
-#include <numpy/arrayobject.h>
-
 #include "host/allocator.h"
 #include "host/copy.h"
+#include "host/numpy.h"
 #include "types.h"
 
 namespace tl {
 
-enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
 enum Access { READ = 0, WRITE = 1, OPTIONAL_ARRAY = 2, DENSE_ROWS = 4 };
 
 struct Array {
@@ -29,33 +25,6 @@ struct HeadsArray {
         return {(decltype(H::data))data, stride[0], stride[1], stride[2], length[1]};
     }
 };
-
-inline const char* type_name(Type type) {
-    static const char* const names[] = {"a float type", "float32", "float64", "float16", "bfloat16",
-                                        "int64",        "int32",   "uint32",  "bool",    "uint8"};
-    return names[type];
-}
-
-inline Type type_of(PyArrayObject* array) {
-    static int bfloat16 = -1;  // a type registered at run time, by ml_dtypes
-    const int number = PyArray_TYPE(array);
-    switch (number) {
-        case NPY_FLOAT: return F32;
-        case NPY_DOUBLE: return F64;
-        case NPY_HALF: return F16;
-        case NPY_LONG:
-        case NPY_LONGLONG: return sizeof(long) == 8 || number == NPY_LONGLONG ? I64 : I32;
-        case NPY_INT: return I32;
-        case NPY_UINT: return U32;
-        case NPY_BOOL: return BOOL;
-        case NPY_UBYTE: return U8;
-    }
-    if (number == bfloat16) return BF16;
-    const char* name = strrchr(PyArray_DESCR(array)->typeobj->tp_name, '.');
-    if (!PyArray_ISUSERDEF(array) || strcmp(name ? name : "", ".bfloat16")) return ANY;
-    bfloat16 = number;
-    return BF16;
-}
 
 // The arguments of one call. After the first mistake `failed` is set, a Python error is pending, and
 // further reads do nothing.
@@ -256,11 +225,14 @@ inline PyObject* call_with_new(Function kernel, PyObject* const* args, Py_ssize_
 
 }  // namespace tl
 
-#include "call.h"
 #include "matmul.h"
-#include "walk.h"
 
 namespace tl {
+
+// host/tape.cpp
+PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given);
 
 inline PyObject* py_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(num_threads()); }
 

@@ -120,7 +120,7 @@ inline Tape& tape() {
 }
 
 // use_tape(Tensor, Node, OutputNode, next_index)
-inline PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given) {
+PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 4)
         return PyErr_Format(PyExc_TypeError, "use_tape(Tensor, Node, OutputNode, next_index)");
     return tape().use(args[0], args[1], args[2], args[3]) ? Py_NewRef(Py_None) : nullptr;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "host/numpy.h"
 #include "host/tape.h"
 
 namespace tl {
@@ -181,7 +182,7 @@ class Walk {
     }
 };
 
-inline PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given) {
+PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 6 || !tape().is_node(args[0]) || !PyBool_Check(args[3]) || !PyTuple_Check(args[5]) ||
         PyTuple_GET_SIZE(args[5]) != Walk::kHelpers)
         return PyErr_Format(PyExc_TypeError,

@@ -1,0 +1,42 @@
+// NumPy's C interface, shared by the files that use it, and the types of elements.
+#pragma once
+
+#include "host/objects.h"
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL tensorlite_numpy
+#include <numpy/arrayobject.h>
+
+#include <cstring>
+
+namespace tl {
+
+enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
+
+inline const char* type_name(Type type) {
+    static const char* const names[] = {"a float type", "float32", "float64", "float16", "bfloat16",
+                                        "int64",        "int32",   "uint32",  "bool",    "uint8"};
+    return names[type];
+}
+
+inline Type type_of(PyArrayObject* array) {
+    static int bfloat16 = -1;  // a type registered at run time, by ml_dtypes
+    const int number = PyArray_TYPE(array);
+    switch (number) {
+        case NPY_FLOAT: return F32;
+        case NPY_DOUBLE: return F64;
+        case NPY_HALF: return F16;
+        case NPY_LONG:
+        case NPY_LONGLONG: return sizeof(long) == 8 || number == NPY_LONGLONG ? I64 : I32;
+        case NPY_INT: return I32;
+        case NPY_UINT: return U32;
+        case NPY_BOOL: return BOOL;
+        case NPY_UBYTE: return U8;
+    }
+    if (number == bfloat16) return BF16;
+    const char* name = strrchr(PyArray_DESCR(array)->typeobj->tp_name, '.');
+    if (!PyArray_ISUSERDEF(array) || strcmp(name ? name : "", ".bfloat16")) return ANY;
+    bfloat16 = number;
+    return BF16;
+}
+
+}  // namespace tl
