@@ -153,12 +153,14 @@ def declined(*args: Any) -> Any:
 
 _host_kernels: Any = None
 _written: list[Primitive] = []
-_MOST_INPUTS = 8
+_MOST_INPUTS, _MOST_STATIC = 8, 16  # that there is room for
 
 
 def _compile_ahead(self: Primitive) -> None:
     """Let the host's kernels make the call of a primitive, now or when they are there."""
-    if self.variadic or not 0 < len(self.inputs) <= _MOST_INPUTS:
+    if self.variadic or not self.inputs:
+        return
+    if len(self.inputs) > _MOST_INPUTS or len(self.defaults) > _MOST_STATIC:
         return
     if _host_kernels is None:
         _written.append(self)

@@ -37,7 +37,7 @@ class PrimitiveCall {
 
   public:
     static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kMostInputs = 8,
-                                kMostValues = 24;
+                                kMostStatic = 16;
 
     // `told` is kept alive for good, as primitives are.
     PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux)
@@ -77,6 +77,7 @@ class PrimitiveCall {
         if (!y) return for_python();
         if (has_aux_ && !split(y, aux)) return nullptr;
         if (!are_arrays(y) && !(y = call(told_.as_arrays, y))) return nullptr;
+        if (!are_arrays(y)) Py_RETURN_NOTIMPLEMENTED;  // another library's
         if (!record) return (bare ? std::move(y) : on_tape(y, Py_None, nullptr)).release();
 
         const Plan* plan = plan_of(needs, parents);
@@ -98,7 +99,7 @@ class PrimitiveCall {
 
     // The kernel's result, or the reference's.
     Ref compute(PyObject* raw, PyObject* const* values, bool record) const {
-        PyObject* passed[2 + kMostInputs + kMostValues];
+        PyObject* passed[2 + kMostInputs + kMostStatic];
         std::copy_n(PySequence_Fast_ITEMS(raw), inputs_, passed + 1);
         std::copy_n(values, static_, passed + 1 + inputs_);
         passed[1 + inputs_ + static_] = record ? Py_True : Py_False;  // `save`, if that is asked for
@@ -150,7 +151,8 @@ class PrimitiveCall {
                 if (!PyUnicode_CompareWithASCIIString(kind, kinds[k]))
                     residuals.push_back({Kind(k), key == Py_None ? 0 : PyLong_AsSsize_t(key)});
         }
-        known = {plan.release(), differentiable == Py_True, std::move(residuals)};
+        if (!known.plan)  // else another thread was faster
+            known = {plan.release(), differentiable == Py_True, std::move(residuals)};
         return &known;
     }
 
@@ -220,10 +222,10 @@ PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
                        PyLong_Check(args[2]) && PyBool_Check(args[3]);
     const Py_ssize_t inputs = typed ? PyLong_AsSsize_t(args[1]) : 0;
     if (inputs < 1 || inputs > PrimitiveCall::kMostInputs ||
-        length(item(args[0], 4)) > PrimitiveCall::kMostValues)
+        length(item(args[0], 4)) > PrimitiveCall::kMostStatic + (args[3] == Py_True))
         return PyErr_Format(PyExc_TypeError,
                             "compiled_call(told, inputs, kernel_from, has_aux) takes a tuple of %zd, "
-                            "1 to %zd inputs, and a number and a bool",
+                            "1 to %zd inputs, a number and a bool",
                             PrimitiveCall::kTold, PrimitiveCall::kMostInputs);
     auto* made =
         new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True);

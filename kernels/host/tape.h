@@ -43,7 +43,7 @@ class Tape {
     }
 
     bool is_tensor(PyObject* object) const {
-        return PyObject_TypeCheck(object, (PyTypeObject*)tensor_);
+        return tensor_ && PyObject_TypeCheck(object, (PyTypeObject*)tensor_);
     }
     bool is_node(PyObject* object) const {
         return node_ && PyObject_TypeCheck(object, (PyTypeObject*)node_);

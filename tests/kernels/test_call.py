@@ -118,6 +118,35 @@ def test_a_kernel_given_later_is_used():
     assert twice(np.ones(1)) == 3
 
 
+def test_more_parameters_than_there_is_room_for():
+    names = [f"p{i}" for i in range(17)]
+    namespace = {}
+    exec(f"def many(xp, x, *, {', '.join(f'{n}=1' for n in names)}): return x + p16", namespace)
+    many = tl.primitive(namespace["many"])
+    assert many(np.ones(1), p16=2) == 3
+    assert many.__globals__["_compiled"] is declined
+
+
+class Foreign:
+    """An array of another library, which takes over what it meets."""
+
+    def __array_ufunc__(self, *args, **kwargs):
+        return self
+
+
+def test_what_another_library_returns_is_left_to_the_text(monkeypatch):
+    @tl.primitive
+    def plus(xp, x, y):
+        return xp.add(x, y)
+
+    found = []
+    for _ in range(2):
+        y = plus(X, Foreign())
+        found.append((type(y), type(y.data), y.shape, y.dtype, y.requires_grad))
+        monkeypatch.setitem(plus.__globals__, "_compiled", declined)
+    assert found[0] == found[1]
+
+
 def test_a_tensor_without_data_is_refused():
     with pytest.raises(AttributeError):
         tl.exp(tl.Tensor.__new__(tl.Tensor))
