@@ -173,6 +173,8 @@ def _compile_ahead(self: Primitive) -> None:
         (*self.defaults, *["save"] * bool(self.aux)),
         lambda needs: self.plans.get(needs) or self.new_plan(needs),
         as_arrays,
+        wrap,
+        record_outputs,
     )
     made = _host_kernels.compiled_call(told, len(self.inputs), self.kernel_from, bool(self.aux))
     self.call.__globals__["_compiled"] = made

@@ -16,7 +16,7 @@ namespace tl {
 class PrimitiveCall {
     // From tensorlite/call.py, in this order.
     struct Told {
-        PyObject *kernel, *kernels, *reference, *xp, *names, *plan_of, *as_arrays;
+        PyObject *kernel, *kernels, *reference, *xp, *names, *plan_of, *as_arrays, *wrap, *record;
     };
     enum Kind { kInput, kShape, kOutput, kAux, kStatic };
     struct Residual {
@@ -77,13 +77,16 @@ class PrimitiveCall {
         if (!y) return for_python();
         if (has_aux_ && !split(y, aux)) return nullptr;
         if (!are_arrays(y) && !(y = call(told_.as_arrays, y))) return nullptr;
-        if (!are_arrays(y)) Py_RETURN_NOTIMPLEMENTED;  // another library's
-        if (!record) return (bare ? std::move(y) : on_tape(y, Py_None, nullptr)).release();
-
+        const bool ours = are_arrays(y);  // not if this is a copy to another device
+        if (!record) {
+            if (bare) return y.release();
+            return (ours ? on_tape(y, Py_None, nullptr) : call(told_.wrap, y)).release();
+        }
         const Plan* plan = plan_of(needs, parents);
-        if (!plan) return nullptr;
-        const Ref saved = residuals(*plan, raw, y, aux, values);
-        return saved ? on_tape(y, parents, plan, saved).release() : nullptr;
+        const Ref saved = plan ? residuals(*plan, raw, y, aux, values) : Ref();
+        if (!saved) return nullptr;
+        if (ours) return on_tape(y, parents, plan, saved).release();
+        return call(told_.record, plan->plan, parents, saved, y).release();
     }
 
   private:
