@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import BACKENDS, array_backend
+from tensorlite.backend import array_backend
 from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
@@ -276,7 +276,7 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        one = BACKENDS[output.data.__class__].xp.empty(output.data.shape, output.data.dtype)
+        one = array_backend((output.data,)).xp.empty(output.data.shape, output.data.dtype)
         one.fill(1)
         return Tensor(one) if create_graph else one
     if not isinstance(g, Tensor):
@@ -298,7 +298,7 @@ def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: b
     """`backward` on the current device; in the ordinary case on the CPU the walk is compiled."""
     accumulate = Accumulate(create_graph)
     seed = _seed(output, gradient, create_graph, "backward()")
-    kernels = BACKENDS[output.data.__class__].kernels
+    kernels = array_backend((output.data,)).kernels
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
     elif kernels is None or not kernels.on_host or create_graph or mode.switches.special:

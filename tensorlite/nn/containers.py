@@ -123,7 +123,7 @@ class Sequential(_List):
     def forward(self, x: Any) -> Any:
         """Feed `x` through all modules."""
         before = None  # a module that may be computed as one with the next
-        for module in self.__dict__.values():
+        for module in list(self.__dict__.values()):  # which a hook may add to
             if not isinstance(module, Module):
                 continue
             if before is not None:
