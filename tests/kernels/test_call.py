@@ -156,3 +156,8 @@ def test_a_tensor_without_data_is_refused():
 def test_what_is_no_primitive_is_refused(told, host_kernels):
     with pytest.raises(TypeError, match="compiled_call"):
         host_kernels.compiled_call(*told)
+
+
+def test_what_is_no_node_is_not_walked_from(host_kernels):
+    with pytest.raises(TypeError, match="walk"):
+        host_kernels.walk(X, X.data, None, False, -1, (None,) * 5)

@@ -100,6 +100,13 @@ def test_an_error_in_a_pair_names_the_layer():
     ]
 
 
+def test_a_hook_may_leave_something_in_the_sequential_that_runs():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    model[1].register_forward_hook(lambda module, args, y: setattr(model, "seen", y.shape))
+    assert model(tl.randn(5, 3)).shape == (5, 2)
+    assert model.seen == (5, 4)
+
+
 def test_sequential_indexing_slicing_and_growing():
     first, second, third = layers()
     model = nn.Sequential(first, second)
