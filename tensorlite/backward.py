@@ -19,6 +19,7 @@ from tensorlite.tape import (
     last_write,
     mode,
     on_device_of,
+    run_on_device_of,
     set_grad_enabled,
 )
 from tensorlite.tensor import Tensor
@@ -349,11 +350,7 @@ def backward(
     switches = mode.switches
     recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
     try:
-        if switches.devices:
-            with on_device_of(output.data):
-                _backward(output, gradient, retain, create_graph)
-        else:
-            _backward(output, gradient, retain, create_graph)
+        run_on_device_of(output.data, _backward, output, gradient, retain, create_graph)
     finally:
         switches.grad = recording
 

@@ -153,14 +153,11 @@ def declined(*args: Any) -> Any:
 
 _host_kernels: Any = None
 _written: list[Primitive] = []
-_MOST_INPUTS, _MOST_STATIC = 8, 16  # that there is room for
 
 
 def _compile_ahead(self: Primitive) -> None:
     """Let the host's kernels make the call of a primitive, now or when they are there."""
-    if self.variadic or not self.inputs:
-        return
-    if len(self.inputs) > _MOST_INPUTS or len(self.defaults) > _MOST_STATIC:
+    if self.variadic:
         return
     if _host_kernels is None:
         _written.append(self)
@@ -177,7 +174,7 @@ def _compile_ahead(self: Primitive) -> None:
         record_outputs,
     )
     made = _host_kernels.compiled_call(told, len(self.inputs), self.kernel_from, bool(self.aux))
-    self.call.__globals__["_compiled"] = made
+    self.call.__globals__["_compiled"] = made or declined
 
 
 @ON_HOST_KERNELS.append

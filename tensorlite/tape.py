@@ -81,6 +81,15 @@ def on_device_of(array: Array) -> Any:
     return backend.on(backend.device_of(array))
 
 
+def run_on_device_of(array: Array, function: Callable, *args: Any) -> None:
+    """Call ``function(*args)`` on the device of `array`; on the only one without a context."""
+    if mode.switches.devices:
+        with on_device_of(array):
+            function(*args)
+    else:
+        function(*args)
+
+
 class Node:
     """One recorded operation.
 

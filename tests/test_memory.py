@@ -75,7 +75,7 @@ def test_training_steps_hold_memory_flat(
     no_collector: None, device: Device, build: Callable[[], nn.Module], steps: int
 ) -> None:
     training = Training(build(), device)
-    for _ in range(100 if device.type == "cpu" else 500):  # until caches are full, CuPy's too
+    for _ in range(100 if device.type == "cpu" else 500):  # until nothing fills up
         training.step()
     gc.collect()
     before = allocated_blocks()

@@ -2,7 +2,7 @@
 // its ordinary case, in which writing it on the tape takes longer than a small kernel: all arrays are
 // NumPy's, and no policy wants to see the operation. What it returns is called as
 // f(recording, *inputs, *static); NotImplemented means that the call in Python is to be made,
-// which also says what is wrong with the arguments.
+// which also says what is wrong with the arguments. None if there are too many of them, or no input.
 #pragma once
 
 #include <algorithm>
@@ -122,7 +122,8 @@ class PrimitiveCall {
 
     static bool split(Ref& y, Ref& aux) {
         const Ref all(PySequence_Tuple(y));
-        if (!all) return false;
+        if (all && !length(all)) PyErr_SetString(PyExc_ValueError, "no output and no auxiliary arrays");
+        if (PyErr_Occurred()) return false;
         aux = Ref(PyTuple_GetSlice(all, 1, length(all)));
         y = Ref::to(item(all, 0));
         return aux != nullptr;
@@ -164,6 +165,10 @@ class PrimitiveCall {
         Ref saved(PyTuple_New(plan.residuals.size()));
         for (size_t i = 0; saved && i < plan.residuals.size(); ++i) {
             const auto [kind, key] = plan.residuals[i];
+            if (kind == kAux && key >= length(aux)) {
+                PyErr_SetString(PyExc_IndexError, "fewer auxiliary arrays than were declared");
+                return Ref();
+            }
             Ref value = kind == kInput    ? Ref::to(item(raw, key))
                         : kind == kShape  ? shape_of(item(raw, key))
                         : kind == kOutput ? Ref::to(y)
@@ -223,13 +228,15 @@ PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
     const bool typed = given == 4 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
                        PyTuple_Check(item(args[0], 4)) && PyLong_Check(args[1]) &&
                        PyLong_Check(args[2]) && PyBool_Check(args[3]);
-    const Py_ssize_t inputs = typed ? PyLong_AsSsize_t(args[1]) : 0;
+    if (!typed)
+        return PyErr_Format(PyExc_TypeError,
+                            "compiled_call(told, inputs, kernel_from, has_aux) takes a tuple of %zd, two "
+                            "numbers and a bool",
+                            PrimitiveCall::kTold);
+    const Py_ssize_t inputs = PyLong_AsSsize_t(args[1]);
     if (inputs < 1 || inputs > PrimitiveCall::kMostInputs ||
         length(item(args[0], 4)) > PrimitiveCall::kMostStatic + (args[3] == Py_True))
-        return PyErr_Format(PyExc_TypeError,
-                            "compiled_call(told, inputs, kernel_from, has_aux) takes a tuple of %zd, "
-                            "1 to %zd inputs, a number and a bool",
-                            PrimitiveCall::kTold, PrimitiveCall::kMostInputs);
+        Py_RETURN_NONE;
     auto* made =
         new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True);
     const Ref capsule(PyCapsule_New(made, nullptr, nullptr));

@@ -21,6 +21,7 @@ class Slot {
         return true;
     }
     PyObject*& of(PyObject* object) const { return *(PyObject**)((char*)object + offset_); }
+    // Of an object that was just made.
     void set(PyObject* object, PyObject* value) const { of(object) = Py_NewRef(value); }
 };
 

@@ -34,7 +34,7 @@ _TOGETHER: dict[tuple[type, type], Run] = {
 }
 
 
-def together(first: Module, second: Module | None) -> Run | None:
+def together(first: Module, second: Module) -> Run | None:
     """How to compute `second` of `first` as one; None if there is no way, or somebody listens."""
     run = _TOGETHER.get((first.__class__, second.__class__))
     if run is not None:

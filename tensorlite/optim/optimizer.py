@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlite.backend import Array, is_array
 from tensorlite.optim.arena import Arena
-from tensorlite.tape import mode, note_write_at, on_device_of
+from tensorlite.tape import note_write_at, on_device_of, run_on_device_of
 from tensorlite.tensor import Tensor
 
 
@@ -147,11 +147,7 @@ class Optimizer:
         """
         for group, arenas in zip(self.param_groups, self._arenas, strict=True):
             for arena in arenas:
-                if mode.switches.devices:
-                    with on_device_of(arena.data):
-                        self._step(group, arena, grad_scale, skip)
-                else:
-                    self._step(group, arena, grad_scale, skip)
+                run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
 
     def _step(
         self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None

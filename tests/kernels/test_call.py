@@ -127,6 +127,17 @@ def test_more_parameters_than_there_is_room_for():
     assert many.__globals__["_compiled"] is declined
 
 
+@pytest.mark.parametrize(("returned", "error"), [((), ValueError), ((np.ones(1),), IndexError)])
+def test_missing_auxiliary_arrays(returned, error):
+    @tl.primitive(aux=("half",))
+    def forgets(xp, x, *, save):
+        return returned
+
+    forgets.defvjp(x=lambda g, half: g * half)
+    with pytest.raises(error):
+        forgets(leaf(1))
+
+
 class Foreign:
     """An array of another library, which takes over what it meets."""
 
