@@ -104,8 +104,10 @@ void pack_turned(Index depth, const T* __restrict__ from, Index stride, T* __res
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     Index p = 0;
-    // The last vector of a row may reach into the next, so it is written before that.
-    for (; p + lanes < depth; p += lanes)
+    // The last vector of a row may reach into the next, so it is written before that; and that of the
+    // last row to where another thread writes.
+    constexpr Index kept = width % lanes ? 1 : 0;
+    for (; p + lanes <= depth - kept; p += lanes)
 #pragma GCC unroll 4
         for (int first = (width - 1) / lanes * lanes; first >= 0; first -= lanes) {
             V square[lanes];
@@ -120,39 +122,45 @@ void pack_turned(Index depth, const T* __restrict__ from, Index stride, T* __res
         for (int e = 0; e < width; e++) to[p * width + e] = from[e * stride + p];
 }
 
+// So many panels out of rows that lie along them.
+template <int width, int panels, class T>
+void pack_side_by_side(Index depth, const T* __restrict__ from, Index depth_stride,
+                       T* __restrict__ to) {
+    for (Index p = 0; p < depth; p++, from += depth_stride) {
+        // Rows may lie so far apart that the processor does not guess which comes next.
+        const T* ahead = from + 16 * depth_stride;
+#pragma GCC unroll 4
+        for (int panel = 0; panel < panels; panel++) {
+            __builtin_prefetch(ahead + panel * width);
+            for (int e = 0; e < width; e++)
+                to[(panel * depth + p) * width + e] = from[panel * width + e];
+        }
+    }
+}
+
 // Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of
 // `width`; the last is filled up with zeros.
 template <int width, class T>
 Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride,
                Index depth_stride, T* __restrict__ to) {
     constexpr Index together = 4;  // panels read side by side, so that a visit to a row is worth it
-    const Index whole = stride == 1 ? count / (together * width) * (together * width) : 0;
-    for (Index start = 0; start < whole; start += together * width)
-        for (Index p = 0; p < depth; p++) {
-            // Rows may lie so far apart that the processor does not guess which comes next.
-            const T* ahead = from + start + (p + 16) * depth_stride;
-            for (Index panel = 0; panel < together; panel++) {
-                __builtin_prefetch(ahead + panel * width);
-                for (int e = 0; e < width; e++)
-                    to[(start + panel * width) * depth + p * width + e] =
-                        from[start + panel * width + e + p * depth_stride];
-            }
-        }
-    for (Index start = whole; start < count; start += width) {
+    Index start = 0;
+    for (; stride == 1 && start + together * width <= count; start += together * width)
+        pack_side_by_side<width, together>(depth, from + start, depth_stride, to + start * depth);
+    for (; start < count; start += width) {
         const T* source = from + start * stride;
         T* panel = to + start * depth;
         const Index filled = std::min<Index>(width, count - start);
-        if (filled < width)
-            for (Index p = 0; p < depth; p++)
-                for (int e = 0; e < width; e++)
-                    panel[p * width + e] =
-                        e < filled ? source[e * stride + p * depth_stride] : T(0);
-        else if (depth_stride == 1)
+        if (filled == width && stride == 1)
+            pack_side_by_side<width, 1>(depth, source, depth_stride, panel);
+        else if (filled == width && depth_stride == 1)
             pack_turned<width>(depth, source, stride, panel);
-        else
+        else {
+            std::fill_n(panel, filled < width ? width * depth : 0, T(0));
             for (Index p = 0; p < depth; p++)
-                for (int e = 0; e < width; e++)
+                for (Index e = 0; e < filled; e++)
                     panel[p * width + e] = source[e * stride + p * depth_stride];
+        }
     }
     return {to, width * depth, width, 1};
 }
@@ -245,25 +253,31 @@ void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b
 inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 inline Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 
-// How C is cut into blocks: a few a thread, so that a late thread costs little. The smaller operand
-// is packed once for all blocks; each packs its own part of the other, all of whose rows or columns
-// it multiplies, and so finds it in its second-level cache.
+// Where the part `i` of `parts` begins that [0, count) is cut into, tile by tile.
+inline Index cut(Index count, Index tile, Index i, Index parts) {
+    return std::min(count, ceil_div(count, tile) * i / parts * tile);
+}
+
+// Into how many blocks C's rows and columns are cut: a few a thread, so that a late thread costs
+// little. The smaller operand is packed once for all blocks; each packs its own part of the other,
+// all of whose rows or columns it multiplies if possible, and so finds it in its second-level cache.
 struct Blocks {
-    Index rows, cols;
+    Index down, across;
     bool share_a;
 
     template <class T>
     static Blocks of(const Product<T>& p, Index threads) {
-        constexpr Index width = kTileCols<T>;
+        constexpr Index least = 4;  // tiles
         const Index wanted = kBlocksPerThread * threads;
-        const auto even = [&](Index count, Index tile, Index least) {
-            return std::clamp(round_up(ceil_div(count, wanted), tile), least, kBlockRows);
+        const auto parts = [&](Index count, Index tile) {
+            const Index few = std::min(ceil_div(count, least * tile), wanted);
+            return std::max(few, ceil_div(count, kBlockRows));
         };
-        if (p.cols > 2 * p.rows) return {p.rows, even(p.cols, width, 4 * width), true};
-        if (threads == 1) return {kBlockRows, p.cols, false};
-        const Index rows = even(p.rows, kTileRows, 4 * kTileRows);
-        const Index across = ceil_div(wanted, ceil_div(p.rows, rows));
-        return {rows, std::max(round_up(ceil_div(p.cols, across), width), 4 * width), false};
+        if (p.cols > 2 * p.rows) return {1, parts(p.cols, kTileCols<T>), true};
+        if (threads == 1) return {ceil_div(p.rows, kBlockRows), 1, false};
+        const Index down = parts(p.rows, kTileRows);
+        const Index across = ceil_div(p.cols, least * kTileCols<T>);
+        return {down, std::min(ceil_div(wanted, down), across), false};
     }
 };
 
@@ -316,7 +330,7 @@ template <class T>
 void multiply_with_shared_b(const Product<T>& block, Panels<T> b) {
     // A few panels of B do not repay a copy of A; of one that lies across, whose every step along the
     // depth is another line of the cache, they do earlier.
-    const Index panels = block.a.row_stride == 1 ? 2 : 4;
+    const Index panels = block.a.row_stride == 1 ? 1 : 4;
     const bool copy = block.cols > panels * kTileCols<T>;
     Workspace<T> packed(copy ? round_up(block.rows, kTileRows) * block.depth : 0);
     const Matrix<T>& a = block.a;
@@ -362,7 +376,6 @@ void gemm(const Product<T>& p) {
     if (p.b.col_stride == 1 && is_small) return gemm_in_place(p, threads);
 
     const Blocks block = Blocks::of(p, threads);
-    const Index down = ceil_div(p.rows, block.rows), across = ceil_div(p.cols, block.cols);
     const Index tile = block.share_a ? Index(kTileRows) : width;
     const Index count = block.share_a ? p.rows : p.cols, padded = round_up(count, tile);
     // The depth in even slices, as many of them at a time as may be packed for all.
@@ -386,10 +399,14 @@ void gemm(const Product<T>& p) {
             else
                 pack_cols<T>(part(p, 0, 0, at, share, start, slice), to);
         });
-        each_block(threads, down * across, [&](Index i) {
-            const Index row = i / across * block.rows, col = i % across * block.cols;
+        each_block(threads, block.down * block.across, [&](Index i) {
+            const Index down = i / block.across, across = i % block.across;
+            const Index row = cut(p.rows, kTileRows, down, block.down);
+            const Index rows = cut(p.rows, kTileRows, down + 1, block.down) - row;
+            const Index col = cut(p.cols, width, across, block.across);
+            const Index cols = cut(p.cols, width, across + 1, block.across) - col;
             for (Index start = first; start == first || start < last; start += slice) {
-                const Product<T> product = part(p, row, block.rows, col, block.cols, start, slice);
+                const Product<T> product = part(p, row, rows, col, cols, start, slice);
                 if (block.share_a)
                     multiply_with_shared_a(product, panels(start, row));
                 else
