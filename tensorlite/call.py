@@ -163,6 +163,7 @@ def _compile_ahead(self: Primitive) -> None:
         _written.append(self)
         return
     told = (
+        self.host_kernel and getattr(_host_kernels, self.host_kernel),
         self.kernel_fn,
         _host_kernels,
         self.reference,

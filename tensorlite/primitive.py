@@ -82,6 +82,7 @@ class Primitive:
         self.joint_rule: Callable | None = None
         self.kernel_fn: Callable | None = None
         self.kernel_from = 0
+        self.host_kernel: str | None = None
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.call = compile_call(self, input_defaults)
 
@@ -138,6 +139,15 @@ class Primitive:
         self.kernel_fn, self.kernel_from = fn, from_size
         self.call.__globals__.update(_kernel=fn, _compiled=declined)
         return fn
+
+    def on_host(self, name: str) -> None:
+        """Name the function of the CPU's extension that computes the primitive there.
+
+        It takes the inputs and the static parameters by position, and is called from compiled code,
+        before `kernel`; it too may return NotImplemented.
+        """
+        self.host_kernel = name
+        self.call.__globals__.update(_compiled=declined)
 
     def residual(self, name: str) -> Residual:
         """Read one name of a rule's residual list."""
@@ -336,6 +346,7 @@ def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
     call.defvjp_joint = made.defvjp_joint
     call.defvjp_composite = made.defvjp_composite
     call.kernel = made.kernel
+    call.on_host = made.on_host
     return call
 
 

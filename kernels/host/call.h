@@ -16,7 +16,8 @@ namespace tl {
 class PrimitiveCall {
     // From tensorlite/call.py, in this order.
     struct Told {
-        PyObject *kernel, *kernels, *reference, *xp, *names, *plan_of, *as_arrays, *wrap, *record;
+        PyObject *own, *kernel, *kernels, *reference, *xp, *names;
+        PyObject *plan_of, *as_arrays, *wrap, *record;
     };
     enum Kind { kInput, kShape, kOutput, kAux, kStatic };
     struct Residual {
@@ -36,13 +37,13 @@ class PrimitiveCall {
     std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
 
   public:
-    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kMostInputs = 8,
-                                kMostStatic = 16;
+    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 5,
+                                kMostInputs = 8, kMostStatic = 16;
 
     // `told` is kept alive for good, as primitives are.
     PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux)
         : inputs_(inputs),
-          static_(length(item(told, 4)) - has_aux),
+          static_(length(item(told, kNames)) - has_aux),
           kernel_from_(kernel_from),
           has_aux_(has_aux),
           plans_(size_t(1) << inputs) {
@@ -100,7 +101,7 @@ class PrimitiveCall {
         return nullptr;
     }
 
-    // The kernel's result, or the reference's.
+    // The result of the extension's own function, of the kernel, or of the reference.
     Ref compute(PyObject* raw, PyObject* const* values, bool record) const {
         PyObject* passed[2 + kMostInputs + kMostStatic];
         std::copy_n(PySequence_Fast_ITEMS(raw), inputs_, passed + 1);
@@ -110,6 +111,10 @@ class PrimitiveCall {
             passed[0] = first;
             return Ref(PyObject_Vectorcall(function, passed, 1 + inputs_, told_.names));
         };
+        if (told_.own != Py_None) {
+            Ref y(PyObject_Vectorcall(told_.own, passed + 1, inputs_ + static_ + has_aux_, nullptr));
+            if (y != Py_NotImplemented) return y;
+        }
         PyObject* first = item(raw, 0);
         const bool large = !kernel_from_ || (PyArray_CheckExact(first) &&
                                              PyArray_SIZE((PyArrayObject*)first) >= kernel_from_);
@@ -226,7 +231,7 @@ PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
     static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))run_compiled_call,
                                      METH_FASTCALL, "f(recording, *inputs, *static)"};
     const bool typed = given == 4 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
-                       PyTuple_Check(item(args[0], 4)) && PyLong_Check(args[1]) &&
+                       PyTuple_Check(item(args[0], PrimitiveCall::kNames)) && PyLong_Check(args[1]) &&
                        PyLong_Check(args[2]) && PyBool_Check(args[3]);
     if (!typed)
         return PyErr_Format(PyExc_TypeError,
@@ -235,7 +240,7 @@ PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
                             PrimitiveCall::kTold);
     const Py_ssize_t inputs = PyLong_AsSsize_t(args[1]);
     if (inputs < 1 || inputs > PrimitiveCall::kMostInputs ||
-        length(item(args[0], 4)) > PrimitiveCall::kMostStatic + (args[3] == Py_True))
+        length(item(args[0], PrimitiveCall::kNames)) > PrimitiveCall::kMostStatic + (args[3] == Py_True))
         Py_RETURN_NONE;
     auto* made =
         new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True);

@@ -176,67 +176,119 @@ inline PyArrayObject* result_array(PyObject* into, int ndim, const npy_intp* sha
     return new_array(a, ndim, shape);
 }
 
-// new_matmul(a, b, bias, into, relu): a @ b (+ bias), and max(…, 0) of it if `relu`, in `into` or
-// in a new array; NotImplemented where it is not for these.
-inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 5)
-        return PyErr_Format(PyExc_TypeError,
-                            "new_matmul(a, b, bias, into, relu) takes 5 arguments, not %zd", given);
-    if (!PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1])) Py_RETURN_NOTIMPLEMENTED;
-    auto *a = (PyArrayObject*)args[0], *b = (PyArrayObject*)args[1];
+// a @ b (+ bias), and max(…, 0) of it if `relu`, in `into` or in a new array; NotImplemented where
+// it is not for these. Objects of any kind; `bias` and `into` may be None.
+inline PyObject* new_product(PyObject* left, PyObject* right, PyObject* bias, PyObject* into,
+                             bool relu = false) {
+    if (!PyArray_CheckExact(left) || !PyArray_CheckExact(right)) Py_RETURN_NOTIMPLEMENTED;
+    auto *a = (PyArrayObject*)left, *b = (PyArrayObject*)right;
     const Type type = type_of(a);
     npy_intp shape[NPY_MAXDIMS];
     const int ndim = product_shape(a, b, shape);
     if ((type != F32 && type != F64) || type_of(b) != type || ndim < 0) Py_RETURN_NOTIMPLEMENTED;
-    if (args[2] != Py_None) {
-        auto* bias = (PyArrayObject*)args[2];
-        if (!PyArray_CheckExact(args[2]) || type_of(bias) != type || !PyArray_ISCARRAY_RO(bias) ||
-            PyArray_SIZE(bias) != shape[ndim - 1])
+    if (bias != Py_None) {
+        auto* added = (PyArrayObject*)bias;
+        if (!PyArray_CheckExact(bias) || type_of(added) != type || !PyArray_ISCARRAY_RO(added) ||
+            PyArray_NDIM(added) != 1 || PyArray_SIZE(added) != shape[ndim - 1])
             Py_RETURN_NOTIMPLEMENTED;
     }
-    PyArrayObject* out = result_array(args[3], ndim, shape, a, b);
-    if (!out) return nullptr;
-    PyObject* done =
-        run_matmul(args[0], args[1], (PyObject*)out, args[2], false, args[4] == Py_True);
-    if (!done) Py_CLEAR(out);
-    Py_XDECREF(done);
-    return (PyObject*)out;
+    const Ref out((PyObject*)result_array(into, ndim, shape, a, b));
+    const Ref done(out ? run_matmul(left, right, out, bias, false, relu) : nullptr);
+    return done ? Py_NewRef(out) : nullptr;
 }
 
-// sums = the sum of the rows of x (matmul.cpp)
+// A matrix with its axes exchanged; anything else as it is.
+inline Ref transposed(PyObject* x) {
+    const bool is_matrix = PyArray_CheckExact(x) && PyArray_NDIM((PyArrayObject*)x) == 2;
+    return is_matrix ? Ref(PyArray_Transpose((PyArrayObject*)x, nullptr)) : Ref::to(x);
+}
+
+inline PyObject* wrong_count(const char* signature, Py_ssize_t given) {
+    return PyErr_Format(PyExc_TypeError, "%s got %zd arguments", signature, given);
+}
+
+inline PyObject* py_new_matmul(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 2) return wrong_count("new_matmul(a, b)", given);
+    return new_product(args[0], args[1], Py_None, Py_None);
+}
+
+// x @ weightᵀ + bias
+inline PyObject* new_linear(PyObject* x, PyObject* weight, PyObject* bias, bool relu) {
+    if (!PyArray_CheckExact(weight) || PyArray_NDIM((PyArrayObject*)weight) != 2)
+        Py_RETURN_NOTIMPLEMENTED;
+    const Ref turned = transposed(weight);
+    return turned ? new_product(x, turned, bias, Py_None, relu) : nullptr;
+}
+
+inline PyObject* py_new_linear(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 3) return wrong_count("new_linear(x, weight, bias)", given);
+    return new_linear(args[0], args[1], args[2], false);
+}
+
+inline PyObject* py_new_linear_relu(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 3) return wrong_count("new_linear_relu(x, weight, bias)", given);
+    return new_linear(args[0], args[1], args[2], true);
+}
+
+// dyᵀ @ x
+inline PyObject* py_new_weight_gradient(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 3) return wrong_count("new_weight_gradient(dy, x, into)", given);
+    const Ref turned = transposed(args[0]);
+    return turned ? new_product(turned, args[1], Py_None, args[2]) : nullptr;
+}
+
+// host/matmul.cpp: sums = the sum of the rows of x; to = g where y is above 0, else 0.
 template <typename T>
 void sum_rows(const T* x, T* sums, Index rows, Index columns);
+template <typename T>
+void mask_rows(const T* g, const T* y, T* to, Index count);
 
-// new_affine_gradients(g, x, weight, dweight, dbias): the gradients of x, if there is a weight, of the
-// weight and of the bias of an affine map from that of its result, g. Of few rows alone, for which a
-// call each would cost more than the arithmetic; else NotImplemented.
+// The gradient through a ReLU whose output is `out`.
+inline PyArrayObject* new_masked(PyArrayObject* g, PyObject* out) {
+    auto *y = (PyArrayObject*)out, *to = new_array(g, PyArray_NDIM(g), PyArray_DIMS(g));
+    if (to && type_of(g) == F32)
+        mask_rows((float*)PyArray_DATA(g), (float*)PyArray_DATA(y), (float*)PyArray_DATA(to),
+                  PyArray_SIZE(g));
+    else if (to)
+        mask_rows((double*)PyArray_DATA(g), (double*)PyArray_DATA(y), (double*)PyArray_DATA(to),
+                  PyArray_SIZE(g));
+    return to;
+}
+
+// The gradients of x, if there is a weight, of the weight and of the bias of an affine map from that
+// of its result, or of its `relu`, `out`. Of few rows alone, for which a call each would cost more
+// than the arithmetic; else NotImplemented.
 inline PyObject* py_new_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t given) {
     constexpr Index kFewRows = 64;
-    if (given != 5)
-        return PyErr_Format(PyExc_TypeError, "new_affine_gradients(g, x, weight, dweight, dbias) takes "
-                                             "5 arguments, not %zd", given);
-    auto* g = (PyArrayObject*)args[0];
-    if (!PyArray_CheckExact(args[0]) || PyArray_NDIM(g) != 2 || !PyArray_ISCARRAY_RO(g) ||
-        PyArray_DIM(g, 0) > kFewRows)
-        Py_RETURN_NOTIMPLEMENTED;
-    const Ref transposed(PyArray_Transpose(g, nullptr));
-    if (!transposed) return nullptr;
-    PyObject* const of_weight[] = {transposed, args[1], Py_None, args[3], Py_False};
-    const Ref dw(py_new_matmul(nullptr, of_weight, 5));
+    if (given != 6)
+        return wrong_count("new_affine_gradients(dy, x, weight, out, dweight, dbias)", given);
+    const auto is_for = [&](PyObject* object) {
+        auto *array = (PyArrayObject*)object, *dy = (PyArrayObject*)args[0];
+        return PyArray_CheckExact(object) && PyArray_NDIM(array) == 2 && PyArray_ISCARRAY_RO(array) &&
+               (type_of(array) == F32 || type_of(array) == F64) && type_of(array) == type_of(dy) &&
+               PyArray_DIM(array, 0) <= kFewRows && PyArray_SAMESHAPE(array, dy);
+    };
+    if (!is_for(args[0]) || (args[3] != Py_None && !is_for(args[3]))) Py_RETURN_NOTIMPLEMENTED;
+    const Ref masked(args[3] == Py_None ? Py_NewRef(args[0])
+                                        : (PyObject*)new_masked((PyArrayObject*)args[0], args[3]));
+    if (!masked) return nullptr;
+    const Ref turned = transposed(masked);
+    if (!turned) return nullptr;
+    const Ref dw(new_product(turned, args[1], Py_None, args[4]));
     if (!dw || dw == Py_NotImplemented) return Py_XNewRef(dw);
 
-    PyArrayObject* sums = result_array(args[4], 1, PyArray_DIMS(g) + 1, g, g);
-    const Ref db((PyObject*)sums);
+    auto* g = (PyArrayObject*)(PyObject*)masked;
+    const Ref db((PyObject*)result_array(args[5], 1, PyArray_DIMS(g) + 1, g, g));
     if (!db) return nullptr;
     const Index rows = PyArray_DIM(g, 0), columns = PyArray_DIM(g, 1);
+    void* sums = PyArray_DATA((PyArrayObject*)(PyObject*)db);
     if (type_of(g) == F32)
-        sum_rows((float*)PyArray_DATA(g), (float*)PyArray_DATA(sums), rows, columns);
+        sum_rows((float*)PyArray_DATA(g), (float*)sums, rows, columns);
     else
-        sum_rows((double*)PyArray_DATA(g), (double*)PyArray_DATA(sums), rows, columns);
+        sum_rows((double*)PyArray_DATA(g), (double*)sums, rows, columns);
     if (args[2] == Py_None) return PyTuple_Pack(2, (PyObject*)dw, (PyObject*)db);
 
-    PyObject* const of_x[] = {args[0], args[2], Py_None, Py_None, Py_False};
-    const Ref dx(py_new_matmul(nullptr, of_x, 5));
+    const Ref dx(new_product(masked, args[2], Py_None, Py_None));
     if (!dx || dx == Py_NotImplemented) return Py_XNewRef(dx);
     return PyTuple_Pack(3, (PyObject*)dx, (PyObject*)dw, (PyObject*)db);
 }

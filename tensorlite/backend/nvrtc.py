@@ -236,11 +236,6 @@ class CudaLibrary:
         matmul(a, b, out=out, bias=bias, accumulate=accumulate)
 
     @staticmethod
-    def new_matmul(a: Any, b: Any, bias: Any, into: Any, relu: bool) -> Any:
-        """On the host a matrix product in one call; here cuBLASLt computes it."""
-        return NotImplemented
-
-    @staticmethod
     def parts(rows: int) -> int:
         """Into how many parts column sums over `rows` rows are cut."""
         return max(1, min(rows, 256))

@@ -46,10 +46,9 @@ def _give(
         getattr(k, name)(*arrays, y, x.size, *values)
         return y
 
-    def run_plain(k: Any, *arrays: Array) -> Any:
-        return getattr(k, new_name)(*arrays) if k.on_host else run(k, *arrays)
-
-    primitive.kernel(run if fixed or scalars else run_plain)
+    primitive.kernel(run)
+    if not fixed and not scalars:
+        primitive.on_host(new_name)
 
 
 for _name in ("exp", "expm1", "log", "log1p"):

@@ -71,6 +71,9 @@ _give_rows(log_softmax_backward, "log_softmax_backward")
 # --- cross-entropy ------------------------------------------------------------------------------
 
 
+cross_entropy_.on_host("new_cross_entropy")
+
+
 @cross_entropy_.kernel
 def _cross_entropy(
     k: Any,

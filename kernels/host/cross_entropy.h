@@ -1,0 +1,72 @@
+// new_cross_entropy(…), with what the primitive of tensorlite/ops/cross_entropy.py takes: its kernels
+// one after another. For a small model the calls from Python, one each, took longer than they do.
+#pragma once
+
+#include "host/numpy.h"
+#include "types.h"
+
+namespace tl {
+
+// kernels/cross_entropy.cu, norm.cu
+template <typename T>
+void label_weight(const Index*, const T*, Acc<T>*, Index, Index, Index);
+template <typename T>
+void cross_entropy(const T*, const Index*, const T*, const Acc<T>*, Acc<T>*, T*, Index, Index, Index,
+                   double);
+template <typename T>
+void row_sum(const T*, T*, Index, Index, double);
+
+template <typename T>
+void cross_entropy_in(PyArrayObject* x, PyArrayObject* labels, PyObject* weight, Index ignore_index,
+                      double smoothing, T* each_row, T* mean, T* dx) {
+    const Index rows = PyArray_DIM(x, 0), classes = PyArray_DIM(x, 1);
+    const auto* label = (const Index*)PyArray_DATA(labels);
+    const auto* of_class = weight == Py_None ? nullptr : (const T*)PyArray_DATA((PyArrayObject*)weight);
+    T count = 1;
+    if (mean) label_weight(label, of_class, &count, rows, classes, ignore_index);
+    cross_entropy((const T*)PyArray_DATA(x), label, of_class, mean ? &count : nullptr, each_row, dx, rows,
+                  classes, ignore_index, smoothing);
+    if (mean) row_sum(each_row, mean, 1, rows, 1.0);
+}
+
+inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 7)
+        return wrong_count("new_cross_entropy(x, labels, weight, ignore_index, label_smoothing, mean, "
+                           "with_gradient)",
+                           given);
+    auto *x = (PyArrayObject*)args[0], *labels = (PyArrayObject*)args[1], *weight = (PyArrayObject*)args[2];
+    if (!PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1]) || PyArray_NDIM(x) != 2 ||
+        PyArray_NDIM(labels) != 1 || PyArray_SIZE(x) == 0 || !PyArray_ISCARRAY_RO(x) ||
+        !PyArray_ISCARRAY_RO(labels) || PyArray_DIM(x, 0) != PyArray_DIM(labels, 0) ||
+        type_of(labels) != I64 || (type_of(x) != F32 && type_of(x) != F64))
+        Py_RETURN_NOTIMPLEMENTED;
+    if (args[2] != Py_None &&
+        (!PyArray_CheckExact(args[2]) || type_of(weight) != type_of(x) || PyArray_NDIM(weight) != 1 ||
+         !PyArray_ISCARRAY_RO(weight) || PyArray_SIZE(weight) != PyArray_DIM(x, 1)))
+        Py_RETURN_NOTIMPLEMENTED;
+    const Index ignore_index = PyLong_AsLongLong(args[3]);
+    const double smoothing = PyFloat_AsDouble(args[4]);
+    const bool mean = args[5] == Py_True, with_gradient = args[6] == Py_True;
+    if (PyErr_Occurred()) return nullptr;
+
+    const Ref each_row((PyObject*)new_array(x, 1, PyArray_DIMS(x)));
+    Ref loss(mean ? (PyObject*)new_array(x, 0, nullptr) : Py_XNewRef(each_row));
+    Ref dx(with_gradient ? (PyObject*)new_array(x, 2, PyArray_DIMS(x)) : Py_NewRef(Py_None));
+    if (!each_row || !loss || !dx) return nullptr;
+    const auto data = [](PyObject* array, bool there) {
+        return there ? PyArray_DATA((PyArrayObject*)array) : nullptr;
+    };
+    // Giving up the lock costs more than a small loss takes.
+    PyThreadState* state = PyArray_SIZE(x) > 65536 ? PyEval_SaveThread() : nullptr;
+    const auto run = [&](auto type) {
+        using T = decltype(type);
+        cross_entropy_in<T>(x, labels, args[2], ignore_index, smoothing, (T*)data(each_row, true),
+                            (T*)data(loss, mean), (T*)data(dx, with_gradient));
+    };
+    if (type_of(x) == F32) run(float());
+    else run(double());
+    if (state) PyEval_RestoreThread(state);
+    return with_gradient ? PyTuple_Pack(2, (PyObject*)loss, (PyObject*)dx) : loss.release();
+}
+
+}  // namespace tl
