@@ -3,6 +3,8 @@
 // A job is published by one 64-bit ticket, (generation << 32 | next task). Taking a task is a
 // compare-and-swap on it, which can only succeed while that job still has tasks left; so a worker that
 // read the fields of a job long gone loses the swap and looks again, and nobody waits for late workers.
+// While the fields of the next job are written the ticket is closed: a worker that has seen the last
+// job's, with all tasks taken, and then the next job's count, would take a task of neither.
 #include "pool.h"
 
 #include <pthread.h>
@@ -21,6 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kSpin = std::chrono::microseconds(200);
 constexpr int kMaxThreads = 256;
+constexpr uint32_t kClosed = UINT32_MAX;  // a task that no job has
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -46,7 +49,7 @@ struct Pool {
     void work() {
         uint64_t seen = ticket.load(std::memory_order_acquire);
         while (true) {
-            const uint32_t n = count.load(std::memory_order_relaxed);
+            const uint32_t n = count.load(std::memory_order_acquire);
             auto *run = task.load(std::memory_order_relaxed);
             void *with = context.load(std::memory_order_relaxed);
             const uint32_t i = (uint32_t)seen;
@@ -71,13 +74,13 @@ struct Pool {
             std::thread([this, id = workers + 1] { worker(id); }).detach();
             ++workers;
         }
-        // The old ticket is exhausted, so nobody can act on these fields until the new one is out.
+        const uint64_t generation = ticket.load(std::memory_order_relaxed) >> 32;
+        ticket.store(generation << 32 | kClosed, std::memory_order_relaxed);
         finished.store(0, std::memory_order_relaxed);
         task.store(f, std::memory_order_relaxed);
         context.store(with, std::memory_order_relaxed);
-        count.store(n, std::memory_order_relaxed);
-        const uint64_t generation = (ticket.load(std::memory_order_relaxed) >> 32) + 1;
-        ticket.store(generation << 32, std::memory_order_seq_cst);
+        count.store(n, std::memory_order_release);  // who reads it finds the ticket closed
+        ticket.store((generation + 1) << 32, std::memory_order_seq_cst);
         if (sleepers.load(std::memory_order_seq_cst) > 0) {
             std::lock_guard<std::mutex> lock(mutex);
             wake.notify_all();

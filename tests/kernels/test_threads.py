@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import tensorlite as tl
 from tensorlite.backend import HOST
+from tensorlite.backend.compiler import kernels_folder
+from tensorlite.backend.host import place
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +47,16 @@ def test_it_belongs_to_the_compiled_kernels(monkeypatch):
     assert tl.get_num_threads() == 1
     with pytest.raises(RuntimeError, match="OPENBLAS_NUM_THREADS"):
         tl.set_num_threads(2)
+
+
+def test_every_task_runs_once(tmp_path):
+    host = kernels_folder() / "host"
+    sources = [Path(__file__).with_name("every_task_once.cpp"), host / "pool.cpp"]
+    includes = ["-iquote", kernels_folder(), "-iquote", host]
+    program = tmp_path / "every_task_once"
+    compiler, _ = place()
+    subprocess.run(
+        [compiler, "-std=c++17", "-O2", "-pthread", *includes, *sources, "-o", program], check=True
+    )
+    run = subprocess.run([program, "50000"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
