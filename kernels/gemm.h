@@ -36,8 +36,9 @@ template <class T>
 constexpr int kTileCols = kTileVectors * Simd<T>::lanes;
 
 // What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A
-// in the second.
-constexpr Index kDepth = 384, kBlockRows = 24 * kTileRows, kBlocksPerThread = 6;
+// in the second. Processors with AVX-512 read B as fast from the second, and C less often.
+constexpr Index kDepth = kVectorBytes == 64 ? 768 : 384;
+constexpr Index kBlockRows = 24 * kTileRows, kBlocksPerThread = 6;
 // Elements of B that the first-level cache holds as they lie.
 constexpr Index kInPlace = 8192;
 // Elements that the operand packed for all blocks may have at a time.
@@ -368,9 +369,32 @@ void gemm_in_place(const Product<T>& p, Index threads) {
 }
 
 template <class T>
+void gemm(const Product<T>& p);
+
+// Cᵀ = Bᵀ·Aᵀ where C has so few columns, as the scores of a few classes, that they would leave most of
+// a tile empty.
+template <class T>
+void gemm_turned(const Product<T>& p) {
+    Workspace<T> turned(p.rows * p.cols);
+    gemm<T>({p.cols, p.rows, p.depth, p.b.transposed(), p.a.transposed(), turned, p.rows, false,
+             p.col_bias, p.row_bias});
+    constexpr Index share = 1024;
+    each_block(num_threads(), ceil_div(p.rows, share), [&](Index block) {
+        const Index first = block * share, last = std::min(first + share, p.rows);
+        for (Index i = first; i < last; i++)
+            for (Index j = 0; j < p.cols; j++) {
+                T& c = p.c[i * p.c_stride + j];
+                const T value = turned[j * p.rows + i] + (p.accumulate ? c : T(0));
+                c = p.relu && value <= 0 ? T(0) : value;
+            }
+    });
+}
+
+template <class T>
 void gemm(const Product<T>& p) {
     constexpr Index width = kTileCols<T>;
     if (p.rows == 0 || p.cols == 0) return;
+    if (2 * p.cols < width && p.rows >= width && p.depth >= 2 * width) return gemm_turned(p);
     const Index threads = p.rows * p.cols * p.depth < kSerialWork ? 1 : num_threads();
     const bool is_small = p.rows <= 4 * kTileRows || p.depth * p.cols <= kInPlace;
     if (p.b.col_stride == 1 && is_small) return gemm_in_place(p, threads);

@@ -33,10 +33,18 @@ def test_every_edge_and_transpose(host_kernels, host_guarded, rng, rows, dtype):
                     assert_close(out, 2 * expected, tolerance)
 
 
-# Blocks of rows and of columns, with one operand or the other packed for all; the last shape has
-# more depth than is packed at once.
+# Blocks of rows and of columns, with one operand or the other packed for all; more depth than is
+# packed at once; so few columns that the product is computed as its transpose.
 @pytest.mark.parametrize(
-    "shape", [(150, 700, 900), (700, 150, 900), (31, 999, 500), (640, 600, 4000)]
+    "shape",
+    [
+        (150, 700, 900),
+        (700, 150, 900),
+        (31, 999, 500),
+        (640, 600, 4000),
+        (300, 7, 900),
+        (2500, 3, 200),
+    ],
 )
 def test_blocks_of_large_products(host_kernels, host_guarded, rng, shape):
     rows, cols, depth = shape
@@ -60,6 +68,17 @@ def test_starts_from_the_bias(host_kernels, host_guarded, rng, shape):
     out = host_guarded.empty((shape[0], 37), "float64")
     host_kernels.matmul(a, b, out, bias, False)
     assert_close(out, a @ b + bias, 1e-13)
+
+
+@pytest.mark.parametrize("outputs", [3, 40])
+def test_linear_with_relu(host_kernels, rng, outputs):
+    x, weight, bias = (rng.standard_normal(s) for s in ((50, 70), (outputs, 70), outputs))
+    x[0, 0] = np.nan
+    y = host_kernels.new_linear(x, weight, bias)
+    assert_close(y[1:], x[1:] @ weight.T + bias, 1e-13)
+    clipped = host_kernels.new_linear_relu(x, weight, bias)
+    assert np.isnan(clipped[0]).all()
+    np.testing.assert_array_equal(clipped, np.maximum(y, 0))
 
 
 @pytest.mark.parametrize(
