@@ -2,16 +2,17 @@
 
 namespace tl {
 
-void run_blocks(Index n, Target output, MakeBlock make, void* context) {
-    char* data = (char*)output.data;
-    const bool large = is_large(data, n * output.size);
+void run_blocks(Index n, Streams streams, MakeBlock make, void* context) {
+    const Stream output = streams.output;
+    const bool large = is_large(output.data, n * output.size);
     auto range = [=](Index begin, Index end) {
-        if (!large) return make(context, begin, end - begin, data + begin * output.size);
+        if (!large) return make(context, begin, end - begin, output.at(begin));
         alignas(kCacheLine) char block[kBlock * sizeof(double)];
         for (Index first = begin; first < end; first += kBlock) {
-            const Index count = first + kBlock < end ? kBlock : end - first;
+            const Index next = first + kBlock, count = next < end ? kBlock : end - first;
             make(context, first, count, block);
-            write_past(data + first * output.size, block, count * output.size);
+            write_past(output.at(first), block, count * output.size, streams.input.at(next),
+                       streams.input_too.at(next));
         }
         all_written();
     };

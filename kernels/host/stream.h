@@ -58,17 +58,22 @@ inline void all_written() { std::atomic_thread_fence(std::memory_order_seq_cst);
 // Elements that are made before they are written so.
 constexpr Index kBlock = 256;
 
-// What a map writes: where it is, and bytes an element.
-struct Target {
-    void* data = nullptr;
+// An array that a map reads or writes: where it is, and bytes an element.
+struct Stream {
+    char* data = nullptr;
     Index size = 0;
-    Target operator+(Target other) const { return data ? *this : other; }
+    char* at(Index i) const { return data + i * size; }
+};
+
+// Those of one map: the output, if it has one, and the last two inputs.
+struct Streams {
+    Stream output, input, input_too;
 };
 
 // Puts what a map makes of `count` elements from `first` on into `block`.
 using MakeBlock = void (*)(void* context, Index first, Index count, void* block);
 
 // Runs `make` over a partition of n elements; of a large output a small block at a time.
-void run_blocks(Index n, Target output, MakeBlock make, void* context);
+void run_blocks(Index n, Streams streams, MakeBlock make, void* context);
 
 }  // namespace tl

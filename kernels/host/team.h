@@ -51,14 +51,17 @@ TL_INLINE Out<T> part(Out<T>, Index, void* block) {
     return {static_cast<T*>(block)};
 }
 
-// The one output among the operands, if there is one.
+// Where the operands of a map are.
 template <typename T>
-TL_INLINE Target target(T) {
-    return {};
+TL_INLINE void note(Streams& streams, const T* data) {
+    streams.input_too = streams.input;
+    streams.input = {(char*)data, sizeof(T)};
 }
 template <typename T>
-TL_INLINE Target target(Out<T> operand) {
-    return {operand.data, sizeof(T)};
+TL_INLINE void note(Streams&, InOut<T>) {}
+template <typename T>
+TL_INLINE void note(Streams& streams, Out<T> operand) {
+    streams.output = {(char*)operand.data, sizeof(T)};
 }
 
 template <typename F, typename... Operands>
@@ -76,7 +79,9 @@ TL_INLINE void map(Index n, const F& f, Operands... operands) {
     auto call = [](void* context, Index first, Index count, void* block) {
         (*static_cast<decltype(make)*>(context))(first, count, block);
     };
-    run_blocks(n, (Target() + ... + target(operands)), call, &make);
+    Streams streams;
+    (note(streams, operands), ...);
+    run_blocks(n, streams, call, &make);
 }
 
 // f(i) for all n elements, in any order; for what map() cannot say.
