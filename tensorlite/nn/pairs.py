@@ -34,11 +34,15 @@ _TOGETHER: dict[tuple[type, type], Run] = {
 }
 
 
+# What a module has of its own where calling it does, or did, something else than its class says.
+_OWN_WAY = frozenset(("forward", "_hooks", "_pre_hooks"))
+
+
 def together(first: Module, second: Module) -> Run | None:
     """How to compute `second` of `first` as one; None if there is no way, or somebody listens."""
     run = _TOGETHER.get((first.__class__, second.__class__))
-    if run is not None:
-        for module in (first, second):  # whether calling it does what its class says
-            if module._hooks or module._pre_hooks or "forward" in module.__dict__:
-                return None
-    return run
+    if run is None or (
+        _OWN_WAY.isdisjoint(first.__dict__) and _OWN_WAY.isdisjoint(second.__dict__)
+    ):
+        return run
+    return None

@@ -102,21 +102,24 @@ class Arena:
         as torch does.
         """
         runs: list[tuple[int, int, int]] = []
-        previous = None
+        steps = self.steps
+        begin = end = count = 0  # of the run at hand; none has had 0 steps
         for i, (_, parameter, start, stop, data, own_grad) in enumerate(self.places):
             if parameter.data is not data:
                 self._adopt(self.places[i])
             grad = parameter.grad
-            if grad is None:
-                continue
-            if grad.data is not own_grad:
-                own_grad[...] = grad.data
-            step = self.steps[i] = self.steps[i] + 1
-            if previous == i - 1 and runs[-1][2] == step:
-                runs[-1] = (runs[-1][0], stop, step)
-            else:
-                runs.append((start, stop, step))
-            previous = i
+            if grad is not None:
+                if grad.data is not own_grad:
+                    own_grad[...] = grad.data
+                step = steps[i] = steps[i] + 1
+                if step == count:
+                    end = stop
+                    continue
+            if count:
+                runs.append((begin, end, count))
+            begin, end, count = start, stop, 0 if grad is None else step
+        if count:
+            runs.append((begin, end, count))
         return runs
 
     def part(self, start: int, stop: int) -> tuple[Array, Array, dict[str, Array]]:
