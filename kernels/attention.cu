@@ -42,11 +42,11 @@ struct Scoring {
 
 #if !defined(__CUDACC__)
 
-// Rows of queries handled together: a multiple of the tile whose scores stay in the cache. Under a
-// causal mask few rows compute less of what nobody sees.
+// Rows of queries handled together: as many as leave their scores in the cache. Under a causal mask
+// few rows compute less of what nobody sees; with AVX-512 it takes whole panels of keys too.
 inline Index attention_block(Index queries, Index keys, bool causal) {
     const Index fitting = 32768 / (keys + 1) / kTileRows * kTileRows;
-    const Index most = (causal ? 4 : 8) * kTileRows;
+    const Index most = !causal ? 8 * kTileRows : kVectorBytes == 64 ? 32 : 4 * kTileRows;
     return std::min(queries, std::clamp<Index>(fitting, kTileRows, most));
 }
 
