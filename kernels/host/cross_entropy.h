@@ -2,12 +2,15 @@
 // one after another. For a small model the calls from Python, one each, took longer than they do.
 #pragma once
 
-#include "host/numpy.h"
-#include "types.h"
+#include "host/module.h"
+
+#define CROSS_ENTROPY_METHODS                                                                       \
+    {"new_cross_entropy", (PyCFunction)(void (*)(void))py_new_cross_entropy, METH_FASTCALL,         \
+     "new_cross_entropy(x, labels, weight, ignore_index, label_smoothing, mean, with_gradient)"}
 
 namespace tl {
 
-// kernels/cross_entropy.cu, norm.cu
+// cross_entropy.cu, bias.cu
 template <typename T>
 void label_weight(const Index*, const T*, Acc<T>*, Index, Index, Index);
 template <typename T>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from .compiler import Kernel, Parameter
+from .compiler import Kernel, Parameter, kernels_folder
 
 _CONSTANTS = {"float": "F32", "double": "F64", "f16": "F16", "bf16": "BF16"}
 _FIXED = {
@@ -37,8 +37,12 @@ def family_source(family: str, kernels: list[Kernel]) -> str:
 
 
 def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
-    """Write the extension module: one METH_FASTCALL function a kernel."""
+    """Write the extension module: one METH_FASTCALL function a kernel.
+
+    Further functions that go with a family are in ``host/FAMILY.h``, listed in ``FAMILY_METHODS``.
+    """
     kernels = [kernel for family in families.values() for kernel in family]
+    further = [name for name in families if (kernels_folder() / "host" / f"{name}.h").is_file()]
     entries = [
         f'    {{"{k.name}", (PyCFunction)(void (*)(void))call_{k.name}, METH_FASTCALL, '
         f'"{k.signature}"}},'
@@ -50,9 +54,11 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
         for k in kernels
         if k.mapped
     ]
+    entries += [f"    {name.upper()}_METHODS," for name in further]
     return "\n".join(
         [
             '#include "host/module.h"',
+            *(f'#include "host/{name}.h"' for name in further),
             "namespace tl {",
             *(_declaration(kernel) for kernel in kernels),
             "}  // namespace tl",
