@@ -371,8 +371,35 @@ def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
 @unbind.defvjp_joint
 def _unbind_vjp(g: tuple, needs: tuple[bool, ...], x_shape: tuple, axis: int) -> tuple:
     axis %= len(x_shape)
+    whole = _undivided(g, x_shape, axis)
+    if whole is not None:
+        return (whole,)
     shape = x_shape[:axis] + x_shape[axis + 1 :]
     return (stack_(*with_zeros(g, [shape] * len(g)), axis=axis),)
+
+
+def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
+    """The array whose parts along `axis` these are already, each in its place, or None.
+
+    So attention leaves the gradients of queries, keys and values that came from one array. Nobody
+    writes to cotangents, so these may share memory, unlike what `stack` returns.
+    """
+    whole = getattr(parts[0], "base", None)
+    if whole.__class__ is not np.ndarray or not whole.flags.c_contiguous:
+        return None
+    if whole.size != math.prod(shape) or any(getattr(x, "base", None) is not whole for x in parts):
+        return None
+    whole = whole.reshape(shape)
+    before = (slice(None),) * axis
+    places = [whole[(*before, i, ...)] for i in range(len(parts))]
+    same = all(
+        x.shape == place.shape
+        and x.strides == place.strides
+        and x.dtype == place.dtype
+        and x.__array_interface__["data"] == place.__array_interface__["data"]
+        for x, place in zip(parts, places, strict=True)
+    )
+    return whole if same else None
 
 
 # --- order --------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class Arena:
         self.steps = [0] * len(parameters)
         self.skipped: Array | None = None
         self.hyper: tuple[list, Array] | None = None
+        self._part_of: tuple[int, int] | None = None
         self._part: tuple = ()
         self.places = []
         for (name, parameter), start in zip(named_parameters, starts, strict=True):
@@ -124,10 +125,11 @@ class Arena:
 
     def part(self, start: int, stop: int) -> tuple[Array, Array, dict[str, Array]]:
         """Parameters, gradients and state from `start` to `stop`; mostly asked for once more."""
-        if self._part[:2] != (start, stop):
+        if self._part_of != (start, stop):
             state = {name: array[start:stop] for name, array in self.state.items()}
-            self._part = (start, stop, self.data[start:stop], self.grad[start:stop], state)
-        return self._part[2:]
+            self._part_of = (start, stop)
+            self._part = (self.data[start:stop], self.grad[start:stop], state)
+        return self._part
 
     def state_of(self, index: int) -> dict[str, Any]:
         """One parameter's step count and state, as views of its shape."""

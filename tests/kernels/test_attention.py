@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from guards import assert_close
 
+import tensorlite as tl
+from tensorlite.nn import functional as F
+from tensorlite.ops import shape as shapes
+
 # batch, heads, queries, keys, dim
 SHAPES = [
     (1, 1, 1, 1, 1),
@@ -133,3 +137,24 @@ def run(kernels, backend, device, guarded, shape, operands, causal, order=ORDERS
         kernels.attention_backward_queries(*inputs, y, lse, dq, mean, *geometry)
         kernels.attention_backward_keys(*inputs, lse, mean, dk, dv, *geometry)
     return [backend.to_host(a) for a in (y, lse, dq, dk, dv)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 0, 2)])
+def test_gradients_of_parts_of_one_array(host_kernels, monkeypatch, order):
+    """They are left side by side, and nobody has to join them, unless a part is used twice."""
+    stack, joined = shapes.stack_, []
+    monkeypatch.setattr(
+        shapes, "stack_", lambda *xs, axis: joined.append(xs) or stack(*xs, axis=axis)
+    )
+    values = np.random.default_rng(0).standard_normal((2, 40, 3, 4, 8)).astype("float32")
+    gradients = []
+    for copy in (False, True):
+        x = tl.tensor(values, requires_grad=True)
+        parts = [part.swapaxes(1, 2) for part in (x * 1).unbind(2)]
+        if copy:
+            parts = [part.clone() for part in parts]
+        y = F.scaled_dot_product_attention(*[parts[i] for i in order], is_causal=True)
+        (y * y).sum().backward()
+        gradients.append(x.grad.numpy())
+    assert len(joined) == (1 if len(set(order)) == 3 else 2)
+    np.testing.assert_array_equal(*gradients)

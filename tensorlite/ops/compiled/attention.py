@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.attention import attention, attention_backward
@@ -32,6 +35,26 @@ def _room(k: Any, x: Array) -> Array:
     """An array for what has the shape of `x`, laid out as that is."""
     room = array_backend((x,)).xp.empty_like(x)
     return room if _has_dense_rows(room) else k.empty(x.shape, x.dtype)
+
+
+def _rooms(k: Any, xs: list[Array]) -> list[Array]:
+    """A `_room` for each; as parts of one array where these are, so that joining them is nothing."""
+    whole = xs[0].base
+    parts_of_one = (
+        whole.__class__ is np.ndarray
+        and all(x.base is whole and _has_dense_rows(x) for x in xs)
+        and whole.size == sum(x.size for x in xs)
+        and whole.flags.c_contiguous
+        and not any(np.shares_memory(x, other) for x, other in combinations(xs, 2))
+    )
+    if not parts_of_one:
+        return [_room(k, x) for x in xs]
+    rooms = np.empty_like(whole)
+    start = whole.__array_interface__["data"][0]
+    return [
+        np.ndarray(x.shape, x.dtype, rooms, x.__array_interface__["data"][0] - start, x.strides)
+        for x in xs
+    ]
 
 
 def _attention_arguments(
@@ -112,7 +135,7 @@ def _attention_backward(
         return NotImplemented
     (*arrays, dy, out), masks, numbers = found
     inputs = (dy, *arrays, *masks)
-    dq, dk, dv = (_room(k, a) for a in arrays)
+    dq, dk, dv = _rooms(k, arrays)
     if k.on_host:
         k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers, scale, is_causal)
     else:
