@@ -38,7 +38,7 @@ def _room(k: Any, x: Array) -> Array:
 
 
 def _rooms(k: Any, xs: list[Array]) -> list[Array]:
-    """A `_room` for each; as parts of one array where these are, so that joining them is nothing."""
+    """A `_room` for each: parts of one array where these are, so that they need not be joined."""
     whole = xs[0].base
     parts_of_one = (
         whole.__class__ is np.ndarray
