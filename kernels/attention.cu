@@ -104,20 +104,52 @@ void attention_scores(const Scoring<T>& scoring, Index head, Index first, Index 
     }
 }
 
+// The lanes of a vector joined in pairs, those in pairs again, and so on.
+template <int half, class V, int... lane>
+inline V turned(V v, std::integer_sequence<int, lane...>) {
+    return __builtin_shufflevector(v, v, ((lane + half) % int(sizeof...(lane)))...);
+}
+template <class T, int half = Simd<T>::lanes / 2, class Join>
+inline T join_lanes(typename Simd<T>::vector v, const Join& join) {
+    if constexpr (half > 0) {
+        const auto all = std::make_integer_sequence<int, Simd<T>::lanes>();
+        return join_lanes<T, half / 2>(join(v, turned<half>(v, all)), join);
+    } else {
+        return v[0];
+    }
+}
+constexpr auto kPlus = [](auto a, auto b) { return a + b; };
+constexpr auto kLarger = [](auto a, auto b) { return b > a ? b : a; };
+
 // Turns scores into weights but for a factor; returns that and log sum exp of the scores. Weights are
 // zero where no key is seen.
 template <typename T>
 Both<T> exp_in_place(Index count, T* score) {
-    T peak = -INFINITY, sum = 0;
-#pragma omp simd reduction(max : peak)
-    for (Index j = 0; j < count; ++j) peak = score[j] > peak ? score[j] : peak;
+    using V = typename Simd<T>::vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    const Index whole = count / lanes * lanes;
+    V peaks = V{} - T(INFINITY), sums = {};
+    for (Index j = 0; j < whole; j += lanes) peaks = kLarger(peaks, *(const V*)(score + j));
+    T peak = join_lanes<T>(peaks, kLarger);
+    for (Index j = whole; j < count; ++j) peak = kLarger(peak, score[j]);
     const T shift = peak == T(-INFINITY) ? T(0) : peak;
-#pragma omp simd reduction(+ : sum)
-    for (Index j = 0; j < count; ++j) {
-        score[j] = exp(score[j] - shift);
-        sum += score[j];
-    }
+    for (Index j = 0; j < count; ++j) score[j] = exp(score[j] - shift);
+    for (Index j = 0; j < whole; j += lanes) sums += *(const V*)(score + j);
+    T sum = join_lanes<T>(sums, kPlus);
+    for (Index j = whole; j < count; ++j) sum += score[j];
     return {sum == 0 ? T(0) : 1 / sum, shift + log(sum)};
+}
+
+template <typename T>
+T dot(Index count, const T* a, const T* b) {
+    using V = typename Simd<T>::vector;
+    constexpr Index lanes = Simd<T>::lanes;
+    const Index whole = count / lanes * lanes;
+    V sums = {};
+    for (Index j = 0; j < whole; j += lanes) sums += *(const V*)(a + j) * *(const V*)(b + j);
+    T sum = join_lanes<T>(sums, kPlus);
+    for (Index j = whole; j < count; ++j) sum += a[j] * b[j];
+    return sum;
 }
 
 template <REAL T>
@@ -204,9 +236,8 @@ void attention_backward(
             for (Index r = 0; r < rows; ++r) {
                 const Index at = head * queries + first + r;
                 const T shift = lse[at] == T(-INFINITY) ? T(0) : lse[at];
-                T mean = 0;  // of the weights' gradients: sum w dw = g · y
-#pragma omp simd reduction(+ : mean)
-                for (Index d = 0; d < dim; ++d) mean += gradient[r][d] * out[first + r][d];
+                // Of the weights' gradients: sum w dw = g · y.
+                const T mean = dot<T>(dim, gradient[r], out[first + r]);
                 T *weight = weights + r * count, *score = scores + r * count;
 #pragma GCC ivdep
                 for (Index j = 0; j < count; ++j) {

@@ -30,6 +30,7 @@ class Walk {
     Helpers helpers_;
     Ref cotangents_{PyDict_New()};
     std::vector<Entry> heap_;  // the newest first: what it feeds is done
+    std::vector<Ref> own_;     // of the parents of the node at hand that are leaves, see `own_place`
 
   public:
     Walk(PyObject* accumulate, bool retain_graph, long long overwritten, PyObject* helpers)
@@ -86,6 +87,7 @@ class Walk {
         const bool asks_last = !asks.is_none() && !PyUnicode_CompareWithASCIIString(asks, "last");
         const bool is_last = asks_last && !retain_graph_;
         Ref found;
+        own_.clear();
         if (asks.is_none())
             found = call(pull, g, saved);
         else if (asks_last)
@@ -128,10 +130,10 @@ class Walk {
         Ref places(PyTuple_New(count));
         for (Py_ssize_t i = 0; places && i < count; ++i) {
             PyObject* parent = item(parents, i);
-            Ref place = tape_.is_tensor(parent) ? own_place(parent) : Ref::to(Py_None);
+            own_.push_back(tape_.is_tensor(parent) ? own_place(parent) : Ref::to(Py_None));
+            const Ref& place = own_.back();
             if (!place) return Ref();
-            if (!place.is_none()) place = Ref::to(tape_.data(place));
-            PyTuple_SetItem(places, i, Py_NewRef(place));
+            PyTuple_SetItem(places, i, Py_NewRef(place.is_none() ? Py_None : tape_.data(place)));
         }
         return places;
     }
@@ -151,7 +153,7 @@ class Walk {
             PyObject* target = is_leaf ? tape_.data(parent) : parent;
             const bool fits = is_leaf ? fits_leaf(d, target) : fits_node(d, target);
             if (!fits && !(d = call(helpers_.fitted, d, target))) return false;
-            if (!(is_leaf ? deliver(parent, d, holders) : send(parent, d))) return false;
+            if (!(is_leaf ? deliver(parent, i, d, holders) : send(parent, d))) return false;
         }
         return true;
     }
@@ -173,11 +175,13 @@ class Walk {
         return same;
     }
 
-    bool deliver(PyObject* leaf, PyObject* d, PyObject* holders) {
-        const Ref place = own_place(leaf);
-        if (!place) return false;
-        if (!place.is_none() && tape_.data(place) == d)
-            return PyObject_SetAttr(leaf, TL_NAME(grad), place) == 0;
+    // Gives a leaf, parent `i` of the node at hand, its gradient.
+    bool deliver(PyObject* leaf, Py_ssize_t i, PyObject* d, PyObject* holders) {
+        if (i < Py_ssize_t(own_.size()) && !own_[i].is_none() && tape_.data(own_[i]) == d) {
+            const Ref grad = TL_GET(leaf, grad);  // it may have been parent twice
+            if (!grad) return false;
+            if (grad.is_none()) return PyObject_SetAttr(leaf, TL_NAME(grad), own_[i]) == 0;
+        }
         return call(accumulate_, leaf, d, holders);
     }
 };
