@@ -5,7 +5,7 @@
 // `gates` for the gradient. `h` and `c` are (steps + 1, batch, hidden): the initial state stands in
 // front, or at the end where the sequence is read in reverse. On the CPU the whole sequence is one
 // call; on CUDA a cell is a kernel between products.
-#include "tensorlite.h"
+#include "activation.h"
 
 #if !defined(__CUDACC__)
 #include "gemm.h"
@@ -15,18 +15,35 @@ namespace tl {
 
 // ---- The cells: one unit of one sequence ------------------------------------------------------
 
+// tanh, in float by a minimax fit of x P(x²) / Q(x²) up to a limit where it is 1 but for 3e-7; its error
+// is 4e-7 everywhere. That takes half the time of an exp and a division.
+TL_INLINE float squash(float x) {
+    constexpr float limit = 7.9f;
+    x = x > limit ? limit : x;  // NaN stays NaN
+    x = x < -limit ? -limit : x;
+    const float z = x * x;
+    const float p = polynomial(z, 0.999999869f, 0.129344220f, 0.00296047794f, 1.15318859e-05f);
+    const float q = polynomial(z, 1.0f, 0.462676487f, 0.0238541023f, 0.000240012689f, 2.49256222e-07f);
+    return x * p / q;
+}
+TL_INLINE double squash(double x) { return tanh(x); }
+
+// sigmoid, to 2e-7
+TL_INLINE float gate_of(float x) { return 0.5f + 0.5f * squash(0.5f * x); }
+TL_INLINE double gate_of(double x) { return sigmoid(x); }
+
 // i, f, o = sigmoid(·), g = tanh(·), c = f c' + i g, h = o tanh c
 template <typename A>
 TL_INLINE void lstm_unit(A& i, A& f, A& g, A& o, A before, A& c, A& h) {
-    i = sigmoid(i), f = sigmoid(f), g = tanh(g), o = sigmoid(o);
+    i = gate_of(i), f = gate_of(f), g = squash(g), o = gate_of(o);
     c = f * before + i * g;
-    h = o * tanh(c);
+    h = o * squash(c);
 }
 
 // From the gates' values and the gradients of h and c: those of the gates' arguments, and of c'.
 template <typename A>
 TL_INLINE void lstm_unit_backward(A& i, A& f, A& g, A& o, A before, A c, A dh, A& dc) {
-    const A squashed = tanh(c), total = dc + dh * o * (1 - squashed * squashed);
+    const A squashed = squash(c), total = dc + dh * o * (1 - squashed * squashed);
     const A di = total * g * i * (1 - i), df = total * before * f * (1 - f);
     const A dg = total * i * (1 - g * g), down = dh * squashed * o * (1 - o);
     dc = total * f;
@@ -36,8 +53,8 @@ TL_INLINE void lstm_unit_backward(A& i, A& f, A& g, A& o, A before, A c, A dh, A
 // r, z = sigmoid(·), n = tanh(n + r m), h = (1 - z) n + z h', where m is the state's part of n
 template <typename A>
 TL_INLINE void gru_unit(A& r, A& z, A& n, A m, A before, A& h) {
-    r = sigmoid(r), z = sigmoid(z);
-    n = tanh(n + r * m);
+    r = gate_of(r), z = gate_of(z);
+    n = squash(n + r * m);
     h = n + z * (before - n);
 }
 

@@ -142,3 +142,17 @@ def test_one_cell_is_one_step_of_the_sequence(
         assert_close(backend.to_host(carried[0]) + through_product, gradients[1], 1e-5)
     assert_close(backend.to_host(outs[0]), y[0], 1e-6)
     assert_close(backend.to_host(gates), gradients[0][0], 1e-5)
+
+
+def test_gates_are_within_the_stated_error(host_kernels):
+    """Of a first step from nothing, i, f and o are sigmoid of what is projected, and g is tanh."""
+    x = np.linspace(-20, 20, 100_001, dtype="float32")
+    x[:3] = -np.inf, np.inf, np.nan
+    gates = np.empty((1, x.size, 4), "float32")
+    h, c = (np.zeros((2, x.size, 1), "float32") for _ in range(2))
+    projected, w = np.repeat(x, 4).reshape(gates.shape), np.zeros((4, 1), "float32")
+    host_kernels.lstm(projected, w, gates, h, c, 1, x.size, 1, False)
+    exact = x.astype("float64")
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(gates[0, :, 0], sigmoid(exact), rtol=0, atol=2e-7)
+    np.testing.assert_allclose(gates[0, :, 2], np.tanh(exact), rtol=0, atol=4e-7)
