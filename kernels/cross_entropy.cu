@@ -38,7 +38,8 @@ void cross_entropy_of_few(const T* x, const Index* labels, const Acc<T>* divisor
     using A = Acc<T>;
     constexpr Index kLanes = 64 / sizeof(A);
     const A scale = divisor ? A(1) / *divisor : A(1);
-    parallel_range((rows + kLanes - 1) / kLanes, kGrain / (kLanes * classes) + 1, [=](Index begin, Index end) {
+    const Index groups = (rows + kLanes - 1) / kLanes, grain = kGrain / (kLanes * classes) + 1;
+    parallel_range(groups, grain, [=](Index begin, Index end) {
         A at[kFewClasses][kLanes], peak[kLanes], total[kLanes], factor[kLanes];
         for (Index first = begin * kLanes; first < rows && first < end * kLanes; first += kLanes) {
             const Index count = first + kLanes < rows ? kLanes : rows - first;

@@ -37,7 +37,8 @@ inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize
         return wrong_count("new_cross_entropy(x, labels, weight, ignore_index, label_smoothing, mean, "
                            "with_gradient)",
                            given);
-    auto *x = (PyArrayObject*)args[0], *labels = (PyArrayObject*)args[1], *weight = (PyArrayObject*)args[2];
+    auto *x = (PyArrayObject*)args[0], *labels = (PyArrayObject*)args[1];
+    auto* weight = (PyArrayObject*)args[2];
     if (!PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1]) || PyArray_NDIM(x) != 2 ||
         PyArray_NDIM(labels) != 1 || PyArray_SIZE(x) == 0 || !PyArray_ISCARRAY_RO(x) ||
         !PyArray_ISCARRAY_RO(labels) || PyArray_DIM(x, 0) != PyArray_DIM(labels, 0) ||

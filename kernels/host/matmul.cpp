@@ -55,13 +55,6 @@ void sum_rows(const T* __restrict__ x, T* __restrict__ sums, Index rows, Index c
         for (Index j = 0; j < columns; ++j) sums[j] += x[r * columns + j];
 }
 
-template <typename T>
-void mask_rows(const T* __restrict__ g, const T* __restrict__ y, T* __restrict__ to, Index count) {
-    for (Index i = 0; i < count; ++i) to[i] = y[i] > 0 ? g[i] : T(0);
-}
-
-template void mask_rows(const float*, const float*, float*, Index);
-template void mask_rows(const double*, const double*, double*, Index);
 template void sum_rows(const float*, float*, Index, Index);
 template void sum_rows(const double*, double*, Index, Index);
 
