@@ -42,7 +42,8 @@ inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize
     if (!PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1]) || PyArray_NDIM(x) != 2 ||
         PyArray_NDIM(labels) != 1 || PyArray_SIZE(x) == 0 || !PyArray_ISCARRAY_RO(x) ||
         !PyArray_ISCARRAY_RO(labels) || PyArray_DIM(x, 0) != PyArray_DIM(labels, 0) ||
-        type_of(labels) != I64 || (type_of(x) != F32 && type_of(x) != F64))
+        type_of(labels) != I64 || (type_of(x) != F32 && type_of(x) != F64) ||
+        !PyBool_Check(args[5]) || !PyBool_Check(args[6]))
         Py_RETURN_NOTIMPLEMENTED;
     if (args[2] != Py_None &&
         (!PyArray_CheckExact(args[2]) || type_of(weight) != type_of(x) || PyArray_NDIM(weight) != 1 ||

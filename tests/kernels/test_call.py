@@ -104,6 +104,16 @@ def test_what_is_wrong_is_said_by_the_text(monkeypatch):
     assert messages[0] == messages[1]
 
 
+@pytest.mark.parametrize("mean", [True, False, 1, 0])
+def test_cross_entropy_takes_truth_of_any_kind(mean, monkeypatch):
+    static = LOSS | {"mean": mean}
+    compiled = cross_entropy_(X, LABELS, **static)
+    monkeypatch.setitem(cross_entropy_.__globals__, "_compiled", declined)
+    written = cross_entropy_(X, LABELS, **static)
+    for one, other in zip(compiled, written, strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+
+
 def test_a_kernel_given_later_is_used():
     @tl.primitive
     def twice(xp, x):
