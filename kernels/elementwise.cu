@@ -46,7 +46,7 @@ TL_INLINE float halfway(double x) {
 TL_INLINE float halfway(float x) { return x; }
 
 // y = T(x)
-template <typename S, typename T>
+template <STORED S, STORED T>
 EACH(n)
 void cast(const S* x OF(n), T* y OF(n), Index n) {
     auto convert = [](Acc<S> x, Acc<T>& y) {

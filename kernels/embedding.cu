@@ -4,7 +4,7 @@
 namespace tl {
 
 // y[r] = table[ids[r]]; an id that is no row reads nothing and gives NaN
-template <typename T>
+template <STORED T>
 ROWS(rows, columns)
 void embedding(const T* table OF(entries * columns), const Index* ids OF(rows),
                T* y OF(rows * columns), Index rows, Index columns, Index entries) {
@@ -24,7 +24,7 @@ void embedding(const T* table OF(entries * columns), const Index* ids OF(rows),
 
 // dtable[e] = sum of g[order[k]] for k in [start[e], start[e + 1]): `order` sorts the ids stably,
 // so each entry is summed by one team, in the order of the batch.
-template <typename T>
+template <STORED T>
 ROWS(entries, columns)
 void embedding_backward(const T* g OF(rows * columns), const Index* order OF(rows),
                         const Index* start OF(entries + 1), Acc<T>* dtable OF(entries * columns),

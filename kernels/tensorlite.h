@@ -11,7 +11,8 @@
 //     Heads<const T> q AXES(batch, heads, length, dim), Heads<T> y AXES(…)   rows that lie anywhere
 //
 // The declaration is read by tensorlite/backend/compiler.py: the binding, its checks and the launch
-// come from it. A kernel is a template over the element type T and computes in Acc<T>.
+// come from it. A kernel is a template over the element type T and computes in Acc<T>. On the host T
+// is 16 bits wide only where it is declared STORED; REAL has no 16-bit types on either device.
 #pragma once
 
 #include "types.h"
@@ -20,6 +21,7 @@
 #define OPTIONAL(count)
 #define AXES(batch, heads, length, dim)
 #define REAL typename
+#define STORED typename
 
 #if defined(__CUDACC__)
 // One block a multiprocessor at least: where this is not said, NVRTC spills rather than have one.

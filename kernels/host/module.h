@@ -4,6 +4,7 @@
 #include "host/allocator.h"
 #include "host/copy.h"
 #include "host/numpy.h"
+#include "host/short_floats.h"
 #include "types.h"
 
 namespace tl {
@@ -33,6 +34,7 @@ class Call {
     PyObject* const* args_;
     Index elements_ = 0;
     PyThreadState* state_ = nullptr;
+    WidenedArrays widened_;
 
   public:
     bool failed = false;
@@ -123,6 +125,7 @@ class Call {
     // it up costs more than a small kernel takes.
     void start() { state_ = elements_ > 65536 ? PyEval_SaveThread() : nullptr; }
     PyObject* finish() {
+        widened_.round();
         if (state_) PyEval_RestoreThread(state_);
         Py_RETURN_NONE;
     }
@@ -130,6 +133,17 @@ class Call {
         if (state_) PyEval_RestoreThread(state_);
         fail(PyExc_TypeError, "has no version for this combination of dtypes");
         return nullptr;
+    }
+
+    // Puts floats in the place of 16-bit floats; false if there is no memory for them.
+    bool widen(Array& array, Type type, Access access) {
+        if (!array.data) return true;
+        array.data = widened_.add(array.data, array.size, type == BF16, access == WRITE);
+        return array.data != nullptr;
+    }
+    PyObject* no_memory() {
+        if (state_) PyEval_RestoreThread(state_);
+        return PyErr_NoMemory();
     }
 
   private:
@@ -190,7 +204,7 @@ inline PyObject* call_with_new(Function kernel, PyObject* const* args, Py_ssize_
     if (!PyArray_CheckExact(args[0])) Py_RETURN_NOTIMPLEMENTED;
     auto* first = (PyArrayObject*)args[0];
     const Type type = type_of(first);
-    const bool known = type == F32 || type == F64 || (short_floats && (type == F16 || type == BF16));
+    const bool known = type == F32 || type == F64 || (short_floats && is_short(type));
     if (!known || PyArray_SIZE(first) == 0) Py_RETURN_NOTIMPLEMENTED;
     for (int i = 0; i < arrays; ++i) {
         auto* array = (PyArrayObject*)args[i];

@@ -12,6 +12,8 @@ namespace tl {
 
 enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
 
+inline bool is_short(Type type) { return type == F16 || type == BF16; }
+
 inline const char* type_name(Type type) {
     static const char* const names[] = {"a float type", "float32", "float64", "float16", "bfloat16",
                                         "int64",        "int32",   "uint32",  "bool",    "uint8"};

@@ -30,7 +30,7 @@ def family_source(family: str, kernels: list[Kernel]) -> str:
     lines = [f'#include "{family}.cu"', "namespace tl {"]
     for kernel in kernels:
         types = ", ".join(_cpp_type(p) for p in kernel.parameters)
-        for choice in product(*kernel.types.values()) if kernel.types else ():
+        for choice in product(*kernel.host_types.values()) if kernel.types else ():
             concrete = _substitute(types, dict(zip(kernel.types, choice, strict=True)))
             lines.append(f"template void {kernel.name}<{', '.join(choice)}>({concrete});")
     return "\n".join([*lines, "}  // namespace tl", ""])
@@ -119,9 +119,36 @@ def _function(kernel: Kernel) -> str:
             lines.append(f'    call.{check}(array_{p.name}, "{p.name}", {p.count});')
     lines.append("    if (call.failed) return nullptr;")
     lines.append("    call.start();")
-    lines += [_branch(kernel, choice) for choice in product(*kernel.types.values())]
+    lines += [_for_short_floats(kernel, name) for name in kernel.types if name in kernel.widened]
+    lines += [_branch(kernel, choice) for choice in product(*kernel.host_types.values())]
     lines.append("    return call.no_instance();" if kernel.types else "    return call.finish();")
     return "\n".join([*lines, "}"])
+
+
+def _for_short_floats(kernel: Kernel, name: str) -> str:
+    """Put floats in the place of 16-bit floats: of all arrays, or in a map of a block at a time."""
+    arrays = [p for p in kernel.parameters if p.is_array and p.type == name]
+    if any(p.is_heads for p in arrays):
+        raise ValueError(f"{kernel.family}.cu: {kernel.name} cannot widen arrays of heads")
+    if kernel.mapped:
+        data = ", ".join(f"array_{p.name}.data" for p in arrays)
+        passed = [f"floats[{i}]" for i in range(len(arrays))]
+        passed += [p.name for p in kernel.parameters[len(arrays) :]]
+        steps = [
+            f"void* const arrays[] = {{{data}}};",
+            f"map_short(type_{name} == BF16, arrays, n, [=](auto& floats, Index n) {{",
+            f"    {kernel.name}<float>({', '.join(passed)});",
+            "});",
+            "return call.finish();",
+        ]
+    else:
+        widened = " && ".join(
+            f"call.widen(array_{p.name}, type_{name}, {'READ' if p.is_input else 'WRITE'})"
+            for p in arrays
+        )
+        steps = [f"if (!({widened})) return call.no_memory();", f"type_{name} = F32;"]
+    body = "\n".join(f"        {step}" for step in steps)
+    return f"    if (is_short(type_{name})) {{\n{body}\n    }}"
 
 
 def _allocating(kernel: Kernel) -> str:
@@ -151,7 +178,8 @@ def _read(i: int, p: Parameter, kernel: Kernel) -> str:
         reader, wanted = "accumulator", f"type_{p.type[4:-1]}"
     else:
         reader, wanted = "array", _FIXED[p.type]
-    return f'const Array array_{p.name} = call.{reader}({i}, "{p.name}", {access}, {wanted});'
+    constant = "" if p.type in kernel.widened else "const "
+    return f'{constant}Array array_{p.name} = call.{reader}({i}, "{p.name}", {access}, {wanted});'
 
 
 def _argument(p: Parameter, names: dict[str, str]) -> str:

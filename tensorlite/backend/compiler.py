@@ -24,6 +24,7 @@ from typing import Any
 
 DTYPES = {"float32": "float", "float64": "double", "float16": "f16", "bfloat16": "bf16"}
 """Element types a kernel's template parameter stands for, and their names in C++."""
+SHORT = frozenset({"f16", "bf16"})
 
 
 class KernelsUnavailable(RuntimeError):
@@ -56,6 +57,23 @@ class Kernel:
     extents: tuple[str, ...]
     types: dict[str, tuple[str, ...]]
     parameters: tuple[Parameter, ...]
+    stored: frozenset[str] = frozenset()
+
+    @property
+    def host_types(self) -> dict[str, tuple[str, ...]]:
+        """What is compiled for the CPU: 16-bit floats only for a type that is declared ``STORED``.
+
+        Arrays of any other type are widened before the kernel runs, and what it wrote is rounded.
+        """
+        return {
+            name: types if name in self.stored else tuple(t for t in types if t not in SHORT)
+            for name, types in self.types.items()
+        }
+
+    @property
+    def widened(self) -> frozenset[str]:
+        """Type parameters whose 16-bit arrays are handed to the CPU's kernel as float."""
+        return frozenset(name for name in self.types if self.types[name] != self.host_types[name])
 
     @property
     def signature(self) -> str:
@@ -104,11 +122,13 @@ def parse(source: str, family: str) -> list[Kernel]:
 
 
 def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
-    types = {}
+    types, stored = {}, set()
     for parameter in filter(None, (match["types"] or "").split(",")):
         kind, name = parameter.split()
         # REAL stands for the types worth having where 16 bits are not supported.
         types[name] = ("float", "double") if kind == "REAL" else tuple(DTYPES.values())
+        if kind == "STORED":
+            stored.add(name)
     text = match["parameters"].strip()
     parameters, position = [], 0
     while position < len(text):
@@ -129,7 +149,9 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
             )
         )
     extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())
-    return Kernel(match["name"], family, match["launch"], extents, types, tuple(parameters))
+    return Kernel(
+        match["name"], family, match["launch"], extents, types, tuple(parameters), frozenset(stored)
+    )
 
 
 @cache

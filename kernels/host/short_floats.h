@@ -1,0 +1,61 @@
+// 16-bit floats are stored on the CPU, not computed with: a kernel is given floats in their place, and
+// what it wrote is rounded when it is done. Two versions of every kernel less are to be compiled.
+#pragma once
+
+#include "host/allocator.h"
+#include "types.h"
+
+namespace tl {
+
+void widen(bool is_bf16, const void* from, float* to, Index n);
+void round(bool is_bf16, const float* from, void* to, Index n);
+
+// The arrays of one call for which there are floats.
+class WidenedArrays {
+    struct Widened {
+        void* stored;
+        float* wide;
+        Index size;
+        bool is_bf16, written;
+    };
+    static constexpr int kMost = 16;
+    Widened arrays_[kMost];
+    int count_ = 0;
+
+  public:
+    WidenedArrays() {}
+    WidenedArrays(const WidenedArrays&) = delete;
+    ~WidenedArrays() {
+        for (int i = 0; i < count_; ++i) block_allocator().release(arrays_[i].wide);
+    }
+
+    // The same numbers in float; null if there is no memory for them. What will be written is widened
+    // too: a kernel may add to it.
+    float* add(void* stored, Index size, bool is_bf16, bool written);
+
+    void round() const {
+        if (count_) round_all();
+    }
+
+  private:
+    void round_all() const;
+};
+
+// A kernel that maps arrays of n elements to one, the last: run(floats, count) for a small block after
+// the other, whose floats stay in the cache.
+template <int kArrays, typename F>
+void map_short(bool is_bf16, void* const (&arrays)[kArrays], Index n, const F& run) {
+    constexpr Index kBlock = 2048;
+    parallel_range(n, kGrain, [=](Index begin, Index end) {
+        alignas(64) float floats[kArrays][kBlock];
+        const auto at = [=](int i, Index first) { return (uint16_t*)arrays[i] + first; };
+        for (Index first = begin; first < end; first += kBlock) {
+            const Index count = first + kBlock < end ? kBlock : end - first;
+            for (int i = 0; i + 1 < kArrays; ++i) widen(is_bf16, at(i, first), floats[i], count);
+            run(floats, count);
+            round(is_bf16, floats[kArrays - 1], at(kArrays - 1, first), count);
+        }
+    });
+}
+
+}  // namespace tl
