@@ -51,9 +51,14 @@ void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * col
                 const auto sums = team.sum(h, [&](Slot j) { return h(j) * z(j); });
                 const A mean_h = sums.first * part, mean_hz = sums.second * part;
                 team.store(dx + r * columns, [&](Slot j) {
-                    weight_sums[j] += gradient[j] * z(j);
-                    bias_sums[j] += gradient[j];
-                    return scale * (h(j) - mean_h - z(j) * mean_hz);
+                    // All is read before anything is written: a CPU takes what lies at the same place
+                    // of another page for what was just written, and waits.
+                    const A change = scale * (h(j) - mean_h - z(j) * mean_hz);
+                    const A weight_sum = weight_sums[j] + gradient[j] * z(j);
+                    const A bias_sum = bias_sums[j] + gradient[j];
+                    weight_sums[j] = weight_sum;
+                    bias_sums[j] = bias_sum;
+                    return change;
                 });
             }
             team.finish(weight_sums);
@@ -102,8 +107,9 @@ void rms_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * colum
                 auto h = [&](Slot j) { return gradient[j] * w[j]; };
                 const A mean_hz = team.sum([&](Slot j) { return h(j) * z(j); }) / A(columns);
                 team.store(dx + r * columns, [&](Slot j) {
+                    const A change = scale * (h(j) - z(j) * mean_hz);
                     weight_sums[j] += gradient[j] * z(j);
-                    return scale * (h(j) - z(j) * mean_hz);
+                    return change;
                 });
             }
             team.finish(weight_sums);

@@ -212,15 +212,18 @@ class Team {
         }
     }
 
-    // Both halves of the row at once: one chain of additions would wait for each to finish.
+    // Four parts of the row at once: one chain of additions would wait for each to finish.
     template <typename F>
     TL_INLINE auto sum(const F& f) const {
-        std::decay_t<decltype(f(Slot()))> low = 0, high = 0;
-        const Index half = columns_ / 2;
-#pragma omp simd reduction(+ : low, high)
-        for (Index j = 0; j < half; ++j) low += f(j), high += f(j + half);
-        if (columns_ % 2) low += f(columns_ - 1);
-        return low + high;
+        std::decay_t<decltype(f(Slot()))> a = 0, b = 0, c = 0, d = 0;
+        const Index part = columns_ / 4;
+#pragma omp simd reduction(+ : a, b, c, d)
+        for (Index j = 0; j < part; ++j) {
+            a += f(j), b += f(j + part);
+            c += f(j + 2 * part), d += f(j + 3 * part);
+        }
+        for (Index j = 4 * part; j < columns_; ++j) a += f(j);
+        return (a + b) + (c + d);
     }
 
     // Of f and of g, in one pass.
