@@ -247,6 +247,7 @@ def _op(name: str, dtype: str) -> dict[str, Callable[[], Any]]:
     table: dict[str, tuple] = {
         "chain": (_chain, [_draw(dtype, 1024)], [uniform]),
         "gelu": (lambda x: jax.nn.gelu(x, approximate=False), [_draw(dtype, *rows)], []),
+        "gelu-tanh": (lambda x: jax.nn.gelu(x, approximate=True), [_draw(dtype, *rows)], []),
         "softmax": (jax.nn.softmax, [_draw(dtype, *rows)], []),
         "cross-entropy": (_cross_entropy, [_draw(dtype, *rows)], [labels]),
         "layer-norm": (layer_norm, [_draw(dtype, *rows), row, row], []),

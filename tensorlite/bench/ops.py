@@ -119,6 +119,11 @@ OPS: dict[str, Operation] = {
     "gelu": Operation(
         _of_rows(lambda f, x: f.functional.gelu(x)), (20 * _N, 25 * _N), (2 * _N, 3 * _N)
     ),
+    "gelu-tanh": Operation(  # the form of GPT-2, and JAX's default
+        _of_rows(lambda f, x: f.functional.gelu(x, approximate="tanh")),
+        (20 * _N, 25 * _N),
+        (2 * _N, 3 * _N),
+    ),
     "softmax": Operation(
         _of_rows(lambda f, x: f.functional.softmax(x, -1)), (12 * _N, 4 * _N), (2 * _N, 3 * _N)
     ),
