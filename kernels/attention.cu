@@ -239,7 +239,7 @@ void attention_backward(
                 // Of the weights' gradients: sum w dw = g · y.
                 const T mean = dot<T>(dim, gradient[r], out[first + r]);
                 T *weight = weights + r * count, *score = scores + r * count;
-#pragma GCC ivdep
+                TL_INDEPENDENT
                 for (Index j = 0; j < count; ++j) {
                     weight[j] = exp(weight[j] - shift);
                     score[j] = weight[j] * (score[j] - mean);

@@ -30,6 +30,8 @@ template <class T>
 struct Simd {
     static constexpr int lanes = kVectorBytes / sizeof(T);
     typedef T vector __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+    // In a variable of its own: what a template is given loses the attributes of the other.
+    typedef T held __attribute__((vector_size(kVectorBytes)));
 };
 
 template <class T>
@@ -90,7 +92,7 @@ inline void exchange(V& a, V& b, std::integer_sequence<int, lane...>) {
 template <int lanes, int half = lanes / 2, class V>
 inline void transpose_lanes(V* rows) {
     if constexpr (half > 0) {
-#pragma GCC unroll 16
+        TL_UNROLL
         for (int i = 0; i < lanes; i++)
             if (!(i & half))
                 exchange<lanes, half>(rows[i], rows[i + half],
@@ -109,14 +111,14 @@ void pack_turned(Index depth, const T* __restrict__ from, Index stride, T* __res
     // last row to where another thread writes.
     constexpr Index kept = width % lanes ? 1 : 0;
     for (; p + lanes <= depth - kept; p += lanes)
-#pragma GCC unroll 4
+        TL_UNROLL
         for (int first = (width - 1) / lanes * lanes; first >= 0; first -= lanes) {
-            V square[lanes];
-#pragma GCC unroll 16
+            typename Simd<T>::held square[lanes];
+            TL_UNROLL
             for (int e = 0; e < lanes; e++)
                 square[e] = first + e < width ? *(const V*)(from + (first + e) * stride + p) : V{};
             transpose_lanes<lanes>(square);
-#pragma GCC unroll 16
+            TL_UNROLL
             for (int q = 0; q < lanes; q++) *(V*)(to + (p + q) * width + first) = square[q];
         }
     for (; p < depth; p++)
@@ -130,7 +132,7 @@ void pack_side_by_side(Index depth, const T* __restrict__ from, Index depth_stri
     for (Index p = 0; p < depth; p++, from += depth_stride) {
         // Rows may lie so far apart that the processor does not guess which comes next.
         const T* ahead = from + 16 * depth_stride;
-#pragma GCC unroll 4
+        TL_UNROLL
         for (int panel = 0; panel < panels; panel++) {
             __builtin_prefetch(ahead + panel * width);
             for (int e = 0; e < width; e++)
@@ -175,24 +177,24 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     V sum[rows][kTileVectors];
-#pragma GCC unroll 16
+    TL_UNROLL
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+        TL_UNROLL
         for (int j = 0; j < kTileVectors; j++)
             sum[i][j] = begin ? *(const V*)(begin + i * begin_stride + j * lanes) : V{};
     for (int i = 0; i < rows; i++) __builtin_prefetch(c + i * c_stride, 1);
     for (Index p = 0; p < depth; p++, a += a_depth_stride, b += b_stride) {
         V row[kTileVectors];
-#pragma GCC unroll 4
+        TL_UNROLL
         for (int j = 0; j < kTileVectors; j++) row[j] = *(const V*)(b + j * lanes);
-#pragma GCC unroll 16
+        TL_UNROLL
         for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+            TL_UNROLL
             for (int j = 0; j < kTileVectors; j++) sum[i][j] += a[i * a_stride] * row[j];
     }
-#pragma GCC unroll 16
+    TL_UNROLL
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+        TL_UNROLL
         for (int j = 0; j < kTileVectors; j++) *(V*)(c + i * c_stride + j * lanes) = sum[i][j];
 }
 

@@ -139,7 +139,7 @@ TL_INLINE void map_random(Index n, uint64_t seed, uint64_t offset, const F& f,
 #pragma omp simd
             for (Index p = 0; p < kElements; p += 2) Prepare()(words[p], words[p + 1]);
             const Index first = t * kElements, count = n - first < kElements ? n - first : kElements;
-#pragma GCC ivdep
+            TL_INDEPENDENT
             for (Index i = 0; i < count; ++i)
                 apply([&](auto&&... values) { f(words[i], values...); }, lane(operands, first + i)...);
         }

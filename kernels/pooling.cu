@@ -153,7 +153,7 @@ void largest_of_row(const T* plane, T* y, int* where, Place r, Place begin, Plac
                 const int at = int(left + i * across.stride);
                 const Acc<T> value = plane[at], peak = plane[where[i]];
                 // Of integers, so that there is no branch to mispredict.
-                where[i] = (value > peak) | (value != value) ? at : where[i];
+                where[i] = ((value > peak) | (value != value)) ? at : where[i];
             }
         }
     for (Place i = begin; i < end; ++i) y[i] = plane[where[i]];
@@ -179,9 +179,9 @@ struct Lanes {
         Floats peak = every_second<0>(x);
         const Ints columns = Ints{(2 * lane)...} + at;
         Ints found = columns;
-#pragma GCC unroll 3
+        TL_UNROLL
         for (int v = 0; v < size; ++v)
-#pragma GCC unroll 3
+            TL_UNROLL
             for (int h = 0; h < size; ++h) {
                 const float* row = x + v * width;
                 const Floats value = h ? every_second<1>(row + h - 1) : every_second<0>(row);

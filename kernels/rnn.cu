@@ -229,7 +229,7 @@ void lstm(const T* projected OF(steps * batch * 4 * hidden), const T* w OF(4 * h
                                 4 * hidden);
             for (Index b = 0; b < batch; ++b) {
                 T* gate = step + b * 4 * hidden;
-#pragma GCC ivdep
+                TL_INDEPENDENT
                 for (Index u = first; u < first + count; ++u) {
                     T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
                       o = gate[3 * hidden + u];
@@ -266,7 +266,7 @@ void lstm_backward(const T* dy OF(steps * batch * hidden),
                 const T* out = dy + (t * batch + b) * hidden;
                 const T* before = c + sequence.before(t) + b * hidden;
                 const T* after = c + sequence.after(t) + b * hidden;
-#pragma GCC ivdep
+                TL_INDEPENDENT
                 for (Index u = first; u < first + count; ++u) {
                     T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
                       o = gate[3 * hidden + u];
@@ -311,7 +311,7 @@ void gru(const T* projected OF(steps * batch * 3 * hidden), const T* w OF(3 * hi
                 T* gate = step + b * 3 * hidden;
                 const T* entered = input + (3 * b + 2) * hidden;
                 T* kept = part + b * hidden;
-#pragma GCC ivdep
+                TL_INDEPENDENT
                 for (Index u = first; u < first + count; ++u) {
                     T r = gate[u] + bias[u], z = gate[hidden + u] + bias[hidden + u],
                       n = entered[u], state = kept[u] + bias[2 * hidden + u];
@@ -347,7 +347,7 @@ void gru_backward(const T* dy OF(steps * batch * hidden),
                 T* inner = dgates + row * 3 * hidden;
                 T* state = dstate + row * 3 * hidden;
                 const T* before = h + sequence.before(t) + b * hidden;
-#pragma GCC ivdep
+                TL_INDEPENDENT
                 for (Index u = first; u < first + count; ++u) {
                     T r = gate[u], z = gate[hidden + u], n = gate[2 * hidden + u];
                     T part = m[row * hidden + u],

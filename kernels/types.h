@@ -23,6 +23,14 @@ using Index = long long;
 #endif
 #define TL_INLINE inline __attribute__((always_inline))
 #define TL_APART __attribute__((noinline))  // where a copy in every kernel costs compile time
+// Before a loop: to write it out in full; that its iterations do not depend on each other.
+#if defined(__clang__)
+#define TL_UNROLL _Pragma("clang loop unroll(full)")
+#define TL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define TL_UNROLL _Pragma("GCC unroll 16")
+#define TL_INDEPENDENT _Pragma("GCC ivdep")
+#endif
 #endif
 
 namespace tl {

@@ -17,14 +17,15 @@ namespace tl::winograd {
 constexpr int kOutput = 4, kPatch = 6, kPoints = kPatch * kPatch;
 constexpr int kLanes = kVectorBytes >= 32 ? 8 : 4;
 typedef float Lanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef float HeldLanes __attribute__((vector_size(4 * kLanes)));  // in a variable of its own
 
 constexpr Index kBlockTiles =
     48;  // tiles transformed together: with their channels they fit the second-level cache
 constexpr Index kBlockFilters = 32;      // filters multiplied and transformed back together
 constexpr Index kChunkFloats = 1 << 20;  // what the weight gradient keeps of transformed tiles
 
-inline Lanes& lanes_at(float* p) { return *(Lanes*)p; }
 inline Lanes lanes_at(const float* p) { return *(const Lanes*)p; }
+inline void store_lanes(float* p, Lanes value) { *(Lanes*)p = value; }
 
 // ---- The four transforms along one axis; each is applied down the columns, then along the rows 
 
@@ -101,14 +102,14 @@ struct FilterGradientTransform {  // Gᵀ
 template <typename Transform, typename Load, typename Store>
 inline void transform(Load load, Store store) {
     constexpr int from = Transform::from, to = Transform::to;
-    Lanes half[from][to];  // transposed: half[j] is the transform of column j
+    HeldLanes half[from][to];  // transposed: half[j] is the transform of column j
     for (int j = 0; j < from; j++) {
-        Lanes column[from];
+        HeldLanes column[from];
         for (int i = 0; i < from; i++) column[i] = load(i, j);
         Transform::apply(column, half[j]);
     }
     for (int i = 0; i < to; i++) {
-        Lanes row[from], result[to];
+        HeldLanes row[from], result[to];
         for (int j = 0; j < from; j++) row[j] = half[j][i];
         Transform::apply(row, result);
         for (int j = 0; j < to; j++) store(i, j, result[j]);
@@ -123,10 +124,10 @@ inline void transpose(Index rows, Index cols, const float* from, Index from_stri
     const Index whole_rows = rows / kLanes * kLanes, whole_cols = cols / kLanes * kLanes;
     for (Index i = 0; i < whole_rows; i += kLanes)
         for (Index j = 0; j < whole_cols; j += kLanes) {
-            Lanes block[kLanes];
+            HeldLanes block[kLanes];
             for (int r = 0; r < kLanes; r++) block[r] = lanes_at(from + (i + r) * from_stride + j);
             transpose_lanes<kLanes>(block);
-            for (int r = 0; r < kLanes; r++) lanes_at(to + (j + r) * to_stride + i) = block[r];
+            for (int r = 0; r < kLanes; r++) store_lanes(to + (j + r) * to_stride + i, block[r]);
         }
     for (Index i = 0; i < rows; i++)
         for (Index j = i < whole_rows ? whole_cols : 0; j < cols; j++)
@@ -173,7 +174,7 @@ struct Strips {
                 transform<Transform>(
                     [&](int i, int j) { return lanes_at(patch + i * row_floats + j * lanes); },
                     [&](int i, int j, Lanes v) {
-                        lanes_at(target + (i * kPatch + j) * point_stride) = v;
+                        store_lanes(target + (i * kPatch + j) * point_stride, v);
                     });
             }
     }
@@ -202,7 +203,7 @@ inline void transform_filters(const float* w, Index channels, Index outputs, Ind
                         return v;
                     },
                     [&](int i, int j, Lanes v) {
-                        lanes_at(target + (i * kPatch + j) * padded * channels) = v;
+                        store_lanes(target + (i * kPatch + j) * padded * channels, v);
                     });
             }
     });
@@ -246,7 +247,7 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
                                 return lanes_at(from + (i * kPatch + j) * m_stride);
                             },
                             [&](int i, int j, Lanes r) {
-                                lanes_at(to + i * row_floats + j * filters) = r + shift;
+                                store_lanes(to + i * row_floats + j * filters, r + shift);
                             });
                     }
                 const Index strip = first + s, top = strip % in.rows * kOutput;

@@ -16,14 +16,21 @@ namespace tl {
 
 #if defined(__AVX__)
 typedef float Vector __attribute__((vector_size(32)));
-TL_INLINE void store_past(void* to, Vector value) { __builtin_ia32_movntps256((float*)to, value); }
-#elif defined(__SSE__)
-typedef float Vector __attribute__((vector_size(16)));
-TL_INLINE void store_past(void* to, Vector value) { __builtin_ia32_movntps((float*)to, value); }
 #else
 typedef float Vector __attribute__((vector_size(16)));
-TL_INLINE void store_past(void* to, Vector value) { *(Vector*)to = value; }
 #endif
+
+TL_INLINE void store_past(void* to, Vector value) {
+#if defined(__clang__)
+    __builtin_nontemporal_store(value, (Vector*)to);
+#elif defined(__AVX__)
+    __builtin_ia32_movntps256((float*)to, value);
+#elif defined(__SSE__)
+    __builtin_ia32_movntps((float*)to, value);
+#else
+    *(Vector*)to = value;
+#endif
+}
 
 constexpr size_t kCacheLine = 64;
 

@@ -66,7 +66,7 @@ TL_INLINE void note(Streams& streams, Out<T> operand) {
 
 template <typename F, typename... Operands>
 TL_INLINE void map_block(Index n, const F& f, Operands... operands) {
-#pragma GCC ivdep
+    TL_INDEPENDENT
     for (Index i = 0; i < n; ++i) apply(f, lane(operands, i)...);
 }
 
@@ -141,7 +141,7 @@ class Team {
 
     template <typename T, typename F>
     TL_INLINE static void put(T* __restrict__ to, Index first, Index count, const F& f) {
-#pragma GCC ivdep
+        TL_INDEPENDENT
         for (Index j = 0; j < count; ++j) to[j] = T(f(first + j));
     }
 
@@ -195,7 +195,7 @@ class Team {
 
     template <typename F>
     TL_INLINE void each(const F& f) const {
-#pragma GCC ivdep
+        TL_INDEPENDENT
         for (Index j = 0; j < columns_; ++j) f(j);
     }
 

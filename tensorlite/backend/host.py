@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -26,24 +27,28 @@ from .compiler import KernelsUnavailable, families, flatten, kernels_folder, say
 
 MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
-# reassociation is asked for loop by loop, in team reductions. Of -O3 the vectoriser and the
-# unrolling of small loops count; the rest, and two passes of -O2, take time and give none back.
+# reassociation is asked for loop by loop, in team reductions.
 FLAGS = [
-    *("-std=c++17", "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops"),
-    *("-fno-thread-jumps", "-fno-tree-pre"),
-    "-falign-loops=64",  # where a short loop begins makes up to a quarter of its time
+    *("-std=c++17", "-O2", "-fopenmp-simd", "-fPIC", "-fvisibility=hidden", "-Wall"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
-    *("-fopenmp-simd", "-fPIC", "-fvisibility=hidden", "-Wall"),
 ]
-_PLAIN_LOOPS = [
+# Of GCC's -O3 the vectoriser and the unrolling of small loops count; the others, two passes of -O2,
+# and the rest of a loop in narrower vectors take time and give none back. Where a short loop begins
+# makes up to a quarter of its time.
+GCC_FLAGS = [
+    *("-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops", "-falign-loops=64"),
+    *("-fno-thread-jumps", "-fno-tree-pre", "--param", "vect-epilogues-nomask=0"),
+]
+# Not every loop that may be vectorised can be; writing them out takes a third of the time.
+CLANG_FLAGS = ["-Wno-pass-failed", "-fno-unroll-loops"]
+# Loops over elements, rows and planes: unrolling their rests takes time and gains nothing.
+PLAIN_LOOPS = {
     *("activation", "batch_norm", "bias", "cross_entropy", "elementwise"),
     *("norm", "optim", "pooling", "softmax"),
-]
+}
 FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
-    # Loops over elements, rows and planes: unrolling their rests takes time and gains nothing.
-    **{family: ["-fno-peel-loops"] for family in _PLAIN_LOOPS},
     MODULE: ["-Og"],
 }
 
@@ -106,9 +111,23 @@ def _find_compiler() -> Path:
 def _flags(compiler: Path) -> list[str]:
     native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
     folder = kernels_folder()
-    # GCC vectorises the rest of a loop once more, in narrower vectors: time without a gain here.
-    short = [] if "clang" in compiler.resolve().name else ["--param", "vect-epilogues-nomask=0"]
-    return [*FLAGS, native, *short, "-iquote", str(folder), "-iquote", str(folder / "host")]
+    return [
+        *FLAGS,
+        *(CLANG_FLAGS if _is_clang(compiler) else GCC_FLAGS),
+        *(native, "-iquote", str(folder), "-iquote", str(folder / "host")),
+    ]
+
+
+@cache
+def _is_clang(compiler: Path) -> bool:
+    """Ask it: on macOS g++ is clang by another name."""
+    version = subprocess.run([str(compiler), "--version"], capture_output=True, text=True)
+    return "clang" in version.stdout
+
+
+def _family_flags(family: str, compiler: Path) -> list[str]:
+    plain = family in PLAIN_LOOPS and not _is_clang(compiler)
+    return [*FAMILY_FLAGS.get(family, []), *(["-fno-peel-loops"] if plain else [])]
 
 
 def _cache_key(compiler: Path) -> str:
@@ -116,11 +135,11 @@ def _cache_key(compiler: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     # The compiler's file stands for its version: asking it would cost a process at every start.
     stat = compiler.resolve().stat()
-    parts = [*FLAGS, repr(FAMILY_FLAGS), str(compiler.resolve()), str(stat.st_size)]
-    parts += [str(stat.st_mtime_ns), _processor(), sys.version, np.__version__]
+    parts = [str(compiler.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
+    parts += [_processor(), sys.version, np.__version__]
     digest.update("\0".join(parts).encode())
     generator = Path(__file__).with_name("bindings.py")
-    for path in [generator, *sorted(kernels_folder().rglob("*.*"))]:
+    for path in [Path(__file__), generator, *sorted(kernels_folder().rglob("*.*"))]:
         if path.is_file():
             digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
@@ -176,8 +195,8 @@ def _build(compiler: Path, target: Path) -> Path:
 
     def compile_one(source: Path) -> str:
         output = str(work / f"{source.stem}.o")
-        extra = FAMILY_FLAGS.get(source.stem, [])
-        _run([str(compiler), *_flags(compiler), *extra, *includes, "-c", str(source), "-o", output])
+        flags = [*_flags(compiler), *_family_flags(source.stem, compiler), *includes]
+        _run([str(compiler), *flags, "-c", str(source), "-o", output])
         return output
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

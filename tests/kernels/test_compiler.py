@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,6 @@ if k is not None:
 def tree(tmp_path):
     """A copy of the package whose only kernel compiles in a moment, and an environment for it."""
     ignore = ("__pycache__", "*.cu")
-    import shutil
-
     shutil.copytree(ROOT / "tensorlite", tmp_path / "tensorlite", ignore=_ignored(*ignore))
     shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=_ignored(*ignore))
     (tmp_path / "kernels" / "tiny.cu").write_text(TINY)
@@ -46,8 +45,6 @@ def tree(tmp_path):
 
 
 def _ignored(*patterns):
-    import shutil
-
     return shutil.ignore_patterns(*patterns)
 
 
@@ -85,6 +82,23 @@ def test_compiled_once_and_rebuilt_when_the_cache_is_damaged(tree):
         code, _, err = _use(tree)
         assert (code, err.count("compiled in")) == (0, 1), err
         assert _use(tree)[2] == ""
+
+
+def test_clang_is_given_no_flags_that_only_gcc_knows(tree):
+    clang = tree / "g++"  # its name on macOS
+    clang.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        '--version) echo "Apple clang version 15.0.0"; exit ;;\n'
+        "*vect*|*-fpeel*|*-fno-peel*|*-fno-t*thread*|*-fno-tree*|*-param*)\n"
+        '    echo "error: unknown argument: $*" >&2; exit 1 ;;\n'
+        "esac\n"
+        f'exec {shutil.which("g++")} "$@"\n'
+    )
+    clang.chmod(0o755)
+    code, out, err = _use(tree, CXX=str(clang), TENSORLITE_KERNELS="compiled")
+    assert code == 0, err
+    assert "used" in out
 
 
 def test_a_changed_source_is_compiled_anew(tree):
