@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import array_backend
+from tensorlite.backend import HOST, array_backend
 from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
@@ -66,7 +66,8 @@ def _fitted(d: Any, target: Any) -> Any:
     if d.shape != target.shape:
         d = _unbroadcast(d, target.shape)
     if d.dtype is not target.dtype and d.dtype != target.dtype:
-        d = d.astype(target.dtype)
+        numbers = d.__class__ is np.ndarray
+        d = HOST.cast(d, target.dtype) if numbers else d.astype(target.dtype)
     return d
 
 

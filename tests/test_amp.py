@@ -79,6 +79,35 @@ def test_a_pair_of_layers_computed_as_one_is_cast_too(device):
         assert model(tl.ones((2, 3), device=device)).dtype == np.float16
 
 
+def conv(x, weight):
+    return F.conv2d(x, weight, padding=1)
+
+
+def attention(query, key, value):
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [(conv, [(2, 3, 9, 7), (5, 3, 3, 3)]), (attention, [(2, 3, 17, 8)] * 3)],
+)
+def test_images_and_heads_are_computed_in_float32_and_rounded(half, function, shapes, device):
+    rng = np.random.default_rng(0)
+    short = [tl.tensor(rng.normal(size=s).astype("f"), device=device).to(half) for s in shapes]
+    results = []
+    for dtype in (half, "float32"):
+        inputs = [x.to(dtype).detach().requires_grad_() for x in short]
+        y = function(*inputs)
+        y.backward(tl.ones_like(y))
+        results.append([y, *(x.grad for x in inputs)])
+    eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[half]
+    for ours, exact in zip(*results, strict=True):
+        assert str(ours.dtype) == half
+        error = abs(host(ours.float()) - host(exact))
+        assert error.max() <= 2 * eps * abs(host(exact)).max()
+
+
 def test_only_half_precision_is_accepted():
     with pytest.raises(ValueError, match="choose 'float16' or 'bfloat16'"):
         tl.autocast("float32")

@@ -78,6 +78,10 @@ class Backend:
         """The values of `x` in memory of their own, without gaps."""
         return x.copy()
 
+    def cast(self, x: Array, dtype: Any) -> Array:
+        """The same numbers in another dtype."""
+        return x.astype(dtype)
+
     def write(self, to: Array, x: Array) -> None:
         """``to[...] = x``."""
         to[...] = x

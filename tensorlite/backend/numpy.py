@@ -17,6 +17,8 @@ CPU = Device("cpu")
 # Elements from which on one thread's work takes longer than handing it to all. NumPy has one.
 LARGE = 1 << 16
 
+KERNEL_FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
+
 ON_HOST_KERNELS: list[Callable[[Any], None]] = []
 """Called with the host's compiled kernels when they are there."""
 
@@ -73,6 +75,24 @@ class NumpyBackend(Backend):
         self.kernels.copy(y, x)
         return y
 
+    def cast(self, x: Array, dtype: Any) -> Array:
+        """The same numbers in another dtype, laid out as they are.
+
+        NumPy converts float16 and bfloat16 one number at a time.
+        """
+        dtype = np.dtype(dtype)
+        short = 2 in (x.dtype.itemsize, dtype.itemsize)
+        floats = x.dtype.char in KERNEL_FLOATS and dtype.char in KERNEL_FLOATS
+        if not (short and floats and x.size and x.__class__ is np.ndarray and self.kernels):
+            return x.astype(dtype)
+        order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+        dense = x.transpose(order)
+        if not dense.flags.c_contiguous:
+            dense = self.copy(dense)
+        y = np.empty(dense.shape, dtype)
+        self.kernels.cast(dense, y, y.size)
+        return y.transpose(np.argsort(order)) if x.ndim > 1 else y
+
     def write(self, to: Array, x: Array) -> None:
         """``to[...] = x``."""
         alike = to.size >= LARGE and to.shape == x.shape and to.dtype == x.dtype
@@ -95,7 +115,8 @@ class NumpyBackend(Backend):
             y = self.matmul(a, b)
             return np.add(y, bias, out=y)
         if a.dtype == b.dtype and a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-            return self.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+            y = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
+            return self.cast(y, a.dtype)
         if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
             rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
             return np.matmul(rows, b).reshape(*a.shape[:-1], b.shape[1])

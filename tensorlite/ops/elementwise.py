@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops import special
 from tensorlite.ops.dtypes import as_dtype
 from tensorlite.ops.slopes import infinite_at_zero, zero
@@ -367,7 +367,7 @@ erfc.defvjp(x=lambda g, x: g * (-2 / math.sqrt(math.pi)) * exp(-x * x))
 @primitive
 def cast_float(xp: Any, x: Array, *, dtype: np.dtype) -> Array:
     """The same numbers as another float dtype: the differentiable part of `cast`."""
-    return x.astype(dtype)
+    return array_backend((x,)).cast(x, dtype)
 
 
 cast_float.defvjp(x=lambda g: g)  # the engine casts it back

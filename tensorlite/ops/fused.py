@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array, is_array
+from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.ops.dtypes import is_short
 from tensorlite.primitive import primitive
 
 
 def widened(x: Any) -> Any:
     """A float16 or bfloat16 array in float32; anything else as it is."""
-    return x.astype(np.float32) if is_array(x) and is_short(x.dtype) else x
+    if not is_array(x) or not is_short(x.dtype):
+        return x
+    return array_backend((x,)).cast(x, np.float32)
 
 
 def float32_inside(reference: Callable) -> Callable:
@@ -39,7 +41,7 @@ def float32_inside(reference: Callable) -> Callable:
 def _round_first(result: Any, dtype: np.dtype) -> Any:
     if isinstance(result, tuple):
         return _round_first(result[0], dtype), *result[1:]
-    return result.astype(dtype)
+    return array_backend((result,)).cast(result, dtype)
 
 
 def fused(formula: Callable) -> Callable:

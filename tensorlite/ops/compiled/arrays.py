@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import BACKENDS, array_backend
+from tensorlite.backend import BACKENDS, HOST, array_backend, is_array
+from tensorlite.backend.numpy import KERNEL_FLOATS
+from tensorlite.ops.dtypes import is_short
+from tensorlite.ops.fused import widened
 
-_FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
 _FLOAT32 = np.dtype(np.float32)
 
 
@@ -31,7 +34,7 @@ def packed(*arrays: Any) -> list | None:
 def alike(*arrays: Any) -> bool:
     """Whether the arrays share one float dtype and none is empty; None among them passes."""
     dtype = arrays[0].dtype
-    if dtype.char not in _FLOATS:
+    if dtype.char not in KERNEL_FLOATS:
         return False
     for array in arrays:
         if array is not None and (
@@ -44,6 +47,34 @@ def alike(*arrays: Any) -> bool:
 def accumulator(dtype: np.dtype) -> np.dtype:
     """The dtype in which kernels sum: float64 for float64, else float32."""
     return dtype if dtype.itemsize == 8 else _FLOAT32
+
+
+def widened_on_host(*, statistics_in: int = 0, statistics_out: int = 0) -> Callable:
+    """Let a kernel that the CPU has for float32 and float64 alone take short floats.
+
+    They are widened for it, if all arrays of floats are of one dtype, and what it returns is
+    rounded. So many arrays at the end are statistics, and stay in float32.
+    """
+
+    def decorate(kernel: Callable) -> Callable:
+        @functools.wraps(kernel)
+        def run(k: Any, *arrays: Any, **static: Any) -> Any:
+            dtype = arrays[0].dtype
+            operands = arrays[: len(arrays) - statistics_in]
+            others = {x.dtype for x in operands if is_array(x) and x.dtype != bool} - {dtype}
+            if not k.on_host or not is_short(dtype) or others:
+                return kernel(k, *arrays, **static)
+            result = kernel(k, *map(widened, arrays), **static)
+            if result is NotImplemented:
+                return result
+            if not isinstance(result, tuple):
+                return HOST.cast(result, dtype)
+            rounded = len(result) - statistics_out
+            return *(HOST.cast(y, dtype) for y in result[:rounded]), *result[rounded:]
+
+        return run
+
+    return decorate
 
 
 def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:

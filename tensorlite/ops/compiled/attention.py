@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.attention import attention, attention_backward
-from tensorlite.ops.compiled.arrays import accumulator, alike
+from tensorlite.ops.compiled.arrays import accumulator, alike, widened_on_host
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 
@@ -95,6 +95,7 @@ def _attention_arguments(
 
 
 @attention.kernel
+@widened_on_host(statistics_out=1)
 def _attention(
     k: Any,
     query: Array,
@@ -117,6 +118,7 @@ def _attention(
 
 
 @attention_backward.kernel
+@widened_on_host(statistics_in=1)
 def _attention_backward(
     k: Any,
     dy: Array,

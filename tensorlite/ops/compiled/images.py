@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops import pool
-from tensorlite.ops.compiled.arrays import packed, pair
+from tensorlite.ops.compiled.arrays import packed, pair, widened_on_host
 from tensorlite.ops.compiled.columns import convolve, correlate, spread
 from tensorlite.ops.conv import (
     Geometry,
@@ -50,6 +50,7 @@ def _fits(k: Any, ndim: int, *arrays: Any) -> list | None:
 
 
 @convolution.kernel
+@widened_on_host()
 def _convolution(
     k: Any, x: Array, weight: Array, bias: Array | None = None, *, geometry: Geometry
 ) -> Any:
@@ -67,6 +68,7 @@ def _convolution(
 
 
 @convolution_transpose.kernel
+@widened_on_host()
 def _convolution_transpose(
     k: Any, x: Array, weight: Array, *, size: tuple[int, ...], geometry: Geometry
 ) -> Any:
@@ -87,6 +89,7 @@ def _convolution_transpose(
 
 
 @convolution_weight.kernel
+@widened_on_host()
 def _convolution_weight(
     k: Any, d: Array, x: Array, *, kernel: tuple[int, ...], geometry: Geometry
 ) -> Any:

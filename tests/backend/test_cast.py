@@ -1,0 +1,41 @@
+"""Casts on the host: the numbers are NumPy's, and so is the order in memory."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tensorlite.backend import HOST
+
+FLOATS = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
+VIEWS = [
+    lambda x: x,
+    lambda x: x[:, 1:, ::2],
+    lambda x: x[..., ::-1],
+    lambda x: x[0, 0, 0],
+    lambda x: x[:0],
+    lambda x: np.broadcast_to(x[:1], x.shape),
+    *(lambda x, axes=axes: x.transpose(axes) for axes in permutations(range(3))),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("target", FLOATS)
+@pytest.mark.parametrize("source", FLOATS)
+def test_every_layout_is_cast_as_numpy_does(source, target, view):
+    values = np.random.default_rng(0).normal(size=(4, 5, 6)) * 1000
+    values.ravel()[:6] = 0, -0.0, np.inf, -np.inf, np.nan, 1e-6
+    x = view(values.astype(source))
+    y, expected = HOST.cast(x, target), np.asarray(x).astype(target)
+    assert y.dtype == expected.dtype
+    np.testing.assert_array_equal(y.astype(np.float64), expected.astype(np.float64))
+    if np.asarray(x).flags.c_contiguous:
+        assert np.asarray(y).flags.c_contiguous
+
+
+def test_integers_are_left_to_numpy():
+    assert HOST.cast(np.arange(3), np.float16).dtype == np.float16
+    assert HOST.cast(np.ones(3, np.float16), np.int64).dtype == np.int64
