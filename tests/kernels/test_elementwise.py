@@ -95,6 +95,20 @@ def test_nan_and_infinity(run, name):
     np.testing.assert_array_equal(run(name, x, ((3,), x.dtype), 3, *extra), expected.astype("f"))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("gelu", (2048,)), ("gelu", (50_001,)), ("softmax", (301, 401))]
+)
+def test_the_host_computes_short_floats_in_float32(host_kernels, name, shape, dtype):
+    kernel, dtype = getattr(host_kernels, name), DTYPES[dtype][0]
+    x = (3 * normal(1, *shape)).astype(dtype)
+    wide = x.astype(np.float32)
+    y, exact = np.empty_like(x), np.empty_like(wide)
+    kernel(x, y, *shape)
+    kernel(wide, exact, *shape)
+    np.testing.assert_array_equal(y, exact.astype(dtype))
+
+
 @pytest.mark.parametrize("target", DTYPES)
 @pytest.mark.parametrize("source", DTYPES)
 def test_cast_rounds_as_numpy_does(run, source, target):
