@@ -27,7 +27,11 @@ def nvrtc(device):
     return nvrtc
 
 
-@pytest.mark.parametrize(("family", "choice"), MODULES, ids=lambda v: "-".join(v) or "plain")
+def _id(part):
+    return part if isinstance(part, str) else "-".join(part) or "plain"
+
+
+@pytest.mark.parametrize(("family", "choice"), MODULES, ids=_id)
 def test_no_kernel_spills(nvrtc, family, choice):
     """The assembler's report names no stack frame and no spilled register."""
     from cupy_backends.cuda.libs import nvrtc as library
