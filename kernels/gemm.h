@@ -176,13 +176,11 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
                   Index b_stride, const T* begin, Index begin_stride, T* c, Index c_stride) {
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
-    V sum[rows][kTileVectors];
-    TL_UNROLL
-    for (int i = 0; i < rows; i++)
-        TL_UNROLL
-        for (int j = 0; j < kTileVectors; j++)
-            sum[i][j] = begin ? *(const V*)(begin + i * begin_stride + j * lanes) : V{};
+    V sum[rows][kTileVectors] = {};
     for (int i = 0; i < rows; i++) __builtin_prefetch(c + i * c_stride, 1);
+    if (begin) {  // asked for now and read in the end, as it may be far away
+        for (int i = 0; i < rows; i++) __builtin_prefetch(begin + i * begin_stride);
+    }
     for (Index p = 0; p < depth; p++, a += a_depth_stride, b += b_stride) {
         V row[kTileVectors];
         TL_UNROLL
@@ -191,6 +189,13 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
         for (int i = 0; i < rows; i++)
             TL_UNROLL
             for (int j = 0; j < kTileVectors; j++) sum[i][j] += a[i * a_stride] * row[j];
+    }
+    if (begin) {
+        TL_UNROLL
+        for (int i = 0; i < rows; i++)
+            TL_UNROLL
+            for (int j = 0; j < kTileVectors; j++)
+                sum[i][j] += *(const V*)(begin + i * begin_stride + j * lanes);
     }
     TL_UNROLL
     for (int i = 0; i < rows; i++)
