@@ -66,8 +66,8 @@ def _fitted(d: Any, target: Any) -> Any:
     if d.shape != target.shape:
         d = _unbroadcast(d, target.shape)
     if d.dtype is not target.dtype and d.dtype != target.dtype:
-        numbers = d.__class__ is np.ndarray
-        d = HOST.cast(d, target.dtype) if numbers else d.astype(target.dtype)
+        on_host = d.__class__ is np.ndarray
+        d = HOST.cast(d, target.dtype) if on_host else d.astype(target.dtype)
     return d
 
 
