@@ -90,9 +90,13 @@ def attention(query, key, value):
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize(
     ("function", "shapes"),
-    [(conv, [(2, 3, 9, 7), (5, 3, 3, 3)]), (attention, [(2, 3, 17, 8)] * 3)],
+    [
+        (F.linear, [(7, 33), (5, 33), (5,)]),
+        (conv, [(2, 3, 9, 7), (5, 3, 3, 3)]),
+        (attention, [(2, 3, 17, 8)] * 3),
+    ],
 )
-def test_images_and_heads_are_computed_in_float32_and_rounded(half, function, shapes, device):
+def test_products_images_and_heads_are_computed_in_float32_and_rounded(half, function, shapes, device):
     rng = np.random.default_rng(0)
     short = [tl.tensor(rng.normal(size=s).astype("f"), device=device).to(half) for s in shapes]
     results = []

@@ -85,7 +85,7 @@ class NumpyBackend(Backend):
         floats = x.dtype.char in KERNEL_FLOATS and dtype.char in KERNEL_FLOATS
         if not (short and floats and x.size and x.__class__ is np.ndarray and self.kernels):
             return x.astype(dtype)
-        order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+        order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
         dense = x.transpose(order)
         if not dense.flags.c_contiguous:
             dense = self.copy(dense)
@@ -111,12 +111,12 @@ class NumpyBackend(Backend):
         whole = a.dtype == b.dtype and a.dtype.char in "fd" and a.ndim and b.ndim
         if whole and self.kernels is not None:
             return self._pooled_matmul(a, b, bias)
+        if a.dtype == b.dtype and a.dtype.itemsize == 2 and a.dtype.kind in "fV":
+            wide = [x if x is None else self.cast(x, np.float32) for x in (a, b, bias)]
+            return self.cast(self.matmul(*wide), a.dtype)
         if bias is not None:
             y = self.matmul(a, b)
             return np.add(y, bias, out=y)
-        if a.dtype == b.dtype and a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-            y = self.matmul(self.cast(a, np.float32), self.cast(b, np.float32))
-            return self.cast(y, a.dtype)
         if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
             rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
             return np.matmul(rows, b).reshape(*a.shape[:-1], b.shape[1])

@@ -90,7 +90,7 @@ def test_clang_is_given_no_flags_that_only_gcc_knows(tree):
         "#!/bin/sh\n"
         'case "$*" in\n'
         '--version) echo "Apple clang version 15.0.0"; exit ;;\n'
-        "*vect*|*-fpeel*|*-fno-peel*|*-fno-t*thread*|*-fno-tree*|*-param*)\n"
+        "*vect*|*-fpeel*|*-fno-peel*|*-fno-thread*|*-fno-tree*|*-param*)\n"
         '    echo "error: unknown argument: $*" >&2; exit 1 ;;\n'
         "esac\n"
         f'exec {shutil.which("g++")} "$@"\n'

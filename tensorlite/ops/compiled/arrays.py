@@ -60,10 +60,11 @@ def widened_on_host(*, statistics_in: int = 0, statistics_out: int = 0) -> Calla
         @functools.wraps(kernel)
         def run(k: Any, *arrays: Any, **static: Any) -> Any:
             dtype = arrays[0].dtype
-            operands = arrays[: len(arrays) - statistics_in]
-            others = {x.dtype for x in operands if is_array(x) and x.dtype != bool} - {dtype}
-            if not k.on_host or not is_short(dtype) or others:
+            if not k.on_host or not is_short(dtype):
                 return kernel(k, *arrays, **static)
+            operands = arrays[: len(arrays) - statistics_in]
+            if any(is_array(x) and x.dtype not in (dtype, bool) for x in operands):
+                return NotImplemented
             result = kernel(k, *map(widened, arrays), **static)
             if result is NotImplemented:
                 return result
