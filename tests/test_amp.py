@@ -96,7 +96,7 @@ def attention(query, key, value):
         (attention, [(2, 3, 17, 8)] * 3),
     ],
 )
-def test_products_images_and_heads_are_computed_in_float32_and_rounded(half, function, shapes, device):
+def test_products_images_and_heads_are_rounded_once(half, function, shapes, device):
     rng = np.random.default_rng(0)
     short = [tl.tensor(rng.normal(size=s).astype("f"), device=device).to(half) for s in shapes]
     results = []
