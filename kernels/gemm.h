@@ -39,7 +39,8 @@ constexpr int kTileCols = kTileVectors * Simd<T>::lanes;
 
 // What a block works on: kDepth × kTileCols of B in the first-level cache, kBlockRows × kDepth of A
 // in the second. Processors with AVX-512 read B as fast from the second, and C less often.
-constexpr Index kDepth = kVectorBytes == 64 ? 768 : 384;
+constexpr bool kBFromSecondLevel = kVectorBytes == 64;
+constexpr Index kDepth = kBFromSecondLevel ? 768 : 384;
 constexpr Index kBlockRows = 24 * kTileRows, kBlocksPerThread = 6;
 // Elements of B that the first-level cache holds as they lie.
 constexpr Index kInPlace = 8192;
@@ -181,14 +182,25 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
     if (begin) {  // asked for now and read in the end, as it may be far away
         for (int i = 0; i < rows; i++) __builtin_prefetch(begin + i * begin_stride);
     }
-    for (Index p = 0; p < depth; p++, a += a_depth_stride, b += b_stride) {
+    // A pointer for some of the rows each, as their distances would not all stay in registers.
+    constexpr int together = 6;
+    const T* few[(rows + together - 1) / together];
+    TL_UNROLL
+    for (int i = 0; i < rows; i += together) few[i / together] = a + i * a_stride;
+    for (Index p = 0; p < depth; p++, b += b_stride) {
         V row[kTileVectors];
         TL_UNROLL
-        for (int j = 0; j < kTileVectors; j++) row[j] = *(const V*)(b + j * lanes);
+        for (int j = 0; j < kTileVectors; j++) {
+            if (kBFromSecondLevel) __builtin_prefetch(b + 8 * b_stride + j * lanes);
+            row[j] = *(const V*)(b + j * lanes);
+        }
         TL_UNROLL
         for (int i = 0; i < rows; i++)
             TL_UNROLL
-            for (int j = 0; j < kTileVectors; j++) sum[i][j] += a[i * a_stride] * row[j];
+            for (int j = 0; j < kTileVectors; j++)
+                sum[i][j] += few[i / together][i % together * a_stride] * row[j];
+        TL_UNROLL
+        for (const T*& first : few) first += a_depth_stride;
     }
     if (begin) {
         TL_UNROLL

@@ -15,7 +15,7 @@
 namespace tl::winograd {
 
 constexpr int kOutput = 4, kPatch = 6, kPoints = kPatch * kPatch;
-constexpr int kLanes = kVectorBytes >= 32 ? 8 : 4;
+constexpr int kLanes = kVectorBytes / 4;
 typedef float Lanes __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 typedef float HeldLanes __attribute__((vector_size(4 * kLanes)));  // in a variable of its own
 
@@ -118,20 +118,33 @@ inline void transform(Load load, Store store) {
 
 // ---- Transposing between channels-first and channels-last -------------------------------------
 
-// to[j][i] = from[i][j]
+// to[j][i] = from[i][j], in squares of `lanes`, the rest in smaller ones.
+template <int lanes = kLanes>
 inline void transpose(Index rows, Index cols, const float* from, Index from_stride, float* to,
                       Index to_stride) {
-    const Index whole_rows = rows / kLanes * kLanes, whole_cols = cols / kLanes * kLanes;
-    for (Index i = 0; i < whole_rows; i += kLanes)
-        for (Index j = 0; j < whole_cols; j += kLanes) {
-            HeldLanes block[kLanes];
-            for (int r = 0; r < kLanes; r++) block[r] = lanes_at(from + (i + r) * from_stride + j);
-            transpose_lanes<kLanes>(block);
-            for (int r = 0; r < kLanes; r++) store_lanes(to + (j + r) * to_stride + i, block[r]);
-        }
-    for (Index i = 0; i < rows; i++)
-        for (Index j = i < whole_rows ? whole_cols : 0; j < cols; j++)
-            to[j * to_stride + i] = from[i * from_stride + j];
+    if constexpr (lanes < 4) {
+        for (Index i = 0; i < rows; i++)
+            for (Index j = 0; j < cols; j++) to[j * to_stride + i] = from[i * from_stride + j];
+    } else {
+        typedef float Unaligned __attribute__((vector_size(4 * lanes), aligned(4), may_alias));
+        typedef float Held __attribute__((vector_size(4 * lanes)));
+        const Index whole_rows = rows / lanes * lanes, whole_cols = cols / lanes * lanes;
+        for (Index i = 0; i < whole_rows; i += lanes)
+            for (Index j = 0; j < whole_cols; j += lanes) {
+                Held block[lanes];
+                for (int r = 0; r < lanes; r++)
+                    block[r] = *(const Unaligned*)(from + (i + r) * from_stride + j);
+                transpose_lanes<lanes>(block);
+                for (int r = 0; r < lanes; r++)
+                    *(Unaligned*)(to + (j + r) * to_stride + i) = block[r];
+            }
+        if (whole_cols < cols)
+            transpose<lanes / 2>(whole_rows, cols - whole_cols, from + whole_cols, from_stride,
+                                 to + whole_cols * to_stride, to_stride);
+        if (whole_rows < rows)
+            transpose<lanes / 2>(rows - whole_rows, cols, from + whole_rows * from_stride,
+                                 from_stride, to + whole_rows, to_stride);
+    }
 }
 
 // ---- Images as rows of tiles ------------------------------------------------------------------
@@ -153,12 +166,23 @@ struct Strips {
     void stage(const float* x, Index s, float* staged) const {
         const float* image = x + s / rows * channels * height * width;
         const Index top = s % rows * kOutput - pad_h, row_floats = staged_width() * lanes();
-        const Index first = std::max<Index>(0, -pad_w), skipped = std::max<Index>(0, pad_w);
-        const Index inside = std::min(width - first, staged_width() - skipped);
-        std::memset(staged, 0, size * row_floats * sizeof(float));
-        for (Index r = std::max<Index>(0, -top); r < size && top + r < height; r++)
-            transpose(channels, inside, image + (top + r) * width + first, height * width,
-                      staged + r * row_floats + skipped * lanes(), lanes());
+        const Index first = std::max<Index>(0, -pad_w);
+        const Index before = std::clamp<Index>(pad_w, 0, staged_width());
+        const Index inside = std::clamp<Index>(width - first, 0, staged_width() - before);
+        for (Index r = 0; r < size; r++, staged += row_floats) {
+            const bool is_outside = top + r < 0 || top + r >= height;
+            float* from_first = staged + before * lanes();
+            float* after = from_first + inside * lanes();
+            if (is_outside || channels < lanes()) {
+                std::fill_n(staged, row_floats, 0.0f);
+            } else {
+                std::fill(staged, from_first, 0.0f);
+                std::fill(after, staged + row_floats, 0.0f);
+            }
+            if (!is_outside)
+                transpose(channels, inside, image + (top + r) * width + first, height * width,
+                          from_first, lanes());
+        }
     }
 
     // Transforms strip `s`: point (i, j) of tile t goes to out[(i * 6 + j) * point_stride + t *
