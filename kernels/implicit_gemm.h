@@ -80,31 +80,46 @@ struct Band {
     }
 };
 
+// A run of neighbours in a band: where it is read from, and its place in a panel.
+struct Run {
+    int from, to;
+};
+
+// Copies runs into every row of a panel, each as a vector of `reach` elements.
+template <int reach, typename T>
+inline void copy_runs(const T* band, const int* along, Index depth, const Run* runs, int count,
+                      T* to) {
+    struct Vector {
+        T element[reach];
+    };
+    for (Index p = 0; p < depth; p++, to += kTileCols<T>) {
+        const T* from = band + along[p];
+        for (int r = 0; r < count; r++) {
+            Vector elements;
+            std::memcpy(&elements, from + runs[r].from, sizeof elements);
+            std::memcpy(to + runs[r].to, &elements, sizeof elements);
+        }
+    }
+}
+
 // to[p][e] = band[along[p] + across[e]] for one panel.
 //
-// Where `across` is a few runs of neighbours, each is copied as a whole vector: what it writes too
-// much is overwritten by the next run. So `band` is read and `to` is written up to one panel's
-// width past its end.
+// What a vector holds past the end of a run is overwritten by the next one, so `band` is read and
+// `to` is written up to one panel's width past its end.
 template <typename T>
 inline void gather_panel(const T* band, const int* along, Index depth, const int* across, T* to) {
-    constexpr int width = kTileCols<T>, most_runs = 4;
-    struct Wide {
-        T element[width];
-    };
-    int start[width], runs = 0;
-    for (int e = 0; e < width; e++)
-        if (e == 0 || across[e] != across[e - 1] + 1) start[runs++] = e;
-    for (Index p = 0; p < depth; p++, to += width) {
-        const T* from = band + along[p];
-        if (runs <= most_runs)
-            for (int r = 0; r < runs; r++) {
-                Wide run;
-                std::memcpy(&run, from + across[start[r]], sizeof run);
-                std::memcpy(to + start[r], &run, sizeof run);
-            }
-        else
-            for (int e = 0; e < width; e++) to[e] = from[across[e]];
+    constexpr int width = kTileCols<T>;
+    Run runs[width];
+    int count = 0, longest = 0;
+    for (int e = 0; e < width; e++) {
+        if (e == 0 || across[e] != across[e - 1] + 1) runs[count++] = {across[e], e};
+        longest = std::max(longest, e + 1 - runs[count - 1].to);
     }
+    const auto copy = longest == 1           ? copy_runs<1, T>
+                      : longest <= 4         ? copy_runs<4, T>
+                      : longest <= width / 2 ? copy_runs<width / 2, T>
+                                             : copy_runs<width, T>;
+    copy(band, along, depth, runs, count, to);
 }
 
 // y = bias + w ∗ x
@@ -249,10 +264,11 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
         const Index first = task % blocks * block_channels,
                     count = std::min(block_channels, channels - first);
         const Index columns = count * s.taps();
-        T* sum = sums + part * size + group * filters * depth + first * s.taps();
-        for (Index f = 0; f < filters; f++) std::fill_n(sum + f * depth, columns, T(0));
-        Workspace<T> input(block_channels * band.plane + width),
+        // Padded to whole panels, which are cheaper to add to than parts of one.
+        const Index padded = round_up(columns, width);
+        Workspace<T> sum(filters * padded), input(block_channels * band.plane + width),
             panel(width * pixels.size() + width);
+        std::fill_n((T*)sum, filters * padded, T(0));
         for (Index n = part * s.images / parts; n < (part + 1) * s.images / parts; n++)
             for (Index row = 0; row < s.out_h; row += band.rows) {
                 const Index block = std::min(band.rows, s.out_h - row) * s.out_w;
@@ -262,11 +278,13 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
                     g + (n * s.groups + group) * filters * s.out_pixels() + row * s.out_w;
                 for (Index k = 0; k < columns; k += width) {
                     gather_panel<T>(input, pixels.data(), block, taps.data() + k, panel);
-                    block_product<T>(filters, std::min(width, columns - k), block,
+                    block_product<T>(filters, width, block,
                                      {gradient, kTileRows * s.out_pixels(), 1, s.out_pixels()},
-                                     {panel, 0, width, 1}, sum + k, depth, {sum + k, depth});
+                                     {panel, 0, width, 1}, sum + k, padded, {sum + k, padded});
                 }
             }
+        T* to = sums + part * size + group * filters * depth + first * s.taps();
+        for (Index f = 0; f < filters; f++) std::copy_n(sum + f * padded, columns, to + f * depth);
     });
     parallel_range(size, 4096, [&](Index begin, Index end) {
         std::copy(sums + begin, sums + end, dw + begin);
