@@ -121,8 +121,8 @@ inline T join_lanes(typename Simd<T>::vector v, const Join& join) {
 constexpr auto kPlus = [](auto a, auto b) { return a + b; };
 constexpr auto kLarger = [](auto a, auto b) { return b > a ? b : a; };
 
-// Turns scores into weights but for a factor; returns that and log sum exp of the scores. Weights are
-// zero where no key is seen.
+// Turns scores into weights but for a factor; returns their sum, and what was subtracted from the
+// scores. Weights are zero where no key is seen.
 template <typename T>
 Both<T> exp_in_place(Index count, T* score) {
     using V = typename Simd<T>::vector;
@@ -137,7 +137,7 @@ Both<T> exp_in_place(Index count, T* score) {
     for (Index j = 0; j < whole; j += lanes) sums += *(const V*)(score + j);
     T sum = join_lanes<T>(sums, kPlus);
     for (Index j = whole; j < count; ++j) sum += score[j];
-    return {sum == 0 ? T(0) : 1 / sum, shift + log(sum)};
+    return {sum, shift};
 }
 
 template <typename T>
@@ -176,20 +176,28 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
         const DenseRows<T> query(block, dim);
         const PackedPanels<T> transposed(keys, dim, key.data, key.stride, 1);
         const PackedPanels<T> values(dim, keys, value.data, 1, value.stride);
-        Workspace<T> scores(block * keys), factors(block);
+        Workspace<T> scores(block * keys), sums(block);
         for (Index b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
             const Index first = b * block, rows = std::min(block, queries - first);
             const Index count = scoring.limit(first + rows - 1);
             query.load(q.of(head), first, rows, scoring.scale);
+            ask_for(q.of(head), first + rows, std::min(first + rows + block, queries), dim);
+            ask_for(out, first, first + rows, dim);
             attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels, scores);
+            T *sum = sums, *total = lse + head * queries + first;
             for (Index r = 0; r < rows; ++r) {
                 const Both<T> found = exp_in_place<T>(count, scores + r * count);
-                factors[r] = found.first, lse[head * queries + first + r] = found.second;
+                sum[r] = found.first, total[r] = found.second;
+            }
+            TL_INDEPENDENT
+            for (Index r = 0; r < rows; ++r) {
+                total[r] += log(sum[r]);
+                sum[r] = sum[r] == 0 ? T(0) : 1 / sum[r];
             }
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
                              out[first], out.stride, {});
             for (Index r = 0; r < rows; ++r)
-                for (Index d = 0; d < dim; ++d) out[first + r][d] *= factors[r];
+                for (Index d = 0; d < dim; ++d) out[first + r][d] *= sum[r];
         }
     });
 }
@@ -223,12 +231,22 @@ void attention_backward(
         const PackedPanels<T> unturned(dim, keys, to_key[0], 1, dim);
         std::fill_n(to_key[0], keys * dim, T(0));
         std::fill_n(to_value[0], keys * dim, T(0));
-        Workspace<T> weights(block * keys), scores(block * keys);
+        Workspace<T> weights(block * keys), scores(block * keys), means(block);
         for (Index first = 0; first < queries; first += block) {
             const Index rows = std::min(block, queries - first),
                         count = scoring.limit(first + rows - 1);
             query.load(q.of(head), first, rows, scoring.scale);
             gradient.load(g.of(head), first, rows);
+            // Of the weights' gradients: sum w dw = g · y.
+            for (Index r = 0; r < rows; ++r) means[r] = dot<T>(dim, gradient[r], out[first + r]);
+            // What the next block reads, and where the results go.
+            const Index next = first + rows, end = std::min(next + block, queries);
+            ask_for(q.of(head), next, end, dim);
+            ask_for(g.of(head), next, end, dim);
+            ask_for(out, next, end, dim);
+            ask_for(to_query, first, next, dim);
+            ask_for(dk.of(head), std::min(first, keys), std::min(next, keys), dim);
+            ask_for(dv.of(head), std::min(first, keys), std::min(next, keys), dim);
             attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels,
                                 weights);
             block_product<T>(rows, count, dim, gradient.panels(), transposed_values.panels, scores,
@@ -236,8 +254,7 @@ void attention_backward(
             for (Index r = 0; r < rows; ++r) {
                 const Index at = head * queries + first + r;
                 const T shift = lse[at] == T(-INFINITY) ? T(0) : lse[at];
-                // Of the weights' gradients: sum w dw = g · y.
-                const T mean = dot<T>(dim, gradient[r], out[first + r]);
+                const T mean = means[r];
                 T *weight = weights + r * count, *score = scores + r * count;
                 TL_INDEPENDENT
                 for (Index j = 0; j < count; ++j) {

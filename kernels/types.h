@@ -141,6 +141,18 @@ struct Rows {
     TL_INLINE T* operator[](Index i) const { return data + i * stride; }
 };
 
+#if !defined(__CUDACC__)
+// Asks for rows [first, last) that will be read soon or, unless they are const, written: where they
+// lie far apart the processor does not guess which come next.
+template <typename T>
+inline void ask_for(Rows<T> rows, Index first, Index last, Index length) {
+    constexpr Index line = 64 / sizeof(T);
+    for (Index i = first; i < last; ++i)
+        for (Index j = 0; j < length; j += line)
+            __builtin_prefetch(rows[i] + j, !std::is_const<T>());
+}
+#endif
+
 // An array (batch, heads, length, dim) whose rows of `dim` elements are dense and lie anywhere.
 template <typename T>
 struct Heads {
