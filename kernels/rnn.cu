@@ -8,6 +8,8 @@
 #include "activation.h"
 
 #if !defined(__CUDACC__)
+#include <unistd.h>
+
 #include "gemm.h"
 #endif
 
@@ -147,6 +149,19 @@ void gru_cell_backward(T* gates OF(batch * 3 * hidden), const T* m OF(batch * hi
 
 #if !defined(__CUDACC__)
 
+// Bytes of a core's second-level cache; where the system does not tell, what all have.
+inline Index second_level_cache() {
+    Index bytes = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return std::max<Index>(bytes, 256 << 10);
+}
+
+// Sequences that a thread takes through all steps together: a tile's rows, or with AVX-512 fewer, which
+// keep the processor as busy and are dealt out more evenly.
+constexpr Index kTogether = kVectorBytes == 64 ? 8 : kTileRows;
+
 // The order of steps, and the state before and after each: reading in reverse turns both around.
 struct Sequence {
     Index steps, state_size;
@@ -158,8 +173,14 @@ struct Sequence {
     Index initial() const { return reverse ? steps * state_size : 0; }
 };
 
-// W_hh packed once for all steps, and the hidden units divided among the threads: each takes the
-// same units in every step, so that its share of the weights stays in its cache.
+// What one thread computes of a step: some rows, which are sequences, of some hidden units.
+struct Part {
+    Index row, rows, unit, units;
+};
+
+// W_hh packed once for all steps, and the work divided among the threads. Where the weights fit the
+// second-level cache each takes whole sequences through all steps and waits for nobody; else the same
+// units in every step, so that its share of the weights stays in its cache.
 template <typename T>
 class Recurrence {
     static constexpr Index width = kTileCols<T>;
@@ -179,35 +200,48 @@ class Recurrence {
         });
     }
 
-    // body(first, count) for ranges of units that cover all.
+    // body(n, part) for every step n, in parts that cover all rows and units.
     template <typename F>
-    void each_range(const F& body) const {
-        const Index shares = batch_ * hidden_ * hidden_ * gates_ < kSerialWork ? 1 : num_threads();
-        const Index share = round_up(ceil_div(hidden_, shares), width);
-        parallel(ceil_div(hidden_, share),
-                 [&](Index i) { body(i * share, std::min(share, hidden_ - i * share)); });
+    void each_step(Index steps, const F& body) const {
+        const Index weights = gates_ * padded_ * hidden_ * Index(sizeof(T));
+        const Index work = batch_ * gates_ * hidden_ * hidden_;  // of a step
+        const Index threads = num_threads();
+        if (threads > 1 && batch_ >= kTogether * threads && steps * work >= kSerialWork &&
+            2 * weights <= second_level_cache())
+            return parallel(ceil_div(batch_, kTogether), [&](Index i) {
+                const Index first = i * kTogether;
+                const Part part{first, std::min(kTogether, batch_ - first), 0, hidden_};
+                for (Index n = 0; n < steps; ++n) body(n, part);
+            });
+        const Index share = round_up(ceil_div(hidden_, work < kSerialWork ? 1 : threads), width);
+        for (Index n = 0; n < steps; ++n)
+            parallel(ceil_div(hidden_, share), [&](Index i) {
+                body(n, Part{0, batch_, i * share, std::min(share, hidden_ - i * share)});
+            });
     }
 
-    // to[batch, units of gate q] = from + state W_hhᵀ, where from may be null
-    void gate(const T* state, Index q, Index first, Index count, const T* from, T* to,
-              Index stride) const {
-        block_product<T>(batch_, count, hidden_, {state, kTileRows * hidden_, 1, hidden_},
-                         panels(q, first), to + first, stride,
-                         {from ? from + first : nullptr, stride});
+    // to[rows, units of gate q] = from + state W_hhᵀ, where from may be null
+    void gate(const Part& part, const T* state, Index q, const T* from, T* to, Index stride) const {
+        const Index first = part.row * stride + part.unit;
+        product(part, {state + part.row * hidden_, kTileRows * hidden_, 1, hidden_}, q, to + first,
+                stride, from ? from + first : nullptr);
     }
 
-    // to[batch, units] (+)= dgates W_hh
-    void state_gradient(const T* dgates, Index first, Index count, T* to, bool add) const {
+    // to[rows, units] (+)= dgates W_hh
+    void state_gradient(const Part& part, const T* dgates, T* to, bool add) const {
         const Index row = gates_ * hidden_;
+        to += part.row * hidden_ + part.unit;
         for (Index q = 0; q < gates_; ++q)
-            block_product<T>(batch_, count, hidden_,
-                             {dgates + q * hidden_, kTileRows * row, 1, row}, panels(q, first),
-                             to + first, hidden_, {add || q > 0 ? to + first : nullptr, hidden_});
+            product(part, {dgates + part.row * row + q * hidden_, kTileRows * row, 1, row}, q, to,
+                    hidden_, add || q > 0 ? to : nullptr);
     }
 
   private:
-    Panels<T> panels(Index q, Index first) const {
-        return {packed_ + (q * padded_ + first) * hidden_, width * hidden_, width, 1};
+    void product(const Part& part, Panels<T> rows, Index q, T* to, Index stride,
+                 const T* from) const {
+        const Panels<T> weights{packed_ + (q * padded_ + part.unit) * hidden_, width * hidden_, width,
+                                1};
+        block_product<T>(part.rows, part.units, hidden_, rows, weights, to, stride, {from, stride});
     }
 };
 
@@ -219,28 +253,25 @@ void lstm(const T* projected OF(steps * batch * 4 * hidden), const T* w OF(4 * h
           bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 4, false);
-    for (Index n = 0; n < steps; ++n) {
+    recurrence.each_step(steps, [&](Index n, const Part& part) {
         const Index t = sequence.step(n), before = sequence.before(t), after = sequence.after(t);
         const T* input = projected + t * batch * 4 * hidden;
         T* step = gates + t * batch * 4 * hidden;
-        recurrence.each_range([&](Index first, Index count) {
-            for (Index q = 0; q < 4; ++q)
-                recurrence.gate(h + before, q, first, count, input + q * hidden, step + q * hidden,
-                                4 * hidden);
-            for (Index b = 0; b < batch; ++b) {
-                T* gate = step + b * 4 * hidden;
-                TL_INDEPENDENT
-                for (Index u = first; u < first + count; ++u) {
-                    T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
-                      o = gate[3 * hidden + u];
-                    lstm_unit(i, f, g, o, c[before + b * hidden + u],
-                              c[after + b * hidden + u], h[after + b * hidden + u]);
-                    gate[u] = i, gate[hidden + u] = f, gate[2 * hidden + u] = g,
-                    gate[3 * hidden + u] = o;
-                }
+        for (Index q = 0; q < 4; ++q)
+            recurrence.gate(part, h + before, q, input + q * hidden, step + q * hidden, 4 * hidden);
+        for (Index b = part.row; b < part.row + part.rows; ++b) {
+            T* gate = step + b * 4 * hidden;
+            TL_INDEPENDENT
+            for (Index u = part.unit; u < part.unit + part.units; ++u) {
+                T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
+                  o = gate[3 * hidden + u];
+                lstm_unit(i, f, g, o, c[before + b * hidden + u], c[after + b * hidden + u],
+                          h[after + b * hidden + u]);
+                gate[u] = i, gate[hidden + u] = f, gate[2 * hidden + u] = g,
+                gate[3 * hidden + u] = o;
             }
-        });
-    }
+        }
+    });
 }
 
 // From dy (steps, batch, hidden) and, in `dh` and `dc`, the gradients of the last state: `dgates`
@@ -254,35 +285,29 @@ void lstm_backward(const T* dy OF(steps * batch * hidden),
                    T* dc OF(batch * hidden), Index steps, Index batch, Index hidden, bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 4, true);
-    for (Index n = 0; n < steps; ++n) {
-        const Index t = sequence.step(steps - 1 - n), later = sequence.step(steps - n);
-        recurrence.each_range([&](Index first, Index count) {
-            if (n > 0)
-                recurrence.state_gradient(dgates + later * batch * 4 * hidden, first, count, dh,
-                                          false);
-            for (Index b = 0; b < batch; ++b) {
-                const T* gate = gates + (t * batch + b) * 4 * hidden;
-                T* dgate = dgates + (t * batch + b) * 4 * hidden;
-                const T* out = dy + (t * batch + b) * hidden;
-                const T* before = c + sequence.before(t) + b * hidden;
-                const T* after = c + sequence.after(t) + b * hidden;
-                TL_INDEPENDENT
-                for (Index u = first; u < first + count; ++u) {
-                    T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
-                      o = gate[3 * hidden + u];
-                    lstm_unit_backward(i, f, g, o, before[u], after[u],
-                                       dh[b * hidden + u] + out[u], dc[b * hidden + u]);
-                    dgate[u] = i, dgate[hidden + u] = f, dgate[2 * hidden + u] = g,
-                    dgate[3 * hidden + u] = o;
-                }
-            }
-        });
-    }
-    if (steps > 0)
-        recurrence.each_range([&](Index first, Index count) {
-            recurrence.state_gradient(dgates + sequence.step(0) * batch * 4 * hidden, first, count,
+    recurrence.each_step(steps + 1, [&](Index n, const Part& part) {
+        if (n > 0)
+            recurrence.state_gradient(part, dgates + sequence.step(steps - n) * batch * 4 * hidden,
                                       dh, false);
-        });
+        if (n == steps) return;
+        const Index t = sequence.step(steps - 1 - n);
+        for (Index b = part.row; b < part.row + part.rows; ++b) {
+            const T* gate = gates + (t * batch + b) * 4 * hidden;
+            T* dgate = dgates + (t * batch + b) * 4 * hidden;
+            const T* out = dy + (t * batch + b) * hidden;
+            const T* before = c + sequence.before(t) + b * hidden;
+            const T* after = c + sequence.after(t) + b * hidden;
+            TL_INDEPENDENT
+            for (Index u = part.unit; u < part.unit + part.units; ++u) {
+                T i = gate[u], f = gate[hidden + u], g = gate[2 * hidden + u],
+                  o = gate[3 * hidden + u];
+                lstm_unit_backward(i, f, g, o, before[u], after[u], dh[b * hidden + u] + out[u],
+                                   dc[b * hidden + u]);
+                dgate[u] = i, dgate[hidden + u] = f, dgate[2 * hidden + u] = g,
+                dgate[3 * hidden + u] = o;
+            }
+        }
+    });
 }
 
 // m (steps, batch, hidden) keeps the state's part of n for the gradient.
@@ -297,31 +322,28 @@ void gru(const T* projected OF(steps * batch * 3 * hidden), const T* w OF(3 * hi
     Workspace<T> zeros(3 * hidden);  // a masked read from no address would be very slow
     std::fill_n((T*)zeros, 3 * hidden, T(0));
     if (!bias) bias = zeros;
-    for (Index i = 0; i < steps; ++i) {
+    recurrence.each_step(steps, [&](Index i, const Part& share) {
         const Index t = sequence.step(i), before = sequence.before(t), after = sequence.after(t);
         const T* input = projected + t * batch * 3 * hidden;
         T* step = gates + t * batch * 3 * hidden;
         T* part = m + t * batch * hidden;
-        recurrence.each_range([&](Index first, Index count) {
-            for (Index q = 0; q < 2; ++q)
-                recurrence.gate(h + before, q, first, count, input + q * hidden, step + q * hidden,
-                                3 * hidden);
-            recurrence.gate(h + before, 2, first, count, nullptr, part, hidden);
-            for (Index b = 0; b < batch; ++b) {
-                T* gate = step + b * 3 * hidden;
-                const T* entered = input + (3 * b + 2) * hidden;
-                T* kept = part + b * hidden;
-                TL_INDEPENDENT
-                for (Index u = first; u < first + count; ++u) {
-                    T r = gate[u] + bias[u], z = gate[hidden + u] + bias[hidden + u],
-                      n = entered[u], state = kept[u] + bias[2 * hidden + u];
-                    gru_unit(r, z, n, state, h[before + b * hidden + u],
-                             h[after + b * hidden + u]);
-                    gate[u] = r, gate[hidden + u] = z, gate[2 * hidden + u] = n, kept[u] = state;
-                }
+        for (Index q = 0; q < 2; ++q)
+            recurrence.gate(share, h + before, q, input + q * hidden, step + q * hidden,
+                            3 * hidden);
+        recurrence.gate(share, h + before, 2, nullptr, part, hidden);
+        for (Index b = share.row; b < share.row + share.rows; ++b) {
+            T* gate = step + b * 3 * hidden;
+            const T* entered = input + (3 * b + 2) * hidden;
+            T* kept = part + b * hidden;
+            TL_INDEPENDENT
+            for (Index u = share.unit; u < share.unit + share.units; ++u) {
+                T r = gate[u] + bias[u], z = gate[hidden + u] + bias[hidden + u], n = entered[u],
+                  state = kept[u] + bias[2 * hidden + u];
+                gru_unit(r, z, n, state, h[before + b * hidden + u], h[after + b * hidden + u]);
+                gate[u] = r, gate[hidden + u] = z, gate[2 * hidden + u] = n, kept[u] = state;
             }
-        });
-    }
+        }
+    });
 }
 
 // Like lstm_backward; `dstate` (steps, batch, 3 hidden) becomes the gradient of h' W_hhᵀ + b_hh.
@@ -335,36 +357,29 @@ void gru_backward(const T* dy OF(steps * batch * hidden),
                   Index batch, Index hidden, bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
     const Recurrence<T> recurrence(w, batch, hidden, 3, true);
-    for (Index i = 0; i < steps; ++i) {
-        const Index t = sequence.step(steps - 1 - i), later = sequence.step(steps - i);
-        recurrence.each_range([&](Index first, Index count) {
-            if (i > 0)
-                recurrence.state_gradient(dstate + later * batch * 3 * hidden, first, count, dh,
-                                          true);
-            for (Index b = 0; b < batch; ++b) {
-                const Index row = t * batch + b;
-                const T* gate = gates + row * 3 * hidden;
-                T* inner = dgates + row * 3 * hidden;
-                T* state = dstate + row * 3 * hidden;
-                const T* before = h + sequence.before(t) + b * hidden;
-                TL_INDEPENDENT
-                for (Index u = first; u < first + count; ++u) {
-                    T r = gate[u], z = gate[hidden + u], n = gate[2 * hidden + u];
-                    T part = m[row * hidden + u],
-                      carried = dh[b * hidden + u] + dy[row * hidden + u];
-                    gru_unit_backward(r, z, n, part, before[u], carried);
-                    dh[b * hidden + u] = carried;
-                    inner[u] = r, inner[hidden + u] = z, inner[2 * hidden + u] = n;
-                    state[u] = r, state[hidden + u] = z, state[2 * hidden + u] = part;
-                }
-            }
-        });
-    }
-    if (steps > 0)
-        recurrence.each_range([&](Index first, Index count) {
-            recurrence.state_gradient(dstate + sequence.step(0) * batch * 3 * hidden, first, count,
+    recurrence.each_step(steps + 1, [&](Index i, const Part& share) {
+        if (i > 0)
+            recurrence.state_gradient(share, dstate + sequence.step(steps - i) * batch * 3 * hidden,
                                       dh, true);
-        });
+        if (i == steps) return;
+        const Index t = sequence.step(steps - 1 - i);
+        for (Index b = share.row; b < share.row + share.rows; ++b) {
+            const Index row = t * batch + b;
+            const T* gate = gates + row * 3 * hidden;
+            T* inner = dgates + row * 3 * hidden;
+            T* state = dstate + row * 3 * hidden;
+            const T* before = h + sequence.before(t) + b * hidden;
+            TL_INDEPENDENT
+            for (Index u = share.unit; u < share.unit + share.units; ++u) {
+                T r = gate[u], z = gate[hidden + u], n = gate[2 * hidden + u];
+                T part = m[row * hidden + u], carried = dh[b * hidden + u] + dy[row * hidden + u];
+                gru_unit_backward(r, z, n, part, before[u], carried);
+                dh[b * hidden + u] = carried;
+                inner[u] = r, inner[hidden + u] = z, inner[2 * hidden + u] = n;
+                state[u] = r, state[hidden + u] = z, state[2 * hidden + u] = part;
+            }
+        }
+    });
 }
 
 #endif

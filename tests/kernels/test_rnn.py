@@ -117,6 +117,22 @@ def test_sequence_and_its_gradient(host_kernels, host_guarded, kind, shape, reve
             assert abs(slope - exact) < (1e-4 if dtype == "float32" else 1e-7) * scale
 
 
+@pytest.mark.parametrize("shape", [(7, 31, 33), (3, 5, 200)], ids=["sequences", "units"])
+@pytest.mark.parametrize("kind", GATES)
+def test_same_bits_however_the_threads_divide_it(host_kernels, host_guarded, kind, shape):
+    operands = draw(kind, shape, "float32")
+    before, results = host_kernels.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            host_kernels.set_num_threads(threads)
+            y, final, gradients = run(host_kernels, host_guarded, kind, operands, False)
+            results.append([y, *final, *gradients[:-2]])
+    finally:
+        host_kernels.set_num_threads(before)
+    for one, three in zip(*results, strict=True):
+        assert (one == three).all()
+
+
 @pytest.mark.parametrize("kind", GATES)
 def test_one_cell_is_one_step_of_the_sequence(
     kernels, backend, guarded, host_kernels, host_guarded, kind
