@@ -8,6 +8,7 @@ import pytest
 import tensorlite as tl
 from tensorlite import amp, nn
 from tensorlite.nn import functional as F
+from tensorlite.ops.recurrent import gru, lstm
 from tensorlite.primitive import PRIMITIVES
 
 HALVES = ["float16", "bfloat16"]
@@ -87,6 +88,14 @@ def attention(query, key, value):
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
+def lstm_states(*inputs):
+    return lstm(*inputs)[0]
+
+
+def gru_states(*inputs):
+    return gru(*inputs)[0]
+
+
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize(
     ("function", "shapes"),
@@ -94,9 +103,11 @@ def attention(query, key, value):
         (F.linear, [(7, 33), (5, 33), (5,)]),
         (conv, [(2, 3, 9, 7), (5, 3, 3, 3)]),
         (attention, [(2, 3, 17, 8)] * 3),
+        (lstm_states, [(6, 5, 28), (5, 7), (5, 7), (28, 7)]),
+        (gru_states, [(6, 5, 21), (5, 7), (21, 7), (21,)]),
     ],
 )
-def test_products_images_and_heads_are_rounded_once(half, function, shapes, device):
+def test_what_has_many_terms_is_rounded_once(half, function, shapes, device):
     rng = np.random.default_rng(0)
     short = [tl.tensor(rng.normal(size=s).astype("f"), device=device).to(half) for s in shapes]
     results = []

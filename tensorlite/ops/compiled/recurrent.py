@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.dtypes import is_short
+from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import (
     as_rows,
@@ -26,17 +30,32 @@ def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
     return states
 
 
-def _fits(*arrays: Any) -> list | None:
-    """Arrays for a kernel that is there for float32 and float64 alone."""
-    return packed(*arrays) if arrays[0].dtype.char in "fd" else None
+def _in_float32(kernel: Callable) -> Callable:
+    """Let a kernel that is there for float32 and float64 alone take short floats.
+
+    As in the reference, the first output is rounded to the dtype of the first input, and others,
+    which are kept for the gradient, stay in float32.
+    """
+
+    @functools.wraps(kernel)
+    def run(k: Any, first: Array, *others: Array | None, **static: Any) -> Any:
+        if not any(is_array(x) and is_short(x.dtype) for x in (first, *others)):
+            return kernel(k, first, *others, **static)
+        result = kernel(k, widened(first), *map(widened, others), **static)
+        if result is NotImplemented or not is_short(first.dtype):
+            return result
+        return array_backend(result).cast(result[0], first.dtype), *result[1:]
+
+    return run
 
 
 # --- LSTM ---------------------------------------------------------------------------------------
 
 
 @lstm_.kernel
+@_in_float32
 def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reverse: bool) -> Any:
-    arrays = _fits(projected, h0, c0, weight)
+    arrays = packed(projected, h0, c0, weight)
     if arrays is None:
         return NotImplemented
     check_layer("lstm", projected, weight, 4, h0, c0)
@@ -55,6 +74,7 @@ def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reve
 
 
 @lstm_backward.kernel
+@_in_float32
 def _lstm_backward(
     k: Any,
     gates: Array,
@@ -67,7 +87,7 @@ def _lstm_backward(
     *,
     reverse: bool,
 ) -> Any:
-    arrays = _fits(gates, h, c, weight, dh)
+    arrays = packed(gates, h, c, weight, dh)
     if arrays is None or dh is None or dgates is not None:
         return NotImplemented
     gates, h, c, weight, dh = arrays
@@ -102,6 +122,7 @@ def _lstm_backward(
 
 
 @gru_.kernel
+@_in_float32
 def _gru(
     k: Any,
     projected: Array,
@@ -111,7 +132,7 @@ def _gru(
     *,
     reverse: bool,
 ) -> Any:
-    arrays = _fits(projected, h0, weight, bias)
+    arrays = packed(projected, h0, weight, bias)
     if arrays is None:
         return NotImplemented
     check_layer("gru", projected, weight, 3, h0)
@@ -131,6 +152,7 @@ def _gru(
 
 
 @gru_backward.kernel
+@_in_float32
 def _gru_backward(
     k: Any,
     gates: Array,
@@ -143,7 +165,7 @@ def _gru_backward(
     *,
     reverse: bool,
 ) -> Any:
-    arrays = _fits(gates, h, m, weight, dh)
+    arrays = packed(gates, h, m, weight, dh)
     if arrays is None or dh is None or dgates is not None or dm is not None:
         return NotImplemented
     gates, h, m, weight, dh = arrays
