@@ -14,6 +14,7 @@ using Index = long long;
 }
 #else
 #include <cstdint>
+#include <type_traits>
 
 #include "host/pool.h"
 // <cmath> would cost every family 0.2 s of compiling.

@@ -8,8 +8,6 @@
 // about 1e-5 of the largest value.
 #pragma once
 
-#include <cstring>
-
 #include "gemm.h"
 
 namespace tl::winograd {
