@@ -13,8 +13,11 @@ import torch_reference
 from torch_cases import CASES, Case
 
 
-def results(case: Case, seed: int = 0) -> dict[str, np.ndarray]:
-    """State, inputs, outputs, gradients of both, and the state afterwards, by torch."""
+def results(case: Case, seed: int = 0, exact: bool = False) -> dict[str, np.ndarray]:
+    """State, inputs, outputs, gradients of both, and the state afterwards, by torch in float32.
+
+    If `exact`, torch computes in float64, and its results are rounded.
+    """
     torch.manual_seed(seed)
     module = case.build(torch.nn)
     for values in module.state_dict().values():
@@ -22,10 +25,16 @@ def results(case: Case, seed: int = 0) -> dict[str, np.ndarray]:
             values.copy_(_short(values + torch.rand(values.shape) * 0.5))
     module.train(case.training)
     found = {f"state.{name}": v.numpy().copy() for name, v in module.state_dict().items()}
-    inputs = [torch.from_numpy(x) for x in case.inputs(seed)]
+
+    def convert(array: np.ndarray) -> torch.Tensor:
+        x = torch.from_numpy(array)
+        return x.double() if exact and x.is_floating_point() else x
+
+    module.to(torch.float64 if exact else torch.float32)
+    inputs = [convert(x) for x in case.inputs(seed)]
     for x in inputs:
         x.requires_grad_(x.is_floating_point())
-    outputs = case.call(module, inputs, torch.from_numpy)
+    outputs = case.call(module, inputs, convert)
     cotangents = [_short(torch.randn(y.shape)) for y in outputs]
     torch.autograd.backward(outputs, cotangents)
     for i, x in enumerate(inputs):
@@ -36,7 +45,8 @@ def results(case: Case, seed: int = 0) -> dict[str, np.ndarray]:
         found[f"output.{i}"] = y.detach().numpy()
         found[f"cotangent.{i}"] = cotangent.numpy()
     found |= {f"grad.{name}": p.grad.numpy() for name, p in module.named_parameters()}
-    return found | {f"after.{name}": v.numpy() for name, v in module.named_buffers()}
+    found |= {f"after.{name}": v.numpy() for name, v in module.named_buffers()}
+    return {name: x.astype("f") if x.dtype == np.float64 else x for name, x in found.items()}
 
 
 def _short(values: torch.Tensor) -> torch.Tensor:

@@ -58,10 +58,7 @@ def compare(found: list[Any], wanted: dict[str, np.ndarray], what: str) -> None:
         assert tensor.shape == value.shape, f"{what} {name}"
         assert tensor.dtype == value.dtype, f"{what} {name}"
         host = tensor.detach().to("cpu").numpy()
-        largest = max(1.0, np.abs(value).max(initial=0))
-        np.testing.assert_allclose(
-            host, value, rtol=1e-5, atol=1e-5 * largest, err_msg=f"{what} {name}"
-        )
+        np.testing.assert_allclose(host, value, rtol=1e-5, atol=1e-5, err_msg=f"{what} {name}")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
