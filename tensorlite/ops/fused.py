@@ -22,18 +22,21 @@ def widened(x: Any) -> Any:
     return array_backend((x,)).cast(x, np.float32)
 
 
-def float32_inside(reference: Callable) -> Callable:
-    """Compute a primitive's reference in float32 where its first input is of a short float.
+def float32_inside(compute: Callable) -> Callable:
+    """Let a primitive's reference, or a kernel, compute in float32 where an input is a short float.
 
-    The first output is rounded to that dtype. Others are statistics or sums, which would lose
-    digits that later passes need, and stay in float32.
+    The first output is rounded to the dtype of the first input. Others are statistics or sums,
+    which would lose digits that later passes need, and stay in float32.
     """
 
-    @functools.wraps(reference)
-    def run(xp: ModuleType, x: Array, *others: Any, **static: Any) -> Any:
-        if not is_short(x.dtype):
-            return reference(xp, x, *others, **static)
-        return _round_first(reference(xp, widened(x), *map(widened, others), **static), x.dtype)
+    @functools.wraps(compute)
+    def run(xp: Any, x: Array, *others: Any, **static: Any) -> Any:
+        if not any(is_array(y) and is_short(y.dtype) for y in (x, *others)):
+            return compute(xp, x, *others, **static)
+        result = compute(xp, widened(x), *map(widened, others), **static)
+        if result is NotImplemented or not is_short(x.dtype):
+            return result
+        return _round_first(result, x.dtype)
 
     return run
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
-from tensorlite.backend import Array, array_backend, is_array
+from tensorlite.backend import Array
 from tensorlite.ops.compiled.arrays import packed
-from tensorlite.ops.dtypes import is_short
-from tensorlite.ops.fused import widened
+from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import (
     as_rows,
@@ -30,30 +27,11 @@ def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
     return states
 
 
-def _in_float32(kernel: Callable) -> Callable:
-    """Let a kernel that is there for float32 and float64 alone take short floats.
-
-    As in the reference, the first output is rounded to the dtype of the first input, and others,
-    which are kept for the gradient, stay in float32.
-    """
-
-    @functools.wraps(kernel)
-    def run(k: Any, first: Array, *others: Array | None, **static: Any) -> Any:
-        if not any(is_array(x) and is_short(x.dtype) for x in (first, *others)):
-            return kernel(k, first, *others, **static)
-        result = kernel(k, widened(first), *map(widened, others), **static)
-        if result is NotImplemented or not is_short(first.dtype):
-            return result
-        return array_backend(result).cast(result[0], first.dtype), *result[1:]
-
-    return run
-
-
 # --- LSTM ---------------------------------------------------------------------------------------
 
 
 @lstm_.kernel
-@_in_float32
+@float32_inside
 def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reverse: bool) -> Any:
     arrays = packed(projected, h0, c0, weight)
     if arrays is None:
@@ -74,7 +52,7 @@ def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reve
 
 
 @lstm_backward.kernel
-@_in_float32
+@float32_inside
 def _lstm_backward(
     k: Any,
     gates: Array,
@@ -122,7 +100,7 @@ def _lstm_backward(
 
 
 @gru_.kernel
-@_in_float32
+@float32_inside
 def _gru(
     k: Any,
     projected: Array,
@@ -152,7 +130,7 @@ def _gru(
 
 
 @gru_backward.kernel
-@_in_float32
+@float32_inside
 def _gru_backward(
     k: Any,
     gates: Array,
