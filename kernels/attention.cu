@@ -176,28 +176,29 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
         const DenseRows<T> query(block, dim);
         const PackedPanels<T> transposed(keys, dim, key.data, key.stride, 1);
         const PackedPanels<T> values(dim, keys, value.data, 1, value.stride);
-        Workspace<T> scores(block * keys), sums(block);
+        Workspace<T> scores(block * keys), factors(block);
         for (Index b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
             const Index first = b * block, rows = std::min(block, queries - first);
             const Index count = scoring.limit(first + rows - 1);
             query.load(q.of(head), first, rows, scoring.scale);
+            // What the next block reads, and where the result goes.
             ask_for(q.of(head), first + rows, std::min(first + rows + block, queries), dim);
             ask_for(out, first, first + rows, dim);
             attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels, scores);
-            T *sum = sums, *total = lse + head * queries + first;
+            T *factor = factors, *logsum = lse + head * queries + first;
             for (Index r = 0; r < rows; ++r) {
                 const Both<T> found = exp_in_place<T>(count, scores + r * count);
-                sum[r] = found.first, total[r] = found.second;
+                factor[r] = found.first, logsum[r] = found.second;
             }
             TL_INDEPENDENT
             for (Index r = 0; r < rows; ++r) {
-                total[r] += log(sum[r]);
-                sum[r] = sum[r] == 0 ? T(0) : 1 / sum[r];
+                logsum[r] += log(factor[r]);
+                factor[r] = factor[r] == 0 ? T(0) : 1 / factor[r];
             }
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
                              out[first], out.stride, {});
             for (Index r = 0; r < rows; ++r)
-                for (Index d = 0; d < dim; ++d) out[first + r][d] *= sum[r];
+                for (Index d = 0; d < dim; ++d) out[first + r][d] *= factor[r];
         }
     });
 }

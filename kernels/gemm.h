@@ -182,11 +182,11 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
     if (begin) {  // asked for now and read in the end, as it may be far away
         for (int i = 0; i < rows; i++) __builtin_prefetch(begin + i * begin_stride);
     }
-    // A pointer for some of the rows each, as their distances would not all stay in registers.
+    // A pointer to every sixth row: the distances of all from one would not stay in registers.
     constexpr int together = 6;
-    const T* few[(rows + together - 1) / together];
+    const T* bases[(rows + together - 1) / together];
     TL_UNROLL
-    for (int i = 0; i < rows; i += together) few[i / together] = a + i * a_stride;
+    for (int i = 0; i < rows; i += together) bases[i / together] = a + i * a_stride;
     for (Index p = 0; p < depth; p++, b += b_stride) {
         V row[kTileVectors];
         TL_UNROLL
@@ -198,9 +198,9 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
         for (int i = 0; i < rows; i++)
             TL_UNROLL
             for (int j = 0; j < kTileVectors; j++)
-                sum[i][j] += few[i / together][i % together * a_stride] * row[j];
+                sum[i][j] += bases[i / together][i % together * a_stride] * row[j];
         TL_UNROLL
-        for (const T*& first : few) first += a_depth_stride;
+        for (const T*& base : bases) base += a_depth_stride;
     }
     if (begin) {
         TL_UNROLL

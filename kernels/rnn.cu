@@ -151,11 +151,14 @@ void gru_cell_backward(T* gates OF(batch * 3 * hidden), const T* m OF(batch * hi
 
 // Bytes of a core's second-level cache; where the system does not tell, what all have.
 inline Index second_level_cache() {
-    Index bytes = 0;
+    static const Index bytes = [] {
 #if defined(_SC_LEVEL2_CACHE_SIZE)
-    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+        return std::max<Index>(sysconf(_SC_LEVEL2_CACHE_SIZE), 256 << 10);
+#else
+        return Index(256 << 10);
 #endif
-    return std::max<Index>(bytes, 256 << 10);
+    }();
+    return bytes;
 }
 
 // Sequences that a thread takes through all steps together: a tile's rows, or with AVX-512 fewer, which
