@@ -9,19 +9,16 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
-#include <thread>
 
 namespace tl {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr auto kSpin = std::chrono::microseconds(200);
+constexpr int64_t kSpin = 200000;  // nanoseconds
 constexpr int kMaxThreads = 256;
 constexpr uint32_t kClosed = UINT32_MAX;  // a task that no job has
 
@@ -33,6 +30,12 @@ inline void relax() {
 #endif
 }
 
+inline int64_t nanoseconds() {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 struct Pool {
     alignas(64) std::atomic<uint64_t> ticket{0};
     alignas(64) std::atomic<uint32_t> finished{0};
@@ -41,9 +44,10 @@ struct Pool {
     std::atomic<void *> context{nullptr};
     alignas(64) std::atomic<int> sleepers{0};
     std::atomic<bool> busy{false};
-    std::mutex mutex;
-    std::condition_variable wake;
-    int workers = 0;  // started so far; guarded by `busy`
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+    std::atomic<int> arrived{0};  // workers that run
+    int workers = 0;              // started so far; guarded by `busy`
 
     // Takes and runs tasks of the current job until none is left.
     void work() {
@@ -67,13 +71,11 @@ struct Pool {
         }
     }
 
+    void start_worker();
     void worker(int id);
 
     void run(uint32_t n, void (*f)(void *, Index), void *with, int threads) {
-        while (workers < threads - 1) {
-            std::thread([this, id = workers + 1] { worker(id); }).detach();
-            ++workers;
-        }
+        while (workers < threads - 1) start_worker();
         const uint64_t generation = ticket.load(std::memory_order_relaxed) >> 32;
         ticket.store(generation << 32 | kClosed, std::memory_order_relaxed);
         finished.store(0, std::memory_order_relaxed);
@@ -82,8 +84,9 @@ struct Pool {
         count.store(n, std::memory_order_release);  // who reads it finds the ticket closed
         ticket.store((generation + 1) << 32, std::memory_order_seq_cst);
         if (sleepers.load(std::memory_order_seq_cst) > 0) {
-            std::lock_guard<std::mutex> lock(mutex);
-            wake.notify_all();
+            pthread_mutex_lock(&mutex);
+            pthread_cond_broadcast(&wake);
+            pthread_mutex_unlock(&mutex);
         }
         work();
         for (int spins = 0; finished.load(std::memory_order_acquire) < n; ++spins) {
@@ -98,18 +101,31 @@ struct Pool {
 std::atomic<Pool *> pool{nullptr};
 std::atomic<int> threads_wanted{0};
 
+// Where the system gives no more threads, those that run do the work.
+void Pool::start_worker() {
+    auto body = [](void *self) -> void * {
+        Pool &own = *static_cast<Pool *>(self);
+        own.worker(own.arrived.fetch_add(1) + 1);
+        return nullptr;
+    };
+    pthread_t thread;
+    if (pthread_create(&thread, nullptr, body, this) == 0) pthread_detach(thread);
+    ++workers;
+}
+
 void Pool::worker(int id) {
     uint64_t seen = ticket.load(std::memory_order_acquire);
     while (true) {
         if (id < threads_wanted.load(std::memory_order_relaxed)) work();
-        const auto deadline = Clock::now() + kSpin;
+        const int64_t deadline = nanoseconds() + kSpin;
         for (int spins = 1; ticket.load(std::memory_order_acquire) >> 32 == seen >> 32; ++spins) {
             relax();
-            if (spins % 64 == 0 && Clock::now() > deadline) {
-                std::unique_lock<std::mutex> lock(mutex);
+            if (spins % 64 == 0 && nanoseconds() > deadline) {
+                pthread_mutex_lock(&mutex);
                 sleepers.fetch_add(1, std::memory_order_seq_cst);
-                wake.wait(lock, [&] { return ticket.load() >> 32 != seen >> 32; });
+                while (ticket.load() >> 32 == seen >> 32) pthread_cond_wait(&wake, &mutex);
                 sleepers.fetch_sub(1, std::memory_order_seq_cst);
+                pthread_mutex_unlock(&mutex);
             }
         }
         seen = ticket.load(std::memory_order_acquire);
@@ -132,7 +148,7 @@ Pool *the_pool() {
 int num_threads() {
     int count = threads_wanted.load(std::memory_order_relaxed);
     if (count == 0) {
-        count = (int)std::thread::hardware_concurrency();
+        count = (int)sysconf(_SC_NPROCESSORS_ONLN);
         count = count < 1 ? 1 : count > kMaxThreads ? kMaxThreads : count;
         threads_wanted.store(count, std::memory_order_relaxed);
     }

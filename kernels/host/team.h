@@ -202,11 +202,12 @@ class Team {
     // to[j] = f(j) for the whole row.
     template <typename T, typename F>
     TL_INLINE void store(T* to, const F& f) const {
-        if (!is_large_) return put(to, 0, columns_, f);
         alignas(kCacheLine) T block[kBlock];
-        for (Index first = 0; first < columns_; first += kBlock) {
-            const Index count = first + kBlock < columns_ ? kBlock : columns_ - first;
-            put(block, first, count, f);
+        const Index step = is_large_ ? kBlock : columns_;
+        for (Index first = 0; first < columns_; first += step) {
+            const Index count = first + step < columns_ ? step : columns_ - first;
+            put(is_large_ ? block : to, first, count, f);
+            if (!is_large_) return;
             const Index done = first * sizeof(T);
             write_past(to + first, block, count * sizeof(T), next_ + done, next_too_ + done);
         }

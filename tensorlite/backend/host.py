@@ -29,7 +29,7 @@ MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
 # reassociation is asked for loop by loop, in team reductions.
 FLAGS = [
-    *("-std=c++17", "-O2", "-fopenmp-simd", "-fPIC", "-fvisibility=hidden", "-Wall"),
+    *("-std=c++17", "-O2", "-fopenmp-simd", "-fPIC", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
 ]
 # Of GCC's -O3 the vectoriser and the unrolling of small loops count; the others, two passes of -O2,
@@ -39,8 +39,8 @@ GCC_FLAGS = [
     *("-ftree-vectorize", "-fvect-cost-model=dynamic", "-fpeel-loops", "-falign-loops=64"),
     *("-fno-thread-jumps", "-fno-tree-pre", "--param", "vect-epilogues-nomask=0"),
 ]
-# Not every loop that may be vectorised can be; writing them out takes a third of the time.
-CLANG_FLAGS = ["-Wno-pass-failed", "-fno-unroll-loops"]
+# Writing loops out takes a third of the time.
+CLANG_FLAGS = ["-fno-unroll-loops"]
 # Loops over elements, rows and planes: unrolling their rests takes time and gains nothing.
 PLAIN_LOOPS = {
     *("activation", "batch_norm", "bias", "cross_entropy", "elementwise"),
@@ -188,10 +188,9 @@ def _build(compiler: Path, target: Path) -> Path:
     for name, text in sources.items():
         (work / name).write_text(text)
     includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]
+    jobs = [work / name for name in sources] + list((kernels_folder() / "host").glob("*.cpp"))
     # The longest first, so that no core waits for it in the end.
-    cost = {name: len(flatten(kernels_folder() / f"{name}.cu")) for name in families("cpu")}
-    order = [Path(name) for name in sorted(sources, key=lambda n: -cost.get(Path(n).stem, 0))]
-    jobs = [work / path for path in order] + sorted((kernels_folder() / "host").glob("*.cpp"))
+    jobs.sort(key=lambda source: -len(flatten(source)))
 
     def compile_one(source: Path) -> str:
         output = str(work / f"{source.stem}.o")
