@@ -14,6 +14,7 @@ from tensorlite.bench.roofline import Point
 Results = dict[str, dict[str, dict[str, Any]]]  # workload -> framework -> phase -> times
 
 PASSES = ("forward", "backward")
+NOTHING = 0.05  # of both passes: a difference of two times that is no larger tells nothing
 
 
 def steps_table(results: Results, peers: Sequence[str]) -> str:
@@ -36,13 +37,10 @@ def ops_table(results: Results, peers: Sequence[str], limits: Limits, itemsize: 
     rows = [titles + [title for peer in peers for title in (f"{peer} ms", "ratio")]]
     for name, found in results.items():
         ours = found[OURS]
-        for point, phase in zip(points_of(name, ours, itemsize), PASSES, strict=True):
-            rates = [point.moved / point.seconds / 1e9, point.flops / point.seconds / 1e9]
-            row = [point.label, _ms(point.seconds), _quartiles(ours[phase])]
-            row += [f"{rate:.1f}" for rate in rates] + [f"{100 * point.part_of(limits):.0f} %"]
+        for phase in (*PASSES, "both"):
+            row = [f"{name} {phase}", _ms(ours[phase]["median"]), _quartiles(ours[phase])]
+            row += _rates(_point(name, phase, ours, itemsize), limits)
             rows.append(row + [x for peer in peers for x in _beside(ours, found[peer], phase)])
-        row = [f"{name} both", _ms(ours["both"]["median"]), _quartiles(ours["both"]), "", "", ""]
-        rows.append(row + [x for peer in peers for x in _beside(ours, found[peer], "both")])
     head = (
         f"limits measured now: {limits.bandwidth / 1e9:.1f} GB/s, "
         f"{limits.flops / 1e9:.0f} GFLOP/s (large matrix product)"
@@ -50,18 +48,30 @@ def ops_table(results: Results, peers: Sequence[str], limits: Limits, itemsize: 
     return f"{head}\n{_aligned(rows)}"
 
 
-def points_of(name: str, times: dict[str, Any], itemsize: int) -> list[Point]:
-    """The forward and the backward pass of an operation."""
-    operation = OPS[name]
-    return [
-        Point(
-            f"{name} {phase}",
-            operation.flops[i],
-            operation.moved[i] * itemsize,
-            max(times[phase]["median"], 1e-9),  # a difference of two times can be nothing
-        )
-        for i, phase in enumerate(PASSES)
+def points_of(results: Results, itemsize: int) -> list[Point]:
+    """The passes of all operations, as far as they can be timed."""
+    found = [
+        _point(name, phase, of[OURS], itemsize) for name, of in results.items() for phase in PASSES
     ]
+    return [point for point in found if point is not None]
+
+
+def _point(name: str, phase: str, times: dict[str, Any], itemsize: int) -> Point | None:
+    """One pass; None for both together, and for one whose work the other pass does."""
+    seconds = times[phase]["median"]
+    if phase not in PASSES or seconds < NOTHING * times["both"]["median"]:
+        return None
+    i = PASSES.index(phase)
+    operation = OPS[name]
+    return Point(f"{name} {phase}", operation.flops[i], operation.moved[i] * itemsize, seconds)
+
+
+def _rates(point: Point | None, limits: Limits) -> list[str]:
+    """GB/s, GFLOP/s, and the part of the limit."""
+    if point is None:
+        return ["", "", ""]
+    rates = [point.moved / point.seconds / 1e9, point.flops / point.seconds / 1e9]
+    return [*(f"{rate:.1f}" for rate in rates), f"{100 * point.part_of(limits):.0f} %"]
 
 
 def counts_table(counted: dict[str, Counts]) -> str:
@@ -77,7 +87,7 @@ def counts_table(counted: dict[str, Counts]) -> str:
 def _beside(ours: dict[str, Any], theirs: dict[str, Any], phase: str) -> list[str]:
     """A peer's milliseconds, and what part of them we take."""
     a, b = ours[phase]["median"], theirs[phase]["median"]
-    return [_ms(b), f"{a / b:.2f}" if b > 0 else ""]
+    return [_ms(b), f"{max(a, 0) / b:.2f}" if b > 0 else ""]
 
 
 def _ms(seconds: float) -> str:

@@ -52,7 +52,7 @@ def _time(args: Namespace, names: list[str], peers: list[str], device: str, out:
     print(f"{device}, {args.dtype}, {tensorlite.get_num_threads()} threads, {args.rounds} rounds")
     load = os.getloadavg()[0]
     if load > BUSY:
-        print(f"note: other programs keep {load:.1f} cores busy; times and ratios will be off")
+        print(f"note: load {load:.1f} in the last minute; if others still run, times will be off")
     measured = None
     if args.kind == "ops":
         print("measuring the limits …", flush=True)
@@ -92,7 +92,7 @@ def _show_ops(
 ) -> None:
     itemsize = _itemsize(dtype)
     print(report.ops_table(results, peers, measured, itemsize))
-    points = [p for name in results for p in report.points_of(name, results[name][OURS], itemsize)]
+    points = report.points_of(results, itemsize)
     if not roofline.draw(points, measured, out / "roofline.png", f"tensorlite, {dtype}"):
         print('no roofline.png: matplotlib is not installed (pip install "tensorlite[plot]")')
 

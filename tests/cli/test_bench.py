@@ -15,6 +15,7 @@ from tensorlite.bench import comparison, frameworks, worker
 from tensorlite.bench.comparison import Disagreement, Worker, check_agreement
 from tensorlite.bench.limits import Limits
 from tensorlite.bench.ops import OPS
+from tensorlite.bench.report import ops_table, points_of
 from tensorlite.bench.roofline import Point
 
 
@@ -62,6 +63,17 @@ def test_the_part_of_the_limit_is_that_of_the_nearer_one():
     limits = Limits(bandwidth=10.0, flops=100.0)
     assert Point("", flops=100, moved=10, seconds=2.0).part_of(limits) == 0.5
     assert Point("", flops=100, moved=40, seconds=5.0).part_of(limits) == 0.8
+
+
+def test_a_pass_whose_work_the_other_does_has_no_rates():
+    spread = {"quartiles": [0.0, 0.0]}
+    medians = {"forward": 1.0, "backward": -1e-9, "both": 1.0}
+    times = {phase: {"median": m, **spread} for phase, m in medians.items()}
+    results = {"cross-entropy": {"tensorlite": times}}
+    assert [point.label for point in points_of(results, 4)] == ["cross-entropy forward"]
+    table = ops_table(results, [], Limits(bandwidth=1e9, flops=1e9), 4).splitlines()
+    assert "%" in table[2] and table[2].startswith("cross-entropy forward")
+    assert "%" not in table[3] and table[3].startswith("cross-entropy backward")
 
 
 def test_a_missing_peer_is_named_with_what_to_install(tl, monkeypatch):
