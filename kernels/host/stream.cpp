@@ -9,10 +9,10 @@ void run_blocks(Index n, Streams streams, MakeBlock make, void* context) {
         if (!large) return make(context, begin, end - begin, output.at(begin));
         alignas(kCacheLine) char block[kBlock * sizeof(double)];
         for (Index first = begin; first < end; first += kBlock) {
-            const Index next = first + kBlock, count = next < end ? kBlock : end - first;
+            const Index count = first + kBlock < end ? kBlock : end - first;
             make(context, first, count, block);
-            write_past(output.at(first), block, count * output.size, streams.input.at(next),
-                       streams.input_too.at(next));
+            write_past(output.at(first), block, count * output.size,
+                       streams.input.at(first) + kAhead, streams.input_too.at(first) + kAhead);
         }
         all_written();
     };

@@ -1,8 +1,8 @@
 // Large arrays are written past the caches: an ordinary store first reads the line that it is to
 // overwrite, a third of the traffic of y = f(x), and pushes out what is still wanted.
 //
-// Results are made in a buffer that stays in the cache, and copied from there by such stores, which
-// must be of whole vectors: so kernels know nothing of it.
+// Such stores must be of whole vectors: results are made in a buffer that stays in the cache, or of a
+// row in registers, and stored from there. So kernels know nothing of it.
 #pragma once
 
 #include <atomic>
@@ -33,6 +33,9 @@ TL_INLINE void store_past(void* to, Vector value) {
 }
 
 constexpr size_t kCacheLine = 64;
+
+// How far ahead inputs are asked for while results are stored.
+constexpr Index kAhead = 8192;  // bytes
 
 // Whether an array is larger than what will be left of it in a cache when it is read.
 TL_INLINE bool is_large(const void* data, size_t bytes) {

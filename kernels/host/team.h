@@ -135,7 +135,8 @@ struct Sums {
 
 class Team {
     const Index first_, last_, columns_;
-    const bool is_large_;  // what all teams store: it is written past the caches
+    const Index ahead_;     // elements from a row to the one that is asked for meanwhile
+    const bool is_large_;   // what all teams store: it is written past the caches
     mutable Scratch kept_;
     mutable const char *next_ = nullptr, *next_too_ = nullptr;  // two rows that will be read
 
@@ -143,6 +144,24 @@ class Team {
     TL_INLINE static void put(T* __restrict__ to, Index first, Index count, const F& f) {
         TL_INDEPENDENT
         for (Index j = 0; j < count; ++j) to[j] = T(f(first + j));
+    }
+
+    // The whole vectors, each stored as soon as it is made; returns where they end. What is asked for
+    // arrives meanwhile: the memory is never without work.
+    template <typename T, typename F>
+    TL_INLINE Index store_past_caches(T* to, const F& f) const {
+        constexpr Index lanes = sizeof(Vector) / sizeof(T);
+        Index first = 0;
+        for (; first + lanes <= columns_; first += lanes) {
+            __builtin_prefetch((const T*)next_ + first);
+            __builtin_prefetch((const T*)next_too_ + first);
+            alignas(Vector) T made[lanes];
+            put(made, first, lanes, f);
+            Vector value;
+            std::memcpy(&value, made, sizeof value);
+            store_past(to + first, value);
+        }
+        return first;
     }
 
     struct Iterator {
@@ -153,8 +172,8 @@ class Team {
     };
 
   public:
-    Team(Index first, Index last, Index columns, bool is_large)
-        : first_(first), last_(last), columns_(columns), is_large_(is_large) {}
+    Team(Index first, Index last, Index columns, Index ahead, bool is_large)
+        : first_(first), last_(last), columns_(columns), ahead_(ahead), is_large_(is_large) {}
     Team(const Team&) = delete;
     ~Team() {
         if (is_large_) all_written();
@@ -170,7 +189,7 @@ class Team {
     template <typename T>
     TL_INLINE Row<T> row(const T* data) const {
         next_too_ = next_;
-        next_ = (const char*)(data + columns_);
+        next_ = (const char*)(data + ahead_);
         return {data};
     }
 
@@ -191,7 +210,7 @@ class Team {
     }
 
     // The same team at work on a row of another length.
-    Team over(Index columns) const { return {first_, last_, columns, false}; }
+    Team over(Index columns) const { return {first_, last_, columns, 0, false}; }
 
     template <typename F>
     TL_INLINE void each(const F& f) const {
@@ -202,15 +221,9 @@ class Team {
     // to[j] = f(j) for the whole row.
     template <typename T, typename F>
     TL_INLINE void store(T* to, const F& f) const {
-        alignas(kCacheLine) T block[kBlock];
-        const Index step = is_large_ ? kBlock : columns_;
-        for (Index first = 0; first < columns_; first += step) {
-            const Index count = first + step < columns_ ? step : columns_ - first;
-            put(is_large_ ? block : to, first, count, f);
-            if (!is_large_) return;
-            const Index done = first * sizeof(T);
-            write_past(to + first, block, count * sizeof(T), next_ + done, next_too_ + done);
-        }
+        const bool past = is_large_ && (uintptr_t)to % sizeof(Vector) == 0;
+        const Index first = past ? store_past_caches(to, f) : 0;
+        put(to + first, first, columns_ - first, f);
     }
 
     // Four parts of the row at once: one chain of additions would wait for each to finish.
@@ -272,8 +285,9 @@ template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, Index rows, const F& body) {
     const Index elements = rows * columns, grain = n * kGrain / (elements + 1) + 1;
     const bool large = is_large(nullptr, elements * sizeof(T));
+    const Index ahead = (kAhead / (columns * sizeof(T) + 1) + 1) * columns;
     parallel_range(n, grain,
-                   [=](Index first, Index last) { body(Team(first, last, columns, large)); });
+                   [=](Index first, Index last) { body(Team(first, last, columns, ahead, large)); });
 }
 template <typename T, typename F>
 TL_INLINE void each_team(Index n, Index columns, const F& body) {
