@@ -169,6 +169,16 @@ Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index strid
     return {to, width * depth, width, 1};
 }
 
+// GCC would have each row of a small tile read B from memory again.
+template <class V>
+TL_INLINE void keep_in_register(V& v) {
+#if defined(__x86_64__)
+    asm("" : "+v"(v));
+#else
+    (void)v;
+#endif
+}
+
 // One tile of C in registers: `rows` × kTileCols, c = begin + a·b, where begin may be null, c
 // itself or a bias. All arguments are plain words: a structure read back from the stack would have
 // to wait for the stores of the tile before.
@@ -193,6 +203,7 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
         for (int j = 0; j < kTileVectors; j++) {
             if (kBFromSecondLevel) __builtin_prefetch(b + 8 * b_stride + j * lanes);
             row[j] = *(const V*)(b + j * lanes);
+            keep_in_register(row[j]);
         }
         TL_UNROLL
         for (int i = 0; i < rows; i++)
@@ -232,17 +243,26 @@ struct Start {
     const T *row_bias = nullptr, *col_bias = nullptr;
 };
 
+// Rows of the next tile when so many are left. The last two share theirs if tiles may begin anywhere:
+// one of less than four rows takes as long as one of four.
+inline int tile_height(Index left, bool anywhere) {
+    if (anywhere && left > kTileRows && left < kTileRows + 4) return int(left + 1) / 2;
+    return int(std::min<Index>(kTileRows, left));
+}
+
 // C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel
 // must be readable to its full width.
 template <class T>
 void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
                    Index c_stride, Start<T> start) {
     constexpr int width = kTileCols<T>;
+    const bool anywhere = a.panel == kTileRows * a.stride;
     for (Index j = 0; j < cols; j += width, b.data += b.panel) {
         const Index filled = std::min<Index>(width, cols - j);
-        const T* a_panel = a.data;
-        for (Index i = 0; i < rows; i += kTileRows, a_panel += a.panel) {
-            const int height = std::min<Index>(kTileRows, rows - i);
+        int height;
+        for (Index i = 0; i < rows; i += height) {
+            height = tile_height(rows - i, anywhere);
+            const T* a_tile = a.data + (anywhere ? i * a.stride : i / kTileRows * a.panel);
             const auto tile = Tiles<T>::of_rows[height - 1];
             T* target = c + i * c_stride + j;
             T spread[kTileRows * width], edge[kTileRows * width];
@@ -256,13 +276,13 @@ void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b
                 begin = spread, begin_stride = width;
             }
             if (filled == width) {
-                tile(depth, a_panel, a.depth_stride, a.stride, b.data, b.depth_stride, begin,
+                tile(depth, a_tile, a.depth_stride, a.stride, b.data, b.depth_stride, begin,
                      begin_stride, target, c_stride);
                 continue;
             }
             for (int r = 0; begin && r < height; r++)
                 std::copy_n(begin + r * begin_stride, filled, edge + r * width);
-            tile(depth, a_panel, a.depth_stride, a.stride, b.data, b.depth_stride,
+            tile(depth, a_tile, a.depth_stride, a.stride, b.data, b.depth_stride,
                  begin ? edge : nullptr, width, edge, width);
             for (int r = 0; r < height; r++)
                 std::copy_n(edge + r * width, filled, target + r * c_stride);
