@@ -407,6 +407,29 @@ def test_reading_in_reverse_is_reading_the_reversed(tensor) -> None:
             close(state, host(expected))
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gates_may_take_the_place_of_what_was_projected(tensor, reverse) -> None:
+    x, (h, c) = normal(5, 2, 12), normal(2, 2, 3)
+    w, b = normal(12, 3), normal(9)
+    layers = (
+        (12, lambda x, w, **told: F.lstm(x, tensor(h), tensor(c), w, reverse, **told)),
+        (9, lambda x, w, **told: F.gru(x, tensor(h), w, tensor(b), reverse, **told)),
+    )
+    for rows, layer in layers:
+        found = []
+        for overwrite in (False, True):
+            leaf = tensor(x[..., :rows].copy(), requires_grad=True)
+            weight = tensor(w[:rows], requires_grad=True)
+            projected = leaf + 1
+            output, _ = layer(projected, weight, overwrite_projected=overwrite)
+            (output * output).sum().backward()
+            if not overwrite:
+                np.testing.assert_array_equal(host(projected), host(leaf) + 1)
+            found.append([host(output), host(leaf.grad), host(weight.grad)])
+        for kept, overwritten in zip(*found, strict=True):
+            np.testing.assert_array_equal(kept, overwritten)
+
+
 def test_the_last_output_is_the_state(tensor) -> None:
     x, h, w = normal(5, 2, 3), normal(2, 3), normal(3, 3)
     for reverse in (False, True):

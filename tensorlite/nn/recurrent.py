@@ -228,7 +228,8 @@ class LSTM(Recurrent):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
         bias = None if bias_ih is None else bias_ih + bias_hh
-        return F.lstm(F.linear(x, weight_ih, bias), *state, weight_hh, reverse)
+        projected = F.linear(x, weight_ih, bias)
+        return F.lstm(projected, *state, weight_hh, reverse, overwrite_projected=True)
 
 
 class GRU(Recurrent):
@@ -249,5 +250,6 @@ class GRU(Recurrent):
         self, x: Tensor, state: Sequence[Tensor], parameters: Sequence, reverse: bool
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
-        output, h = F.gru(F.linear(x, weight_ih, bias_ih), *state, weight_hh, bias_hh, reverse)
+        projected = F.linear(x, weight_ih, bias_ih)
+        output, h = F.gru(projected, *state, weight_hh, bias_hh, reverse, overwrite_projected=True)
         return output, (h,)

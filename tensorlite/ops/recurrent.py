@@ -76,12 +76,20 @@ def as_rows(x: Any) -> Any:
 @primitive
 @float32_inside
 def lstm_(
-    xp: ModuleType, projected: Array, h0: Array, c0: Array, weight: Array, *, reverse: bool
+    xp: ModuleType,
+    projected: Array,
+    h0: Array,
+    c0: Array,
+    weight: Array,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
 ) -> tuple[Array, Array, Array]:
     """All states h and c, and the values of the gates i, f, g, o (Hochreiter, Schmidhuber 1997).
 
     c = f · c' + i · g and h = o · tanh c, with h' and c' the states of the step before. i, f and o
-    are the sigmoid, g the tanh, of their parts of projected + h' @ weightᵀ.
+    are the sigmoid, g the tanh, of their parts of projected + h' @ weightᵀ. If `overwrite`, kernels
+    leave the gates where `projected` was.
     """
     check_layer("lstm", projected, weight, 4, h0, c0)
     steps = projected.shape[0]
@@ -98,9 +106,21 @@ def lstm_(
 
 @fused
 def lstm_backward(
-    gates: Any, h: Any, c: Any, weight: Any, dh: Any, dc: Any, dgates: Any, *, reverse: bool
+    gates: Any,
+    h: Any,
+    c: Any,
+    weight: Any,
+    dh: Any,
+    dc: Any,
+    dgates: Any,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
 ) -> tuple:
-    """Cotangents of `lstm_`'s inputs from those of its outputs, which may be None."""
+    """Cotangents of `lstm_`'s inputs from those of its outputs, which may be None.
+
+    If `overwrite`, kernels leave that of `projected` where `gates` was.
+    """
     order = walk(gates.shape[0], reverse)
     last = order[-1][2]
     carried_h, carried_c = _at(dh, last), _at(dc, last)
@@ -120,13 +140,20 @@ def lstm_backward(
 
 
 @lstm_.defvjp_joint
-def _lstm_vjp(g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool) -> tuple:
+def _lstm_vjp(
+    g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool, *, last: bool = False
+) -> tuple:
     h, c, gates = y
-    return lstm_backward(gates, h, c, weight, *g, reverse=reverse)
+    return lstm_backward(gates, h, c, weight, *g, reverse=reverse, overwrite=last)
 
 
 def lstm(
-    projected: Tensor, h0: Tensor, c0: Tensor, weight: Tensor, reverse: bool = False
+    projected: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    weight: Tensor,
+    reverse: bool = False,
+    overwrite_projected: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One direction of one LSTM layer.
 
@@ -140,6 +167,10 @@ def lstm(
         W_hh (4 · hidden, hidden).
     reverse
         Whether to read the sequence from its end.
+    overwrite_projected
+        Whether the array of `projected` may be used for something else, which saves time and
+        memory. Nobody may read it again, nor the backward pass of what made it; that of `linear`
+        does not.
 
     Returns
     -------
@@ -147,7 +178,7 @@ def lstm(
     (h, c) : Tensors, shape (batch, hidden)
         The states after the last step read.
     """
-    h, c, _ = lstm_(projected, h0, c0, weight, reverse)
+    h, c, _ = lstm_(projected, h0, c0, weight, reverse, overwrite_projected)
     end = 0 if reverse else -1
     return _after(h, reverse), (h[end], c[end].astype(h.dtype))
 
@@ -165,11 +196,12 @@ def gru_(
     bias: Array | None = None,
     *,
     reverse: bool,
+    overwrite: bool = False,
 ) -> tuple[Array, Array, Array]:
     """All states h, the values of the gates r, z, n, and the state's part m of n (Cho et al. 2014).
 
     h = (1 - z) · n + z · h', with r, z = sigmoid(projected + state), n = tanh(projected + r · m),
-    and (…, …, m) = state = h' @ weightᵀ + bias.
+    and (…, …, m) = state = h' @ weightᵀ + bias. `overwrite` is as in `lstm_`.
     """
     check_layer("gru", projected, weight, 3, h0)
     steps = projected.shape[0]
@@ -191,9 +223,18 @@ def gru_(
 
 @fused
 def gru_backward(
-    gates: Any, h: Any, m: Any, weight: Any, dh: Any, dgates: Any, dm: Any, *, reverse: bool
+    gates: Any,
+    h: Any,
+    m: Any,
+    weight: Any,
+    dh: Any,
+    dgates: Any,
+    dm: Any,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
 ) -> tuple:
-    """Cotangents of `gru_`'s inputs from those of its outputs, which may be None."""
+    """Cotangents of `gru_`'s inputs from those of its outputs, as `lstm_backward`."""
     order = walk(gates.shape[0], reverse)
     carried = _at(dh, order[-1][2])
     inner, state = [], []  # cotangents of projected, and of h' @ weightᵀ + bias
@@ -212,9 +253,11 @@ def gru_backward(
 
 
 @gru_.defvjp_joint
-def _gru_vjp(g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool) -> tuple:
+def _gru_vjp(
+    g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool, *, last: bool = False
+) -> tuple:
     h, gates, m = y
-    return gru_backward(gates, h, m, weight, *g, reverse=reverse)
+    return gru_backward(gates, h, m, weight, *g, reverse=reverse, overwrite=last)
 
 
 def gru(
@@ -223,6 +266,7 @@ def gru(
     weight: Tensor,
     bias: Tensor | None = None,
     reverse: bool = False,
+    overwrite_projected: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One direction of one GRU layer.
 
@@ -235,8 +279,8 @@ def gru(
     weight, bias
         W_hh (3 · hidden, hidden) and b_hh (3 · hidden,), whose last part stands inside the product
         with r, so that it cannot be part of `projected`.
-    reverse
-        Whether to read the sequence from its end.
+    reverse, overwrite_projected
+        As in `lstm`.
 
     Returns
     -------
@@ -244,7 +288,7 @@ def gru(
     h : Tensor, shape (batch, hidden)
         The state after the last step read.
     """
-    h, _, _ = gru_(projected, h0, weight, bias, reverse=reverse)
+    h, _, _ = gru_(projected, h0, weight, bias, reverse=reverse, overwrite=overwrite_projected)
     return _after(h, reverse), h[0 if reverse else -1]
 
 

@@ -27,12 +27,28 @@ def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
     return states
 
 
+def _room(k: Any, x: Array, overwrite: bool) -> Array:
+    """`x`, if it may be overwritten, or an array like it; on CUDA with its values."""
+    if overwrite:
+        return x
+    return k.empty(x.shape, x.dtype) if k.on_host else x.copy()
+
+
 # --- LSTM ---------------------------------------------------------------------------------------
 
 
 @lstm_.kernel
 @float32_inside
-def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reverse: bool) -> Any:
+def _lstm(
+    k: Any,
+    projected: Array,
+    h0: Array,
+    c0: Array,
+    weight: Array,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
+) -> Any:
     arrays = packed(projected, h0, c0, weight)
     if arrays is None:
         return NotImplemented
@@ -40,11 +56,10 @@ def _lstm(k: Any, projected: Array, h0: Array, c0: Array, weight: Array, *, reve
     steps, batch, hidden = len(projected), *h0.shape
     h, c = _states(k, h0, steps, reverse), _states(k, c0, steps, reverse)
     projected, weight = arrays[0], arrays[3]
+    gates = _room(k, projected, overwrite)
     if k.on_host:
-        gates = k.empty(projected.shape, projected.dtype)
         k.lstm(projected, weight, gates, h, c, steps, batch, hidden, reverse)
     else:
-        gates = projected.copy()
         for t, before, after in walk(steps, reverse):
             k.matmul(h[before], weight.T, gates[t], None, True)
             k.lstm_cell(gates[t], c[before], c[after], h[after], batch, hidden)
@@ -64,6 +79,7 @@ def _lstm_backward(
     dgates: Array | None,
     *,
     reverse: bool,
+    overwrite: bool = False,
 ) -> Any:
     arrays = packed(gates, h, c, weight, dh)
     if arrays is None or dh is None or dgates is not None:
@@ -76,15 +92,14 @@ def _lstm_backward(
     dc_carried = k.empty(c.shape[1:], c.dtype)
     dc_carried[...] = 0 if dc is None else dc[last]
     dy = dh[:-1] if reverse else dh[1:]
+    inner = _room(k, gates, overwrite)
     if k.on_host:
-        inner = k.empty(gates.shape, gates.dtype)
         dh_carried = k.empty(h.shape[1:], h.dtype)
         dh_carried[...] = 0
         size = (steps, batch, hidden, reverse)
         k.lstm_backward(dy, gates, weight, c, inner, dh_carried, dc_carried, *size)
         dh0 = dh_carried + dh[first]
     else:
-        inner = gates.copy()
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
         for t, before, after in reversed(walk(steps, reverse)):
             k.lstm_cell_backward(inner[t], c[before], c[after], carried[after], dc_carried,
@@ -109,6 +124,7 @@ def _gru(
     bias: Array | None = None,
     *,
     reverse: bool,
+    overwrite: bool = False,
 ) -> Any:
     arrays = packed(projected, h0, weight, bias)
     if arrays is None:
@@ -117,11 +133,10 @@ def _gru(
     projected, _, weight, bias = arrays
     steps, batch, hidden = len(projected), *h0.shape
     h, m = _states(k, h0, steps, reverse), k.empty((steps, batch, hidden), h0.dtype)
+    gates = _room(k, projected, overwrite)
     if k.on_host:
-        gates = k.empty(projected.shape, projected.dtype)
         k.gru(projected, weight, bias, gates, h, m, steps, batch, hidden, reverse)
     else:
-        gates = projected.copy()
         state = k.empty((batch, 3 * hidden), h0.dtype)
         for t, before, after in walk(steps, reverse):
             k.matmul(h[before], weight.T, state, bias, False)
@@ -142,6 +157,7 @@ def _gru_backward(
     dm: Array | None,
     *,
     reverse: bool,
+    overwrite: bool = False,
 ) -> Any:
     arrays = packed(gates, h, m, weight, dh)
     if arrays is None or dh is None or dgates is not None or dm is not None:
@@ -151,13 +167,12 @@ def _gru_backward(
     dstate = k.empty(gates.shape, gates.dtype)
     carried = k.empty(h.shape[1:], h.dtype)
     carried[...] = 0
+    inner = _room(k, gates, overwrite)
     if k.on_host:
-        inner = k.empty(gates.shape, gates.dtype)
         dy = dh[:-1] if reverse else dh[1:]
         size = (steps, batch, hidden, reverse)
         k.gru_backward(dy, gates, weight, h, m, inner, dstate, carried, *size)
     else:
-        inner = gates.copy()
         for t, before, after in reversed(walk(steps, reverse)):
             carried += dh[after]
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
