@@ -4,7 +4,8 @@
 // (steps, batch, gates · hidden); the kernels add the state's part and leave the gates' values in
 // `gates` for the gradient. `h` and `c` are (steps + 1, batch, hidden): the initial state stands in
 // front, or at the end where the sequence is read in reverse. On the CPU the whole sequence is one
-// call; on CUDA a cell is a kernel between products.
+// call; on CUDA a cell is a kernel between products. `gates` may be the array `projected`, and in the
+// backward pass `dgates` the array `gates`: every element is read before it is written.
 #include "activation.h"
 
 #if !defined(__CUDACC__)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
-from tensorlite.backend import backend_for
+from tensorlite.backend import array_backend, backend_for
 from tensorlite.call import listed
 from tensorlite.nn import functional as F
+from tensorlite.ops import recurrent
 from tensorlite.ops.compiled import images
 
 generator = np.random.default_rng(4)
@@ -408,26 +409,49 @@ def test_reading_in_reverse_is_reading_the_reversed(tensor) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gates_may_take_the_place_of_what_was_projected(tensor, reverse) -> None:
-    x, (h, c) = normal(5, 2, 12), normal(2, 2, 3)
-    w, b = normal(12, 3), normal(9)
+def test_layers_that_overwrite_what_they_projected(tensor, reverse) -> None:
+    """The bits of the same steps apart, and of a backward pass that must leave the gates alone."""
+    x, (h, c) = normal(5, 2, 4), normal(2, 2, 3)
+    w, u, b, d = normal(12, 4), normal(12, 3), normal(12), normal(9)
     layers = (
-        (12, lambda x, w, **told: F.lstm(x, tensor(h), tensor(c), w, reverse, **told)),
-        (9, lambda x, w, **told: F.gru(x, tensor(h), w, tensor(b), reverse, **told)),
+        (12, F.lstm, recurrent.lstm_layer, (h, c), ()),
+        (9, F.gru, recurrent.gru_layer, (h,), (d,)),
     )
-    for rows, layer in layers:
+    for rows, apart, together, states, last_bias in layers:
         found = []
-        for overwrite in (False, True):
-            leaf = tensor(x[..., :rows].copy(), requires_grad=True)
-            weight = tensor(w[:rows], requires_grad=True)
-            projected = leaf + 1
-            output, _ = layer(projected, weight, overwrite_projected=overwrite)
-            (output * output).sum().backward()
-            if not overwrite:
-                np.testing.assert_array_equal(host(projected), host(leaf) + 1)
-            found.append([host(output), host(leaf.grad), host(weight.grad)])
-        for kept, overwritten in zip(*found, strict=True):
-            np.testing.assert_array_equal(kept, overwritten)
+        for is_layer, retain in ((False, False), (True, False), (True, True)):
+            leaves = [tensor(v, requires_grad=True) for v in (x, w[:rows], u[:rows], b[:rows])]
+            given, weight_ih, weight_hh, bias = leaves
+            initial, rest = map(tensor, states), map(tensor, last_bias)
+            if is_layer:
+                output, _ = together(given, *initial, weight_ih, weight_hh, bias, *rest, reverse)
+            else:
+                projected = F.linear(given, weight_ih, bias)
+                before = host(projected).copy()
+                output, _ = apart(projected, *initial, weight_hh, *rest, reverse)
+                np.testing.assert_array_equal(host(projected), before)
+            loss = (output * output).sum()
+            if retain:
+                loss.backward(retain_graph=True)
+                for leaf in leaves:
+                    leaf.grad = None
+            loss.backward()
+            found.append([host(output), *(host(leaf.grad) for leaf in leaves)])
+        for values in zip(*found, strict=True):
+            for other in values[1:]:
+                np.testing.assert_array_equal(values[0], other)
+
+
+def test_kernels_leave_gates_and_their_gradients_in_place(tensor) -> None:
+    x, h, w = tensor(normal(5, 2, 12)), tensor(normal(2, 3)), tensor(normal(12, 3))
+    backend = array_backend((x.data,))
+    if backend.kernels is None:
+        pytest.skip("the reference overwrites nothing")
+    h_all, c_all, gates = recurrent.lstm_(x, h, h, w, False, True)
+    assert backend.byte_bounds(gates.data) == backend.byte_bounds(x.data)
+    saved = (gates, h_all, c_all, w, h_all, None, None)
+    inner, *_ = recurrent.lstm_backward(*saved, reverse=False, overwrite=True)
+    assert backend.byte_bounds(inner.data) == backend.byte_bounds(x.data)
 
 
 def test_the_last_output_is_the_state(tensor) -> None:

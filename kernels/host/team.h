@@ -135,8 +135,8 @@ struct Sums {
 
 class Team {
     const Index first_, last_, columns_;
-    const Index ahead_;     // elements from a row to the one that is asked for meanwhile
-    const bool is_large_;   // what all teams store: it is written past the caches
+    const Index ahead_;    // elements from a row to the one that is asked for meanwhile
+    const bool is_large_;  // what all teams store: it is written past the caches
     mutable Scratch kept_;
     mutable const char *next_ = nullptr, *next_too_ = nullptr;  // two rows that will be read
 

@@ -10,6 +10,7 @@ from tensorlite.nn import functional as F
 from tensorlite.nn import init
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
+from tensorlite.ops.recurrent import gru_layer, lstm_layer
 from tensorlite.ops.shape import concat, stack
 from tensorlite.tensor import Tensor
 
@@ -228,8 +229,7 @@ class LSTM(Recurrent):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
         bias = None if bias_ih is None else bias_ih + bias_hh
-        projected = F.linear(x, weight_ih, bias)
-        return F.lstm(projected, *state, weight_hh, reverse, overwrite_projected=True)
+        return lstm_layer(x, *state, weight_ih, weight_hh, bias, reverse)
 
 
 class GRU(Recurrent):
@@ -250,6 +250,5 @@ class GRU(Recurrent):
         self, x: Tensor, state: Sequence[Tensor], parameters: Sequence, reverse: bool
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         weight_ih, weight_hh, bias_ih, bias_hh = parameters
-        projected = F.linear(x, weight_ih, bias_ih)
-        output, h = F.gru(projected, *state, weight_hh, bias_hh, reverse, overwrite_projected=True)
+        output, h = gru_layer(x, *state, weight_ih, weight_hh, bias_ih, bias_hh, reverse)
         return output, (h,)

@@ -20,6 +20,7 @@ from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.elementwise import tanh
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.linalg import matmul
+from tensorlite.ops.linear import linear
 from tensorlite.ops.shape import concat, stack
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -148,12 +149,7 @@ def _lstm_vjp(
 
 
 def lstm(
-    projected: Tensor,
-    h0: Tensor,
-    c0: Tensor,
-    weight: Tensor,
-    reverse: bool = False,
-    overwrite_projected: bool = False,
+    projected: Tensor, h0: Tensor, c0: Tensor, weight: Tensor, reverse: bool = False
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One direction of one LSTM layer.
 
@@ -167,10 +163,6 @@ def lstm(
         W_hh (4 · hidden, hidden).
     reverse
         Whether to read the sequence from its end.
-    overwrite_projected
-        Whether the array of `projected` may be used for something else, which saves time and
-        memory. Nobody may read it again, nor the backward pass of what made it; that of `linear`
-        does not.
 
     Returns
     -------
@@ -178,7 +170,27 @@ def lstm(
     (h, c) : Tensors, shape (batch, hidden)
         The states after the last step read.
     """
-    h, c, _ = lstm_(projected, h0, c0, weight, reverse, overwrite_projected)
+    return _outputs_of_lstm(lstm_(projected, h0, c0, weight, reverse, False), reverse)
+
+
+def lstm_layer(
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """`lstm` of `linear` of `x`, whose array nobody else reads: the gates take its place."""
+    projected = linear(x, weight_ih, bias)
+    return _outputs_of_lstm(lstm_(projected, h0, c0, weight_hh, reverse, True), reverse)
+
+
+def _outputs_of_lstm(
+    states: tuple[Tensor, ...], reverse: bool
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    h, c, _ = states
     end = 0 if reverse else -1
     return _after(h, reverse), (h[end], c[end].astype(h.dtype))
 
@@ -266,7 +278,6 @@ def gru(
     weight: Tensor,
     bias: Tensor | None = None,
     reverse: bool = False,
-    overwrite_projected: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One direction of one GRU layer.
 
@@ -279,8 +290,8 @@ def gru(
     weight, bias
         W_hh (3 · hidden, hidden) and b_hh (3 · hidden,), whose last part stands inside the product
         with r, so that it cannot be part of `projected`.
-    reverse, overwrite_projected
-        As in `lstm`.
+    reverse
+        Whether to read the sequence from its end.
 
     Returns
     -------
@@ -288,7 +299,22 @@ def gru(
     h : Tensor, shape (batch, hidden)
         The state after the last step read.
     """
-    h, _, _ = gru_(projected, h0, weight, bias, reverse=reverse, overwrite=overwrite_projected)
+    h, _, _ = gru_(projected, h0, weight, bias, reverse=reverse)
+    return _after(h, reverse), h[0 if reverse else -1]
+
+
+def gru_layer(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, Tensor]:
+    """`gru` of `linear` of `x`, as `lstm_layer`."""
+    projected = linear(x, weight_ih, bias_ih)
+    h, _, _ = gru_(projected, h0, weight_hh, bias_hh, reverse=reverse, overwrite=True)
     return _after(h, reverse), h[0 if reverse else -1]
 
 
