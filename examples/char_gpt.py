@@ -78,7 +78,7 @@ model = GPT(len(splits.classes), args.context, args.width, args.layers, args.hea
 optimizer = tl.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.1)
 schedule = tl.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=0.1)
 generator = tl.random.Generator(1)
-count = sum(p.size for p in model.parameters())
+count = sum(p.numel() for p in model.parameters())
 print(f"{len(train_ids):,} characters, {len(splits.classes)} different; {count:,} parameters")
 
 

@@ -7,8 +7,6 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 import importlib
 from typing import Any
 
-from numpy import bool_, float16, float32, float64, int8, int16, int32, int64, uint8
-
 from tensorlite.autograd import checkpoint, hessian, hvp, jacobian, vjp
 from tensorlite.backend import device
 from tensorlite.backend.precision import (
@@ -19,16 +17,36 @@ from tensorlite.backend.threads import get_num_threads, set_num_threads
 from tensorlite.backward import grad
 from tensorlite.ops import *
 from tensorlite.ops import dtypes, methods
+from tensorlite.ops.dtypes import (
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
 from tensorlite.primitive import primitive
 from tensorlite.random import Generator, manual_seed
 from tensorlite.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Size, Tensor
 
 __version__ = "0.1.0"
 
 methods.attach()
 
 _MODULES = ("amp", "cuda", "data", "debug", "io", "nn", "optim", "testing", "training")
+# Torch's other names of the dtypes; they must not hide Python's inside this module.
+_DTYPES = {
+    "half": float16,
+    "float": float32,
+    "double": float64,
+    "short": int16,
+    "int": int32,
+    "long": int64,
+    "bool": dtypes.bool_,
+}
 _NAMES = {"autocast": "amp", "load": "io", "save": "io"}  # and the module each is in
 
 
@@ -37,10 +55,12 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"tensorlite.{name}")
     if name in _NAMES:
         return getattr(importlib.import_module(f"tensorlite.{_NAMES[name]}"), name)
+    if name in _DTYPES:
+        return _DTYPES[name]
     if name == "bfloat16":
         return dtypes.bfloat16()
     raise AttributeError(f"module 'tensorlite' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, *_NAMES, "bfloat16"])
+    return sorted([*globals(), *_MODULES, *_NAMES, *_DTYPES, "bfloat16"])

@@ -19,7 +19,7 @@ from tensorlite.optim.arena import flat_gradients
 from tensorlite.plan import is_float
 from tensorlite.primitive import Primitive
 from tensorlite.tape import mode, on_device_of
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 #: Primitives that autocast runs in the lower precision: those that are matrix products inside.
 LOWER = frozenset(
@@ -92,7 +92,7 @@ class autocast:
         """Cast a Tensor between float32 and half precision; leave everything else alone."""
         if not isinstance(arg, Tensor) or arg.dtype == dtype or arg.dtype.itemsize > 4:
             return arg
-        if not is_float(arg.data):
+        if not is_float(arg.array):
             return arg
         if not (arg.is_leaf and arg.requires_grad):
             return cast(arg, dtype)
@@ -176,8 +176,8 @@ class GradScaler:
 
     def scale(self, loss: Tensor) -> Tensor:
         """`loss` times the scale: call backward on it."""
-        self._place(loss.data)
-        return loss * Tensor(self._scale)
+        self._place(loss.array)
+        return loss * tensor_of(self._scale)
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients by the scale now, to clip or read them before `step`."""

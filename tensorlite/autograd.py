@@ -128,7 +128,7 @@ def jacobian(func: Callable, inputs: Tensors, *, create_graph: bool = False) -> 
         output = func(*leaves)
         flat = reshape(output, (-1,))
         rows = []
-        for i in range(flat.size):
+        for i in range(flat.numel()):
             found = (None,) * len(leaves)
             if flat.requires_grad:
                 found = grad(
@@ -235,5 +235,5 @@ def checkpoint(fn: Callable, *args: Any, **kwargs: Any) -> Any:
     plan = _Recompute(fn, args, kwargs, tuple(parent is not None for parent in parents))
     with no_grad():
         outputs = fn(*args, **kwargs)
-    raw = outputs.data if isinstance(outputs, Tensor) else tuple(o.data for o in outputs)
+    raw = outputs.array if isinstance(outputs, Tensor) else tuple(o.array for o in outputs)
     return record_outputs(plan, parents, (), raw)

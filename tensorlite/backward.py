@@ -22,7 +22,7 @@ from tensorlite.tape import (
     run_on_device_of,
     set_grad_enabled,
 )
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 _by_index = attrgetter("index")
 
@@ -155,12 +155,12 @@ def propagate(
             if parent is None or d is None:
                 continue
             leaf = isinstance(parent, Tensor)
-            target = parent.data if leaf else parent
+            target = parent.array if leaf else parent
             if several_devices:
                 _follow(d)
             d = _fitted(d, target)
             if anomaly is not None:
-                anomaly(d.data if create_graph else d, f"the gradient of {plan.name}", node.source)
+                anomaly(d.array if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
                 read = () if last and plan.asks == "last" else saved
                 deliver(parent, d, (g, read, found))
@@ -186,19 +186,19 @@ def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
 def _follow(g: Any) -> None:
     """Make the device of a cotangent (a list, where an operation has several) the current one."""
     for part in g if isinstance(g, list) else (g,):
-        array = part.data if isinstance(part, Tensor) else part
+        array = part.array if isinstance(part, Tensor) else part
         if array is not None:
             array_backend((array,)).follow(array)
 
 
 def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
     """Show a cotangent to the user's hooks, as a Tensor; a hook may return another."""
-    tensor = g if create_graph else Tensor(g)
+    tensor = g if create_graph else tensor_of(g)
     for hook in hooks:
         changed = hook(tensor)
         if changed is not None:
             tensor = changed
-    return tensor if create_graph else tensor.data
+    return tensor if create_graph else tensor.array
 
 
 def _occurrences(d: Any, item: Any) -> int:
@@ -220,7 +220,7 @@ def _is_ours(d: Any, holders: tuple) -> bool:
 def _place(parent: Any) -> Any:
     """A leaf's place in the optimizer's arena, if its gradient is to be put there."""
     if isinstance(parent, Tensor) and parent.grad is None and parent.hooks is None:
-        return None if parent.grad_buffer is None else parent.grad_buffer.data
+        return None if parent.grad_buffer is None else parent.grad_buffer.array
     return None
 
 
@@ -237,12 +237,12 @@ class Accumulate:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else _plus(previous, d)
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
-            place = leaf.grad_buffer.data  # in the optimizer's arena
+            place = leaf.grad_buffer.array  # in the optimizer's arena
             if d is not place:
-                array_backend((leaf.data,)).write(place, d)
+                array_backend((leaf.array,)).write(place, d)
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
-            leaf.grad = Tensor(d)
+            leaf.grad = tensor_of(d)
         else:
             self.add(leaf, d)
 
@@ -258,10 +258,10 @@ class Accumulate:
         if self.create_graph:
             leaf.grad = d if grad is None else grad + d
         elif grad is not None:
-            grad.data += d
+            grad.array += d
         else:  # a copy: others may hold it, or write to what it is a view of
-            backend = array_backend((leaf.data,))
-            leaf.grad = Tensor(backend.asarray(backend.copy(d)))
+            backend = array_backend((leaf.array,))
+            leaf.grad = tensor_of(backend.asarray(backend.copy(d)))
 
     def finish(self) -> None:
         """Run the hooks of the leaves that have some."""
@@ -273,24 +273,24 @@ class Accumulate:
 def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     """The cotangent to start from, checked against the output, on whose device we are."""
     if g is None:
-        if output.data.size != 1:
+        if output.array.size != 1:
             raise RuntimeError(
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        one = array_backend((output.data,)).xp.empty(output.data.shape, output.data.dtype)
+        one = array_backend((output.array,)).xp.empty(output.array.shape, output.array.dtype)
         one.fill(1)
-        return Tensor(one) if create_graph else one
+        return tensor_of(one) if create_graph else one
     if not isinstance(g, Tensor):
-        backend = array_backend((output.data,))
-        g = Tensor(backend.asarray(g, dtype=output.dtype, device=output.device))
+        backend = array_backend((output.array,))
+        g = tensor_of(backend.asarray(g, dtype=output.dtype, device=output.device))
     if g.shape != output.shape:
         raise ValueError(
             f"{what}: the gradient's shape {g.shape} is not the output's, {output.shape}"
         )
     if create_graph:
         return g
-    return g.data if g.dtype == output.dtype else g.data.astype(output.dtype)
+    return g.array if g.dtype == output.dtype else g.array.astype(output.dtype)
 
 
 _HELPERS = (_plus, _fitted, _run_hooks, _used_twice, check_not_overwritten)
@@ -300,7 +300,7 @@ def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: b
     """`backward` on the current device; in the ordinary case on the CPU the walk is compiled."""
     accumulate = Accumulate(create_graph)
     seed = _seed(output, gradient, create_graph, "backward()")
-    kernels = array_backend((output.data,)).kernels
+    kernels = array_backend((output.array,)).kernels
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
     elif kernels is None or not kernels.on_host or create_graph or mode.switches.special:
@@ -351,7 +351,7 @@ def backward(
     switches = mode.switches
     recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
     try:
-        run_on_device_of(output.data, _backward, output, gradient, retain, create_graph)
+        run_on_device_of(output.array, _backward, output, gradient, retain, create_graph)
     finally:
         switches.grad = recording
 
@@ -406,14 +406,14 @@ def grad(
 
     roots = []
     for output, cotangent in zip(outputs, cotangents, strict=True):
-        with on_device_of(output.data):
+        with on_device_of(output.array):
             seed = _seed(output, cotangent, create_graph, "grad()")
         if output.node is not None:
             roots.append((output.node, seed))
         elif output.requires_grad:
             deliver(output, seed)
     order = reachable(node for node, _ in roots)
-    with set_grad_enabled(create_graph), on_device_of(outputs[0].data):
+    with set_grad_enabled(create_graph), on_device_of(outputs[0].array):
         propagate(
             roots,
             deliver,
@@ -429,4 +429,4 @@ def grad(
                 f"grad(): the outputs do not depend on input {i} of shape {x.shape}; pass "
                 "allow_unused=True to get None for it"
             )
-    return tuple(d if d is None or create_graph else Tensor(d) for d in results)
+    return tuple(d if d is None or create_graph else tensor_of(d) for d in results)

@@ -23,7 +23,7 @@ from tensorlite.backend import BACKENDS, array_backend
 from tensorlite.backend.numpy import ON_HOST_KERNELS
 from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, mode, next_index
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _UNWRAP = """
     if isinstance({x}, _Tensor):
-        {x}_raw = {x}.data
+        {x}_raw = {x}.array
         if {x}_raw.__class__ is not kind_:
             kind_ = {x}_raw.__class__ if kind_ is None else _mixed(({all}))
         {x}_parent = ({x}.node or {x}) if {x}.requires_grad else None
@@ -75,7 +75,7 @@ def {name}({parameters}):
     plan_ = _plans.get(needs_) or _new_plan(needs_)
     saved_ = plan_.save(({raw}y_, aux_, {values}))
     if y_.__class__ is kind_ and plan_.differentiable:
-        return _Tensor(y_, _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype))
+        return _tensor_of(y_, _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype))
     return _record_outputs(plan_, ({parents}), saved_, y_)
 """
 
@@ -83,10 +83,10 @@ _CALL_VARIADIC = """
 def {name}({parameters}):
     if _mode.switches.special:
         return _observed(args_, {static})
-    kinds_ = {{x.data.__class__ for x in args_ if isinstance(x, _Tensor)}}
+    kinds_ = {{x.array.__class__ for x in args_ if isinstance(x, _Tensor)}}
     if len(kinds_) > 1:
         _mixed(args_)
-    raw_ = tuple([x.data if isinstance(x, _Tensor) else x for x in args_])
+    raw_ = tuple([x.array if isinstance(x, _Tensor) else x for x in args_])
     if not kinds_:
         return _forward(raw_, {static})[0]
     parents_ = tuple(
@@ -113,6 +113,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_Node": Node,
         "_NotImplemented": NotImplemented,
         "_Tensor": Tensor,
+        "_tensor_of": tensor_of,
         "_as_arrays": as_arrays,
         "_compiled": declined,
         "_explained": self.explained,
@@ -245,7 +246,7 @@ def as_arrays(y: Any) -> Any:
 
 def wrap(y: Any) -> Any:
     """Arrays as Tensors without history."""
-    return tuple([Tensor(v) for v in y]) if y.__class__ is tuple else Tensor(y)
+    return tuple([tensor_of(v) for v in y]) if y.__class__ is tuple else tensor_of(y)
 
 
 def record_outputs(plan: Plan, parents: tuple, saved: tuple, y: Any) -> Any:
@@ -253,11 +254,11 @@ def record_outputs(plan: Plan, parents: tuple, saved: tuple, y: Any) -> Any:
     if not plan.differentiable:
         return wrap(y)
     if y.__class__ is not tuple:
-        return Tensor(y, Node(plan, parents, saved, y.shape, y.dtype))
+        return tensor_of(y, Node(plan, parents, saved, y.shape, y.dtype))
     node = Node(plan, parents, saved, (len(y),), None)
     return tuple(
         [
-            Tensor(v, OutputNode(node, i, v.shape, v.dtype)) if is_float(v) else Tensor(v)
+            tensor_of(v, OutputNode(node, i, v.shape, v.dtype)) if is_float(v) else tensor_of(v)
             for i, v in enumerate(y)
         ]
     )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend, is_array
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["load", "save", "write_atomically"]
 
@@ -76,7 +76,7 @@ def load(path: str | Path) -> dict[str, Any]:
         raise IsADirectoryError(f"{path} is a folder, not a safetensors file")
     try:
         with safe_open(path, framework="np") as file:
-            tensors = {name: Tensor(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: tensor_of(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
             structure = (file.metadata() or {}).get(_STRUCTURE)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
@@ -112,7 +112,7 @@ def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
 def _separate(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """Move the arrays of a nested state into `arrays`; return the rest, fit for JSON."""
     if isinstance(value, Tensor):
-        value = value.data
+        value = value.array
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensorlite.backend import BACKENDS, Array
 from tensorlite.tape import Node, OutputNode
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
@@ -148,11 +148,11 @@ class Plan:
                 value = tuple(map(_tied, value, node.parents[len(self.primitive.inputs) :]))
             elif kind == "output" and isinstance(value, tuple):
                 value = tuple(
-                    Tensor(v, OutputNode(node, i, v.shape, v.dtype) if is_float(v) else None)
+                    tensor_of(v, OutputNode(node, i, v.shape, v.dtype) if is_float(v) else None)
                     for i, v in enumerate(value)
                 )
             elif kind == "output":
-                value = Tensor(value, node)
+                value = tensor_of(value, node)
             elif kind == "aux":
                 value = _tied(value, None)
             result.append(value)
@@ -174,7 +174,7 @@ def _tied(value: Any, parent: Any) -> Any:
     """A saved array as a Tensor with `parent`, the node or leaf it came from."""
     if isinstance(parent, Tensor):
         return parent
-    return Tensor(value, parent) if type(value) in BACKENDS else value  # not NumPy's scalars
+    return tensor_of(value, parent) if type(value) in BACKENDS else value  # not NumPy's scalars
 
 
 def is_float(array: Array) -> bool:

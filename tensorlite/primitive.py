@@ -38,7 +38,7 @@ from tensorlite.backward import grad
 from tensorlite.call import as_arrays, compile_call, declined, listed
 from tensorlite.plan import Plan, Residual, residual_names
 from tensorlite.tape import enable_grad, mode, on_device_of
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 PRIMITIVES: dict[str, Primitive] = {}
 
@@ -57,9 +57,9 @@ class Primitive:
         The function users call.
     """
 
-    def __init__(self, reference: Callable, aux: tuple[str, ...]) -> None:
+    def __init__(self, reference: Callable, aux: tuple[str, ...], name: str | None) -> None:
         self.reference = reference
-        self.name = reference.__name__.rstrip("_")
+        self.name = name or reference.__name__
         self.aux = aux
         self.inputs: list[str] = []
         self.variadic: str | None = None
@@ -218,12 +218,12 @@ class Primitive:
                 if output.node is not None:
                     output.node.set_source(source)
                 if switches.anomaly is not None:
-                    switches.anomaly(output.data, self.name, source)
+                    switches.anomaly(output.array, self.name, source)
         return result
 
     def _where_inputs_are(self, args: tuple, static: dict) -> Any:
         """Call on the CUDA device of the inputs, whichever is current."""
-        arrays = [a.data if isinstance(a, Tensor) else a for a in args]
+        arrays = [a.array if isinstance(a, Tensor) else a for a in args]
         places = {array_backend((a,)).device_of(a): a for a in arrays if is_array(a)}
         places.pop(CPU, None)  # an index in host memory may stand beside anything
         if not places:
@@ -277,7 +277,7 @@ def _composite_rule(composite: Callable, owner: Primitive) -> Callable:
                 alias(_leaf(value)) if needed else value
                 for value, needed in zip(inputs, needs, strict=True)
             ]
-            wrapped = [Tensor(v) if is_array(v) else v for v in leaves]
+            wrapped = [tensor_of(v) if is_array(v) else v for v in leaves]
             y = composite(*wrapped, **static)
             pairs = [
                 (out, cotangent)
@@ -297,7 +297,7 @@ def _composite_rule(composite: Callable, owner: Primitive) -> Callable:
                 )
             )
         results = [next(found) if needed else None for needed in needs]
-        return tuple(d if d is None or on_tape else d.data for d in results)
+        return tuple(d if d is None or on_tape else d.array for d in results)
 
     names = ["g", "needs", *owner.inputs, *owner.defaults]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -309,10 +309,12 @@ def _leaf(value: Any) -> Tensor:
     """A raw array as a leaf; a Tensor of an outer graph as it is."""
     if isinstance(value, Tensor) and value.requires_grad:
         return value
-    return Tensor(value.data if isinstance(value, Tensor) else value, requires_grad=True)
+    return tensor_of(value.array if isinstance(value, Tensor) else value, requires_grad=True)
 
 
-def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
+def primitive(
+    fn: Callable | None = None, *, aux: tuple[str, ...] = (), name: str | None = None
+) -> Any:
     """Make a primitive of ``fn(xp, *arrays, **static)``; public, for operations of your own too.
 
     Parameters
@@ -323,6 +325,8 @@ def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
     aux
         Names of extra arrays that only the rules want. `fn` then takes ``save: bool`` and returns
         ``(y, *aux)``; callers see ``y`` alone.
+    name
+        What messages call it, where a function of another name is what users type.
 
     Examples
     --------
@@ -336,9 +340,9 @@ def primitive(fn: Callable | None = None, *, aux: tuple[str, ...] = ()) -> Any:
     12.0
     """
     if fn is None:
-        return lambda function: primitive(function, aux=aux)
-    made = Primitive(fn, aux)
-    PRIMITIVES[f"{fn.__module__}.{made.name}"] = made
+        return lambda function: primitive(function, aux=aux, name=name)
+    made = Primitive(fn, aux, name)
+    PRIMITIVES[f"{fn.__module__}.{fn.__name__}"] = made
     call = made.call
     call.primitive = made
     call.defvjp = made.defvjp

@@ -6,6 +6,7 @@ that importing goes one way only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,32 @@ if TYPE_CHECKING:
     from tensorlite.tape import Node
 
 
+class Size(tuple):
+    """The shape of a Tensor: a tuple that knows its number of elements."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Return the product of the lengths."""
+        return math.prod(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        part = tuple.__getitem__(self, index)
+        return Size(part) if part.__class__ is tuple else part
+
+
 class Tensor:
     """A multi-dimensional array that remembers how it was computed.
 
-    Make one with `tensorlite.tensor`; this constructor wraps a raw array as it is.
+    Make one with `tensorlite.tensor`. The constructor is torch's: ``Tensor([1, 2])`` copies values
+    as the default dtype, ``Tensor(2, 3)`` is memory of that shape that is not set.
 
     Attributes
     ----------
-    data : numpy.ndarray or cupy.ndarray
-        The values.
+    array : numpy.ndarray or cupy.ndarray
+        The values, as the array library has them.
+    data : Tensor
+        The same values without history, in the same memory. Assigning replaces the values.
     requires_grad : bool
         Whether operations on it are recorded.
     grad : Tensor or None
@@ -35,49 +53,73 @@ class Tensor:
     """
 
     # What few Tensors have is kept in a dictionary that the others never make.
-    __slots__ = ("__dict__", "__weakref__", "data", "node", "requires_grad")
+    __slots__ = ("__dict__", "__weakref__", "array", "node", "requires_grad")
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks the Tensor
 
     grad: Tensor | None = None
     grad_buffer: Tensor | None = None  # what `grad` will be: a place in an optimizer's arena
     hooks: list[Callable] | None = None
 
-    def __init__(self, data: Array, node: Node | None = None, requires_grad: bool = False) -> None:
-        self.data = data
-        self.node = node
-        self.requires_grad = requires_grad or node is not None
+    def __init__(self, *values: Any) -> None:
+        from tensorlite.ops.creation import constructed  # operations are built on this module
+
+        self.array = constructed(values).array
+        self.node = None
+        self.requires_grad = False
 
     # --- what it is ---------------------------------------------------------------------------
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def data(self) -> Tensor:
+        """The same values without history, in the same memory; assigning replaces them."""
+        return tensor_of(self.array)
+
+    @data.setter
+    def data(self, values: Tensor) -> None:
+        if not isinstance(values, Tensor):
+            raise TypeError(f"t.data is set to a Tensor, not to a {type(values).__name__}")
+        self.array = values.array
+
+    @property
+    def shape(self) -> Size:
         """Lengths of the axes."""
-        return self.data.shape
+        return Size(self.array.shape)
 
     @property
     def dtype(self) -> np.dtype:
         """Element type."""
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.data.ndim
+        return self.array.ndim
 
-    @property
-    def size(self) -> int:
+    def dim(self) -> int:
+        """Number of axes."""
+        return self.array.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """Lengths of the axes, or of one of them."""
+        return Size(self.array.shape) if dim is None else self.array.shape[dim]
+
+    def numel(self) -> int:
         """Number of elements."""
-        return self.data.size
+        return self.array.size
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self.array.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of the elements."""
-        return self.data.nbytes
+        return self.array.nbytes
 
     @property
     def device(self) -> Device:
         """Where the data lives."""
-        return array_backend((self.data,)).device_of(self.data)
+        return array_backend((self.array,)).device_of(self.array)
 
     @property
     def is_leaf(self) -> bool:
@@ -85,22 +127,22 @@ class Tensor:
         return self.node is None
 
     def __len__(self) -> int:
-        if self.data.ndim == 0:
+        if self.array.ndim == 0:
             raise TypeError("len() of a Tensor with no axes")
-        return len(self.data)
+        return len(self.array)
 
     def __hash__(self) -> int:
         return id(self)
 
     def __repr__(self) -> str:
-        host = array_backend((self.data,)).to_host(self.data)
+        host = array_backend((self.array,)).to_host(self.array)
         values = np.array2string(host, separator=", ", prefix="tensor(", threshold=100)
         notes = (
             [f"dtype={self.dtype}"] if self.dtype not in (np.float32, np.int64, np.bool_) else []
         )
         if self.device.type != "cpu":
             notes.append(f"device='{self.device}'")
-        if self.data.size == 0:
+        if self.array.size == 0:
             notes.insert(0, f"shape={self.shape}")
         if self.node is not None:
             notes.append(f"op={self.node.name}")
@@ -114,17 +156,17 @@ class Tensor:
         """The values as a NumPy array; on the CPU it shares the Tensor's memory."""
         if self.requires_grad:
             raise RuntimeError("numpy() of a Tensor that requires grad: use t.detach().numpy()")
-        return array_backend((self.data,)).to_host(self.data)
+        return array_backend((self.array,)).to_host(self.array)
 
     def item(self) -> bool | int | float:
         """The value of a Tensor with one element, as a Python number."""
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise ValueError(f"item() of a Tensor of shape {self.shape}: it has not one element")
-        return self.data.item()
+        return self.array.item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self.data.tolist()
+        return self.array.tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -139,12 +181,12 @@ class Tensor:
 
     def __format__(self, spec: str) -> str:
         """One number as a number, ``f"{loss:.3f}"``; more only without a specification."""
-        if self.data.size == 1 and spec:
+        if self.array.size == 1 and spec:
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
     def __bool__(self) -> bool:
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise ValueError(
                 f"the truth of a Tensor of shape {self.shape} is ambiguous: use .any() or .all()"
             )
@@ -161,15 +203,15 @@ class Tensor:
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__ of a Tensor that requires grad: use t.detach()")
-        return self.data.__dlpack__(**kwargs)
+        return self.array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self.data.__dlpack_device__()
+        return self.array.__dlpack_device__()
 
     def __getstate__(self) -> dict[str, Any]:
         if self.node is not None:
             raise RuntimeError("cannot pickle a Tensor with a history: pickle t.detach()")
-        host = array_backend((self.data,)).to_host(self.data)
+        host = array_backend((self.array,)).to_host(self.array)
         return {"data": host, "device": tuple(self.device), "requires_grad": self.requires_grad}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -177,13 +219,13 @@ class Tensor:
 
         device = Device(*state["device"])
         data = backend_for(device).asarray(state["data"], device=device)
-        Tensor.__init__(self, data, requires_grad=state["requires_grad"])
+        self.array, self.node, self.requires_grad = data, None, state["requires_grad"]
 
     # --- the tape -----------------------------------------------------------------------------
 
     def detach(self) -> Tensor:
         """The same data without history."""
-        return Tensor(self.data)
+        return tensor_of(self.array)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say whether gradients are wanted for this leaf; returns it."""
@@ -218,3 +260,12 @@ class Tensor:
                 hooks.remove(hook)
 
         return remove
+
+
+def tensor_of(array: Array, node: Node | None = None, requires_grad: bool = False) -> Tensor:
+    """Wrap a raw array as it is, in the same memory; `node` says how it was computed."""
+    made = Tensor.__new__(Tensor)
+    made.array = array
+    made.node = node
+    made.requires_grad = requires_grad or node is not None
+    return made

@@ -14,7 +14,7 @@ import numpy as np
 from tensorlite.backend import array_backend
 from tensorlite.backward import grad
 from tensorlite.call import listed
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["gradcheck"]
 
@@ -134,7 +134,7 @@ def _check(
 def _random_like(x: Tensor, generator: np.random.Generator) -> Tensor:
     """Standard normal numbers where and of the shape that `x` is."""
     host = generator.standard_normal(x.shape)
-    return Tensor(array_backend((x.data,)).asarray(host, device=x.device))
+    return tensor_of(array_backend((x.array,)).asarray(host, device=x.device))
 
 
 def _differentiable(ys: Sequence[Tensor], vs: Sequence[Tensor]) -> tuple[list, list]:
@@ -145,9 +145,9 @@ def _differentiable(ys: Sequence[Tensor], vs: Sequence[Tensor]) -> tuple[list, l
 
 def _products(tensors: Sequence[Tensor], factors: Sequence[Tensor]) -> np.ndarray:
     """All products of elements, on the host."""
-    backend = array_backend([t.data for t in tensors])
+    backend = array_backend([t.array for t in tensors])
     products = [
-        (backend.to_host(t.data) * backend.to_host(f.data)).ravel()
+        (backend.to_host(t.array) * backend.to_host(f.array)).ravel()
         for t, f in zip(tensors, factors, strict=True)
     ]
     return np.concatenate([np.zeros(0), *products])

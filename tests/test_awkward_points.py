@@ -14,7 +14,7 @@ import tensorlite as tl
 from tensorlite import ops
 from tensorlite.backend import Backend
 from tensorlite.ops.arithmetic import share
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import tensor_of
 
 inf, nan = math.inf, math.nan
 
@@ -25,10 +25,10 @@ def gradient(backend: Backend):
 
     def run(fn, *values):
         leaves = [
-            Tensor(backend.asarray(np.array(v, np.float64)), requires_grad=True) for v in values
+            tensor_of(backend.asarray(np.array(v, np.float64)), requires_grad=True) for v in values
         ]
         found = tl.grad(ops.sum(fn(*leaves)), leaves)
-        return [backend.to_host(d.data).tolist() for d in found]
+        return [backend.to_host(d.array).tolist() for d in found]
 
     return run
 
@@ -107,15 +107,15 @@ def test_the_branch_not_taken_gives_no_nan(gradient):
 
 @pytest.mark.parametrize("fn", [ops.sqrt, ops.norm, ops.std, ops.abs, lambda x: x**0.5])
 def test_second_order_is_finite_at_zero(backend, fn):
-    x = Tensor(backend.asarray(np.zeros(3)), requires_grad=True)
+    x = tensor_of(backend.asarray(np.zeros(3)), requires_grad=True)
     (d,) = tl.grad(ops.sum(fn(x)), x, create_graph=True)
     (dd,) = tl.grad(ops.sum(d), x, allow_unused=True)
-    assert dd is None or np.isfinite(backend.to_host(dd.data)).all()
+    assert dd is None or np.isfinite(backend.to_host(dd.array)).all()
 
 
 def test_large_sums_of_short_floats(backend):
     """10,000 times 1 is 10,000 in float16, where adding 1 to 2048 changes nothing."""
-    x = Tensor(backend.asarray(np.ones(10_000, np.float16)))
+    x = tensor_of(backend.asarray(np.ones(10_000, np.float16)))
     assert float(ops.sum(x)) == 10_000
     assert float(ops.mean(x)) == 1
     assert float(ops.norm(x * 4)) == 400
@@ -123,7 +123,7 @@ def test_large_sums_of_short_floats(backend):
 
 
 def test_nan_is_not_lost(backend):
-    x = Tensor(backend.asarray(np.array([1.0, nan, 2.0])))
+    x = tensor_of(backend.asarray(np.array([1.0, nan, 2.0])))
     for fn in (ops.max, ops.min, ops.sum, ops.median, ops.norm, ops.logsumexp):
         assert math.isnan(float(fn(x))), fn.__name__
     assert math.isnan(ops.sort(x).tolist()[-1])
@@ -154,6 +154,6 @@ def test_share_sums_to_one():
     ],
 )
 def test_errors_name_operation_and_shapes(backend, call, message):
-    x = Tensor(backend.asarray(np.ones((2, 3))))
+    x = tensor_of(backend.asarray(np.ones((2, 3))))
     with pytest.raises((ValueError, IndexError), match=message):
         call(x)

@@ -48,16 +48,16 @@ def test_tensor_copies_and_from_numpy_shares() -> None:
     copied, shared = tl.tensor(array), tl.from_numpy(array)
     array[0] = 5
     assert copied.tolist() == [0, 0, 0] and shared.tolist() == [5, 0, 0]
-    assert tl.tensor(shared).data is not shared.data
+    assert tl.tensor(shared).array is not shared.array
     with pytest.raises(TypeError, match="from_numpy"):
         tl.from_numpy([1, 2])
 
 
 def test_from_dlpack_shares(device) -> None:
     source = tl.arange(4.0, device=device)
-    t = tl.from_dlpack(source.data)
+    t = tl.from_dlpack(source.array)
     assert t.device == device
-    source.data[1] = 9
+    source.array[1] = 9
     assert t.cpu().tolist() == [0, 9, 2, 3]
     assert tl.from_dlpack(tl.ones(2, device=device)).cpu().tolist() == [1, 1]  # Tensors speak it
 
@@ -140,8 +140,8 @@ def test_random_generator_is_apart() -> None:
     own = tl.rand(3, generator=tl.Generator(7)).tolist()
     assert tl.rand(3).tolist() == expected != own
     assert tl.rand(3, generator=tl.Generator(7)).tolist() == own
-    assert tl.rand(100, dtype="float16").data.max() < 1
-    assert tl.randint(5, shape=100).data.max() < 5
+    assert tl.rand(100, dtype="float16").array.max() < 1
+    assert tl.randint(5, shape=100).array.max() < 5
 
 
 @pytest.mark.parametrize(

@@ -316,9 +316,9 @@ def test_attention_copies_no_heads(tensor, device) -> None:
     y = F.scaled_dot_product_attention(*heads)
     for name, array in zip(("query", "key", "value"), heads, strict=True):
         saved = y.node.saved[[r.name for r in y.node.plan.residuals].index(name)]
-        assert saved is array.data
+        assert saved is array.array
     compiled = backend_for(device).kernels is not None
-    assert y.swapaxes(1, 2).data.flags.c_contiguous == compiled
+    assert y.swapaxes(1, 2).array.flags.c_contiguous == compiled
 
 
 def test_attention_keeps_no_matrix_of_weights(tensor) -> None:
@@ -444,14 +444,14 @@ def test_layers_that_overwrite_what_they_projected(tensor, reverse) -> None:
 
 def test_kernels_leave_gates_and_their_gradients_in_place(tensor) -> None:
     x, h, w = tensor(normal(5, 2, 12)), tensor(normal(2, 3)), tensor(normal(12, 3))
-    backend = array_backend((x.data,))
+    backend = array_backend((x.array,))
     if backend.kernels is None:
         pytest.skip("the reference overwrites nothing")
-    h_all, c_all, gates = recurrent.lstm_(x, h, h, w, False, True)
-    assert backend.byte_bounds(gates.data) == backend.byte_bounds(x.data)
+    h_all, c_all, gates = recurrent.lstm_sequence(x, h, h, w, False, True)
+    assert backend.byte_bounds(gates.array) == backend.byte_bounds(x.array)
     saved = (gates, h_all, c_all, w, h_all, None, None)
     inner, *_ = recurrent.lstm_backward(*saved, reverse=False, overwrite=True)
-    assert backend.byte_bounds(inner.data) == backend.byte_bounds(x.data)
+    assert backend.byte_bounds(inner.array) == backend.byte_bounds(x.array)
 
 
 def test_the_last_output_is_the_state(tensor) -> None:

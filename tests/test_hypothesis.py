@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import tensorlite as tl
 from tensorlite import ops
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 # The same examples each time: a failure is a finding, never a flake.
 settings.register_profile(
@@ -37,13 +37,13 @@ def filled(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def tensor(backend, array) -> Tensor:
-    return Tensor(backend.asarray(array))
+    return tensor_of(backend.asarray(array))
 
 
 def check(backend, actual: Tensor, expected) -> None:
     expected = np.asarray(expected)
     assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
-    host = backend.to_host(actual.data)
+    host = backend.to_host(actual.array)
     short = {np.dtype(np.float16): 2e-3, np.dtype(np.float32): 1e-5}
     rtol = short.get(expected.dtype, 1e-12)
     np.testing.assert_allclose(host, expected, rtol, rtol)

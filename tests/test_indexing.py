@@ -83,7 +83,7 @@ def test_gradient_counts_how_often_each_element_is_taken(case) -> None:
         return
     t = tl.tensor(x, requires_grad=True)
     y = t[index]
-    weights = np.arange(1.0, y.size + 1).reshape(y.shape)
+    weights = np.arange(1.0, y.numel() + 1).reshape(y.shape)
     expected = np.zeros_like(x)
     np.add.at(expected, index, weights)
     y.backward(weights)

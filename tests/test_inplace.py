@@ -26,12 +26,12 @@ OPERATORS = [
 def test_unrecorded_writes_into_the_memory(update, other, device) -> None:
     values = np.array([3.0, 5.0, 8.0])
     t = tl.tensor(values, device=device)
-    memory = t.data
+    memory = t.array
     view = t[1:]
     operand = other if isinstance(other, float) else tl.tensor(other, device=device)
     assert update(t, operand) is t
     expected = update(values.copy(), other)
-    assert t.data is memory
+    assert t.array is memory
     # CUDA's pow is right to 2 units in the last place.
     np.testing.assert_allclose(t.cpu().numpy(), expected, rtol=4e-16)
     np.testing.assert_array_equal(view.cpu().numpy(), t.cpu().numpy()[1:])  # shares the memory
@@ -51,9 +51,9 @@ def test_recorded_update_keeps_what_was_saved(device) -> None:
     x = tl.tensor([1.0, 2.0, 3.0], device=device, requires_grad=True)
     t = x * 2
     squares = t * t  # saves t
-    before = t.data
+    before = t.array
     t += x
-    assert t.data is not before and t.node is not None
+    assert t.array is not before and t.node is not None
     (squares + t * t).sum().backward()
     np.testing.assert_allclose(x.grad.cpu().numpy(), (8 + 18) * np.array([1, 2, 3]), rtol=1e-6)
 
@@ -189,7 +189,7 @@ def test_failed_writes_change_nothing() -> None:
             t[index] = value
     with pytest.raises(ValueError):
         t += tl.ones(4)
-    assert not t.data.any()
+    assert not t.array.any()
 
 
 def test_expanded_is_refused() -> None:

@@ -231,7 +231,7 @@ def test_cross_entropy_hands_its_gradient_down_once_nobody_else_needs_it(tensor)
         for left, scale in reversed(list(enumerate(scales))):
             loss.backward(tensor(scale, dtype=loss.dtype), retain_graph=left > 0)
         if x.device.type == "cpu":
-            assert (x.grad.data is kept) == (len(scales) == 1)
+            assert (x.grad.array is kept) == (len(scales) == 1)
         return x.grad
 
     close(gradients(1.0), exact)

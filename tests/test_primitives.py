@@ -23,7 +23,7 @@ from tensorlite.backend import Backend, Device
 from tensorlite.backward import grad
 from tensorlite.call import listed
 from tensorlite.primitive import PRIMITIVES
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.testing import gradcheck
 
 TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 2e-3, "bfloat16": 1.6e-2}
@@ -58,7 +58,7 @@ class Case:
         arguments = []
         for i, value in enumerate(self.host):
             if isinstance(value, np.ndarray):
-                value = Tensor(self.backend.asarray(view(self.backend.asarray(value))))
+                value = tensor_of(self.backend.asarray(view(self.backend.asarray(value))))
                 if i in (self.places if needs is None else needs):
                     value.requires_grad_()
             arguments.append(value)
@@ -82,7 +82,7 @@ class Case:
         for y in outputs:
             # Numbers that float16 and bfloat16 hold exactly, so that all dtypes have the same ones.
             values = generator.integers(-8, 9, y.shape) / 8
-            cotangents.append(Tensor(view(self.backend.asarray(values, dtype=y.dtype))))
+            cotangents.append(tensor_of(view(self.backend.asarray(values, dtype=y.dtype))))
         found = grad(outputs, [arguments[i] for i in places], cotangents, allow_unused=True)
         return {i: d for i, d in zip(places, found, strict=True) if d is not None}
 
@@ -128,7 +128,7 @@ def test_forward(samples: list[Sample], device: Device, backend: Backend) -> Non
                 else:
                     assert y.dtype.kind == value.dtype.kind, what
                 tolerance = TOLERANCE[dtype] * sample.tolerance
-                assert_close(backend.to_host(y.data), value, tolerance, what)
+                assert_close(backend.to_host(y.array), value, tolerance, what)
 
 
 @per_operation
@@ -138,11 +138,11 @@ def test_arrays_in_arrays_out(samples: list[Sample], device: Device, backend: Ba
             continue
         case = Case(sample, backend)
         arguments = case.arguments(needs=())
-        raw = [a.data if isinstance(a, Tensor) else a for a in arguments]
+        raw = [a.array if isinstance(a, Tensor) else a for a in arguments]
         outputs = listed(sample.op(*raw, **sample.static))
         for array, y in zip(outputs, case.run(arguments), strict=True):
             assert type(array) is backend.xp.ndarray
-            np.testing.assert_array_equal(backend.to_host(array), backend.to_host(y.data))
+            np.testing.assert_array_equal(backend.to_host(array), backend.to_host(y.array))
 
 
 @per_operation
@@ -164,11 +164,11 @@ def test_gradients_share_no_memory(samples: list[Sample], device: Device, backen
         y = case.run(arguments)[0]
         if y.node is None:
             continue
-        seed = Tensor(backend.xp.ones(y.shape, y.dtype))
+        seed = tensor_of(backend.xp.ones(y.shape, y.dtype))
         y.backward(seed, retain_graph=True)
-        gradients = [leaf.grad.data for leaf in leaves if leaf.grad is not None]
+        gradients = [leaf.grad.array for leaf in leaves if leaf.grad is not None]
         tensors = [a for a in arguments if isinstance(a, Tensor)]
-        others = [seed.data, y.data, *(t.data for t in tensors)]
+        others = [seed.array, y.array, *(t.array for t in tensors)]
         for i, gradient in enumerate(gradients):
             for other in (*others, *gradients[:i]):
                 assert not backend.xp.may_share_memory(gradient, other), sample.name
@@ -186,8 +186,8 @@ def test_each_input_alone(samples: list[Sample], device: Device, backend: Backen
             alone = case.gradients(case.arguments(needs=(i,)))
             assert alone.keys() == {i} & together.keys(), f"{sample}, input {i}"
             for d in alone.values():
-                expected = backend.to_host(together[i].data)
-                assert_close(backend.to_host(d.data), expected, 1e-12, f"{sample}, input {i}")
+                expected = backend.to_host(together[i].array)
+                assert_close(backend.to_host(d.array), expected, 1e-12, f"{sample}, input {i}")
 
 
 @per_operation
@@ -205,8 +205,8 @@ def test_gradient_dtype(samples: list[Sample], device: Device, backend: Backend)
                 what = f"{sample} in {dtype}, gradient by input {i}"
                 assert d.dtype == _dtype(dtype), what
                 tolerance = 8 * TOLERANCE[dtype] * sample.tolerance
-                expected = backend.to_host(exact[i].data)
-                assert_close(backend.to_host(d.data), expected, tolerance, what)
+                expected = backend.to_host(exact[i].array)
+                assert_close(backend.to_host(d.array), expected, tolerance, what)
 
 
 @per_operation
@@ -216,7 +216,7 @@ def test_broadcasting(samples: list[Sample], device: Device, backend: Backend) -
             case = Case(sample, backend, inputs=inputs)
             (y,), (value,) = case.run(case.arguments()), case.expected()
             what = f"{sample}, broadcast: {[a.shape for a in case.host]}"
-            assert_close(backend.to_host(y.data), value, 1e-12, what)
+            assert_close(backend.to_host(y.array), value, 1e-12, what)
             if case.places:
                 gradcheck(sample.op, case.arguments(), order=2)
 
@@ -262,12 +262,14 @@ def test_strides(samples: list[Sample], device: Device, backend: Backend) -> Non
         for view in (every_second, backwards, transposed, misaligned):
             what = f"{sample}, {view.__name__}"
             for y, value in zip(case.run(case.arguments(view)), expected, strict=True):
-                assert_close(backend.to_host(y.data), backend.to_host(value.data), tolerance, what)
+                assert_close(
+                    backend.to_host(y.array), backend.to_host(value.array), tolerance, what
+                )
             found = case.gradients(case.arguments(view), view) if case.places else {}
             assert found.keys() == gradients.keys(), what
             for i, d in found.items():
-                value = backend.to_host(gradients[i].data)
-                assert_close(backend.to_host(d.data), value, tolerance, f"{what}: gradient {i}")
+                value = backend.to_host(gradients[i].array)
+                assert_close(backend.to_host(d.array), value, tolerance, f"{what}: gradient {i}")
 
 
 @per_operation
@@ -281,12 +283,12 @@ def test_zero_size(samples: list[Sample], device: Device, backend: Backend) -> N
         arguments = case.arguments()
         with warnings.catch_warnings(action="ignore"):
             expected = case.expected()
-        assert any(a.data.size == 0 for a in arguments if isinstance(a, Tensor)), f"{sample}"
+        assert any(a.array.size == 0 for a in arguments if isinstance(a, Tensor)), f"{sample}"
         for y, value in zip(case.run(arguments), expected, strict=True):
             assert y.shape == value.shape, f"{sample}: {y.shape}, not {value.shape}"
         for i, d in case.gradients(arguments).items() if case.places else ():
             assert d.shape == arguments[i].shape, f"{sample}: gradient {i}"
-            assert np.isfinite(backend.to_host(d.data).astype(np.float64)).all()
+            assert np.isfinite(backend.to_host(d.array).astype(np.float64)).all()
 
 
 @per_operation

@@ -207,7 +207,7 @@ def test_the_compiled_walk_gives_the_gradients_of_the_other():
             loss = tl.nn.functional.cross_entropy(c, labels) + (a * b).sum() + (a * a).mean()
             loss.backward(retain_graph=True)
             (loss * 0.5).backward()
-        assert w.grad.data.base is update._arenas[0][0].grad
+        assert w.grad.array.base is update._arenas[0][0].grad
         return [host(t.grad) for t in (x, y, w, short, bias)]
 
     pairs = zip(
@@ -231,7 +231,7 @@ def test_a_rule_that_fails_keeps_nothing_alive(how):
     for value, error in ((1.0, ValueError), (-1.0, ZeroDivisionError)):
         x, y = leaf([value]), leaf([1.0])
         saved = x * 3
-        alive = weakref.ref(saved.data)
+        alive = weakref.ref(saved.array)
         z = fails(saved, y).exp()
         with how(), pytest.raises(error):
             z.backward()
@@ -307,8 +307,8 @@ def test_a_primitive_of_ones_own(device):
     scaled_square.defvjp(x=lambda g, x, scale: g * (2 * scale) * x)
     x = leaf([1.0, 2.0], device)
     tl.testing.gradcheck(lambda t: scaled_square(t, scale=3.0), [x], order=2)
-    raw = scaled_square(x.data, 2.0)
-    assert type(raw) is type(x.data)
+    raw = scaled_square(x.array, 2.0)
+    assert type(raw) is type(x.array)
 
 
 def test_errors_name_the_operation_and_the_inputs(device):

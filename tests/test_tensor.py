@@ -174,7 +174,7 @@ def test_numpy_shares_memory_on_the_cpu() -> None:
     t = tl.zeros(3)
     t.numpy()[1] = 5
     assert t.tolist() == [0, 5, 0]
-    assert np.asarray(t) is not None and np.shares_memory(np.asarray(t), t.data)
+    assert np.asarray(t) is not None and np.shares_memory(np.asarray(t), t.array)
     assert np.array(t, dtype=np.float64).dtype == np.float64
     with pytest.raises(RuntimeError, match="detach"):
         tl.zeros(2, requires_grad=True).numpy()
@@ -201,7 +201,7 @@ def test_numpy_on_the_left() -> None:
 def test_dlpack() -> None:
     t = tl.arange(3.0)
     array = np.from_dlpack(t)
-    assert np.shares_memory(array, t.data)
+    assert np.shares_memory(array, t.array)
     with pytest.raises(BufferError, match="detach"):
         np.from_dlpack(tl.zeros(2, requires_grad=True))
 
@@ -209,7 +209,7 @@ def test_dlpack() -> None:
 def test_pickle_and_deepcopy(device) -> None:
     x = tl.tensor([1.0, 2.0], device=device, requires_grad=True)
     for y in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
-        assert y.requires_grad and y.device == device and y.data is not x.data
+        assert y.requires_grad and y.device == device and y.array is not x.array
         assert y.detach().cpu().tolist() == [1, 2]
     b = tl.ones(2, dtype=tl.bfloat16)
     assert pickle.loads(pickle.dumps(b)).dtype == b.dtype
@@ -319,9 +319,9 @@ def test_clone_and_contiguous(device) -> None:
     x = tl.arange(6.0, device=device, requires_grad=True).reshape(2, 3)
     assert x.contiguous() is x
     turned = x.T.contiguous()
-    assert turned.data.flags.c_contiguous and not x.T.data.flags.c_contiguous
+    assert turned.array.flags.c_contiguous and not x.T.array.flags.c_contiguous
     copied = x.clone()
-    assert copied.data is not x.data and copied.node is not None
+    assert copied.array is not x.array and copied.node is not None
 
 
 def test_retain_grad() -> None:

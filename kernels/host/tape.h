@@ -36,7 +36,7 @@ class Tape {
     bool use(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index) {
         tensor_ = Py_NewRef(tensor), node_ = Py_NewRef(node);
         output_node_ = Py_NewRef(output_node), next_index_ = Py_NewRef(next_index);
-        return data_.find(tensor, "data") && history_.find(tensor, "node") &&
+        return data_.find(tensor, "array") && history_.find(tensor, "node") &&
                requires_grad_.find(tensor, "requires_grad") && index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&

@@ -110,7 +110,7 @@ def _summary(experiment: Experiment, trainer: Trainer, test: dict[str, Any]) -> 
         "test_accuracy": test.get("accuracy"),
         "seconds": round(seconds, 3),
         "samples_per_second": round(len(rates) / sum(1 / rate for rate in rates), 1),
-        "parameters": sum(parameter.size for parameter in trainer.model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
         "seed": experiment.settings.seed,
     }
     return result | ({"test_r2": test["r2"]} if "r2" in test else {})

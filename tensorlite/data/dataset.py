@@ -191,5 +191,5 @@ def collate(samples: Sequence[Any]) -> Any:
 
 def _raw(array: Any) -> Any:
     if isinstance(array, Tensor):
-        return array.data
+        return array.array
     return array if hasattr(array, "__cuda_array_interface__") else np.asarray(array)

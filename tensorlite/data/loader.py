@@ -15,7 +15,7 @@ from tensorlite.backend import device as parse_device
 from tensorlite.data.dataset import Dataset, collate
 from tensorlite.data.prefetch import prefetched
 from tensorlite.random import Generator, default_generator
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["DataLoader"]
 
@@ -118,7 +118,7 @@ class DataLoader:
         """Put the arrays of nested batches on the device, as Tensors; leave the rest as it is."""
         if self.device.type == "cpu":
             for batch in batches:
-                yield _mapped(batch, lambda a: Tensor(array_backend((a,)).to_host(a)))
+                yield _mapped(batch, lambda a: tensor_of(array_backend((a,)).to_host(a)))
             return
         waiting: deque[Any] = deque()
 
@@ -131,8 +131,8 @@ class DataLoader:
 
         def placed(array: Array, arrived: Iterator[Array]) -> Tensor:
             if _on_host(array):
-                return Tensor(next(arrived))
-            return Tensor(backend_for(self.device).asarray(array, device=self.device))
+                return tensor_of(next(arrived))
+            return tensor_of(backend_for(self.device).asarray(array, device=self.device))
 
         for arrays in self._prefetcher(host_arrays()):
             yield _mapped(waiting.popleft(), partial(placed, arrived=iter(arrays)))
@@ -218,5 +218,5 @@ def _mapped(batch: Any, change: Callable[[Array], Any]) -> Any:
     if isinstance(batch, tuple | list):
         kind = list if isinstance(batch, list) else tuple
         return kind(_mapped(value, change) for value in batch)
-    array = batch.data if isinstance(batch, Tensor) else batch
+    array = batch.array if isinstance(batch, Tensor) else batch
     return change(array) if is_array(array) else batch

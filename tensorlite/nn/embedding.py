@@ -42,7 +42,7 @@ class Embedding(Module):
         """Draw the initial values anew."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            self.weight.data[self.padding_idx] = 0
+            self.weight.array[self.padding_idx] = 0
 
     def forward(self, indices: Tensor) -> Tensor:
         """Map integers (…) to rows (…, embedding_dim)."""

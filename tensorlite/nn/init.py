@@ -126,8 +126,8 @@ def trunc_normal_(
             f"{mean} and standard deviation {std}; use uniform_"
         )
     generator = generator or random.default_generator
-    values = np.empty(tensor.size, _draw_dtype(tensor))
-    outside = np.arange(tensor.size)
+    values = np.empty(tensor.numel(), _draw_dtype(tensor))
+    outside = np.arange(tensor.numel())
     while outside.size:
         values[outside] = generator.normal(outside.shape, values.dtype) * std + mean
         outside = outside[(values[outside] < a) | (values[outside] > b)]
@@ -208,10 +208,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     """
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: a Tensor of shape {tensor.shape} has less than two axes")
-    if tensor.size == 0:
+    if tensor.numel() == 0:
         return tensor
     rows = tensor.shape[0]
-    shape = (rows, tensor.size // rows)
+    shape = (rows, tensor.numel() // rows)
     draw = (generator or random.default_generator).normal(shape, np.float64)
     q, r = np.linalg.qr(draw if rows >= shape[1] else draw.T)
     q *= np.where(np.diag(r) < 0, -1, 1)  # makes the distribution uniform

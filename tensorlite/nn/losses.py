@@ -14,7 +14,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.ops.activation import relu, softplus
 from tensorlite.ops.arithmetic import maximum, minimum
 from tensorlite.ops.compare import where
-from tensorlite.ops.cross_entropy import cross_entropy_
+from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.elementwise import abs, exp, log, sqrt, square
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.reduce import mean, norm, sum
@@ -54,7 +54,7 @@ def _check_same_shape(op: str, input: Tensor, target: Tensor) -> None:
     if input.shape == target.shape:
         return
     hint = "give both the same shape"
-    if input.size == target.size:
+    if input.numel() == target.numel():
         hint = f"reshape one, such as input.reshape({target.shape})"
     raise ValueError(
         f"{op}: input of shape {input.shape} and target of shape {target.shape} would broadcast; "
@@ -137,11 +137,11 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], not {label_smoothing}")
-    if target.data.dtype.kind not in "iu":
+    if target.array.dtype.kind not in "iu":
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
     x, labels = _examples("cross_entropy", input, target, weight)
     with_gradient = input.requires_grad and is_grad_enabled()
-    result = cross_entropy_(
+    result = cross_entropy_rows(
         x,
         labels,
         weight,
@@ -151,10 +151,10 @@ def cross_entropy(
         with_gradient=with_gradient,
     )
     loss = result[0] if with_gradient else result
-    if isinstance(loss.data, np.ndarray):
-        total = loss.data if loss.data.ndim == 0 else loss.data.sum()
+    if isinstance(loss.array, np.ndarray):
+        total = loss.array if loss.array.ndim == 0 else loss.array.sum()
         if math.isnan(total):  # as a wrong label leaves it
-            _check_labels("cross_entropy", labels.data, x.shape[1], ignore_index)
+            _check_labels("cross_entropy", labels.array, x.shape[1], ignore_index)
     if reduction == "mean":
         return loss
     return _reduced(loss, reduction) if reduction != "none" else loss.reshape(target.shape)
@@ -182,7 +182,7 @@ def nll_loss(
 ) -> Tensor:
     """-input of the target class, `input` being log-probabilities; see `cross_entropy`."""
     x, labels = _examples("nll_loss", input, target, weight)
-    _check_labels("nll_loss", labels.data, x.shape[1], ignore_index)
+    _check_labels("nll_loss", labels.array, x.shape[1], ignore_index)
     place, own = _places(labels, weight, ignore_index, x.dtype)
     loss = -take_along_axis(x, place[:, None], axis=1).reshape(-1) * own
     if reduction == "mean":
@@ -194,7 +194,7 @@ def _examples(
     op: str, input: Tensor, target: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Logits as (rows, C) and labels as (rows,)."""
-    shape, labels = input.data.shape, target.data
+    shape, labels = input.array.shape, target.array
     axis = min(1, len(shape) - 1)
     if not shape or shape[:axis] + shape[axis + 1 :] != labels.shape:
         raise ValueError(
@@ -210,7 +210,7 @@ def _examples(
         return input, target
     if len(shape) > 2:
         input = moveaxis(input, 1, -1)
-    return input.reshape(target.size, classes), target.reshape(target.size)
+    return input.reshape(target.numel(), classes), target.reshape(target.numel())
 
 
 def _check_labels(op: str, labels: Array, classes: int, ignore_index: int) -> None:
@@ -226,10 +226,10 @@ def _places(
     labels: Tensor, weight: Tensor | None, ignore_index: int, dtype: Any
 ) -> tuple[Array, Array]:
     """Of each label the class to look at, and how much it counts."""
-    raw = labels.data
+    raw = labels.array
     valid = raw != ignore_index
     place = array_backend((raw,)).xp.where(valid, raw, 0)
-    return place, valid.astype(dtype) if weight is None else valid * weight.data[place]
+    return place, valid.astype(dtype) if weight is None else valid * weight.array[place]
 
 
 def binary_cross_entropy(
@@ -241,7 +241,7 @@ def binary_cross_entropy(
     0. `binary_cross_entropy_with_logits` has no such corners. `weight` broadcasts to `input`.
     """
     _check_same_shape("binary_cross_entropy", input, target)
-    raw = input.data
+    raw = input.array
     if isinstance(raw, np.ndarray) and raw.size and (raw.min() < 0 or raw.max() > 1):
         raise ValueError(
             f"binary_cross_entropy: input reaches from {raw.min()} to {raw.max()}, but "

@@ -357,8 +357,8 @@ def _tree(module: Module, label: str, depth: int) -> Iterator[tuple[str, str]]:
 
 def _count(module: Module, unit: str) -> str:
     """Number of parameters; frozen ones are mentioned."""
-    total = sum(p.size for p in module.parameters())
-    frozen = sum(p.size for p in module.parameters() if not p.requires_grad)
+    total = sum(p.numel() for p in module.parameters())
+    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
     if total == 0:
         return ""
     return f"{total:,}{unit}" + (f" ({frozen:,} frozen)" if frozen else "")

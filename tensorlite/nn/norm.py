@@ -7,7 +7,7 @@ import numpy as np
 from tensorlite.nn import functional as F
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import Parameter
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 
 class _Affine(Module):
@@ -83,7 +83,7 @@ class BatchNormNd(_OfChannels):
             "num_batches_tracked": np.zeros((), np.int64),
         }
         for name, values in statistics.items():
-            self.register_buffer(name, Tensor(values) if track_running_stats else None)
+            self.register_buffer(name, tensor_of(values) if track_running_stats else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a Tensor of the shape of `x`."""

@@ -30,13 +30,13 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        array = data.data if isinstance(data, Tensor) else array_backend((data,)).asarray(data)
+        array = data.array if isinstance(data, Tensor) else array_backend((data,)).asarray(data)
         if not is_float(array):
             raise TypeError(
                 f"a Parameter of dtype {array.dtype} cannot be trained: give floating point values"
                 ", or use register_buffer() for what is not trained"
             )
-        super().__init__(array, requires_grad=requires_grad)
+        self.array, self.node, self.requires_grad = array, None, requires_grad
 
     def __repr__(self) -> str:
         return f"Parameter({super().__repr__()})"

@@ -12,7 +12,7 @@ from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
 from tensorlite.ops.recurrent import gru_layer, lstm_layer
 from tensorlite.ops.shape import concat, stack
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -154,9 +154,9 @@ class Recurrent(Module):
         """The first state's parts, each (layers · directions, N, hidden_size); checked."""
         shape = (len(self._suffixes), x.shape[1], self.hidden_size)
         if state is None:
-            backend = array_backend((x.data,))
+            backend = array_backend((x.array,))
             with backend.on(x.device):
-                return [Tensor(backend.xp.zeros(shape, x.dtype))] * self._parts
+                return [tensor_of(backend.xp.zeros(shape, x.dtype))] * self._parts
         parts = [state] if isinstance(state, Tensor) else list(state)
         if not batched:
             parts = [part.unsqueeze(1) for part in parts]

@@ -49,19 +49,19 @@ def load(
 
 def _host(value: Any) -> np.ndarray:
     """A Tensor, or whatever else NumPy understands, as a NumPy array."""
-    array = value.data if isinstance(value, Tensor) else value
+    array = value.array if isinstance(value, Tensor) else value
     return np.asarray(array_backend((array,)).to_host(array))
 
 
 def move(tensor: Tensor, targets: tuple) -> None:
     """Bring a parameter or buffer, and its gradient, to a device or dtype; integers stay such."""
     moved = to(tensor.detach(), *targets)
-    if not is_float(moved.data) and is_float(tensor.data):
+    if not is_float(moved.array) and is_float(tensor.array):
         raise TypeError(f"a module is cast to dtypes of floating point, not to {moved.dtype}")
-    if not is_float(tensor.data):
+    if not is_float(tensor.array):
         moved = to(tensor.detach(), moved.device)
-    if moved.data is not tensor.data:
-        tensor.data = moved.data
+    if moved.array is not tensor.array:
+        tensor.array = moved.array
         tensor.grad_buffer = None
         if tensor.grad is not None:
             tensor.grad = to(tensor.grad.detach(), *targets)

@@ -218,9 +218,9 @@ gelu.defvjp(x=lambda g, x, approximate: gelu_backward(g, x, approximate=approxim
 # --- exponential linear units -----------------------------------------------------------------
 
 
-@primitive
+@primitive(name="elu")
 @float32_inside
-def elu_(
+def scaled_elu(
     xp: ModuleType, x: Array, *, alpha: float = 1.0, scale: float = 1.0, steepness: float = 1.0
 ) -> Array:
     """`scale` · x above 0, `scale` · `alpha` · (exp(`steepness` · x) - 1) below."""
@@ -230,12 +230,12 @@ def elu_(
 
 @fused
 def elu_backward(dy: Any, x: Any, *, alpha: float, scale: float, steepness: float) -> Any:
-    """Cotangent of `elu_`'s input."""
+    """Cotangent of `scaled_elu`'s input."""
     below = (alpha * steepness) * exp(steepness * minimum(x, 0.0))
     return scale * (dy * (x > 0) + dy * (x <= 0) * below)
 
 
-elu_.defvjp(
+scaled_elu.defvjp(
     x=lambda g, x, alpha, scale, steepness: elu_backward(
         g, x, alpha=alpha, scale=scale, steepness=steepness
     )
@@ -244,19 +244,19 @@ elu_.defvjp(
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015)."""
-    return elu_(x, alpha=alpha)
+    return scaled_elu(x, alpha=alpha)
 
 
 def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017)."""
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
-    return elu_(x, alpha=alpha, steepness=1 / alpha)
+    return scaled_elu(x, alpha=alpha, steepness=1 / alpha)
 
 
 def selu(x: Tensor) -> Tensor:
     """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
-    return elu_(x, alpha=1.6732632423543772, scale=1.0507009873554805)
+    return scaled_elu(x, alpha=1.6732632423543772, scale=1.0507009873554805)
 
 
 def glu(x: Tensor, axis: int = -1) -> Tensor:

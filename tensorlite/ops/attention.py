@@ -50,7 +50,7 @@ def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> A
     """Scaled products of queries and keys, -inf where the mask forbids; arrays or Tensors."""
     scores = matmul(query * scale, key.mT)
     if is_causal:
-        xp = array_backend((query.data if isinstance(query, Tensor) else query,)).xp
+        xp = array_backend((query.array if isinstance(query, Tensor) else query,)).xp
         rows, columns = scores.shape[-2:]
         scores = where(xp.arange(columns) <= xp.arange(rows)[:, None], scores, -math.inf)
     if mask is None:

@@ -12,7 +12,7 @@ from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
 from tensorlite.ops.elementwise import rsqrt, square
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.reduce import mean
-from tensorlite.ops.row_norm import layer_norm_
+from tensorlite.ops.row_norm import layer_norm_rows
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -30,9 +30,9 @@ def _channel_statistics(x: Any, eps: float) -> tuple[Any, Any, Any]:
     return center, variance, rsqrt(variance + eps)
 
 
-@primitive(aux=("center", "rstd"))
+@primitive(aux=("center", "rstd"), name="batch_norm")
 @float32_inside
-def batch_norm_(
+def batch_norm_planes(
     xp: ModuleType,
     x: Array,
     weight: Array | None = None,
@@ -76,7 +76,7 @@ def batch_norm_backward(
     *,
     eps: float,
 ) -> tuple[Array, Array, Array]:
-    """Cotangents of `batch_norm_`'s x, weight and bias from that of its normalized output."""
+    """Cotangents of `batch_norm_planes`'s x, weight and bias from that of its normalized output."""
     return _batch_norm_gradients(dy, x, weight, center, rstd)
 
 
@@ -88,7 +88,7 @@ def _batch_norm_backward(
     return _batch_norm_gradients(dy, x, weight, center, rstd)
 
 
-@batch_norm_.defvjp_joint
+@batch_norm_planes.defvjp_joint
 def _batch_norm_vjp(
     g: tuple, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
 ) -> tuple:
@@ -154,18 +154,18 @@ def batch_norm(
             f"batch_norm: {count} values a channel in x {x.shape} have no variance; use a larger "
             "batch, or eval()"
         )
-    y, center, variance = batch_norm_(x, weight, bias, eps=eps)
+    y, center, variance = batch_norm_planes(x, weight, bias, eps=eps)
     if running_mean is not None:
-        _move(running_mean, center.data, momentum)
-        _move(running_var, variance.data * (count / (count - 1)), momentum)
+        _move(running_mean, center.array, momentum)
+        _move(running_var, variance.array * (count / (count - 1)), momentum)
     return y
 
 
 def _move(average: Tensor, value: Array, momentum: float) -> None:
     """Move a running average in place."""
-    average.data *= 1 - momentum
-    average.data += (momentum * value).astype(average.dtype, copy=False)
-    tape.note_write(average.data)
+    average.array *= 1 - momentum
+    average.array += (momentum * value).astype(average.dtype, copy=False)
+    tape.note_write(average.array)
 
 
 def group_norm(
@@ -185,7 +185,7 @@ def group_norm(
             f"group_norm: {x.shape[1]} channels do not divide into {num_groups} groups"
         )
     rows = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
-    y = layer_norm_(rows, eps=eps).reshape(x.shape)
+    y = layer_norm_rows(rows, eps=eps).reshape(x.shape)
     return y if weight is None and bias is None else channel_affine(y, weight, bias)
 
 

@@ -13,21 +13,21 @@ from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 
-@primitive
-def to_device_(xp: ModuleType, x: Array, *, device: Device, source: Device) -> Array:
+@primitive(name="to")
+def to_device_array(xp: ModuleType, x: Array, *, device: Device, source: Device) -> Array:
     """Copy an array from the device `source` to `device`."""
     if device == CPU:
         return array_backend((x,)).to_host(x)
     return backend_for(device).asarray(x, device=device)
 
 
-to_device_.defvjp(x=lambda g, device, source: to_device_(g, source, device))
+to_device_array.defvjp(x=lambda g, device, source: to_device_array(g, source, device))
 
 
 def to_device(x: Tensor, device: str | Device) -> Tensor:
     """`x` on another device; itself if it is there. The gradient comes back to where `x` is."""
     source, device = x.device, backend.device(device)
-    return x if source == device else to_device_(x, device, source)
+    return x if source == device else to_device_array(x, device, source)
 
 
 def to(x: Tensor, *targets: Any) -> Tensor:
@@ -65,7 +65,7 @@ clone.defvjp(x=lambda g: g)
 
 def contiguous(x: Tensor) -> Tensor:
     """`x` with its elements in row order in memory; itself if they are."""
-    return x if x.data.flags.c_contiguous else clone(x)
+    return x if x.array.flags.c_contiguous else clone(x)
 
 
 def retain_grad(x: Tensor) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 
 from tensorlite import backend
 from tensorlite.backend import CPU, Array, Device, array_backend, backend_for
-from tensorlite.ops.convert import to_device_
+from tensorlite.ops.convert import to_device_array
 from tensorlite.ops.dtypes import as_dtype
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = [
     "arange",
@@ -55,7 +55,7 @@ def _new(
 
 def leaf(data: Array, requires_grad: bool) -> Tensor:
     """Wrap an array, refusing a gradient that its dtype cannot have."""
-    made = Tensor(data)
+    made = tensor_of(data)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -72,6 +72,13 @@ def dtype_of(*numbers: Any) -> np.dtype:
     """The dtype of a Tensor made from Python numbers: bool, int64 or float32."""
     dtype = np.result_type(*numbers)
     return np.dtype(np.float32) if dtype == np.float64 else dtype
+
+
+def constructed(values: tuple) -> Tensor:
+    """What ``Tensor(*values)`` is: nothing, memory of a shape that is not set, or copied values."""
+    if len(values) == 1 and not isinstance(values[0], int):
+        return tensor(values[0], dtype=np.float32)
+    return empty(*values) if values else empty(0)
 
 
 # --- from values --------------------------------------------------------------------------------
@@ -103,7 +110,7 @@ def tensor(
     tensor([[1. , 2.5]])
     """
     if isinstance(data, Tensor):
-        data = data.data
+        data = data.array
     if not hasattr(data, "dtype"):
         data = np.asarray(data)
         if dtype is None:
@@ -115,21 +122,21 @@ def tensor(
     target = source if device is None else backend.device(device)
     if target == source:
         return leaf(data.astype(dtype, copy=True), requires_grad)
-    return leaf(to_device_(data, target, source).astype(dtype, copy=False), requires_grad)
+    return leaf(to_device_array(data, target, source).astype(dtype, copy=False), requires_grad)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
     """Wrap a NumPy array; the Tensor shares its memory and dtype."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy() of a {type(array).__name__}: use tensor() to copy values")
-    return Tensor(np.asarray(array))
+    return tensor_of(np.asarray(array))
 
 
 def from_dlpack(array: Any) -> Tensor:
     """Wrap an array of another library through DLPack, without a copy, on its device."""
     kind, index = array.__dlpack_device__()
     where = backend_for(Device("cuda", index) if kind == _CUDA else CPU)
-    return Tensor(where.xp.from_dlpack(array))
+    return tensor_of(where.xp.from_dlpack(array))
 
 
 # --- of one value, of a range -------------------------------------------------------------------

@@ -18,8 +18,8 @@ from tensorlite.tensor import Tensor
 # goes through, which so needs neither the logits nor the probabilities.
 
 
-@primitive
-def cross_entropy_(
+@primitive(name="cross_entropy")
+def cross_entropy_rows(
     xp: ModuleType,
     x: Array,
     labels: Array,
@@ -106,7 +106,7 @@ def _targets(
     return place, own, counts[:, None] * each_class
 
 
-@cross_entropy_.defvjp_joint
+@cross_entropy_rows.defvjp_joint
 def _cross_entropy_vjp(
     g: tuple,
     needs: tuple,
@@ -139,7 +139,7 @@ def _dense_targets(
     x: Any, labels: Any, weight: Any, ignore_index: int, label_smoothing: float, mean: bool
 ) -> Array:
     """The targets as a raw array like `x`: they are constants, whatever the rule runs on."""
-    x, labels, weight = (v.data if isinstance(v, Tensor) else v for v in (x, labels, weight))
+    x, labels, weight = (v.array if isinstance(v, Tensor) else v for v in (x, labels, weight))
     xp = array_backend((x,)).xp
     place, own, spread = _targets(xp, labels, weight, x, ignore_index, label_smoothing)
     target = xp.zeros_like(x) if spread is None else spread.astype(x.dtype)

@@ -13,9 +13,11 @@ from tensorlite.tensor import Tensor
 __all__ = ["dropout"]
 
 
-@primitive
+@primitive(name="dropout")
 @float32_inside
-def dropout_(xp: ModuleType, x: Array, *, p: float, key: tuple[int, int], offset: int) -> Array:
+def philox_dropout(
+    xp: ModuleType, x: Array, *, p: float, key: tuple[int, int], offset: int
+) -> Array:
     """`x` / (1 - `p`) where the uniform number of that place is at least `p`, 0 elsewhere.
 
     Its gradient is the same operation: the mask is drawn again from key and offset.
@@ -24,7 +26,7 @@ def dropout_(xp: ModuleType, x: Array, *, p: float, key: tuple[int, int], offset
     return x * kept * (1 / (1 - p))
 
 
-dropout_.defvjp(x=lambda g, p, key, offset: dropout_(g, p, key, offset))
+philox_dropout.defvjp(x=lambda g, p, key, offset: philox_dropout(g, p, key, offset))
 
 
 def dropout(
@@ -49,5 +51,5 @@ def dropout(
         return x
     if p == 1:
         return x * 0.0
-    key, offset = generator.reserve(x.size)
-    return dropout_(x, p, key, offset)
+    key, offset = generator.reserve(x.numel())
+    return philox_dropout(x, p, key, offset)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-_FLOAT32 = np.dtype(np.float32)
+float16, float32, float64 = map(np.dtype, ("float16", "float32", "float64"))
+int8, int16, int32, int64 = map(np.dtype, ("int8", "int16", "int32", "int64"))
+uint8, bool_ = np.dtype("uint8"), np.dtype("bool")
 
 
 def as_dtype(dtype: Any) -> np.dtype:
@@ -25,13 +27,13 @@ def as_dtype(dtype: Any) -> np.dtype:
         raise TypeError(f"unknown dtype {dtype!r}: use 'float32', 'int64', 'bool' …") from error
 
 
-def bfloat16() -> type:
-    """The scalar type `ml_dtypes.bfloat16`."""
+def bfloat16() -> np.dtype:
+    """The dtype `ml_dtypes.bfloat16`."""
     try:
         import ml_dtypes
     except ImportError as error:
         raise TypeError('bfloat16 needs ml_dtypes: pip install "tensorlite[bf16]"') from error
-    return ml_dtypes.bfloat16
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 def is_short(dtype: np.dtype) -> bool:
@@ -41,7 +43,7 @@ def is_short(dtype: np.dtype) -> bool:
 
 def accumulator(dtype: np.dtype) -> np.dtype | None:
     """The dtype to add up numbers of `dtype` in; None where NumPy's own choice is right."""
-    return _FLOAT32 if is_short(dtype) else None
+    return float32 if is_short(dtype) else None
 
 
 def weak(x1: Any, x2: Any) -> tuple[Any, Any]:
@@ -49,8 +51,8 @@ def weak(x1: Any, x2: Any) -> tuple[Any, Any]:
 
     NumPy does this for its own dtypes, but promotes bfloat16, which it does not know, to float32.
     """
-    if x1.__class__ is float and getattr(x2, "dtype", _FLOAT32).kind == "V":
+    if x1.__class__ is float and getattr(x2, "dtype", float32).kind == "V":
         return x2.dtype.type(x1), x2
-    if x2.__class__ is float and getattr(x1, "dtype", _FLOAT32).kind == "V":
+    if x2.__class__ is float and getattr(x1, "dtype", float32).kind == "V":
         return x1, x1.dtype.type(x2)
     return x1, x2

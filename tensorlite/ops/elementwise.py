@@ -16,7 +16,7 @@ from tensorlite.ops import special
 from tensorlite.ops.dtypes import as_dtype
 from tensorlite.ops.slopes import infinite_at_zero, zero
 from tensorlite.primitive import primitive
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = [
     "abs",
@@ -384,4 +384,4 @@ def cast(x: Any, dtype: Any) -> Any:
         return x
     if dtype.kind in "fV":
         return cast_float(x, dtype=dtype)
-    return Tensor(x.data.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)
+    return tensor_of(x.array.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)

@@ -63,7 +63,7 @@ def parse_index(x: Any, index: Any) -> tuple[tuple, list]:
 
 def _index_array(x: Any, part: Any) -> Any:
     """An index array where `x` is; a Tensor stays one, so that its device is checked."""
-    raw = part.data if isinstance(part, Tensor) else part
+    raw = part.array if isinstance(part, Tensor) else part
     if not hasattr(raw, "dtype"):
         raw = np.asarray(raw)
         if raw.size == 0:  # NumPy makes [] a float array
@@ -75,7 +75,7 @@ def _index_array(x: Any, part: Any) -> Any:
         )
     if isinstance(part, Tensor):
         return part
-    data = x.data if isinstance(x, Tensor) else x
+    data = x.array if isinstance(x, Tensor) else x
     backend = array_backend((data,))
     return raw if backend is HOST else backend.asarray(raw, device=backend.device_of(data))
 
@@ -101,13 +101,13 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         values of index arrays are not checked, which would wait for the device.
     """
     if index.__class__ is int or index.__class__ is slice:  # the commonest, made fast
-        return slice_(x, (index, ...))
+        return basic_getitem(x, (index, ...))
     parts, arrays = parse_index(x, index)
-    return getitem_(x, *arrays, parts=parts) if arrays else slice_(x, parts)
+    return advanced_getitem(x, *arrays, parts=parts) if arrays else basic_getitem(x, parts)
 
 
-@primitive
-def slice_(xp: ModuleType, x: Array, *, parts: tuple) -> Array:
+@primitive(name="getitem")
+def basic_getitem(xp: ModuleType, x: Array, *, parts: tuple) -> Array:
     """``x[parts]`` without index arrays."""
     return x[parts]
 
@@ -120,12 +120,12 @@ def slice_backward(xp: ModuleType, d: Array, *, shape: tuple[int, ...], parts: t
     return x
 
 
-slice_.defvjp(x=lambda g, x_shape, parts: slice_backward(g, x_shape, parts))
-slice_backward.defvjp(d=lambda g, parts: slice_(g, parts))
+basic_getitem.defvjp(x=lambda g, x_shape, parts: slice_backward(g, x_shape, parts))
+slice_backward.defvjp(d=lambda g, parts: basic_getitem(g, parts))
 
 
-@primitive
-def getitem_(xp: ModuleType, x: Array, *indices: Array, parts: tuple) -> Array:
+@primitive(name="getitem")
+def advanced_getitem(xp: ModuleType, x: Array, *indices: Array, parts: tuple) -> Array:
     """``x[parts]`` with index arrays in the places that `parts` keeps for them."""
     return x[filled(parts, indices)]
 
@@ -181,8 +181,8 @@ def _getitem_vjp(g: Any, indices: tuple, x_shape: tuple, parts: tuple) -> Any:
     return getitem_backward(g, *indices, shape=x_shape, parts=parts)
 
 
-getitem_.defvjp(x=_getitem_vjp)
-getitem_backward.defvjp(d=lambda g, indices, parts: getitem_(g, *indices, parts=parts))
+advanced_getitem.defvjp(x=_getitem_vjp)
+getitem_backward.defvjp(d=lambda g, indices, parts: advanced_getitem(g, *indices, parts=parts))
 
 
 # --- x[index] = value ---------------------------------------------------------------------------
@@ -195,26 +195,28 @@ def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
     CUDA which one stays is not defined).
     """
     parts, arrays = parse_index(x, index)
-    return setitem_(x, value, *arrays, parts=parts)
+    return with_item(x, value, *arrays, parts=parts)
 
 
-@primitive
-def setitem_(xp: ModuleType, x: Array, value: Any, *indices: Array, parts: tuple) -> Array:
+@primitive(name="setitem")
+def with_item(xp: ModuleType, x: Array, value: Any, *indices: Array, parts: tuple) -> Array:
     """Write `value` into ``[parts]`` of a copy of `x`."""
     x = x.copy()
     x[filled(parts, indices)] = value
     return x
 
 
-@setitem_.defvjp_joint
+@with_item.defvjp_joint
 def _setitem_vjp(
     g: Any, needs: tuple[bool, ...], value_shape: tuple, indices: tuple, parts: tuple
 ) -> tuple:
     of_x = of_value = None
     if needs[0]:
-        of_x = setitem_(g, 0, *indices, parts=parts)
+        of_x = with_item(g, 0, *indices, parts=parts)
     if needs[1]:
-        of_value = getitem_(g, *indices, parts=parts) if indices else slice_(g, parts)
+        of_value = (
+            advanced_getitem(g, *indices, parts=parts) if indices else basic_getitem(g, parts)
+        )
         if any(index.dtype != bool for index in indices):
             stays = last_writes(*indices, shape=g.shape, parts=parts)
             of_value = where(stays, of_value, 0.0)
@@ -251,16 +253,16 @@ def take(x: Tensor, indices: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = x.reshape(-1), 0
     axis = normalize_axis_index(axis, len(x.shape), "take")
-    return take_(x, _index_array(x, indices), axis)
+    return take_along(x, _index_array(x, indices), axis)
 
 
-@primitive
-def take_(xp: ModuleType, x: Array, indices: Array, *, axis: int) -> Array:
+@primitive(name="take")
+def take_along(xp: ModuleType, x: Array, indices: Array, *, axis: int) -> Array:
     """Take sub-arrays along `axis`."""
     return xp.take(x, indices, axis)
 
 
-take_.defvjp(
+take_along.defvjp(
     x=lambda g, x_shape, indices, axis: getitem_backward(
         g, indices, shape=x_shape, parts=_along(axis)
     )

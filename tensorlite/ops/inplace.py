@@ -33,13 +33,13 @@ def write(x: Tensor, index: Any, value: Any) -> None:
         return
     _refuse_shared(x)
     parts, arrays = parse_index(x, index)
-    place = filled(parts, [a.data if isinstance(a, Tensor) else a for a in arrays])
+    place = filled(parts, [a.array if isinstance(a, Tensor) else a for a in arrays])
     try:
-        with on_device_of(x.data):
-            x.data[place] = value.data if isinstance(value, Tensor) else value
+        with on_device_of(x.array):
+            x.array[place] = value.array if isinstance(value, Tensor) else value
     except (ValueError, IndexError) as error:
         raise type(error)(f"setitem: {error}; Tensor: {x.dtype} {x.shape}") from error
-    note_write(x.data)
+    note_write(x.array)
 
 
 def in_place(op: Callable) -> Callable:
@@ -58,9 +58,9 @@ def in_place(op: Callable) -> Callable:
             _rebind(x, result)
         else:
             _refuse_shared(x)
-            with on_device_of(x.data):
-                x.data[...] = result.data
-            note_write(x.data)
+            with on_device_of(x.array):
+                x.array[...] = result.array
+            note_write(x.array)
         return x
 
     return update
@@ -89,7 +89,7 @@ def _operand(x: Tensor, value: Any) -> Any:
     """A value to write: a Tensor, a number, or an array on `x`'s device."""
     if isinstance(value, (Tensor, bool, int, float)):
         return value
-    return array_backend((x.data,)).asarray(value, device=x.device)
+    return array_backend((x.array,)).asarray(value, device=x.device)
 
 
 def _is_recorded(x: Tensor, value: Any) -> bool:
@@ -112,12 +112,12 @@ def _is_recorded(x: Tensor, value: Any) -> bool:
 
 def _rebind(x: Tensor, result: Tensor) -> None:
     """Let `x` stand for a new result."""
-    x.data, x.node, x.requires_grad = result.data, result.node, result.requires_grad
+    x.array, x.node, x.requires_grad = result.array, result.node, result.requires_grad
 
 
 def _refuse_shared(x: Tensor) -> None:
     """A write to an expanded Tensor would change many elements at once."""
-    if any(step == 0 and n > 1 for step, n in zip(x.data.strides, x.data.shape, strict=True)):
+    if any(step == 0 and n > 1 for step, n in zip(x.array.strides, x.array.shape, strict=True)):
         raise RuntimeError(
             f"in-place write to an expanded Tensor of shape {x.shape}, whose elements share "
             "memory: write to a copy, t.clone()"

@@ -82,7 +82,7 @@ def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     As in NumPy (torch takes the lower of the two); NaN if an element is.
     """
     if axis is None:
-        result = median(x.reshape((x.size,)), 0, keepdims)
+        result = median(x.reshape((math.prod(x.shape),)), 0, keepdims)
         return result.reshape((1,) * len(x.shape)) if keepdims else result
     axis = normalize_axis_index(axis, len(x.shape))
     n = x.shape[axis]

@@ -101,13 +101,13 @@ def sliding_window(
             )
     # CuPy confuses lengths and axes unless these ascend.
     ascending = sorted(zip(axes, lengths, strict=True))
-    view = sliding_window_(x, tuple(n for _, n in ascending), tuple(i for i, _ in ascending))
+    view = sliding_windows(x, tuple(n for _, n in ascending), tuple(i for i, _ in ascending))
     places = [ndim + sorted(axes).index(i) for i in axes]
     return transpose(view, (*range(ndim), *places)) if places != sorted(places) else view
 
 
-@primitive
-def sliding_window_(
+@primitive(name="unfold")
+def sliding_windows(
     xp: ModuleType, x: Array, *, window: tuple[int, ...], axes: tuple[int, ...]
 ) -> Array:
     """View every window; `axes` ascend."""
@@ -134,10 +134,10 @@ def sliding_window_backward(
     return x
 
 
-sliding_window_.defvjp(
+sliding_windows.defvjp(
     x=lambda g, x_shape, window, axes: sliding_window_backward(g, x_shape, window, axes)
 )
-sliding_window_backward.defvjp(d=lambda g, window, axes: sliding_window_(g, window, axes))
+sliding_window_backward.defvjp(d=lambda g, window, axes: sliding_windows(g, window, axes))
 
 
 def unfold(x: Tensor, axis: int, size: int, step: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tensorlite.backend import Array
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.index import slice_, take_along_axis
+from tensorlite.ops.index import basic_getitem, take_along_axis
 from tensorlite.ops.reduce import max
 from tensorlite.ops.shape import concat
 from tensorlite.ops.windows import enlarged, inside, output_size, per_axis, positions, taps
@@ -326,7 +326,7 @@ def _adaptive_max(op: str, axes: int, x: Tensor, output_size: int | Sequence[int
     if window is not None:
         return max_pool(x, window=window)
     for axis, count in enumerate(out, start=2):
-        parts = [slice_(x, parts=part) for part in _parts(x.shape, axis, count)]
+        parts = [basic_getitem(x, parts=part) for part in _parts(x.shape, axis, count)]
         x = concat([max(part, axis=axis, keepdims=True) for part in parts], axis)
     return x
 

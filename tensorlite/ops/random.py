@@ -11,7 +11,7 @@ from tensorlite.backend import Device
 from tensorlite.ops.creation import as_shape, leaf
 from tensorlite.ops.dtypes import as_dtype
 from tensorlite.random import Generator, default_generator
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["bernoulli", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"]
 
@@ -63,14 +63,14 @@ def randint(
     """Draw integers in [low, high); with one bound, in [0, low)."""
     if high is None:
         low, high = 0, low
-    return Tensor(generator.integers(low, high, as_shape((shape,)), dtype, _place(device)))
+    return tensor_of(generator.integers(low, high, as_shape((shape,)), dtype, _place(device)))
 
 
 def randperm(
     n: int, device: str | Device | None = None, generator: Generator = default_generator
 ) -> Tensor:
     """Return the numbers 0 … n−1 in random order, as int64."""
-    return Tensor(generator.permutation(n)).to(_place(device))
+    return tensor_of(generator.permutation(n)).to(_place(device))
 
 
 def bernoulli(p: Tensor, generator: Generator = default_generator) -> Tensor:
@@ -81,7 +81,7 @@ def bernoulli(p: Tensor, generator: Generator = default_generator) -> Tensor:
     ValueError
         On the CPU, if a probability is not in [0, 1].
     """
-    if p.device == backend.CPU and not np.all((p.data >= 0) & (p.data <= 1)):
+    if p.device == backend.CPU and not np.all((p.array >= 0) & (p.array <= 1)):
         raise ValueError("bernoulli: a probability is not in [0, 1]")
     drawn = generator.uniform(p.shape, np.float32, p.device)
-    return Tensor((drawn < p.data).astype(p.dtype))
+    return tensor_of((drawn < p.array).astype(p.dtype))

@@ -74,9 +74,9 @@ def as_rows(x: Any) -> Any:
 # --- LSTM ---------------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(name="lstm")
 @float32_inside
-def lstm_(
+def lstm_sequence(
     xp: ModuleType,
     projected: Array,
     h0: Array,
@@ -118,7 +118,7 @@ def lstm_backward(
     reverse: bool,
     overwrite: bool = False,
 ) -> tuple:
-    """Cotangents of `lstm_`'s inputs from those of its outputs, which may be None.
+    """Cotangents of `lstm_sequence`'s inputs from those of its outputs, which may be None.
 
     If `overwrite`, kernels leave that of `projected` where `gates` was.
     """
@@ -140,7 +140,7 @@ def lstm_backward(
     return dprojected, carried_h, carried_c, dweight
 
 
-@lstm_.defvjp_joint
+@lstm_sequence.defvjp_joint
 def _lstm_vjp(
     g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool, *, last: bool = False
 ) -> tuple:
@@ -170,7 +170,7 @@ def lstm(
     (h, c) : Tensors, shape (batch, hidden)
         The states after the last step read.
     """
-    return _outputs_of_lstm(lstm_(projected, h0, c0, weight, reverse, False), reverse)
+    return _outputs_of_lstm(lstm_sequence(projected, h0, c0, weight, reverse, False), reverse)
 
 
 def lstm_layer(
@@ -184,7 +184,7 @@ def lstm_layer(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """`lstm` of `linear` of `x`, whose array nobody else reads: the gates take its place."""
     projected = linear(x, weight_ih, bias)
-    return _outputs_of_lstm(lstm_(projected, h0, c0, weight_hh, reverse, True), reverse)
+    return _outputs_of_lstm(lstm_sequence(projected, h0, c0, weight_hh, reverse, True), reverse)
 
 
 def _outputs_of_lstm(
@@ -198,9 +198,9 @@ def _outputs_of_lstm(
 # --- GRU ----------------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(name="gru")
 @float32_inside
-def gru_(
+def gru_sequence(
     xp: ModuleType,
     projected: Array,
     h0: Array,
@@ -213,7 +213,7 @@ def gru_(
     """All states h, the values of the gates r, z, n, and the state's part m of n (Cho et al. 2014).
 
     h = (1 - z) · n + z · h', with r, z = sigmoid(projected + state), n = tanh(projected + r · m),
-    and (…, …, m) = state = h' @ weightᵀ + bias. `overwrite` is as in `lstm_`.
+    and (…, …, m) = state = h' @ weightᵀ + bias. `overwrite` is as in `lstm_sequence`.
     """
     check_layer("gru", projected, weight, 3, h0)
     steps = projected.shape[0]
@@ -246,7 +246,7 @@ def gru_backward(
     reverse: bool,
     overwrite: bool = False,
 ) -> tuple:
-    """Cotangents of `gru_`'s inputs from those of its outputs, as `lstm_backward`."""
+    """Cotangents of `gru_sequence`'s inputs from those of its outputs, as `lstm_backward`."""
     order = walk(gates.shape[0], reverse)
     carried = _at(dh, order[-1][2])
     inner, state = [], []  # cotangents of projected, and of h' @ weightᵀ + bias
@@ -264,7 +264,7 @@ def gru_backward(
     return _in_time(inner, reverse), carried, dweight, channel_sum(dstate)
 
 
-@gru_.defvjp_joint
+@gru_sequence.defvjp_joint
 def _gru_vjp(
     g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool, *, last: bool = False
 ) -> tuple:
@@ -299,7 +299,7 @@ def gru(
     h : Tensor, shape (batch, hidden)
         The state after the last step read.
     """
-    h, _, _ = gru_(projected, h0, weight, bias, reverse=reverse)
+    h, _, _ = gru_sequence(projected, h0, weight, bias, reverse=reverse)
     return _after(h, reverse), h[0 if reverse else -1]
 
 
@@ -314,16 +314,16 @@ def gru_layer(
 ) -> tuple[Tensor, Tensor]:
     """`gru` of `linear` of `x`, as `lstm_layer`."""
     projected = linear(x, weight_ih, bias_ih)
-    h, _, _ = gru_(projected, h0, weight_hh, bias_hh, reverse=reverse, overwrite=True)
+    h, _, _ = gru_sequence(projected, h0, weight_hh, bias_hh, reverse=reverse, overwrite=True)
     return _after(h, reverse), h[0 if reverse else -1]
 
 
 # --- plain --------------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(name="rnn")
 @float32_inside
-def rnn_(
+def rnn_sequence(
     xp: ModuleType, projected: Array, h0: Array, weight: Array, *, relu: bool, reverse: bool
 ) -> Array:
     """All states h = tanh(projected + h' @ weightᵀ), or their positive part if `relu`."""
@@ -337,7 +337,7 @@ def rnn_(
 
 @fused
 def rnn_backward(h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool) -> tuple:
-    """Cotangents of `rnn_`'s inputs from that of its output."""
+    """Cotangents of `rnn_sequence`'s inputs from that of its output."""
     order = walk(h.shape[0] - 1, reverse)
     carried = dh[order[-1][2]]
     inner = []
@@ -348,7 +348,7 @@ def rnn_backward(h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool) -> 
     return dprojected, carried, matmul(as_rows(dprojected).mT, as_rows(states_before(h, reverse)))
 
 
-@rnn_.defvjp_joint
+@rnn_sequence.defvjp_joint
 def _rnn_vjp(g: Any, needs: tuple, weight: Any, y: Any, relu: bool, reverse: bool) -> tuple:
     return rnn_backward(y, weight, g, relu=relu, reverse=reverse)
 
@@ -383,7 +383,7 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"rnn: nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
-    h = rnn_(projected, h0, weight, nonlinearity == "relu", reverse)
+    h = rnn_sequence(projected, h0, weight, nonlinearity == "relu", reverse)
     return _after(h, reverse), h[0 if reverse else -1]
 
 

@@ -32,9 +32,9 @@ def _layer_statistics(x: Any, eps: float) -> tuple[Any, Any]:
     return center, rsqrt(variance + eps)
 
 
-@primitive(aux=("center", "rstd"))
+@primitive(aux=("center", "rstd"), name="layer_norm")
 @float32_inside
-def layer_norm_(
+def layer_norm_rows(
     xp: ModuleType,
     x: Array,
     weight: Array | None = None,
@@ -76,7 +76,7 @@ def layer_norm_backward(
     eps: float,
     affine: bool,
 ) -> Any:
-    """Cotangent of `layer_norm_`'s x and, if `affine`, those of weight and bias behind it."""
+    """Cotangent of `layer_norm_rows`'s x and, if `affine`, those of weight and bias behind it."""
     return _layer_norm_gradients(dy, x, weight, center, rstd, affine)
 
 
@@ -87,7 +87,7 @@ def _layer_norm_backward(
     return _layer_norm_gradients(dy, x, weight, *_layer_statistics(x, eps), affine)
 
 
-@layer_norm_.defvjp_joint
+@layer_norm_rows.defvjp_joint
 def _layer_norm_vjp(
     g: Any, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
 ) -> tuple:
@@ -101,9 +101,9 @@ def _rms_statistics(x: Any, eps: float) -> Any:
     return rsqrt(mean(square(x), axis=-1, keepdims=True) + eps)
 
 
-@primitive(aux=("rstd",))
+@primitive(aux=("rstd",), name="rms_norm")
 @float32_inside
-def rms_norm_(
+def rms_norm_rows(
     xp: ModuleType, x: Array, weight: Array | None = None, *, eps: float, save: bool
 ) -> tuple[Array, Array]:
     """Divide each row of `x` (…, D) by its root mean square; scale it by `weight` (D,)."""
@@ -133,7 +133,7 @@ def rms_norm_backward(
     eps: float,
     affine: bool,
 ) -> Any:
-    """Cotangent of `rms_norm_`'s x and, if `affine`, that of weight behind it."""
+    """Cotangent of `rms_norm_rows`'s x and, if `affine`, that of weight behind it."""
     return _rms_norm_gradients(dy, x, weight, rstd, affine)
 
 
@@ -142,7 +142,7 @@ def _rms_norm_backward(dy: Any, x: Any, weight: Any, rstd: Any, *, eps: float, a
     return _rms_norm_gradients(dy, x, weight, _rms_statistics(x, eps), affine)
 
 
-@rms_norm_.defvjp_joint
+@rms_norm_rows.defvjp_joint
 def _rms_norm_vjp(g: Any, needs: tuple, x: Any, weight: Any, rstd: Any, eps: float) -> tuple:
     affine = needs[1]
     d = rms_norm_backward(g, x, weight, rstd, eps=eps, affine=affine)
@@ -178,7 +178,7 @@ def layer_norm(
         Added to the variance.
     """
     x, shape, (weight, bias) = _flat_rows("layer_norm", x, normalized_shape, weight, bias)
-    return layer_norm_(x, weight, bias, eps=eps).reshape(shape)
+    return layer_norm_rows(x, weight, bias, eps=eps).reshape(shape)
 
 
 def rms_norm(
@@ -195,7 +195,7 @@ def rms_norm(
     if eps is None:
         eps = float(np.finfo(np.float32 if is_short(x.dtype) else x.dtype).eps)
     x, shape, (weight,) = _flat_rows("rms_norm", x, normalized_shape, weight)
-    return rms_norm_(x, weight, eps=eps).reshape(shape)
+    return rms_norm_rows(x, weight, eps=eps).reshape(shape)
 
 
 def _flat_rows(

@@ -269,13 +269,13 @@ pad_constant.defvjp(x=lambda g, x_shape, widths: g[_inside(x_shape, widths)])
 # --- together and apart -------------------------------------------------------------------------
 
 
-@primitive
-def concat_(xp: ModuleType, *xs: Array, axis: int) -> Array:
+@primitive(name="concat")
+def concat_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
     """Join arrays along an axis that they have."""
     return xp.concatenate(xs, axis)
 
 
-@concat_.defvjp_joint
+@concat_arrays.defvjp_joint
 def _concat_vjp(g: Any, needs: tuple[bool, ...], xs_shape: tuple, axis: int) -> tuple:
     before = (slice(None),) * (axis % len(g.shape))
     ends = list(accumulate(shape[axis] for shape in xs_shape))
@@ -287,16 +287,16 @@ def _concat_vjp(g: Any, needs: tuple[bool, ...], xs_shape: tuple, axis: int) -> 
 
 def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Join Tensors along an axis that they have; their other lengths must agree."""
-    return concat_(*tensors, axis=axis)
+    return concat_arrays(*tensors, axis=axis)
 
 
-@primitive
-def stack_(xp: ModuleType, *xs: Array, axis: int) -> Array:
+@primitive(name="stack")
+def stack_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
     """Join arrays of one shape along a new axis."""
     return xp.stack(xs, axis)
 
 
-@stack_.defvjp_joint
+@stack_arrays.defvjp_joint
 def _stack_vjp(g: Any, needs: tuple[bool, ...], axis: int) -> tuple:
     before = (slice(None),) * (axis % len(g.shape))
     return tuple(g[(*before, i)] if needed else None for i, needed in enumerate(needs))
@@ -304,30 +304,30 @@ def _stack_vjp(g: Any, needs: tuple[bool, ...], axis: int) -> tuple:
 
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Join Tensors of one shape along a new axis."""
-    return stack_(*tensors, axis=axis)
+    return stack_arrays(*tensors, axis=axis)
 
 
-@primitive
-def split_(xp: ModuleType, x: Array, *, cuts: tuple[int, ...], axis: int) -> tuple[Array, ...]:
+@primitive(name="split")
+def split_at(xp: ModuleType, x: Array, *, cuts: tuple[int, ...], axis: int) -> tuple[Array, ...]:
     """Cut at the places `cuts` along `axis`."""
     before = (slice(None),) * axis
     bounds = zip((0, *cuts), (*cuts, x.shape[axis]), strict=True)
     return tuple([x[(*before, slice(start, end))] for start, end in bounds])
 
 
-@split_.defvjp_joint
+@split_at.defvjp_joint
 def _split_vjp(
     g: tuple, needs: tuple[bool, ...], x_shape: tuple, cuts: tuple[int, ...], axis: int
 ) -> tuple:
     lengths = [end - start for start, end in zip((0, *cuts), (*cuts, x_shape[axis]), strict=True)]
     shapes = [(*x_shape[:axis], n, *x_shape[axis + 1 :]) for n in lengths]
-    return (concat_(*with_zeros(g, shapes), axis=axis),)
+    return (concat_arrays(*with_zeros(g, shapes), axis=axis),)
 
 
 def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
     """The cotangents of all outputs; zeros for outputs that nothing used."""
     known = next(g for g in cotangents if g is not None)
-    xp = array_backend((known.data if isinstance(known, Tensor) else known,)).xp
+    xp = array_backend((known.array if isinstance(known, Tensor) else known,)).xp
     return [
         xp.zeros(shape, known.dtype) if g is None else g
         for g, shape in zip(cotangents, shapes, strict=True)
@@ -342,13 +342,13 @@ def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> tuple[Tens
     axis = normalize_axis_index(axis, len(x.shape), "split")
     n = x.shape[axis]
     if not isinstance(sections, int):
-        return split_(x, tuple(min(max(c + n if c < 0 else c, 0), n) for c in sections), axis)
+        return split_at(x, tuple(min(max(c + n if c < 0 else c, 0), n) for c in sections), axis)
     if sections < 1 or n % sections:
         raise ValueError(
             f"split: axis {axis} of shape {x.shape} does not divide into {sections} equal parts; "
             "chunk() makes the last one smaller"
         )
-    return split_(x, tuple(i * (n // sections) for i in range(1, sections)), axis)
+    return split_at(x, tuple(i * (n // sections) for i in range(1, sections)), axis)
 
 
 def chunk(x: Tensor, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
@@ -358,7 +358,7 @@ def chunk(x: Tensor, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     axis = normalize_axis_index(axis, len(x.shape), "chunk")
     n = x.shape[axis]
     length = max(-(-n // chunks), 1)
-    return split_(x, tuple(range(length, n, length)), axis)
+    return split_at(x, tuple(range(length, n, length)), axis)
 
 
 @primitive
@@ -375,7 +375,7 @@ def _unbind_vjp(g: tuple, needs: tuple[bool, ...], x_shape: tuple, axis: int) ->
     if whole is not None:
         return (whole,)
     shape = x_shape[:axis] + x_shape[axis + 1 :]
-    return (stack_(*with_zeros(g, [shape] * len(g)), axis=axis),)
+    return (stack_arrays(*with_zeros(g, [shape] * len(g)), axis=axis),)
 
 
 def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:

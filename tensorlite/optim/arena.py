@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 _by_gradient: WeakValueDictionary[int, Arena] = WeakValueDictionary()  # by id of the flat array
 _ALIGN = 16  # elements: every parameter starts on a 64-byte line, or a 32-byte one in half floats
@@ -51,12 +51,12 @@ class Arena:
 
     def __init__(self, named_parameters: list[tuple[str, Tensor]], state: tuple[str, ...]) -> None:
         parameters = [parameter for _, parameter in named_parameters]
-        first = parameters[0].data
+        first = parameters[0].array
         self.backend = array_backend((first,))
         starts, size = [], 0
         for parameter in parameters:
             starts.append(size)
-            size += -(-parameter.size // _ALIGN) * _ALIGN
+            size += -(-parameter.numel() // _ALIGN) * _ALIGN
         xp = self.backend.xp
         with self.backend.on(parameters[0].device):
             self.data = xp.zeros(size, first.dtype)
@@ -70,7 +70,7 @@ class Arena:
         self._part: tuple = ()
         self.places = []
         for (name, parameter), start in zip(named_parameters, starts, strict=True):
-            stop = start + parameter.size
+            stop = start + parameter.numel()
             place = Place(
                 name,
                 parameter,
@@ -87,14 +87,16 @@ class Arena:
     def _adopt(self, place: Place) -> None:
         """Bring a parameter's values here and bind it to its place."""
         parameter = place.parameter
-        if parameter.data.dtype != place.data.dtype or type(parameter.data) is not type(self.data):
+        if parameter.array.dtype != place.data.dtype or type(parameter.array) is not type(
+            self.data
+        ):
             raise RuntimeError(
                 f"parameter {place.name!r} moved to {parameter.dtype} on {parameter.device} after "
                 "the optimizer was made: move the model first, then make the optimizer"
             )
-        place.data[...] = parameter.data
-        parameter.data = place.data
-        parameter.grad_buffer = Tensor(place.grad)
+        place.data[...] = parameter.array
+        parameter.array = place.data
+        parameter.grad_buffer = tensor_of(place.grad)
 
     def advance(self) -> list[tuple[int, int, int]]:
         """Count a step; return the runs of neighbours that have gradients: (start, stop, step).
@@ -106,12 +108,12 @@ class Arena:
         steps = self.steps
         begin = end = count = 0  # of the run at hand; none has had 0 steps
         for i, (_, parameter, start, stop, data, own_grad) in enumerate(self.places):
-            if parameter.data is not data:
+            if parameter.array is not data:
                 self._adopt(self.places[i])
             grad = parameter.grad
             if grad is not None:
-                if grad.data is not own_grad:
-                    own_grad[...] = grad.data
+                if grad.array is not own_grad:
+                    own_grad[...] = grad.array
                 step = steps[i] = steps[i] + 1
                 if step == count:
                     end = stop
@@ -147,7 +149,7 @@ def flat_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     """
     if isinstance(parameters, Tensor):
         parameters = [parameters]
-    grads = [p.grad.data for p in parameters if p.grad is not None]
+    grads = [p.grad.array for p in parameters if p.grad is not None]
     meant: dict[int, list[Array]] = {}
     for grad in grads:
         meant.setdefault(id(grad if grad.base is None else grad.base), []).append(grad)

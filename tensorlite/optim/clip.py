@@ -12,7 +12,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compiled.arrays import accumulator, alike
 from tensorlite.optim.arena import flat_gradients
 from tensorlite.tape import on_device_of
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 _PART = 8192  # elements whose squares a team sums
 
@@ -62,12 +62,12 @@ def clip_grad_norm_(
     dense = all(grad.flags.c_contiguous for grad in grads)
     with on_device_of(grads[0]):
         if backend.kernels is not None and norm_type == 2 and dense and alike(*grads):
-            return Tensor(_clip(backend.kernels, grads, max_norm))
+            return tensor_of(_clip(backend.kernels, grads, max_norm))
         total = _norm(backend.xp, grads, norm_type)
         scale = backend.xp.minimum(max_norm / (total + 1e-6), 1.0)
         for grad in grads:
             grad *= scale.astype(grad.dtype)
-        return Tensor(backend.asarray(total))
+        return tensor_of(backend.asarray(total))
 
 
 def _clip(k: Any, grads: list[Array], max_norm: float) -> Array:

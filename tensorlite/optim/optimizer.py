@@ -284,7 +284,7 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}("]
         for i, group in enumerate(self.param_groups):
-            count = sum(parameter.size for parameter in group["params"])
+            count = sum(parameter.numel() for parameter in group["params"])
             settings = ", ".join(f"{k}={group[k]}" for k in self.defaults)
             lines.append(f"  group {i}: {len(group['params'])} parameters ({count:,}), {settings}")
         return "\n".join([*lines, ")"])

@@ -12,7 +12,7 @@ import numpy as np
 from tensorlite.backend import Device, array_backend, backend_for
 from tensorlite.nn.module import Module
 from tensorlite.tape import no_grad
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.training.metrics import Metric
 
 Batch = Sequence[Tensor]  # inputs of the model, and the target last
@@ -74,10 +74,10 @@ def evaluate(
         for batch in loader:
             *inputs, target = moved(batch, device)
             output = model(*inputs)
-            total = total + loss(output, target).data.astype(np.float64) * len(target)
+            total = total + loss(output, target).array.astype(np.float64) * len(target)
             samples += len(target)
             for metric in metrics:
-                metric.update(output.data, target.data)
+                metric.update(output.array, target.array)
     mean = float(total) / samples if samples else math.nan
     return {"loss": mean, **{metric.name: metric.compute() for metric in metrics}}
 
@@ -103,7 +103,7 @@ def predict(model: Module, data: Any, batch_size: int = 256) -> np.ndarray:
     outputs = []
     with evaluating(model):
         for inputs in _inputs(data, batch_size, device):
-            output = model(*inputs).data
+            output = model(*inputs).array
             outputs.append(array_backend((output,)).to_host(output))
     if not outputs:
         raise ValueError("predict: there are no samples")
@@ -117,7 +117,7 @@ def _inputs(data: Any, batch_size: int, device: Device) -> Iterator[list[Tensor]
             batch = [batch] if isinstance(batch, Tensor) else list(batch)
             yield moved(batch if len(batch) == 1 else batch[:-1], device)
         return
-    array = data.data if isinstance(data, Tensor) else data
+    array = data.array if isinstance(data, Tensor) else data
     for start in range(0, len(array), batch_size):
         part = array[start : start + batch_size]
-        yield [Tensor(backend_for(device).asarray(part, device=device))]
+        yield [tensor_of(backend_for(device).asarray(part, device=device))]

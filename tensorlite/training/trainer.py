@@ -263,7 +263,7 @@ class Trainer:
         self.optimizer.step()
         if self.schedule is not None and self.schedule_per == "batch":
             self.schedule.step()
-        return loss.data, len(target)
+        return loss.array, len(target)
 
     def _finish_epoch(
         self, record: dict[str, Any], watched: float, train_loader: DataLoader
@@ -345,7 +345,7 @@ class Trainer:
         self.stopping.load_state_dict(checkpoint["stopping"])
         self.history = checkpoint["history"]
         self._new_epoch()
-        like = next(self.model.parameters()).data
+        like = next(self.model.parameters()).array
         self.progress.load_state_dict(checkpoint["progress"], like)
         default_generator.load_state_dict(checkpoint["rng"])
 

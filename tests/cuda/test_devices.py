@@ -46,7 +46,7 @@ def test_a_graph_over_two_devices():
     loss = (y * w).sum().to("cuda:0") + x.sum()
     loss.backward()
     assert (str(x.grad.device), str(w.grad.device), seen) == ("cuda:0", "cuda:1", ["cuda:1"])
-    x.grad.data += 0
+    x.grad.array += 0
     np.testing.assert_allclose(
         x.grad.to("cpu").numpy(), 2 * w.detach().to("cpu").numpy() + 1, rtol=1e-6
     )

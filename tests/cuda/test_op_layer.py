@@ -15,7 +15,7 @@ from samples import SAMPLES
 
 import tensorlite as tl
 from tensorlite.backend import backend_for
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 # Their results, or the shapes of these, depend on values; what they need to know they must read.
 READS_VALUES = {
@@ -56,7 +56,7 @@ def call(sample):
     for i, value in enumerate(drawn):
         if isinstance(value, np.ndarray):
             dtype = np.float32 if value.dtype.kind == "f" else None
-            value = Tensor(backend.asarray(value, dtype=dtype), requires_grad=i in places)
+            value = tensor_of(backend.asarray(value, dtype=dtype), requires_grad=i in places)
         arguments.append(value)
 
     def action():
@@ -65,7 +65,7 @@ def call(sample):
         outputs = [y for y in outputs if y.requires_grad]
         if outputs:
             inputs = [a for a in arguments if isinstance(a, Tensor) and a.requires_grad]
-            ones = [Tensor(backend.xp.ones(y.shape, y.dtype)) for y in outputs]
+            ones = [tensor_of(backend.xp.ones(y.shape, y.dtype)) for y in outputs]
             tl.grad(outputs, inputs, ones, allow_unused=True)
         return results
 

@@ -21,7 +21,7 @@ from tensorlite.data import (
     windows,
 )
 from tensorlite.random import Generator, manual_seed
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 NUMBERS = TensorDataset(np.arange(23))
 
@@ -43,7 +43,7 @@ class Squares(Dataset):
 
 
 def order(loader):
-    return [int(i) for (batch,) in loader for i in batch.data]
+    return [int(i) for (batch,) in loader for i in batch.array]
 
 
 def prefetch_threads():
@@ -68,13 +68,13 @@ def test_batches_are_tensors_of_the_data_types_given():
     assert isinstance(x, Tensor)
     assert (x.shape, x.dtype, y.dtype) == ((4, 1, 3), np.float32, np.int64)
     assert not x.requires_grad
-    np.testing.assert_array_equal(x.data, features[:4])
+    np.testing.assert_array_equal(x.array, features[:4])
 
 
 def test_a_batch_does_not_share_memory_with_the_dataset():
     features = np.zeros((4, 2), np.float32)
     (x,) = next(iter(DataLoader(TensorDataset(features), batch_size=4)))
-    x.data[:] = 1
+    x.array[:] = 1
     assert not features.any()
 
 
@@ -87,7 +87,7 @@ def test_the_fast_path_equals_sample_by_sample():
     for a, b in zip(fast, slow, strict=True):
         for x, y in zip(a, b, strict=True):
             assert x.dtype == y.dtype
-            np.testing.assert_array_equal(x.data, y.data)
+            np.testing.assert_array_equal(x.array, y.array)
 
 
 def test_any_sequence_will_do():
@@ -98,7 +98,7 @@ def test_any_sequence_will_do():
 
 
 def test_collate_joins_nested_samples():
-    sample = {"x": np.ones(3, np.float32), "pair": (1, True), "t": Tensor(np.zeros(2))}
+    sample = {"x": np.ones(3, np.float32), "pair": (1, True), "t": tensor_of(np.zeros(2))}
     batch = collate([sample, sample])
     assert batch["x"].shape == (2, 3)
     assert batch["pair"][0].tolist() == [1, 1]

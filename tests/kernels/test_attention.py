@@ -142,9 +142,9 @@ def run(kernels, backend, device, guarded, shape, operands, causal, order=ORDERS
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 0, 2)])
 def test_gradients_of_parts_of_one_array(host_kernels, monkeypatch, order):
     """They are left side by side, and nobody has to join them, unless a part is used twice."""
-    stack, joined = shapes.stack_, []
+    stack, joined = shapes.stack_arrays, []
     monkeypatch.setattr(
-        shapes, "stack_", lambda *xs, axis: joined.append(xs) or stack(*xs, axis=axis)
+        shapes, "stack_arrays", lambda *xs, axis: joined.append(xs) or stack(*xs, axis=axis)
     )
     values = np.random.default_rng(0).standard_normal((2, 40, 3, 4, 8)).astype("float32")
     gradients = []

@@ -8,9 +8,10 @@ import pytest
 import tensorlite as tl
 from tensorlite.call import declined
 from tensorlite.nn import functional as F
-from tensorlite.ops.cross_entropy import cross_entropy_
-from tensorlite.ops.row_norm import layer_norm_
+from tensorlite.ops.cross_entropy import cross_entropy_rows
+from tensorlite.ops.row_norm import layer_norm_rows
 from tensorlite.tape import OutputNode
+from tensorlite.tensor import tensor_of
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def there_are_kernels(host_kernels):
 
 def leaf(*shape: int, requires_grad: bool = True) -> tl.Tensor:
     values = np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
-    return tl.Tensor(values, requires_grad=requires_grad)
+    return tensor_of(values, requires_grad=requires_grad)
 
 
 X, W, B = leaf(4, 6), leaf(3, 6), leaf(3)
@@ -29,14 +30,14 @@ LOSS = {"ignore_index": -100, "label_smoothing": 0.1, "mean": True, "with_gradie
 
 CASES = {
     "all inputs need gradients": (F.linear, (X, W, B), {}),
-    "one does": (F.linear, (X.data, W, None), {}),
+    "one does": (F.linear, (X.array, W, None), {}),
     "none does": (F.linear, (X.detach(), W.detach()), {}),
-    "raw arrays": (F.linear, (X.data, W.data, B.data), {}),
+    "raw arrays": (F.linear, (X.array, W.array, B.array), {}),
     "a number": (tl.add, (2.0, X), {}),
     "an inner node": (tl.exp, (X * 2,), {}),
     "a shape is saved": (tl.reshape, (X, (-1, 3)), {}),
-    "several outputs": (cross_entropy_, (X, LABELS), LOSS),
-    "auxiliary outputs": (layer_norm_, (X, None, None), {"eps": 1e-5}),
+    "several outputs": (cross_entropy_rows, (X, LABELS), LOSS),
+    "auxiliary outputs": (layer_norm_rows, (X, None, None), {"eps": 1e-5}),
     "no gradient": (tl.argmax, (X,), {}),
     "too small for the kernel": (tl.sub, (X, X), {}),
 }
@@ -86,7 +87,7 @@ def test_it_records_what_the_text_records(case, recording, monkeypatch):
         if not isinstance(one, tl.Tensor):
             assert same(one, other)
             continue
-        assert same(one.data, other.data)
+        assert same(one.array, other.array)
         assert one.requires_grad == other.requires_grad
         assert same_nodes(one.node, other.node)
         if one.node is not None:
@@ -107,11 +108,11 @@ def test_what_is_wrong_is_said_by_the_text(monkeypatch):
 @pytest.mark.parametrize("mean", [True, False, 1, 0])
 def test_cross_entropy_takes_truth_of_any_kind(mean, monkeypatch):
     static = LOSS | {"mean": mean}
-    compiled = cross_entropy_(X, LABELS, **static)
-    monkeypatch.setitem(cross_entropy_.__globals__, "_compiled", declined)
-    written = cross_entropy_(X, LABELS, **static)
+    compiled = cross_entropy_rows(X, LABELS, **static)
+    monkeypatch.setitem(cross_entropy_rows.__globals__, "_compiled", declined)
+    written = cross_entropy_rows(X, LABELS, **static)
     for one, other in zip(compiled, written, strict=True):
-        np.testing.assert_array_equal(one.data, other.data)
+        np.testing.assert_array_equal(one.array, other.array)
 
 
 def test_a_kernel_given_later_is_used():
@@ -163,7 +164,7 @@ def test_what_another_library_returns_is_left_to_the_text(monkeypatch):
     found = []
     for _ in range(2):
         y = plus(X, Foreign())
-        found.append((type(y), type(y.data), y.shape, y.dtype, y.requires_grad))
+        found.append((type(y), type(y.array), y.shape, y.dtype, y.requires_grad))
         monkeypatch.setitem(plus.__globals__, "_compiled", declined)
     assert found[0] == found[1]
 
@@ -181,4 +182,4 @@ def test_what_is_no_primitive_is_refused(told, host_kernels):
 
 def test_what_is_no_node_is_not_walked_from(host_kernels):
     with pytest.raises(TypeError, match="walk"):
-        host_kernels.walk(X, X.data, None, False, -1, (None,) * 5)
+        host_kernels.walk(X, X.array, None, False, -1, (None,) * 5)

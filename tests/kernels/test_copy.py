@@ -75,7 +75,7 @@ def test_joining_large_arrays(backend, axis):
 def test_reshaping_copies_only_what_it_must():
     x = HOST.asarray(np.arange(120_000.0).reshape(8, 100, 150))
     split = tl.reshape(tl.tensor(x)[:, ::2], (8, 50, 15, 10))
-    assert split.data.base is not None
+    assert split.array.base is not None
     merged = tl.reshape(tl.tensor(x).swapaxes(0, 1), (100, -1))
     np.testing.assert_array_equal(merged.to("cpu").numpy(), x.swapaxes(0, 1).reshape(100, -1))
     with pytest.raises(ValueError, match="cannot reshape"):

@@ -138,7 +138,7 @@ def test_an_encoder_copies_its_layer(device):
     assert len(list(encoder.parameters())) == 3 * len(list(layer.parameters()))
     first, second = encoder.layers[0].linear1.weight, encoder.layers[1].linear1.weight
     np.testing.assert_array_equal(host(first), host(second))
-    assert not np.shares_memory(first.data, second.data)
+    assert not np.shares_memory(first.array, second.array)
 
 
 def test_errors_name_shapes(attention, device):

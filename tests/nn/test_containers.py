@@ -53,7 +53,7 @@ def test_pairs_computed_as_one_give_what_they_give_apart(model, shape, device):
     for run in (model, lambda x: apart(model, x)):
         x = tl.tensor(values, device=device, requires_grad=True)
         y = run(x)
-        weight = tl.arange(y.size, dtype=tl.float32, device=device).reshape(y.shape)
+        weight = tl.arange(y.numel(), dtype=tl.float32, device=device).reshape(y.shape)
         finite = tl.where(tl.isfinite(y), y, 0.0)
         gradients = tl.grad((finite * weight).sum(), [x, *model.parameters()])
         results.append([t.detach().to("cpu").numpy() for t in (y, *gradients)])

@@ -18,7 +18,7 @@ from tensorlite.random import Generator
 def drawn(fn, *shape: int, **kwargs) -> np.ndarray:
     tensor = empty(*shape)
     assert fn(tensor, generator=Generator(5), **kwargs) is tensor
-    return tensor.data
+    return tensor.array
 
 
 def test_gains():
@@ -87,12 +87,14 @@ def test_orthogonal(shape):
 
 
 def test_constants():
-    np.testing.assert_array_equal(init.constant_(empty(2), 3).data, [3, 3])
-    np.testing.assert_array_equal(init.ones_(init.zeros_(empty(2))).data, [1, 1])
-    np.testing.assert_array_equal(init.eye_(empty(2, 3)).data, np.eye(2, 3))
+    np.testing.assert_array_equal(init.constant_(empty(2), 3).array, [3, 3])
+    np.testing.assert_array_equal(init.ones_(init.zeros_(empty(2))).array, [1, 1])
+    np.testing.assert_array_equal(init.eye_(empty(2, 3)).array, np.eye(2, 3))
     x = tl.randn((2, 3, 7))
     weight = init.dirac_(empty(3, 3, 5))
-    np.testing.assert_array_equal(nn.functional.conv1d(x, weight, padding=2).detach().data, x.data)
+    np.testing.assert_array_equal(
+        nn.functional.conv1d(x, weight, padding=2).detach().array, x.array
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,15 +131,15 @@ def test_a_seed_gives_the_same_weights_on_every_device(device: Device):
 
 def test_a_leaf_that_requires_grad_is_written_in_place():
     layer = nn.Linear(2, 2)
-    place = layer.weight.data
+    place = layer.weight.array
     init.zeros_(layer.weight)
-    assert layer.weight.data is place
+    assert layer.weight.array is place
     assert layer.weight.requires_grad
     assert layer.weight.is_leaf
 
 
 def bounds(weight: tl.Tensor) -> float:
-    return float(np.abs(weight.data).max())
+    return float(np.abs(weight.array).max())
 
 
 def test_layers_start_with_torchs_distributions():
@@ -155,6 +157,6 @@ def test_layers_start_with_torchs_distributions():
     assert bounds(attention.in_proj_bias) == bounds(attention.out_proj.bias) == 0
     lstm = nn.LSTM(10, 100)
     assert all(0.09 < bounds(p) <= 0.1 for p in lstm.parameters())
-    table = nn.Embedding(500, 40, padding_idx=-2).weight.data
+    table = nn.Embedding(500, 40, padding_idx=-2).weight.array
     assert table.std() == pytest.approx(1, rel=0.02)
     assert not table[-2].any()

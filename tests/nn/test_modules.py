@@ -69,18 +69,18 @@ def test_load_state_dict_copies_into_the_memory_there_is(model):
     other = copy.deepcopy(model)
     for p in other.parameters():
         nn.init.normal_(p)
-    other[0].steps.data[...] = 7
-    places = [p.data for p in model.parameters()]
+    other[0].steps.array[...] = 7
+    places = [p.array for p in model.parameters()]
     result = model.load_state_dict(other.state_dict())
     assert result.missing_keys == result.unexpected_keys == []
     for p, q, place in zip(model.parameters(), other.parameters(), places, strict=True):
-        assert p.data is place
-        np.testing.assert_array_equal(p.data, q.data)
+        assert p.array is place
+        np.testing.assert_array_equal(p.array, q.array)
     assert model[0].steps.item() == 7
 
 
 def test_load_state_dict_lists_all_that_does_not_fit_and_changes_nothing(model):
-    before = {name: value.data.copy() for name, value in model.state_dict().items()}
+    before = {name: value.array.copy() for name, value in model.state_dict().items()}
     state = {name: value + 1 for name, value in before.items()}
     del state["2.bias"]
     state["2.weight"] = np.zeros((5, 3), np.float32)
@@ -97,14 +97,14 @@ def test_load_state_dict_lists_all_that_does_not_fit_and_changes_nothing(model):
     ):
         assert part in text
     for name, value in model.state_dict().items():
-        np.testing.assert_array_equal(value.data, before[name])
+        np.testing.assert_array_equal(value.array, before[name])
 
 
 def test_not_strict_loads_what_is_there_but_never_a_wrong_shape(model):
     result = model.load_state_dict({"2.bias": np.full(2, 5, np.float32), "x": 0}, strict=False)
     assert result.unexpected_keys == ["x"]
     assert "0.scale" in result.missing_keys
-    np.testing.assert_array_equal(model[2].bias.data, [5, 5])
+    np.testing.assert_array_equal(model[2].bias.array, [5, 5])
     with pytest.raises(ValueError, match=r"2.bias: shape \(3,\)"):
         model.load_state_dict({"2.bias": np.zeros(3, np.float32)}, strict=False)
 
@@ -141,8 +141,8 @@ def test_to_casts_floats_and_their_gradients_only(model):
 
 
 def test_to_moves_between_devices_and_leaves_what_is_there(model, device: Device):
-    place = model[2].weight.data
-    assert model.to("cpu")[2].weight.data is place
+    place = model[2].weight.array
+    assert model.to("cpu")[2].weight.array is place
     model.to(device)
     assert all(t.device == device for t in (*model.parameters(), *model.buffers()))
     x = tl.ones((4, 3), device=device)
@@ -191,8 +191,8 @@ def test_copies_are_independent_and_keep_what_is_shared(model, duplicate):
     assert not other[2].weight.requires_grad
     assert list(other.state_dict()) == list(model.state_dict())
     for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
-        assert not np.shares_memory(p.data, q.data), name
-        np.testing.assert_array_equal(p.data, q.data)
+        assert not np.shares_memory(p.array, q.array), name
+        np.testing.assert_array_equal(p.array, q.array)
         assert isinstance(q, nn.Parameter)
     assert [name for name, _ in other.named_buffers()] == ["0.steps", "0.cache"]
 

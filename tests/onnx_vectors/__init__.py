@@ -20,7 +20,7 @@ from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_node_model_tests
 
 from tensorlite.backend import Backend
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 ADAPTERS: dict[str, Callable] = {}
 DTYPES = {"bool", "bfloat16", *(f"float{bits}" for bits in (16, 32, 64))}
@@ -81,7 +81,7 @@ def check(case: TestCase, backend: Backend) -> None:
         for declared, value in zip(graph.output, expected, strict=True):
             result, value = values[declared.name], _array(value)
             assert result.dtype == value.dtype, f"{case.name}: {result.dtype}, not {value.dtype}"
-            host = backend.to_host(result.data)
+            host = backend.to_host(result.array)
             assert host.shape == value.shape, f"{case.name}: {host.shape}, not {value.shape}"
             # ONNX's tolerances are for float32; the others round more coarsely.
             rtol = max(case.rtol, {"float16": 4e-3, "bfloat16": 2e-2}.get(value.dtype.name, 0))
@@ -94,7 +94,7 @@ def _initial(graph: Any, given: list, backend: Backend) -> dict[str, Tensor | No
     """Tensors of a graph's inputs and constants, by name."""
     arrays = {i.name: value for i, value in zip(graph.input, given, strict=False)}
     arrays |= {t.name: t for t in graph.initializer}
-    tensors = {name: Tensor(backend.asarray(_array(value))) for name, value in arrays.items()}
+    tensors = {name: tensor_of(backend.asarray(_array(value))) for name, value in arrays.items()}
     return {"": None} | tensors
 
 
@@ -137,7 +137,7 @@ def _run(node: Any, values: dict[str, Tensor | None], backend: Backend) -> None:
     if any(node.output[len(outputs) :]):
         raise NotCovered(f"{node.op_type} with {len(node.output)} outputs")
     # What an adapter knows without computing comes as a NumPy array.
-    outputs = [Tensor(backend.asarray(y)) if isinstance(y, np.ndarray) else y for y in outputs]
+    outputs = [tensor_of(backend.asarray(y)) if isinstance(y, np.ndarray) else y for y in outputs]
     values.update(zip(node.output, outputs, strict=False))
 
 

@@ -14,7 +14,7 @@ from tensorlite import ops
 same(
     MatMul=ops.matmul,
     NonZero=lambda x: ops.stack(ops.nonzero(x)),
-    Size=lambda x: np.array(x.size),
+    Size=lambda x: np.array(x.numel()),
     Tile=lambda x, reps: ops.tile(x, numbers(reps)),
 )
 
@@ -89,7 +89,7 @@ def pad(x, pads, value=None, axes=None, *, mode="constant"):
 
 
 @adapts("Slice")
-def slice_(x, starts, ends, axes=None, steps=None):
+def basic_getitem(x, starts, ends, axes=None, steps=None):
     starts, ends = numbers(starts), numbers(ends)
     index = [slice(None)] * len(x.shape)
     for axis, start, end, step in zip(

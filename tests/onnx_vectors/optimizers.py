@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnx_vectors import NotCovered, adapts
 from tensorlite.backend import array_backend
 from tensorlite.optim import SGD, Adagrad, Adam
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import tensor_of
 
 
 def updated(optimizer, tensors, names, hyper):
@@ -14,11 +14,11 @@ def updated(optimizer, tensors, names, hyper):
     count = len(tensors) // groups
     results = []
     for i in range(count):
-        p, g, *states = [tensors[k * count + i].data.copy() for k in range(groups)]
+        p, g, *states = [tensors[k * count + i].array.copy() for k in range(groups)]
         state = dict(zip(names, states, strict=True))
         optimizer.reference(optimizer, array_backend((p,)).xp, p, g, state, hyper)
         results.append([p, *states])
-    return [Tensor(array) for kind in zip(*results, strict=True) for array in kind]
+    return [tensor_of(array) for kind in zip(*results, strict=True) for array in kind]
 
 
 @adapts("Adam")

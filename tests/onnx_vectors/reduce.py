@@ -16,7 +16,7 @@ def reduction(name, op, has_empty=True):
             if noop_with_empty_axes:
                 return op(x, axis=(), keepdims=True)
             axes = None
-        if x.size == 0 and not has_empty:
+        if x.numel() == 0 and not has_empty:
             raise NotCovered(f"{name} of nothing")
         return op(x, axis=None if axes is None else tuple(axes), keepdims=bool(keepdims))
 

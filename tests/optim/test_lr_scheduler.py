@@ -7,13 +7,13 @@ import pytest
 
 from tensorlite.optim import SGD
 from tensorlite.optim import lr_scheduler as schedules
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import tensor_of
 
 BASE = 0.1
 
 
 def optimizer(lr=BASE):
-    return SGD([Tensor(np.ones(2, np.float32), requires_grad=True)], lr=lr)
+    return SGD([tensor_of(np.ones(2, np.float32), requires_grad=True)], lr=lr)
 
 
 def rates(schedule, steps):

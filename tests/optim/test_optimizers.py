@@ -8,7 +8,7 @@ import pytest
 import tensorlite as tl
 from tensorlite import nn, optim
 from tensorlite.backend import backend_for
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import tensor_of
 
 SHAPES = [(3, 5), (7,), (), (33, 2)]
 STEPS = 50
@@ -77,7 +77,7 @@ def parameters(device, dtype=np.float32, seed=0):
     rng = np.random.default_rng(seed)
     values = [np.asarray(rng.normal(size=shape)) for shape in SHAPES]
     backend = backend_for(device)
-    tensors = [Tensor(backend.asarray(v.astype(dtype)), requires_grad=True) for v in values]
+    tensors = [tensor_of(backend.asarray(v.astype(dtype)), requires_grad=True) for v in values]
     return values, tensors
 
 
@@ -87,7 +87,7 @@ def put_gradients(tensors, rng, device, missing=()):
         grad = np.asarray(rng.normal(size=tensor.shape))
         grads.append(None if i in missing else grad)
         if i not in missing:
-            tensor.grad = Tensor(backend_for(device).asarray(grad.astype(tensor.dtype)))
+            tensor.grad = tensor_of(backend_for(device).asarray(grad.astype(tensor.dtype)))
     return grads
 
 
@@ -130,7 +130,7 @@ def test_state_dict_continues_exactly(cls, formula, settings, device):
 
     _, resumed = parameters(device, seed=9)
     for tensor, weight in zip(resumed, weights, strict=True):
-        tensor.data[...] = backend_for(device).asarray(weight)
+        tensor.array[...] = backend_for(device).asarray(weight)
     again = cls(resumed, **{**settings, "lr": 123.0})
     again.load_state_dict(saved)
     run(again, resumed, np.random.default_rng(3), 4)
@@ -151,8 +151,8 @@ def test_groups_have_their_own_settings(device):
 def test_rebound_data_and_gradient_are_brought_back(device):
     _, (weight, *_) = parameters(device)
     optimizer = optim.SGD([weight], lr=1.0)
-    weight.data = weight.data * 0 + 5
-    weight.grad = Tensor(weight.data * 0 + 2)
+    weight.array = weight.array * 0 + 5
+    weight.grad = tensor_of(weight.array * 0 + 2)
     optimizer.step()
     np.testing.assert_array_equal(on_host(weight), np.full((3, 5), 3.0, np.float32))
 
@@ -167,7 +167,7 @@ def test_rebound_data_and_gradient_are_brought_back(device):
         (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "betas"),
         (lambda p: optim.SGD([p], nesterov=True), ValueError, "needs momentum"),
         (lambda p: optim.SGD([{"params": [p], "leraning": 1}]), TypeError, "leraning"),
-        (lambda p: optim.SGD([p.data]), TypeError, "not a Tensor"),
+        (lambda p: optim.SGD([p.array]), TypeError, "not a Tensor"),
         (lambda p: optim.SGD([p * 2]), ValueError, "must be a leaf"),
     ],
 )
@@ -282,7 +282,7 @@ def test_a_step_before_backward_is_noticed(device):
     _, (weight, *_) = parameters(device)
     optimizer = optim.SGD([weight], lr=0.1)
     loss = (weight * weight).sum()
-    weight.grad = Tensor(weight.data)
+    weight.grad = tensor_of(weight.array)
     optimizer.step()
     with pytest.raises(RuntimeError, match=r"mul: the array saved .* changed in place"):
         loss.backward()

@@ -97,8 +97,10 @@ ACTIVATIONS = [
     Sample(ops.mish, [normal(3, 5)], reference=mish, saves=("x",)),
     Sample(ops.gelu, [normal(3, 5)], reference=gelu, saves=("x", "approximate")),
     Sample(ops.gelu, [normal(3, 5)], dict(approximate="tanh"), reference=gelu),
-    Sample(ops.elu_, [off_corners], reference=elu, saves=("x", "alpha", "scale", "steepness")),
-    Sample(ops.elu_, [off_corners], dict(alpha=0.7, scale=1.1, steepness=1.4), reference=elu),
+    Sample(
+        ops.scaled_elu, [off_corners], reference=elu, saves=("x", "alpha", "scale", "steepness")
+    ),
+    Sample(ops.scaled_elu, [off_corners], dict(alpha=0.7, scale=1.1, steepness=1.4), reference=elu),
     Sample(
         ops.glu,
         [normal(4, 6)],

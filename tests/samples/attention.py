@@ -6,7 +6,7 @@ import numpy as np
 
 from samples.base import Sample, integers, normal
 from tensorlite.ops.attention import attention, attention_backward, rotate
-from tensorlite.ops.dropout import dropout_
+from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.embedding import embedding, embedding_backward
 from tensorlite.random import philox_uniform
 
@@ -164,7 +164,7 @@ SAMPLES = [
         )
     ],
     Sample(
-        dropout_,
+        philox_dropout,
         [normal(5, 7)],
         dict(p=0.3, key=(7, 8), offset=11),
         reference=dropped,

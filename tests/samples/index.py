@@ -8,14 +8,14 @@ from samples.base import Input, Sample, booleans, integers, normal
 from tensorlite import ops
 from tensorlite.ops.index import (
     ARRAY,
-    getitem_,
+    advanced_getitem,
+    basic_getitem,
     getitem_backward,
     last_writes,
-    setitem_,
-    slice_,
     slice_backward,
-    take_,
+    take_along,
     take_along_axis_backward,
+    with_item,
 )
 
 ALL = slice(None)
@@ -106,7 +106,7 @@ BASIC = [
 SAMPLES = [
     *[
         Sample(
-            slice_,
+            basic_getitem,
             [normal(*shape)],
             dict(parts=parts),
             reference=lambda x, parts: x[parts],
@@ -116,7 +116,10 @@ SAMPLES = [
         for shape, parts, _ in BASIC
     ],
     Sample(
-        slice_, [normal(4, 3)], dict(parts=(slice(2), ...)), reference=lambda x, parts: x[parts]
+        basic_getitem,
+        [normal(4, 3)],
+        dict(parts=(slice(2), ...)),
+        reference=lambda x, parts: x[parts],
     ),
     *[
         Sample(
@@ -138,7 +141,7 @@ SAMPLES = [
     ),
     *[
         Sample(
-            getitem_,
+            advanced_getitem,
             [normal(*shape), *indices],
             dict(parts=parts),
             reference=lambda x, *indices, parts: x[filled(parts, indices)],
@@ -160,7 +163,7 @@ SAMPLES = [
     ],
     *[
         Sample(
-            setitem_,
+            with_item,
             [normal(*shape), normal(*result), *indices],
             dict(parts=parts),
             reference=written,
@@ -172,7 +175,7 @@ SAMPLES = [
     ],
     *[
         Sample(
-            setitem_,
+            with_item,
             [normal(*shape), normal(*result)],
             dict(parts=parts),
             reference=written,
@@ -181,17 +184,17 @@ SAMPLES = [
         for shape, parts, result in BASIC
     ],
     Sample(
-        setitem_, [normal(3, 4), normal(1, 4)], dict(parts=(1, ...)), reference=written, **NO_ZERO
+        with_item, [normal(3, 4), normal(1, 4)], dict(parts=(1, ...)), reference=written, **NO_ZERO
     ),
     Sample(
-        setitem_,
+        with_item,
         [normal(3, 4), normal(2, 1), some_of([0, 2])],
         dict(parts=(ARRAY, ...)),
         reference=written,
         **NO_ZERO,
     ),
     Sample(
-        setitem_,
+        with_item,
         [normal(3, 4), 2.5, some_of([0, 2])],
         dict(parts=(ARRAY, ...)),
         reference=written,
@@ -207,7 +210,7 @@ SAMPLES = [
     ),
     # along an axis
     Sample(
-        take_,
+        take_along,
         [normal(4, 3), integers(2, 3, high=4)],
         dict(axis=0),
         reference=np.take,

@@ -8,10 +8,10 @@ from samples.base import Sample, normal
 from tensorlite.ops import channel_norm as by_channels
 from tensorlite.ops.channels import channel_affine, channel_sum
 from tensorlite.ops.row_norm import (
-    layer_norm_,
     layer_norm_backward,
-    rms_norm_,
+    layer_norm_rows,
     rms_norm_backward,
+    rms_norm_rows,
 )
 
 EPS = 1e-3
@@ -91,7 +91,7 @@ EXACT = ("float64", "float32")
 ROWS = [
     *[
         Sample(
-            layer_norm_,
+            layer_norm_rows,
             [normal(3, 2, 5), *parameters],
             dict(eps=EPS),
             reference=layer_norm,
@@ -102,7 +102,7 @@ ROWS = [
     ],
     *[
         Sample(
-            rms_norm_,
+            rms_norm_rows,
             [normal(3, 2, 5), *parameters],
             dict(eps=EPS),
             reference=rms_norm,
@@ -144,7 +144,7 @@ ROWS = [
 CHANNELS = [
     *[
         Sample(
-            by_channels.batch_norm_,
+            by_channels.batch_norm_planes,
             [x, *parameters],
             dict(eps=EPS),
             reference=batch_norm,

@@ -132,7 +132,7 @@ LSTM = [
     for h, c, gates in [lstm(PROJECTED, H0, C0, WEIGHT, reverse)]
     for sample in (
         Sample(
-            recurrent.lstm_,
+            recurrent.lstm_sequence,
             [normal(4, BATCH, 4 * HIDDEN), normal(BATCH, HIDDEN), normal(BATCH, HIDDEN), WEIGHT],
             dict(reverse=reverse),
             reference=lstm,
@@ -165,7 +165,7 @@ GRU = [
     for sample in (
         *[
             Sample(
-                recurrent.gru_,
+                recurrent.gru_sequence,
                 [normal(4, BATCH, 3 * HIDDEN), normal(BATCH, HIDDEN), WEIGHT[THREE], *bias],
                 dict(reverse=reverse),
                 reference=gru,
@@ -200,7 +200,7 @@ RNN = [
     for h in [rnn(PROJECTED[..., ONE], H0, WEIGHT[ONE], relu, reverse)]
     for sample in (
         Sample(
-            recurrent.rnn_,
+            recurrent.rnn_sequence,
             [normal(4, BATCH, HIDDEN), normal(BATCH, HIDDEN), WEIGHT[ONE]],
             dict(relu=relu, reverse=reverse),
             reference=rnn,
@@ -248,7 +248,7 @@ CLASS_WEIGHT = np.array([0.5, 2.0, 0.25, 1.0])
 CROSS_ENTROPY = [
     *[
         Sample(
-            cross_entropy.cross_entropy_,
+            cross_entropy.cross_entropy_rows,
             [normal(6, 4), integers(6, high=4), *weight],
             dict(ignore_index=ignore, label_smoothing=smoothing, mean=mean, with_gradient=True),
             reference=cross_entropy_rows,
@@ -266,7 +266,7 @@ CROSS_ENTROPY = [
         for smoothing in (0.0, 0.25)
     ],
     Sample(
-        cross_entropy.cross_entropy_,
+        cross_entropy.cross_entropy_rows,
         [normal(6, 4), integers(6, high=4)],
         dict(ignore_index=-100, label_smoothing=0.0, mean=False, with_gradient=False),
         reference=cross_entropy_rows,

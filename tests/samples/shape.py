@@ -9,8 +9,8 @@ from samples.base import Sample, normal
 from tensorlite import ops
 from tensorlite.backend import CPU
 from tensorlite.ops import convert
-from tensorlite.ops.parts import diagonal_backward, sliding_window_, sliding_window_backward
-from tensorlite.ops.shape import concat_, pad_constant, split_, stack_
+from tensorlite.ops.parts import diagonal_backward, sliding_window_backward, sliding_windows
+from tensorlite.ops.shape import concat_arrays, pad_constant, split_at, stack_arrays
 
 EMPTY = dict(zero=[normal(0, 3, 4)])
 
@@ -150,7 +150,7 @@ SAMPLES = [
     ),
     # together and apart
     Sample(
-        concat_,
+        concat_arrays,
         [normal(2, 3), normal(4, 3)],
         dict(axis=0),
         reference=lambda *xs, axis: np.concatenate(xs, axis),
@@ -158,26 +158,26 @@ SAMPLES = [
         zero=[normal(0, 3), normal(4, 3)],
     ),
     Sample(
-        concat_,
+        concat_arrays,
         [normal(2, 3), normal(2, 1), normal(2, 2)],
         dict(axis=-1),
         reference=lambda *xs, axis: np.concatenate(xs, axis),
     ),
     Sample(
-        stack_,
+        stack_arrays,
         [normal(2, 3), normal(2, 3)],
         dict(axis=0),
         reference=lambda *xs, axis: np.stack(xs, axis),
         saves=("axis",),
     ),
     Sample(
-        stack_,
+        stack_arrays,
         [normal(2, 3), normal(2, 3)],
         dict(axis=-1),
         reference=lambda *xs, axis: np.stack(xs, axis),
     ),
     Sample(
-        split_,
+        split_at,
         [normal(2, 6)],
         dict(cuts=(1, 4), axis=1),
         reference=lambda x, cuts, axis: np.split(x, cuts, axis),
@@ -247,7 +247,7 @@ SAMPLES = [
         ]
     ],
     Sample(
-        sliding_window_,
+        sliding_windows,
         [normal(5, 4)],
         dict(window=(2, 3), axes=(0, 1)),
         reference=lambda x, window, axes: sliding_window_view(x, window, axes),
@@ -271,7 +271,7 @@ SAMPLES = [
     # copies
     Sample(convert.clone, [normal(2, 3)], reference=np.copy, saves=()),
     Sample(
-        convert.to_device_,
+        convert.to_device_array,
         [normal(2, 3)],
         dict(device=CPU, source=CPU),
         reference=lambda x, **_: x,

@@ -25,7 +25,7 @@ def test_every_dtype_and_shape_comes_back(tmp_path, dtype, shape):
     assert isinstance(loaded, Tensor)
     assert loaded.dtype == dtype
     assert loaded.shape == shape
-    assert loaded.data.tobytes() == array.tobytes()
+    assert loaded.array.tobytes() == array.tobytes()
 
 
 def test_views_in_any_memory_order_come_back(tmp_path):
@@ -35,7 +35,7 @@ def test_views_in_any_memory_order_come_back(tmp_path):
     save(tmp_path / "w.safetensors", views)
     loaded = load(tmp_path / "w.safetensors")
     for name, view in views.items():
-        np.testing.assert_array_equal(loaded[name].data, view)
+        np.testing.assert_array_equal(loaded[name].array, view)
 
 
 def test_nested_state_comes_back(tmp_path):
@@ -49,7 +49,7 @@ def test_nested_state_comes_back(tmp_path):
     }
     save(tmp_path / "s.safetensors", state)
     loaded = load(tmp_path / "s.safetensors")
-    np.testing.assert_array_equal(loaded.pop("model")["0.weight"].data, np.ones((2, 2)))
+    np.testing.assert_array_equal(loaded.pop("model")["0.weight"].array, np.ones((2, 2)))
     groups = [{"lr": 0.1, "betas": [0.9, 0.999], "nesterov": False}]
     assert loaded == {"groups": groups, "best": math.inf, "note": None, "count": 3, "empty": {}}
 

@@ -250,7 +250,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make, tmp_path):
     class Spoil(Callback):
         def on_batch_end(self, trainer):
             if trainer.epoch == 1 and len(trainer.progress.sizes) == 2:
-                trainer.model[0].weight.data[...] = np.nan
+                trainer.model[0].weight.array[...] = np.nan
 
     trainer, loader = make(out=tmp_path / "run", callbacks=[Spoil()])
     with pytest.raises(FloatingPointError, match=r"loss became nan in batch 3 of epoch 2.*0\.05"):

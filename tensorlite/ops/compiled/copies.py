@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlite.backend import HOST, Array
 from tensorlite.backend.numpy import LARGE
-from tensorlite.ops.shape import concat_, reshape, stack_
+from tensorlite.ops.shape import concat_arrays, reshape, stack_arrays
 
 
 def _reshape(k: Any, x: Array, *, shape: Any) -> Any:
@@ -32,7 +32,7 @@ def _alike(k: Any, xs: tuple[Array, ...]) -> bool:
     )
 
 
-@stack_.kernel
+@stack_arrays.kernel
 def _stack(k: Any, *xs: Array, axis: int) -> Any:
     shape = xs[0].shape
     if (
@@ -48,7 +48,7 @@ def _stack(k: Any, *xs: Array, axis: int) -> Any:
     return y
 
 
-@concat_.kernel
+@concat_arrays.kernel
 def _concat(k: Any, *xs: Array, axis: int) -> Any:
     shape = xs[0].shape
     if not _alike(k, xs) or not -len(shape) <= axis < len(shape):

@@ -9,7 +9,7 @@ from tensorlite.backend import Array
 from tensorlite.backend.numpy import LARGE
 from tensorlite.ops import activation, arithmetic, elementwise
 from tensorlite.ops.compiled.arrays import packed
-from tensorlite.ops.dropout import dropout_
+from tensorlite.ops.dropout import philox_dropout
 
 
 def _give(
@@ -61,12 +61,12 @@ for _name in ("relu", "sigmoid", "silu"):
 for _ending in ("", "_backward"):
     _give(getattr(activation, f"leaky_relu{_ending}"), f"leaky_relu{_ending}", "negative_slope")
     _give(getattr(activation, f"softplus{_ending}"), f"softplus{_ending}", only={"beta": 1.0})
-    _give(
-        getattr(activation, f"elu_{_ending[1:]}"),
-        f"elu{_ending}",
-        "alpha",
-        only={"scale": 1.0, "steepness": 1.0},
-    )
+
+for _primitive, _name in (
+    (activation.scaled_elu, "elu"),
+    (activation.elu_backward, "elu_backward"),
+):
+    _give(_primitive, _name, "alpha", only={"scale": 1.0, "steepness": 1.0})
 
 
 def _give_large(primitive: Callable, last: int | None = None) -> Callable:
@@ -133,7 +133,7 @@ def _gelu_backward(k: Any, dy: Array, x: Array, *, approximate: str) -> Any:
     return dx
 
 
-@dropout_.kernel
+@philox_dropout.kernel
 def _dropout(k: Any, x: Array, *, p: float, key: tuple[int, int], offset: int) -> Any:
     arrays = packed(x)
     if arrays is None:

@@ -11,10 +11,10 @@ from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import (
     as_rows,
     check_layer,
-    gru_,
     gru_backward,
-    lstm_,
+    gru_sequence,
     lstm_backward,
+    lstm_sequence,
     states_before,
     walk,
 )
@@ -37,7 +37,7 @@ def _room(k: Any, x: Array, overwrite: bool) -> Array:
 # --- LSTM ---------------------------------------------------------------------------------------
 
 
-@lstm_.kernel
+@lstm_sequence.kernel
 @float32_inside
 def _lstm(
     k: Any,
@@ -114,7 +114,7 @@ def _lstm_backward(
 # --- GRU ----------------------------------------------------------------------------------------
 
 
-@gru_.kernel
+@gru_sequence.kernel
 @float32_inside
 def _gru(
     k: Any,

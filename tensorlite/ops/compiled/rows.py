@@ -9,7 +9,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops import bias_activation, reduce, row_norm
 from tensorlite.ops.compiled.arrays import accumulator, packed
-from tensorlite.ops.cross_entropy import cross_entropy_
+from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward
 from tensorlite.ops.softmax import (
     log_softmax,
@@ -71,10 +71,10 @@ _give_rows(log_softmax_backward, "log_softmax_backward")
 # --- cross-entropy ------------------------------------------------------------------------------
 
 
-cross_entropy_.on_host("new_cross_entropy")
+cross_entropy_rows.on_host("new_cross_entropy")
 
 
-@cross_entropy_.kernel
+@cross_entropy_rows.kernel
 def _cross_entropy(
     k: Any,
     x: Array,
@@ -122,7 +122,7 @@ def _column_totals(k: Any, partial: Array) -> Array:
     return totals
 
 
-@row_norm.layer_norm_.kernel
+@row_norm.layer_norm_rows.kernel
 def _layer_norm(
     k: Any, x: Array, weight: Array | None, bias: Array | None, *, eps: float, save: bool
 ) -> Any:
@@ -161,7 +161,7 @@ def _layer_norm_backward(
     return (dx, *_column_totals(k, partial)) if affine else dx
 
 
-@row_norm.rms_norm_.kernel
+@row_norm.rms_norm_rows.kernel
 def _rms_norm(k: Any, x: Array, weight: Array | None, *, eps: float, save: bool) -> Any:
     arrays = packed(x, weight)
     if arrays is None:
