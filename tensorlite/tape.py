@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
+from tensorlite.writes import WriteLog
 
 next_index = itertools.count().__next__
 
@@ -203,9 +204,8 @@ def is_grad_enabled() -> bool:
 # write notes the address range and the time (the next node's index); a backward pass looks only
 # if some node of its graph is older than the last write, which in a training loop is never.
 
-_writes: dict[tuple[int, int], int] = {}
+_writes = WriteLog()
 _last_write = -1
-_MOST_WRITES = 4096
 
 
 def note_write(array: Array) -> None:
@@ -216,13 +216,8 @@ def note_write(array: Array) -> None:
 def note_write_at(bounds: tuple[int, int]) -> None:
     """Record that the addresses from `bounds[0]` up to `bounds[1]` were overwritten now."""
     global _last_write
-    _last_write = next_index()
-    if len(_writes) >= _MOST_WRITES:  # forget exact places rather than grow without bound
-        low = min(start for start, _ in _writes)
-        high = max(end for _, end in _writes)
-        _writes.clear()
-        _writes[low, high] = _last_write
-    _writes[bounds] = _last_write
+    now = _last_write = next_index()
+    _writes.note(*bounds, now)
 
 
 def last_write() -> int:
@@ -233,15 +228,13 @@ def last_write() -> int:
 def check_not_overwritten(node: Node) -> None:
     """Refuse to use a saved array that was overwritten after `node` was recorded."""
     for name, array in saved_arrays(node):
-        start, end = array_backend((array,)).byte_bounds(array)
-        for (low, high), when in _writes.items():
-            if when > node.index and start < high and low < end:
-                raise RuntimeError(
-                    f"{node.plan.name}: the array saved as {name!r} (shape {array.shape}, "
-                    f"{array.dtype}) was changed in place after the forward pass"
-                    f"{at(node)}, so its gradient would be wrong. Call backward() before the "
-                    "change (before optimizer.step()), or change a copy: t.clone()"
-                )
+        if _writes.last(*array_backend((array,)).byte_bounds(array)) > node.index:
+            raise RuntimeError(
+                f"{node.plan.name}: the array saved as {name!r} (shape {array.shape}, "
+                f"{array.dtype}) was changed in place after the forward pass"
+                f"{at(node)}, so its gradient would be wrong. Call backward() before the "
+                "change (before optimizer.step()), or change a copy: t.clone()"
+            )
 
 
 def saved_arrays(node: Node) -> Iterator[tuple[str, Array]]:
