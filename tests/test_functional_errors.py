@@ -37,7 +37,24 @@ ERRORS = {
     "max_pool2d: padding (2, 2) is more than half": lambda: F.max_pool2d(
         zeros(1, 1, 8, 8), 3, padding=2
     ),
-    "avg_pool1d: x of shape (1, 8) is not (N, C, L)": lambda: F.avg_pool1d(zeros(1, 8), 2),
+    "avg_pool1d: input of shape (8,) is neither (N, C, L) nor (C, L)": lambda: F.avg_pool1d(
+        zeros(8), 2
+    ),
+    "avg_pool2d: divisor_override must not be 0": lambda: F.avg_pool2d(
+        zeros(1, 1, 4, 4), 2, divisor_override=0
+    ),
+    "max_pool2d: input of shape (2, 0, 4, 4) has an axis of length 0": lambda: F.max_pool2d(
+        zeros(2, 0, 4, 4), 2
+    ),
+    "max_unpool1d: indices of shape (1, 3)": lambda: F.max_unpool1d(
+        zeros(1, 2), tl.zeros(1, 3).long(), 2
+    ),
+    "max_unpool1d: output_size (9,) must be within one stride": lambda: F.max_unpool1d(
+        zeros(1, 2), tl.zeros(1, 2).long(), 2, output_size=(9,)
+    ),
+    "adaptive_avg_pool2d: output_size=(1, 2, 3) is not": lambda: F.adaptive_avg_pool2d(
+        zeros(1, 4, 4), (1, 2, 3)
+    ),
     "bias_relu: bias of shape (2,) for x of shape (2, 3)": lambda: F.bias_relu(
         zeros(2, 3), zeros(2)
     ),

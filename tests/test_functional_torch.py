@@ -88,6 +88,15 @@ POOLS = [
         for kind in ("avg", "max")
         for out in ((1, 1), (3, 5), (7, 4))
     ],
+    *[
+        same(f"{kind}_pool{axes}d", x, kernel_size=3, stride=2, padding=1, ceil_mode=True)
+        for kind in ("max", "avg")
+        for axes, x in ((1, LINES), (2, IMAGES), (3, normal(3, 5, 6, 4)))
+    ],
+    same("avg_pool2d", IMAGES[0], kernel_size=2, stride=3, ceil_mode=True, divisor_override=3),
+    same("avg_pool3d", normal(2, 5, 4, 3), kernel_size=2, padding=1, count_include_pad=False),
+    *[same(f"adaptive_{k}_pool3d", normal(1, 2, 5, 4, 3), output_size=3) for k in ("avg", "max")],
+    *[same("lp_pool2d", np.abs(IMAGES), norm_type=p, kernel_size=3, stride=2) for p in (1, 2, 3)],
     same("interpolate", IMAGES, scale_factor=1.5),
     *[
         same("interpolate", IMAGES, size=(3, 11), mode="bilinear", align_corners=aligned)

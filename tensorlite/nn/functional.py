@@ -1,6 +1,6 @@
 """Operations of neural networks as functions, under torch's names.
 
-An axis is called ``axis``, as in NumPy. ``from tensorlite.nn import functional as F``.
+``from tensorlite.nn import functional as F``.
 """
 # ruff: noqa: F401, F403
 
@@ -17,7 +17,7 @@ from tensorlite.ops.embedding import *
 from tensorlite.ops.index import one_hot
 from tensorlite.ops.interpolate import *
 from tensorlite.ops.linear import *
-from tensorlite.ops.pool import *
+from tensorlite.ops.pooling import *
 from tensorlite.ops.recurrent import *
 from tensorlite.ops.row_norm import *
 from tensorlite.ops.shape import pad

@@ -1,4 +1,4 @@
-"""Pooling over one or two spatial axes."""
+"""Pooling of (N, C, …) over any number of spatial axes: the primitives behind `pooling`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tensorlite.backend import Array
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.index import basic_getitem, take_along_axis
-from tensorlite.ops.reduce import max
-from tensorlite.ops.shape import concat
-from tensorlite.ops.windows import enlarged, inside, output_size, per_axis, positions, taps
+from tensorlite.ops.index import take_along_axis, take_along_axis_backward
+from tensorlite.ops.windows import enlarged, inside, output_size, positions, taps
 from tensorlite.primitive import primitive
-from tensorlite.tensor import Tensor
-
-__all__ = [
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "avg_pool1d",
-    "avg_pool2d",
-    "max_pool1d",
-    "max_pool2d",
-]
 
 
 class Window(NamedTuple):
@@ -35,6 +23,7 @@ class Window(NamedTuple):
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
+    ceil: bool = False  # whether a last window may reach over the end
 
     def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
         """How many windows fit on each axis."""
@@ -43,6 +32,11 @@ class Window(NamedTuple):
     def taps(self, out: Sequence[int]) -> Iterator[tuple[slice, ...]]:
         """For each place in the window, the elements of the padded axes that lie there."""
         return taps(self.kernel, out, self.stride, self.dilation)
+
+    def after(self, size: Sequence[int], out: Sequence[int]) -> tuple[int, ...]:
+        """Padding behind each axis: enough for windows that reach over the end."""
+        axes = zip(size, out, *self[:4], strict=True)
+        return tuple(max(p, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, o, k, s, p, d in axes)
 
 
 # --- largest ------------------------------------------------------------------------------------
@@ -55,8 +49,10 @@ def max_pool(xp: ModuleType, x: Array, *, window: Window, save: bool) -> tuple[A
     Of equal elements it is the first; NaN counts as the largest.
     """
     size = x.shape[2:]
-    padded = enlarged(xp, x, window.padding, -math.inf)
-    first, *rest = window.taps(window.output_size(size))
+    out = window.output_size(size)
+    lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -math.inf
+    padded = enlarged(xp, x, window.padding, lowest, window.after(size, out))
+    first, *rest = window.taps(out)
     y = padded[(..., *first)].copy()
     if not save:
         for tap in rest:
@@ -85,7 +81,8 @@ def max_pool_backward(
 
 
 def _padded_zeros(xp: ModuleType, dy: Array, size: Sequence[int], window: Window) -> Array:
-    lengths = [n + 2 * p for n, p in zip(size, window.padding, strict=True)]
+    after = window.after(size, dy.shape[2:])
+    lengths = [n + p + a for n, p, a in zip(size, window.padding, after, strict=True)]
     return xp.zeros((*dy.shape[:2], *lengths), dy.dtype)
 
 
@@ -103,30 +100,121 @@ max_pool.defvjp(
 max_pool_backward.defvjp(dy=lambda g, index: _picked(g, index))
 
 
+@primitive(aux=("index",), name="max_pool")
+def max_pool_indexed(
+    xp: ModuleType, x: Array, *, window: Window, save: bool
+) -> tuple[tuple[Array, Array], Array]:
+    """`max_pool`, and where in the flattened plane each element is, as int64."""
+    y, index = max_pool.primitive.forward((x,), {"window": window}, save=True)
+    return (y, index[0].astype(np.int64)), index[0]
+
+
+@max_pool_indexed.defvjp_joint
+def _max_pool_indexed_vjp(
+    g: tuple, needs: tuple, index: Any, x_shape: tuple, window: Window
+) -> tuple:
+    return (max_pool_backward(g[0], index, x_shape[2:], window),)
+
+
+@primitive(aux=("index",))
+def adaptive_max_pool(
+    xp: ModuleType, x: Array, *, out: tuple[int, ...], save: bool
+) -> tuple[tuple[Array, Array], Array]:
+    """The largest element of each part of `x` that `adaptive_avg_pool` would average, and where.
+
+    Of equal elements it is the first.
+    """
+    size = x.shape[2:]
+    axes = len(out)
+    places = xp.zeros((), np.int64)
+    for axis, (n, count) in enumerate(zip(size, out, strict=True)):
+        starts, stops = _bounds(n, count)
+        longest = max((b - a for a, b in zip(starts, stops, strict=True)), default=1)
+        # A shorter part repeats its last element, which then is never the first.
+        here = xp.minimum(
+            xp.asarray(starts, dtype=np.int64)[:, None] + xp.arange(longest),
+            xp.asarray(stops, dtype=np.int64)[:, None] - 1,
+        )
+        shape = [1] * (2 * axes)
+        shape[axis], shape[axes + axis] = here.shape
+        places = places * n + here.reshape(shape)
+    places = places.reshape(*out, math.prod(places.shape[axes:]))
+    values = x.reshape(*x.shape[:2], math.prod(size))[..., places]
+    best = values.argmax(axis=-1)[..., None]
+    y = xp.take_along_axis(values, best, -1)[..., 0]
+    index = xp.take_along_axis(xp.broadcast_to(places, values.shape), best, -1)[..., 0]
+    return (y, index), index
+
+
+@adaptive_max_pool.defvjp_joint
+def _adaptive_max_pool_vjp(g: tuple, needs: tuple, index: Any, x_shape: tuple) -> tuple:
+    return (to_places(g[0], index, x_shape),)
+
+
+def to_places(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Add `values` (N, C, …) into zeros of `shape`, at the places `index` of each plane."""
+    n, c, *size = shape
+    flat = (n, c, math.prod(values.shape[2:]))
+    plane = (n, c, math.prod(size))
+    return take_along_axis_backward(values.reshape(flat), index.reshape(flat), plane, -1).reshape(
+        shape
+    )
+
+
+@primitive(name="max_unpool")
+def unpool(xp: ModuleType, x: Array, index: Array, *, size: tuple[int, ...]) -> Array:
+    """Put `x` (N, C, …) into zeros (N, C, *size), at the places `index` of each plane."""
+    n, c = x.shape[:2]
+    planes = xp.zeros((n * c, math.prod(size)), x.dtype)
+    flat = (n * c, math.prod(x.shape[2:]))
+    planes[xp.arange(n * c)[:, None], index.reshape(flat)] = x.reshape(flat)
+    return planes.reshape(n, c, *size)
+
+
+unpool.defvjp(x=lambda g, index: _picked(g, index))
+
+
 # --- average ------------------------------------------------------------------------------------
 
 
 @primitive
 @float32_inside
-def avg_pool(xp: ModuleType, x: Array, *, window: Window, count_include_pad: bool) -> Array:
-    """Mean of each window of `x` (N, C, *size); padding counts as zeros, or not at all."""
+def avg_pool(
+    xp: ModuleType,
+    x: Array,
+    *,
+    window: Window,
+    count_include_pad: bool,
+    divisor: int | None = None,
+) -> Array:
+    """Mean of each window of `x` (N, C, *size); padding counts as zeros, or not at all.
+
+    What reaches beyond the padding (see `Window.ceil`) never counts. `divisor` is what to divide
+    each sum by instead of the number of elements.
+    """
     size = x.shape[2:]
     out = window.output_size(size)
-    padded = enlarged(xp, x, window.padding)
+    padded = enlarged(xp, x, window.padding, 0.0, window.after(size, out))
     total = xp.zeros((*x.shape[:2], *out), x.dtype)
     for tap in window.taps(out):
         total += padded[(..., *tap)]
-    return total / _counts(xp, size, out, window, count_include_pad).astype(x.dtype)
+    return total / _counts(xp, size, out, window, count_include_pad, divisor).astype(x.dtype)
 
 
 @primitive
 @float32_inside
 def avg_pool_backward(
-    xp: ModuleType, dy: Array, *, size: tuple[int, ...], window: Window, count_include_pad: bool
+    xp: ModuleType,
+    dy: Array,
+    *,
+    size: tuple[int, ...],
+    window: Window,
+    count_include_pad: bool,
+    divisor: int | None = None,
 ) -> Array:
     """Spread each window's cotangent evenly over it."""
     out = dy.shape[2:]
-    each = dy / _counts(xp, size, out, window, count_include_pad).astype(dy.dtype)
+    each = dy / _counts(xp, size, out, window, count_include_pad, divisor).astype(dy.dtype)
     dx = _padded_zeros(xp, dy, size, window)
     for tap in window.taps(out):
         dx[(..., *tap)] += each
@@ -134,25 +222,33 @@ def avg_pool_backward(
 
 
 def _counts(
-    xp: ModuleType, size: Sequence[int], out: Sequence[int], window: Window, with_padding: bool
+    xp: ModuleType,
+    size: Sequence[int],
+    out: Sequence[int],
+    window: Window,
+    with_padding: bool,
+    divisor: int | None,
 ) -> Array:
-    """How many elements each window averages over."""
-    if with_padding or not any(window.padding):
+    """What the sum of each window is divided by."""
+    if divisor is not None:
+        return xp.full((), divisor)
+    if not window.ceil and (with_padding or not any(window.padding)):
         return xp.full((), math.prod(window.kernel))
     counts = xp.ones((), int)
     for n, o, k, s, p in zip(size, out, *window[:3], strict=True):
         start = xp.arange(o) * s - p
-        counts = counts[..., None] * (xp.minimum(start + k, n) - xp.maximum(start, 0))
+        low, high = (-p, n + p) if with_padding else (0, n)
+        counts = counts[..., None] * (xp.minimum(start + k, high) - xp.maximum(start, low))
     return counts
 
 
 avg_pool.defvjp(
-    x=lambda g, x_shape, window, count_include_pad: avg_pool_backward(
-        g, x_shape[2:], window, count_include_pad
+    x=lambda g, x_shape, window, count_include_pad, divisor: avg_pool_backward(
+        g, x_shape[2:], window, count_include_pad, divisor
     )
 )
 avg_pool_backward.defvjp(
-    dy=lambda g, window, count_include_pad: avg_pool(g, window, count_include_pad)
+    dy=lambda g, window, count_include_pad, divisor: avg_pool(g, window, count_include_pad, divisor)
 )
 
 
@@ -182,163 +278,17 @@ def adaptive_avg_pool_backward(xp: ModuleType, dy: Array, *, size: tuple[int, ..
 
 def _parts(shape: Sequence[int], axis: int, count: int) -> list[tuple[slice, ...]]:
     """Indices of `count` parts of one axis, equally long or overlapping by one where they must."""
-    n = shape[axis]
-    bounds = [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
-    return [(*[slice(None)] * axis, slice(start, stop)) for start, stop in bounds]
+    before = [slice(None)] * axis
+    return [
+        (*before, slice(start, stop))
+        for start, stop in zip(*_bounds(shape[axis], count), strict=True)
+    ]
+
+
+def _bounds(n: int, count: int) -> tuple[list[int], list[int]]:
+    """Where `count` parts of an axis of length `n` begin and end."""
+    return [i * n // count for i in range(count)], [-(-(i + 1) * n // count) for i in range(count)]
 
 
 adaptive_avg_pool.defvjp(x=lambda g, x_shape: adaptive_avg_pool_backward(g, x_shape[2:]))
 adaptive_avg_pool_backward.defvjp(dy=lambda g, dy_shape: adaptive_avg_pool(g, dy_shape[2:]))
-
-
-# --- functions ----------------------------------------------------------------------------------
-
-
-def max_pool1d(
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-) -> Tensor:
-    """Largest element of windows over `x` (N, C, L); see `max_pool2d`."""
-    return max_pool(x, window=_window("max_pool1d", 1, x, kernel_size, stride, padding, dilation))
-
-
-def max_pool2d(
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-) -> Tensor:
-    """Largest element of windows over images.
-
-    Parameters
-    ----------
-    x
-        Shape (N, C, H, W).
-    kernel_size
-        Height and width of the window: one number, or one an axis (so the others too).
-    stride
-        Distance of windows (default: `kernel_size`).
-    padding
-        Rows and columns of -inf on each side; at most half the window.
-    dilation
-        Distance of the elements in a window.
-
-    Returns
-    -------
-    Tensor, shape (N, C, OH, OW)
-        With OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1) / stride⌋ + 1. The gradient of a window
-        goes to its first largest element.
-    """
-    return max_pool(x, window=_window("max_pool2d", 2, x, kernel_size, stride, padding, dilation))
-
-
-def avg_pool1d(
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """Mean of windows over `x` (N, C, L); see `avg_pool2d`."""
-    window = _window("avg_pool1d", 1, x, kernel_size, stride, padding, 1)
-    return avg_pool(x, window=window, count_include_pad=count_include_pad)
-
-
-def avg_pool2d(
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """Mean of windows over images (N, C, H, W).
-
-    Parameters
-    ----------
-    x, kernel_size, stride, padding
-        As in `max_pool2d`, the padding being zeros.
-    count_include_pad
-        Whether the zeros count; if not, a mean is over the elements inside the image only.
-    """
-    window = _window("avg_pool2d", 2, x, kernel_size, stride, padding, 1)
-    return avg_pool(x, window=window, count_include_pad=count_include_pad)
-
-
-def _window(
-    op: str,
-    axes: int,
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: int | Sequence[int],
-    dilation: int | Sequence[int],
-) -> Window:
-    _check_axes(op, axes, x)
-    kernel = per_axis(kernel_size, axes, "kernel_size", op)
-    stride = kernel if stride is None else per_axis(stride, axes, "stride", op)
-    padding = per_axis(padding, axes, "padding", op, least=0)
-    dilation = per_axis(dilation, axes, "dilation", op)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
-        raise ValueError(f"{op}: padding {padding} is more than half of the window {kernel}")
-    return Window(kernel, stride, padding, dilation)
-
-
-def adaptive_avg_pool1d(x: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    """Mean of `output_size` parts of each row of `x` (N, C, L); see `adaptive_avg_pool2d`."""
-    return _adaptive_avg("adaptive_avg_pool1d", 1, x, output_size)
-
-
-def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    """Means of `output_size` parts of images (N, C, H, W), whatever their size.
-
-    Part i of n along an axis of length L reaches from ⌊i·L/n⌋ to ⌈(i + 1)·L/n⌉.
-    """
-    return _adaptive_avg("adaptive_avg_pool2d", 2, x, output_size)
-
-
-def adaptive_max_pool1d(x: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    """Largest of `output_size` parts of each row of `x` (N, C, L); see `adaptive_max_pool2d`."""
-    return _adaptive_max("adaptive_max_pool1d", 1, x, output_size)
-
-
-def adaptive_max_pool2d(x: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    """Largest elements of `output_size` parts of images (N, C, H, W), cut as in the mean."""
-    return _adaptive_max("adaptive_max_pool2d", 2, x, output_size)
-
-
-def _adaptive_avg(op: str, axes: int, x: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    _check_axes(op, axes, x)
-    out = per_axis(output_size, axes, "output_size", op)
-    window = _even_window(x.shape[2:], out)
-    if window is None:
-        return adaptive_avg_pool(x, out)
-    return avg_pool(x, window=window, count_include_pad=True)
-
-
-def _adaptive_max(op: str, axes: int, x: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    _check_axes(op, axes, x)
-    out = per_axis(output_size, axes, "output_size", op)
-    window = _even_window(x.shape[2:], out)
-    if window is not None:
-        return max_pool(x, window=window)
-    for axis, count in enumerate(out, start=2):
-        parts = [basic_getitem(x, parts=part) for part in _parts(x.shape, axis, count)]
-        x = concat([max(part, axis=axis, keepdims=True) for part in parts], axis)
-    return x
-
-
-def _even_window(size: Sequence[int], out: Sequence[int]) -> Window | None:
-    """The window that cuts every axis into equal parts, if there is one."""
-    if any(n % o for n, o in zip(size, out, strict=True)):
-        return None
-    kernel = tuple(n // o for n, o in zip(size, out, strict=True))
-    return Window(kernel, kernel, (0,) * len(kernel), (1,) * len(kernel))
-
-
-def _check_axes(op: str, axes: int, x: Tensor) -> None:
-    if len(x.shape) != axes + 2 or 0 in x.shape[2:]:
-        raise ValueError(f"{op}: x of shape {x.shape} is not (N, C, {'H, W' if axes > 1 else 'L'})")

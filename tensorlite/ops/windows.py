@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 
 from tensorlite.backend import Array
+from tensorlite.tensor import Tensor
 
 
 def per_axis(
     value: int | Sequence[int], axes: int, name: str, op: str, least: int = 1
 ) -> tuple[int, ...]:
     """One number for each of `axes` spatial axes, none below `least`."""
-    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    try:
+        values = tuple(map(operator.index, value if isinstance(value, Iterable) else (value,)))
+    except TypeError as error:
+        raise TypeError(f"{op}: {name}={value!r} is no integer, nor {axes} of them") from error
+    if len(values) == 1:
+        values *= axes
     if len(values) != axes or min(values) < least:
         raise ValueError(f"{op}: {name}={value} is not one integer, or {axes}, of at least {least}")
     return values
+
+
+def with_batch(
+    op: str, x: Tensor, axes: int, name: str = "input"
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """`x` as (N, C, *axes), and what takes the first axis off again where `x` has none.
+
+    Raises
+    ------
+    ValueError
+        If `x` is neither (N, C, …) nor (C, …) with that many spatial axes.
+    """
+    ndim = len(x.shape)
+    if ndim == axes + 2:
+        return x, _as_it_is
+    if ndim == axes + 1:
+        return x.reshape(1, *x.shape), _without_batch
+    spatial = ", ".join(("D, H, W", "H, W", "L")[3 - axes : 4 - axes])
+    raise ValueError(
+        f"{op}: {name} of shape {tuple(x.shape)} is neither (N, C, {spatial}) nor (C, {spatial})"
+    )
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _without_batch(x: Tensor) -> Tensor:
+    return x.reshape(x.shape[1:])
 
 
 def output_size(
@@ -25,8 +61,11 @@ def output_size(
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
+    ceil: bool = False,
 ) -> tuple[int, ...]:
-    """How many windows fit on each axis.
+    """How many windows fit on each axis; with `ceil`, a last one may reach over the end.
+
+    It then begins inside the axis or the padding before it.
 
     Raises
     ------
@@ -41,7 +80,10 @@ def output_size(
                 f"a window of {k} (dilation {d}) does not fit into an axis of {n} + 2 · {p} "
                 f"padding: spatial size {tuple(size)}, kernel {tuple(kernel)}"
             )
-        result.append(room // s + 1)
+        count = room // s + 1
+        if ceil and room % s and count * s < n + p:
+            count += 1
+        result.append(count)
     return tuple(result)
 
 
@@ -56,14 +98,26 @@ def taps(
         )
 
 
-def enlarged(xp: ModuleType, x: Array, padding: Sequence[int], value: float = 0.0) -> Array:
-    """Pad the last axes of `x` on both sides; `x` itself where there is nothing to pad."""
-    if not any(padding):
+def enlarged(
+    xp: ModuleType,
+    x: Array,
+    padding: Sequence[int],
+    value: float = 0.0,
+    after: Sequence[int] | None = None,
+) -> Array:
+    """Pad the last axes of `x` on both sides; `x` itself where there is nothing to pad.
+
+    `after` is the padding behind the axes where that differs.
+    """
+    after = padding if after is None else after
+    if not any(padding) and not any(after):
         return x
     leading = x.shape[: -len(padding)]
     size = x.shape[-len(padding) :]
     result = xp.full(
-        leading + tuple(n + 2 * p for n, p in zip(size, padding, strict=True)), value, x.dtype
+        leading + tuple(n + p + a for n, p, a in zip(size, padding, after, strict=True)),
+        value,
+        x.dtype,
     )
     result[inside(size, padding)] = x
     return result

@@ -7,10 +7,18 @@ import math
 
 import numpy as np
 
-from samples.base import Sample, distinct, normal
+from samples.base import Input, Sample, distinct, normal
 from tensorlite.ops import pool
 from tensorlite.ops.interpolate import resample, resample_backward
 from tensorlite.ops.pool import Window
+
+
+def starts(n, k, s, p, d, ceil):
+    """Where windows begin; with `ceil` the last may reach over the end."""
+    inside = list(range(-p, n + p - d * (k - 1), s))
+    following = inside[-1] + s
+    over = ceil and following + d * (k - 1) + 1 - s < n + p and following < n
+    return inside + [following] * over
 
 
 def elements(window, size):
@@ -18,9 +26,9 @@ def elements(window, size):
     axes = [
         [
             [i for t in range(k) if 0 <= (i := start + t * d) < n]
-            for start in range(-p, n + p - d * (k - 1), s)
+            for start in starts(n, k, s, p, d, window.ceil)
         ]
-        for n, k, s, p, d in zip(size, *window, strict=True)
+        for n, k, s, p, d in zip(size, *window[:4], strict=True)
     ]
     for at in itertools.product(*(range(len(starts)) for starts in axes)):
         inside = (starts[w] for starts, w in zip(axes, at, strict=True))
@@ -66,25 +74,35 @@ def argmax(x, window):
     return index
 
 
-def divisor(window, inside, count_include_pad):
-    return math.prod(window.kernel) if count_include_pad else len(inside)
+def divided_by(window, at, size, inside, count_include_pad):
+    """Elements in a window: with padding (but not with what is beyond), or without."""
+    if not count_include_pad:
+        return len(inside)
+    first = [i * s - p for i, s, p in zip(at, window.stride, window.padding, strict=True)]
+    last = [
+        min(f + k, n + p)
+        for f, k, n, p in zip(first, window.kernel, size, window.padding, strict=True)
+    ]
+    return math.prod(b - a for a, b in zip(first, last, strict=True))
 
 
-def avg_pool(x, window, count_include_pad):
+def avg_pool(x, window, count_include_pad, divisor=None):
     size = x.shape[2:]
     at, values = [], []
     for place, inside in elements(window, size):
         at.append(place)
         total = sum(x[(..., *i)] for i in inside)
-        values.append(total / divisor(window, inside, count_include_pad))
+        values.append(
+            total / (divisor or divided_by(window, place, size, inside, count_include_pad))
+        )
     return pooled(x, output_size(window, size), at, values)
 
 
-def avg_pool_backward(dy, size, window, count_include_pad):
+def avg_pool_backward(dy, size, window, count_include_pad, divisor=None):
     dx = np.zeros((*dy.shape[:2], *size))
     for at, inside in elements(window, size):
+        share = divisor or divided_by(window, at, size, inside, count_include_pad)
         for i in inside:
-            share = divisor(window, inside, count_include_pad)
             dx[(..., *i)] += dy[(..., *at)] / share
     return dx
 
@@ -101,6 +119,25 @@ def adaptive_avg_pool(x, out):
     return y
 
 
+def adaptive_max_pool(x, out):
+    size = x.shape[2:]
+    y, index = np.empty((*x.shape[:2], *out)), np.empty((*x.shape[:2], *out), np.int64)
+    for at in np.ndindex(*out):
+        parts = [part(i, n, length) for i, n, length in zip(at, out, size, strict=True)]
+        places = np.arange(math.prod(size)).reshape(size)[tuple(parts)].ravel()
+        values = x[(..., *parts)].reshape(*x.shape[:2], len(places))
+        y[(..., *at)] = values.max(-1)
+        index[(..., *at)] = places[values.argmax(-1)]
+    return y, index
+
+
+def unpooled(x, index, size):
+    y = np.zeros((*x.shape[:2], math.prod(size)))
+    for i in np.ndindex(x.shape):
+        y[(*i[:2], index[i])] = x[i]
+    return y.reshape(*x.shape[:2], *size)
+
+
 def adaptive_avg_pool_backward(dy, size):
     dx = np.zeros((*dy.shape[:2], *size))
     for at in np.ndindex(dy.shape[2:]):
@@ -110,11 +147,26 @@ def adaptive_avg_pool_backward(dy, size):
     return dx
 
 
+def places(*shape, of):
+    """Different places of each plane, among `of`."""
+
+    def draw(generator, shape):
+        planes = [
+            generator.permutation(of)[: math.prod(shape[2:])] for _ in range(math.prod(shape[:2]))
+        ]
+        return np.array(planes, np.int64).reshape(shape)
+
+    return Input(shape, draw)
+
+
 WINDOWS = [
     ((8,), Window((2,), (2,), (0,), (1,))),
     ((9,), Window((3,), (2,), (1,), (2,))),
     ((6, 4), Window((2, 2), (2, 2), (0, 0), (1, 1))),
     ((5, 7), Window((3, 2), (1, 3), (1, 1), (1, 2))),
+    ((8,), Window((3,), (2,), (1,), (1,), True)),
+    ((7, 6), Window((2, 3), (2, 2), (1, 1), (1, 1), True)),
+    ((3, 4, 5), Window((2, 2, 3), (2, 1, 2), (0, 1, 1), (1, 1, 1), True)),
 ]
 
 
@@ -138,15 +190,22 @@ def samples_of(size, window):
         saves=("index",),
         tolerance=2,
     )
+    yield Sample(
+        pool.max_pool_indexed,
+        [x],
+        dict(window=window),
+        reference=lambda x, window: (max_pool(x, window), argmax(x, window).astype(np.int64)),
+        saves=("index", "x_shape", "window"),
+    )
     even = window._replace(dilation=(1,) * len(size))
-    for count in (True, False):
-        static = dict(window=even, count_include_pad=count)
+    for count, divisor in ((True, None), (False, None), (True, 3)):
+        static = dict(window=even, count_include_pad=count, divisor=divisor)
         yield Sample(
             pool.avg_pool,
             [normal(2, 3, *size)],
             static,
             reference=avg_pool,
-            saves=("x_shape", "window", "count_include_pad"),
+            saves=("x_shape", "window", "count_include_pad", "divisor"),
             tolerance=2,
         )
         yield Sample(
@@ -154,7 +213,7 @@ def samples_of(size, window):
             [normal(2, 3, *output_size(even, size))],
             dict(size=size, **static),
             reference=avg_pool_backward,
-            saves=("window", "count_include_pad"),
+            saves=("window", "count_include_pad", "divisor"),
             tolerance=2,
         )
 
@@ -181,7 +240,24 @@ POOLING = [
                 saves=("dy_shape",),
                 tolerance=4,
             ),
+            Sample(
+                pool.adaptive_max_pool,
+                [distinct(2, 3, *size)],
+                dict(out=out),
+                reference=adaptive_max_pool,
+                saves=("index", "x_shape"),
+            ),
         )
+    ],
+    *[
+        Sample(
+            pool.unpool,
+            [normal(2, 3, *out), places(2, 3, *out, of=math.prod(size))],
+            dict(size=size),
+            reference=unpooled,
+            saves=("index",),
+        )
+        for out, size in (((3,), (7,)), ((2, 3), (4, 5)))
     ],
 ]
 

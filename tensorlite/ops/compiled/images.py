@@ -127,7 +127,7 @@ def _unfit(ndim: int, window: pool.Window, size: tuple[int, ...]) -> bool:
 def _misses(window: pool.Window, size: tuple[int, ...]) -> bool:
     """Whether a dilated window lies in the padding alone: the kernels want a place to begin."""
     out = window.output_size(size)
-    numbers = (window.kernel, window.stride, window.padding, window.dilation)
+    numbers = window[:4]
     axes = zip(size, out, *numbers, strict=True)
     return any(
         dilation > 1
@@ -166,9 +166,18 @@ def _max_pool_backward(
 
 
 @pool.avg_pool.kernel
-def _avg_pool(k: Any, x: Array, *, window: pool.Window, count_include_pad: bool) -> Any:
+def _avg_pool(
+    k: Any,
+    x: Array,
+    *,
+    window: pool.Window,
+    count_include_pad: bool,
+    divisor: int | None = None,
+) -> Any:
     arrays = packed(x)
-    if arrays is None or _unfit(x.ndim, window, x.shape[2:]) or set(window.dilation) != {1}:
+    if arrays is None or divisor is not None:
+        return NotImplemented
+    if _unfit(x.ndim, window, x.shape[2:]) or set(window.dilation) != {1}:
         return NotImplemented
     out = window.output_size(x.shape[2:])
     y = k.empty((*x.shape[:2], *out), x.dtype)
@@ -179,10 +188,18 @@ def _avg_pool(k: Any, x: Array, *, window: pool.Window, count_include_pad: bool)
 
 @pool.avg_pool_backward.kernel
 def _avg_pool_backward(
-    k: Any, dy: Array, *, size: tuple[int, ...], window: pool.Window, count_include_pad: bool
+    k: Any,
+    dy: Array,
+    *,
+    size: tuple[int, ...],
+    window: pool.Window,
+    count_include_pad: bool,
+    divisor: int | None = None,
 ) -> Any:
     arrays = packed(dy)
-    if arrays is None or _unfit(dy.ndim, window, size) or set(window.dilation) != {1}:
+    if arrays is None or divisor is not None:
+        return NotImplemented
+    if _unfit(dy.ndim, window, size) or set(window.dilation) != {1}:
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     numbers = (*_planes(dx.shape), *_window(window, False))

@@ -1,0 +1,460 @@
+"""Pooling as torch's functions: windows over one, two or three spatial axes.
+
+Every function takes batches (N, C, …) and single examples (C, …).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorlite.ops.arithmetic import pow
+from tensorlite.ops.compare import where
+from tensorlite.ops.pool import (
+    Window,
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    avg_pool,
+    max_pool,
+    max_pool_indexed,
+    unpool,
+)
+from tensorlite.ops.windows import per_axis, with_batch
+from tensorlite.tensor import Tensor
+
+__all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+]
+
+Size = int | Sequence[int]
+
+# --- largest ------------------------------------------------------------------------------------
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Largest element of windows over `input` (N, C, L) or (C, L); see `max_pool2d`."""
+    window = _window("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool("max_pool1d", 1, input, window, return_indices)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Largest element of windows over images.
+
+    Parameters
+    ----------
+    input
+        Shape (N, C, H, W) or (C, H, W).
+    kernel_size
+        Height and width of the window: one number, or one an axis (so the others too).
+    stride
+        Distance of windows (default: `kernel_size`).
+    padding
+        Rows and columns of -inf on each side; at most half the window.
+    dilation
+        Distance of the elements in a window.
+    ceil_mode
+        Whether a last window may reach over the end. It must begin inside, or in the padding
+        before it.
+    return_indices
+        Whether to return the place of each element, too.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OH, OW)
+        With OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1) / stride⌋ + 1, rounded up in
+        `ceil_mode`. The gradient of a window goes to its first largest element.
+    Tensor of int64, if `return_indices`
+        Where each element is in its image, counted row by row; what `max_unpool2d` takes.
+    """
+    window = _window("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool("max_pool2d", 2, input, window, return_indices)
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Largest element of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`."""
+    window = _window("max_pool3d", 3, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool("max_pool3d", 3, input, window, return_indices)
+
+
+def _max_pool(op: str, axes: int, x: Tensor, window: Window, return_indices: bool) -> Any:
+    x, unbatched = with_batch(op, x, axes)
+    _check_not_empty(op, x)
+    if not return_indices:
+        return unbatched(max_pool(x, window=window))
+    y, index = max_pool_indexed(x, window=window)
+    return unbatched(y), unbatched(index)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Size, return_indices: bool = False) -> Any:
+    """Largest of `output_size` parts of each row (N, C, L); see `adaptive_max_pool2d`."""
+    return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
+
+
+def adaptive_max_pool2d(
+    input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False
+) -> Any:
+    """Largest elements of `output_size` parts of images, cut as in `adaptive_avg_pool2d`.
+
+    The gradient of a part goes to its first largest element. With `return_indices` also the place
+    of each element in its image, counted row by row (int64).
+    """
+    return _adaptive_max("adaptive_max_pool2d", 2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(
+    input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False
+) -> Any:
+    """Largest elements of `output_size` parts of (N, C, D, H, W); see `adaptive_max_pool2d`."""
+    return _adaptive_max("adaptive_max_pool3d", 3, input, output_size, return_indices)
+
+
+def _adaptive_max(op: str, axes: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
+    x, unbatched = with_batch(op, x, axes)
+    _check_not_empty(op, x)
+    out = _wanted_size(op, axes, x, output_size)
+    window = _even_window(x.shape[2:], out)
+    if window is not None:
+        parts = max_pool_indexed(x, window=window) if return_indices else max_pool(x, window=window)
+    else:
+        parts = adaptive_max_pool(x, out)
+        parts = parts if return_indices else parts[0]
+    return tuple(map(unbatched, parts)) if return_indices else unbatched(parts)
+
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """Undo `max_pool1d`; see `max_unpool2d`."""
+    return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """Undo `max_pool2d`: put its results back where they came from, zeros elsewhere.
+
+    Parameters
+    ----------
+    input, indices
+        What `max_pool2d` returned with ``return_indices=True``, (N, C, H, W) or (C, H, W).
+    kernel_size, stride, padding
+        As they were there.
+    output_size
+        Size of the images, or their whole shape (default: the smallest that fits); within one
+        stride of that.
+
+    Raises
+    ------
+    ValueError
+        If an index lies outside of the output, on the CPU.
+    """
+    return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """Undo `max_pool3d`; see `max_unpool2d`."""
+    return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def _max_unpool(
+    axes: int,
+    x: Tensor,
+    indices: Tensor,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    output_size: Sequence[int] | None,
+) -> Tensor:
+    op = f"max_unpool{axes}d"
+    if indices.array.dtype.kind not in "iu":
+        raise TypeError(f"{op}: indices must be integers, not {indices.dtype}")
+    if indices.shape != x.shape:
+        raise ValueError(f"{op}: indices of shape {indices.shape} for input of shape {x.shape}")
+    window = _window(op, axes, kernel_size, stride, padding, 1, False)
+    x, unbatched = with_batch(op, x, axes)
+    parts = zip(x.shape[2:], window.kernel, window.stride, window.padding, strict=True)
+    size = tuple((n - 1) * s + k - 2 * p for n, k, s, p in parts)
+    if output_size is not None:
+        wanted = tuple(output_size)[-axes:]
+        fits = len(output_size) in (axes, axes + 1, axes + 2)
+        if not fits or any(
+            not n - s < w < n + s for w, n, s in zip(wanted, size, window.stride, strict=True)
+        ):
+            raise ValueError(
+                f"{op}: output_size {tuple(output_size)} must be within one stride "
+                f"{window.stride} of {size}"
+            )
+        size = wanted
+    index = indices.array.reshape(x.shape)
+    if isinstance(index, np.ndarray) and index.size:
+        wrong = index[(index < 0) | (index >= math.prod(size))]
+        if wrong.size:
+            raise ValueError(f"{op}: index {wrong[0]} lies outside of an output of size {size}")
+    return unbatched(unpool(x, index, size=size))
+
+
+# --- average ------------------------------------------------------------------------------------
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Mean of windows over `input` (N, C, L) or (C, L); see `avg_pool2d`."""
+    window = _window("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode)
+    return _avg_pool("avg_pool1d", 1, input, window, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Mean of windows over images (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    input, kernel_size, stride, padding, ceil_mode
+        As in `max_pool2d`, the padding being zeros.
+    count_include_pad
+        Whether the zeros count; if not, a mean is over the elements inside the image only. What a
+        window in `ceil_mode` has beyond the padding never counts.
+    divisor_override
+        What to divide each sum by instead.
+    """
+    window = _window("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode)
+    return _avg_pool("avg_pool2d", 2, input, window, count_include_pad, divisor_override)
+
+
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Mean of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`."""
+    window = _window("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode)
+    return _avg_pool("avg_pool3d", 3, input, window, count_include_pad, divisor_override)
+
+
+def _avg_pool(
+    op: str,
+    axes: int,
+    x: Tensor,
+    window: Window,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Tensor:
+    if divisor == 0:
+        raise ValueError(f"{op}: divisor_override must not be 0")
+    x, unbatched = with_batch(op, x, axes)
+    _check_not_empty(op, x)
+    return unbatched(
+        avg_pool(x, window=window, count_include_pad=bool(count_include_pad), divisor=divisor)
+    )
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Size) -> Tensor:
+    """Mean of `output_size` parts of each row (N, C, L) or (C, L); see `adaptive_avg_pool2d`."""
+    return _adaptive_avg("adaptive_avg_pool1d", 1, input, output_size)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
+    """Means of `output_size` parts of images (N, C, H, W) or (C, H, W), whatever their size.
+
+    Part i of n along an axis of length L reaches from ⌊i·L/n⌋ to ⌈(i + 1)·L/n⌉. None stands for an
+    axis' own length.
+    """
+    return _adaptive_avg("adaptive_avg_pool2d", 2, input, output_size)
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
+    """Means of `output_size` parts of (N, C, D, H, W); see `adaptive_avg_pool2d`."""
+    return _adaptive_avg("adaptive_avg_pool3d", 3, input, output_size)
+
+
+def _adaptive_avg(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
+    x, unbatched = with_batch(op, x, axes)
+    _check_not_empty(op, x)
+    out = _wanted_size(op, axes, x, output_size)
+    window = _even_window(x.shape[2:], out)
+    if window is None:
+        return unbatched(adaptive_avg_pool(x, out))
+    return unbatched(avg_pool(x, window=window, count_include_pad=True))
+
+
+# --- power means --------------------------------------------------------------------------------
+
+
+def lp_pool1d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Size,
+    stride: Size | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """p-norm of windows over `input` (N, C, L) or (C, L); see `lp_pool2d`."""
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Size,
+    stride: Size | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """(Σ x^p)^(1/p) of windows over images, with p = `norm_type`; the gradient is 0 where it is 0.
+
+    Windows lie as in `avg_pool2d`.
+    """
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Size,
+    stride: Size | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """p-norm of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `lp_pool2d`."""
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def _lp_pool(
+    axes: int,
+    x: Tensor,
+    norm_type: float,
+    kernel_size: Size,
+    stride: Size | None,
+    ceil_mode: bool,
+) -> Tensor:
+    op = f"lp_pool{axes}d"
+    window = _window(op, axes, kernel_size, stride, 0, 1, ceil_mode)
+    sums = _avg_pool(op, axes, pow(x, norm_type), window, True, None) * math.prod(window.kernel)
+    # A root has no slope at 0: there the gradient is 0.
+    return where(sums == 0, 0.0, pow(where(sums == 0, 1.0, sums), 1.0 / norm_type))
+
+
+# --- arguments ----------------------------------------------------------------------------------
+
+
+def _window(
+    op: str,
+    axes: int,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size,
+    ceil_mode: bool,
+) -> Window:
+    kernel = per_axis(kernel_size, axes, "kernel_size", op)
+    # torch's scripts of old give an empty list for the default.
+    given = stride is not None and stride != [] and stride != ()
+    stride = per_axis(stride, axes, "stride", op) if given else kernel
+    padding = per_axis(padding, axes, "padding", op, least=0)
+    dilation = per_axis(dilation, axes, "dilation", op)
+    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
+        raise ValueError(f"{op}: padding {padding} is more than half of the window {kernel}")
+    return Window(kernel, stride, padding, dilation, bool(ceil_mode))
+
+
+def _wanted_size(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
+    """One length for each axis, None being its own."""
+    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
+    if len(sizes) != axes:
+        raise ValueError(f"{op}: output_size={output_size} is not one length, or {axes}")
+    own = x.shape[2:]
+    return per_axis(
+        [n if size is None else size for n, size in zip(own, sizes, strict=True)],
+        axes,
+        "output_size",
+        op,
+        least=0,
+    )
+
+
+def _even_window(size: Sequence[int], out: Sequence[int]) -> Window | None:
+    """The window that cuts every axis into equal parts, if there is one."""
+    if any(o == 0 or n % o for n, o in zip(size, out, strict=True)):
+        return None
+    kernel = tuple(n // o for n, o in zip(size, out, strict=True))
+    return Window(kernel, kernel, (0,) * len(kernel), (1,) * len(kernel))
+
+
+def _check_not_empty(op: str, x: Tensor) -> None:
+    if 0 in x.shape[1:]:
+        raise ValueError(f"{op}: input of shape {tuple(x.shape)} has an axis of length 0")
