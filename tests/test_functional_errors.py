@@ -17,7 +17,15 @@ ERRORS = {
         zeros(2, 3), zeros(4, 5)
     ),
     "linear: bias of shape (3,)": lambda: F.linear(zeros(2, 5), zeros(4, 5), zeros(3)),
-    "conv2d: x of shape (3, 8, 8)": lambda: F.conv2d(zeros(3, 8, 8), zeros(4, 3, 3, 3)),
+    "conv2d: input of shape (8, 8) is neither (N, C, H, W) nor": lambda: F.conv2d(
+        zeros(8, 8), zeros(4, 3, 3, 3)
+    ),
+    "conv2d: weight of shape (4, 3, 3) must have 4 axes": lambda: F.conv2d(
+        zeros(3, 8, 8), zeros(4, 3, 3)
+    ),
+    "conv_transpose2d: bias of shape (3,) for 8 filters": lambda: F.conv_transpose2d(
+        zeros(6, 8, 8), zeros(6, 4, 3, 3), zeros(3), groups=2
+    ),
     "convolution: x of shape (2, 3, 8) (N, channels, …) does not fit": lambda: F.conv1d(
         zeros(2, 3, 8), zeros(4, 2, 3)
     ),

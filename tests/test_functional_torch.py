@@ -75,6 +75,21 @@ CONVOLUTIONS = [
 ] + [
     same("conv2d", IMAGES, normal(6, 4, 3, 3), normal(6), padding="same", dilation=2),
     same("conv3d", normal(2, 4, 4, 5, 3), normal(2, 4, 2, 3, 2), normal(2), padding=1, stride=2),
+    same("conv2d", IMAGES[0], normal(6, 4, 3, 3), normal(6), stride=2),
+    *[
+        same(
+            f"conv_transpose{axes}d",
+            *(normal(2, 4, *(3, 5, 4)[:axes]), normal(4, 6, *(2, 3, 2)[:axes]), normal(6)),
+            padding=1,
+            **options,
+        )
+        for axes in (1, 2, 3)
+        for options in (
+            dict(),
+            dict(stride=2, output_padding=1),
+            dict(dilation=3, output_padding=2),
+        )
+    ],
     same("linear", normal(2, 5, 4), normal(3, 4), normal(3)),
 ]
 

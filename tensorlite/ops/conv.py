@@ -17,11 +17,26 @@ from tensorlite.ops.channels import channel_sum, per_channel
 from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.shape import pad_constant
-from tensorlite.ops.windows import enlarged, inside, output_size, per_axis, taps, windows
+from tensorlite.ops.windows import (
+    enlarged,
+    inside,
+    output_size,
+    per_axis,
+    taps,
+    windows,
+    with_batch,
+)
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
-__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d"]
+__all__ = [
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+]
 
 
 class Geometry(NamedTuple):
@@ -150,7 +165,7 @@ convolution_weight.defvjp(
 
 
 def conv1d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -158,12 +173,12 @@ def conv1d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve `x` (N, C, L) with `weight` (O, C/groups, K); see `conv2d`."""
-    return _conv(1, x, weight, bias, stride, padding, dilation, groups)
+    """Convolve `input` (N, C, L) or (C, L) with `weight` (O, C/groups, K); see `conv2d`."""
+    return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -175,8 +190,8 @@ def conv2d(
 
     Parameters
     ----------
-    x
-        Images (N, C, H, W).
+    input
+        Images (N, C, H, W), or one (C, H, W).
     weight
         Filters (O, C/groups, KH, KW).
     bias
@@ -194,11 +209,11 @@ def conv2d(
     Tensor, shape (N, O, OH, OW)
         With OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1) / stride⌋ + 1.
     """
-    return _conv(2, x, weight, bias, stride, padding, dilation, groups)
+    return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -206,8 +221,8 @@ def conv3d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve `x` (N, C, D, H, W) with `weight` (O, C/groups, KD, KH, KW); see `conv2d`."""
-    return _conv(3, x, weight, bias, stride, padding, dilation, groups)
+    """Convolve `input` (N, C, D, H, W) with `weight` (O, C/groups, KD, KH, KW); see `conv2d`."""
+    return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 def _conv(
@@ -221,7 +236,8 @@ def _conv(
     groups: int,
 ) -> Tensor:
     op = f"conv{axes}d"
-    _check_axes(op, axes, x, weight)
+    x, unbatched = with_batch(op, x, axes)
+    _check_weight(op, axes, x, weight, bias, groups, weight.shape[:1])
     stride = per_axis(stride, axes, "stride", op)
     dilation = per_axis(dilation, axes, "dilation", op)
     if padding == "same":
@@ -236,11 +252,12 @@ def _conv(
     elif isinstance(padding, str):
         raise ValueError(f"{op}: padding is a number, 'same' or 'valid', not {padding!r}")
     padding = per_axis(padding, axes, "padding", op, least=0)
-    return convolution(x, weight, bias, geometry=Geometry(stride, padding, dilation, groups))
+    geometry = Geometry(stride, padding, dilation, groups)
+    return unbatched(convolution(x, weight, bias, geometry=geometry))
 
 
 def conv_transpose1d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -249,12 +266,14 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
-    """Transposed convolution of `x` (N, C, L) by `weight` (C, O/groups, K); see `conv2d`."""
-    return _conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    """Transposed convolution of (N, C, L) by `weight` (C, O/groups, K); see `conv_transpose2d`."""
+    return _conv_transpose(
+        1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def conv_transpose2d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -267,8 +286,8 @@ def conv_transpose2d(
 
     Parameters
     ----------
-    x
-        Shape (N, C, H, W).
+    input
+        Shape (N, C, H, W) or (C, H, W).
     weight
         Shape (C, O/groups, KH, KW).
     bias, stride, padding, dilation, groups
@@ -282,7 +301,25 @@ def conv_transpose2d(
     Tensor, shape (N, O, OH, OW)
         With OH = (H − 1)·stride − 2·padding + dilation·(KH − 1) + output_padding + 1.
     """
-    return _conv_transpose(2, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv_transpose(
+        2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Tensor:
+    """Transposed convolution of (N, C, D, H, W); see `conv_transpose2d`."""
+    return _conv_transpose(
+        3, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 def _conv_transpose(
@@ -297,24 +334,56 @@ def _conv_transpose(
     dilation: int | Sequence[int],
 ) -> Tensor:
     op = f"conv_transpose{axes}d"
-    _check_axes(op, axes, x, weight)
+    x, unbatched = with_batch(op, x, axes)
+    _check_weight(op, axes, x, weight, bias, groups, (weight.shape[1] * groups,))
     stride = per_axis(stride, axes, "stride", op)
     dilation = per_axis(dilation, axes, "dilation", op)
     padding = per_axis(padding, axes, "padding", op, least=0)
     extra = per_axis(output_padding, axes, "output_padding", op, least=0)
-    if any(e >= s for e, s in zip(extra, stride, strict=True)):
-        raise ValueError(f"{op}: output_padding {extra} must be less than the stride {stride}")
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
+        raise ValueError(
+            f"{op}: output_padding {extra} must be less than the stride {stride} or the dilation "
+            f"{dilation}"
+        )
     parts = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, extra, strict=True)
     size = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in parts)
     if min(size) < 1:
-        raise ValueError(f"{op}: x of shape {x.shape} would give images of size {size}")
-    y = convolution_transpose(x, weight, size, Geometry(stride, padding, dilation, groups))
-    return y if bias is None else y + per_channel(bias, axes + 2)
+        raise ValueError(f"{op}: input of shape {x.shape} would give images of size {size}")
+    if any(e >= s for e, s in zip(extra, stride, strict=True)):
+        y = _spread_widely(x, weight, size, Geometry(stride, padding, dilation, groups))
+    else:
+        y = convolution_transpose(x, weight, size, Geometry(stride, padding, dilation, groups))
+    return unbatched(y if bias is None else y + per_channel(bias, axes + 2))
 
 
-def _check_axes(op: str, axes: int, x: Tensor, weight: Tensor) -> None:
-    if len(x.shape) != axes + 2 or len(weight.shape) != axes + 2:
+def _spread_widely(x: Tensor, weight: Tensor, size: tuple[int, ...], geometry: Geometry) -> Tensor:
+    """Transposed convolution to a size that has room for more windows than `x` has."""
+    bare = geometry._replace(padding=(0,) * len(size))
+    parts = zip(x.shape[2:], weight.shape[2:], geometry.stride, geometry.dilation, strict=True)
+    full = tuple((n - 1) * s + d * (k - 1) + 1 for n, k, s, d in parts)
+    y = convolution_transpose(x, weight, full, bare)
+    ends = [p + n for p, n in zip(geometry.padding, size, strict=True)]
+    missing = [(0, max(0, end - n)) for end, n in zip(ends, full, strict=True)]
+    y = pad_constant(y, widths=((0, 0), (0, 0), *missing), value=0)
+    return y[(..., *map(slice, geometry.padding, ends))]
+
+
+def _check_weight(
+    op: str,
+    axes: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    groups: int,
+    filters: tuple[int, ...],
+) -> None:
+    """Refuse what would else end in an error from deeper down, or in a broadcast."""
+    if len(weight.shape) != axes + 2:
         raise ValueError(
-            f"{op}: x of shape {x.shape} and weight of shape {weight.shape} must both have "
-            f"{axes + 2} axes: (N, channels, {axes} spatial)"
+            f"{op}: weight of shape {weight.shape} must have {axes + 2} axes: (filters, channels, "
+            f"{axes} spatial)"
         )
+    if groups < 1:
+        raise ValueError(f"{op}: groups must be at least 1, not {groups}")
+    if bias is not None and bias.shape != filters:
+        raise ValueError(f"{op}: bias of shape {bias.shape} for {filters[0]} filters")
