@@ -21,10 +21,14 @@ from tensorlite.ops.dtypes import (
     float16,
     float32,
     float64,
+    get_default_dtype,
     int8,
     int16,
     int32,
     int64,
+    promote_types,
+    result_type,
+    set_default_dtype,
     uint8,
 )
 from tensorlite.primitive import primitive

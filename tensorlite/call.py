@@ -42,13 +42,13 @@ _UNWRAP = """
 
 _CALL = """
 def {name}({parameters}):
-    switches_ = _mode.switches
+{also}    switches_ = _mode.switches
     if switches_.special:
         return _observed(({all}), {static})
     y_ = _compiled(switches_.grad, {all}{values})
     if y_ is not _NotImplemented:
         return y_
-    kind_ = None
+{together}    kind_ = None
 {unwrap}
     bare_ = kind_ is None
     if bare_:
@@ -79,14 +79,24 @@ def {name}({parameters}):
     return _record_outputs(plan_, ({parents}), saved_, y_)
 """
 
+# NumPy's name of a parameter is taken beside torch's.
+_ALSO = """
+    if {ours} is not _unset:
+        {torchs} = {ours}
+"""
+_NEEDED = """
+    if {torchs} is _unset:
+        raise TypeError("{name}() needs {torchs}")
+"""
+
 _CALL_VARIADIC = """
 def {name}({parameters}):
-    if _mode.switches.special:
+{also}    if _mode.switches.special:
         return _observed(args_, {static})
     kinds_ = {{x.array.__class__ for x in args_ if isinstance(x, _Tensor)}}
     if len(kinds_) > 1:
         _mixed(args_)
-    raw_ = tuple([x.array if isinstance(x, _Tensor) else x for x in args_])
+{together}    raw_ = tuple([x.array if isinstance(x, _Tensor) else x for x in args_])
     if not kinds_:
         return _forward(raw_, {static})[0]
     parents_ = tuple(
@@ -123,9 +133,11 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_mode": mode,
         "_new_plan": self.new_plan,
         "_observed": self.observed,
+        "_operands": self.operands,
         "_plans": self.plans,
         "_record_outputs": record_outputs,
         "_reference": self.reference,
+        "_unset": _UNSET,
         "_wrap": wrap,
         **{f"_default_{n}": v for n, v in (input_defaults | self.defaults).items()},
     }
@@ -140,7 +152,9 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
 
     namespace["_write_out"] = write_out
     call = FunctionType(_not_yet_written.__code__, namespace, self.name)
-    return functools.update_wrapper(call, self.reference)
+    functools.update_wrapper(call, self.reference)
+    del call.__wrapped__  # its signature is the reference's, which callers do not see
+    return call
 
 
 def _not_yet_written(*args: Any, **static: Any) -> Any:
@@ -152,6 +166,8 @@ def declined(*args: Any) -> Any:
     return NotImplemented
 
 
+_UNSET = object()
+_MISSING = inspect.Parameter.empty
 _host_kernels: Any = None
 _written: list[Primitive] = []
 
@@ -175,7 +191,16 @@ def _compile_ahead(self: Primitive) -> None:
         wrap,
         record_outputs,
     )
-    made = _host_kernels.compiled_call(told, len(self.inputs), self.kernel_from, bool(self.aux))
+    rule = self.operands
+    made = _host_kernels.compiled_call(
+        told,
+        len(self.inputs),
+        self.kernel_from,
+        bool(self.aux),
+        -1 if rule is None else rule.first,
+        rule is not None and rule.floats,
+        self.view,
+    )
     self.call.__globals__["_compiled"] = made or declined
 
 
@@ -192,9 +217,16 @@ def _compile_written(kernels: Any) -> None:
 
 def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
     """The source of one primitive's call; see `_CALL`."""
-    xs, static = self.inputs, self.defaults
+    named = self.names.get
+    xs, static = [named(x, x) for x in self.inputs], {n: named(n, n) for n in self.defaults}
     everything = "".join(f"{x}, " for x in xs)
-    by_name = [f"{n}={n}" for n in static] + ["save=record_"] * bool(self.aux)
+    by_name = [f"{n}={v}" for n, v in static.items()] + ["save=record_"] * bool(self.aux)
+    also = {ours: torchs for ours, torchs in self.names.items() if ours in self.defaults}
+    together = ""
+    if self.operands is not None:
+        together = f"    {everything or 'args_'} = _operands(({everything}))\n"
+        if self.variadic:
+            together = "    args_ = _operands(args_)\n"
     large_enough = ""
     if self.kernel_from:
         large_enough = (
@@ -205,8 +237,14 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
         parameters=", ".join(_parameters(self, input_defaults)),
         all=everything,
         first=xs[0] if xs else "",
-        static="{" + ", ".join(f"{n!r}: {n}" for n in static) + "}",
-        values="".join(f"{n}, " for n in static),
+        also="".join(
+            _ALSO.format(ours=o, torchs=t)
+            + _NEEDED.format(torchs=t, name=self.name) * (self.defaults[o] is _MISSING)
+            for o, t in also.items()
+        ),
+        together=together,
+        static="{" + ", ".join(f"{n!r}: {v}" for n, v in static.items()) + "}",
+        values="".join(f"{v}, " for v in static.values()),
         unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
         raw="".join(f"{x}_raw, " for x in xs),
         arguments=", ".join([f"{x}_raw" for x in xs] + by_name),
@@ -219,7 +257,7 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
 
 def _parameters(self: Primitive, input_defaults: dict[str, Any]) -> list[str]:
     """Parameters of the generated call; static ones may be given by position where that can be."""
-    missing = inspect.Parameter.empty
+    missing = _MISSING
     if self.variadic:
         names = {"*args_": missing, **self.defaults}
     else:
@@ -227,7 +265,11 @@ def _parameters(self: Primitive, input_defaults: dict[str, Any]) -> list[str]:
         required = [default is missing for default in [*inputs.values(), *self.defaults.values()]]
         by_position = required == sorted(required, reverse=True)
         names = {**inputs, **({} if by_position else {"*": missing}), **self.defaults}
-    return [n if d is missing else f"{n}=_default_{n}" for n, d in names.items()]
+    also = [f"{ours}=_unset" for ours in self.names if ours in self.defaults]
+    given = {n: "" if d is missing else f"=_default_{n}" for n, d in names.items()}
+    given |= {n: "=_unset" for n in self.names if names.get(n) is missing and n in self.defaults}
+    listed = [self.names.get(n, n) + default for n, default in given.items()]
+    return [*listed, *["*"] * (bool(also) and not {"*", "*args_"} & {*names}), *also]
 
 
 def as_arrays(y: Any) -> Any:

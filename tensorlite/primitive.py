@@ -53,19 +53,36 @@ class Primitive:
         with their defaults.
     rules, together, joint_rule
         One rule an input position, one for neighbouring positions, or one for all.
+    operands
+        Brings the inputs to one dtype before the call (see `ops.promotion`).
+    view
+        Whether the outputs may show the first input's memory.
+    names
+        What callers name the parameters, where it is not what the rules call them.
     call
         The function users call.
     """
 
-    def __init__(self, reference: Callable, aux: tuple[str, ...], name: str | None) -> None:
+    def __init__(
+        self,
+        reference: Callable,
+        aux: tuple[str, ...] = (),
+        name: str | None = None,
+        operands: Callable | None = None,
+        view: bool = False,
+    ) -> None:
         self.reference = reference
         self.name = name or reference.__name__
+        self.operands = operands
+        self.view = view
+        self.names: dict[str, str] = {}
         self.aux = aux
         self.inputs: list[str] = []
         self.variadic: str | None = None
         self.defaults: dict[str, Any] = {}
         input_defaults: dict[str, Any] = {}
-        for parameter in list(inspect.signature(reference).parameters.values())[1:]:
+        parameters = list(inspect.signature(reference).parameters.values())[1:]
+        for parameter in parameters:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 self.variadic = parameter.name
             elif parameter.kind is parameter.KEYWORD_ONLY:
@@ -85,6 +102,9 @@ class Primitive:
         self.host_kernel: str | None = None
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.call = compile_call(self, input_defaults)
+        self.call.__signature__ = inspect.Signature(
+            [p for p in parameters if p.name != "save"], __validate_parameters__=False
+        )
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -139,6 +159,22 @@ class Primitive:
         self.kernel_fn, self.kernel_from = fn, from_size
         self.call.__globals__.update(_kernel=fn, _compiled=declined)
         return fn
+
+    def rename(self, names: dict[str, str]) -> None:
+        """Let callers use other names of the parameters; see `ops.faces`."""
+        self.names = {ours: other for ours, other in names.items() if ours in self.parameters}
+        signature = self.call.__signature__
+        self.call.__signature__ = signature.replace(
+            parameters=[
+                p.replace(name=self.names.get(p.name, p.name))
+                for p in signature.parameters.values()
+            ]
+        )
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of the inputs and of the static parameters."""
+        return [*self.inputs, *self.defaults]
 
     def on_host(self, name: str) -> None:
         """Name the function of the CPU's extension that computes the primitive there.
@@ -312,9 +348,7 @@ def _leaf(value: Any) -> Tensor:
     return tensor_of(value.array if isinstance(value, Tensor) else value, requires_grad=True)
 
 
-def primitive(
-    fn: Callable | None = None, *, aux: tuple[str, ...] = (), name: str | None = None
-) -> Any:
+def primitive(fn: Callable | None = None, **options: Any) -> Any:
     """Make a primitive of ``fn(xp, *arrays, **static)``; public, for operations of your own too.
 
     Parameters
@@ -322,11 +356,11 @@ def primitive(
     fn
         Computes raw arrays from raw arrays with the array namespace ``xp`` (NumPy or CuPy). It
         returns an array, or a tuple of arrays for an operation with several outputs.
-    aux
-        Names of extra arrays that only the rules want. `fn` then takes ``save: bool`` and returns
-        ``(y, *aux)``; callers see ``y`` alone.
-    name
-        What messages call it, where a function of another name is what users type.
+    **options
+        ``aux``: names of extra arrays that only the rules want; `fn` then takes ``save: bool`` and
+        returns ``(y, *aux)``; callers see ``y`` alone. ``name``: what messages call it, where a
+        function of another name is what users type. ``operands``: how the inputs are brought to one
+        dtype (`ops.promotion`). ``view=True``: outputs may show the first input's memory.
 
     Examples
     --------
@@ -340,8 +374,8 @@ def primitive(
     12.0
     """
     if fn is None:
-        return lambda function: primitive(function, aux=aux, name=name)
-    made = Primitive(fn, aux, name)
+        return lambda function: primitive(function, **options)
+    made = Primitive(fn, **options)
     PRIMITIVES[f"{fn.__module__}.{fn.__name__}"] = made
     call = made.call
     call.primitive = made

@@ -1,5 +1,5 @@
-// compiled_call(told, inputs, kernel_from, has_aux): the call of a primitive (tensorlite/call.py) in
-// its ordinary case, in which writing it on the tape takes longer than a small kernel: all arrays are
+// compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view): the call of a
+// primitive (tensorlite/call.py) in its ordinary case, in which writing it on the tape takes longer than a small kernel: all arrays are
 // NumPy's, and no policy wants to see the operation. What it returns is called as
 // f(recording, *inputs, *static); NotImplemented means that the call in Python is to be made,
 // which also says what is wrong with the arguments. None if there are too many of them, or no input.
@@ -34,6 +34,8 @@ class PrimitiveCall {
     const Tape& tape_ = tape();
     const Py_ssize_t inputs_, static_, kernel_from_;
     const bool has_aux_;
+    const Py_ssize_t operands_from_;  // from this input on all have one dtype; -1 if they need not
+    const bool floats_;               // and a floating one
     std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
 
   public:
@@ -41,11 +43,14 @@ class PrimitiveCall {
                                 kMostInputs = 8, kMostStatic = 16;
 
     // `told` is kept alive for good, as primitives are.
-    PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux)
+    PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux,
+                  Py_ssize_t operands_from, bool floats)
         : inputs_(inputs),
           static_(length(item(told, kNames)) - has_aux),
           kernel_from_(kernel_from),
           has_aux_(has_aux),
+          operands_from_(operands_from),
+          floats_(floats),
           plans_(size_t(1) << inputs) {
         Py_INCREF(told);
         for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(told, i);
@@ -72,6 +77,7 @@ class PrimitiveCall {
             PyTuple_SET_ITEM((PyObject*)parents, i, Py_NewRef(parent));
         }
         if (bare && !PyArray_CheckExact(item(raw, 0))) Py_RETURN_NOTIMPLEMENTED;
+        if (operands_from_ >= 0 && !in_one_dtype(raw)) Py_RETURN_NOTIMPLEMENTED;
 
         const bool record = recording && needs;
         Ref y = compute(raw, values, record), aux;
@@ -99,6 +105,29 @@ class PrimitiveCall {
                 Py_RETURN_NOTIMPLEMENTED;
             }
         return nullptr;
+    }
+
+    // Whether the operands need no cast: arrays of one dtype, and numbers that leave it alone.
+    bool in_one_dtype(PyObject* raw) const {
+        PyArray_Descr* dtype = nullptr;
+        bool whole = false, fraction = false;
+        for (Py_ssize_t i = operands_from_; i < inputs_; ++i) {
+            PyObject* x = item(raw, i);
+            if (PyArray_CheckExact(x)) {
+                PyArray_Descr* own = PyArray_DESCR((PyArrayObject*)x);
+                if (dtype && own != dtype) return false;
+                dtype = own;
+            } else if (PyFloat_CheckExact(x)) {
+                fraction = true;
+            } else if (PyLong_CheckExact(x)) {
+                whole = true;
+            } else if (x != Py_None && !PyBool_Check(x)) {
+                return false;
+            }
+        }
+        if (!dtype) return false;
+        if (dtype->kind == 'f' || dtype->kind == 'V') return true;
+        return !floats_ && !fraction && !(whole && dtype->kind == 'b');
     }
 
     // The result of the extension's own function, of the kernel, or of the reference.
@@ -230,20 +259,22 @@ PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t gi
 PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
     static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))run_compiled_call,
                                      METH_FASTCALL, "f(recording, *inputs, *static)"};
-    const bool typed = given == 4 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
+    const bool typed = given == 7 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
                        PyTuple_Check(item(args[0], PrimitiveCall::kNames)) && PyLong_Check(args[1]) &&
-                       PyLong_Check(args[2]) && PyBool_Check(args[3]);
+                       PyLong_Check(args[2]) && PyBool_Check(args[3]) && PyLong_Check(args[4]) &&
+                       PyBool_Check(args[5]) && PyBool_Check(args[6]);
     if (!typed)
         return PyErr_Format(PyExc_TypeError,
-                            "compiled_call(told, inputs, kernel_from, has_aux) takes a tuple of %zd, two "
-                            "numbers and a bool",
+                            "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, "
+                            "view) takes a tuple of %zd, numbers and bools",
                             PrimitiveCall::kTold);
     const Py_ssize_t inputs = PyLong_AsSsize_t(args[1]);
     if (inputs < 1 || inputs > PrimitiveCall::kMostInputs ||
         length(item(args[0], PrimitiveCall::kNames)) > PrimitiveCall::kMostStatic + (args[3] == Py_True))
         Py_RETURN_NONE;
     auto* made =
-        new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True);
+        new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True,
+                          PyLong_AsSsize_t(args[4]), args[5] == Py_True);
     const Ref capsule(PyCapsule_New(made, nullptr, nullptr));
     return capsule ? PyCFunction_New(&definition, capsule) : nullptr;
 }

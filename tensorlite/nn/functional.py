@@ -14,6 +14,7 @@ from tensorlite.ops.conv import *
 from tensorlite.ops.dropout import *
 from tensorlite.ops.elementwise import tanh
 from tensorlite.ops.embedding import *
+from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.index import one_hot
 from tensorlite.ops.interpolate import *
 from tensorlite.ops.linear import *
@@ -22,3 +23,5 @@ from tensorlite.ops.recurrent import *
 from tensorlite.ops.row_norm import *
 from tensorlite.ops.shape import pad
 from tensorlite.ops.softmax import *
+
+name_as_torch(list(globals().values()))

@@ -9,6 +9,7 @@ from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
 from tensorlite.ops.einsum import *
 from tensorlite.ops.elementwise import *
+from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.index import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.order import *
@@ -19,4 +20,9 @@ from tensorlite.ops.scan import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
 
-__all__ = [name for name, value in globals().items() if callable(value) and name[0] != "_"]
+__all__ = [
+    name
+    for name, value in globals().items()
+    if callable(value) and name[0] != "_" and name != "name_as_torch"
+]
+name_as_torch([globals()[name] for name in __all__])

@@ -12,6 +12,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.compare import where
 from tensorlite.ops.dtypes import weak
 from tensorlite.ops.elementwise import exp, log
+from tensorlite.ops.promotion import floats, same_dtype
 from tensorlite.ops.slopes import infinite_at_zero, zero
 from tensorlite.primitive import primitive
 
@@ -35,7 +36,7 @@ __all__ = [
 # The first four are the commonest operations there are: they skip the call of `weak` for arrays.
 
 
-@primitive
+@primitive(operands=same_dtype)
 def add(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 + x2``."""
     if x1.__class__ is not x2.__class__:
@@ -46,7 +47,7 @@ def add(xp: Any, x1: Array, x2: Array) -> Array:
 add.defvjp(x1=lambda g: g, x2=lambda g: g)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def sub(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 - x2``."""
     if x1.__class__ is not x2.__class__:
@@ -57,7 +58,7 @@ def sub(xp: Any, x1: Array, x2: Array) -> Array:
 sub.defvjp(x1=lambda g: g, x2=lambda g: -g)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def mul(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 * x2``."""
     if x1.__class__ is not x2.__class__:
@@ -68,7 +69,7 @@ def mul(xp: Any, x1: Array, x2: Array) -> Array:
 mul.defvjp(x1=lambda g, x2: g * x2, x2=lambda g, x1: g * x1)
 
 
-@primitive
+@primitive(operands=floats)
 def div(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 / x2``; of integers too, a float."""
     if x1.__class__ is not x2.__class__:
@@ -79,7 +80,7 @@ def div(xp: Any, x1: Array, x2: Array) -> Array:
 div.defvjp(x1=lambda g, x2: g / x2, x2=lambda g, y, x2: -g * y / x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def floordiv(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 / x2`` rounded down; its gradient is 0."""
     x1, x2 = weak(x1, x2)
@@ -89,7 +90,7 @@ def floordiv(xp: Any, x1: Array, x2: Array) -> Array:
 floordiv.defvjp(x1=zero, x2=zero)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def mod(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 - floor(x1 / x2) * x2``: the remainder, of `x2`'s sign (as Python's ``%``)."""
     x1, x2 = weak(x1, x2)
@@ -99,7 +100,7 @@ def mod(xp: Any, x1: Array, x2: Array) -> Array:
 mod.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * floordiv(x1, x2))
 
 
-@primitive
+@primitive(operands=same_dtype)
 def pow(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 ** x2``.
 
@@ -133,7 +134,7 @@ def _pow_by_exponent(g: Any, y: Any, x1: Any) -> Any:
 pow.defvjp(x1=_pow_by_base, x2=_pow_by_exponent)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def maximum(xp: Any, x1: Array, x2: Array) -> Array:
     """The larger of two; NaN if one is. Equal numbers share the gradient half and half."""
     return xp.maximum(*weak(x1, x2))
@@ -145,7 +146,7 @@ maximum.defvjp(
 )
 
 
-@primitive
+@primitive(operands=same_dtype)
 def minimum(xp: Any, x1: Array, x2: Array) -> Array:
     """The smaller of two; NaN if one is. Equal numbers share the gradient half and half."""
     return xp.minimum(*weak(x1, x2))
@@ -162,7 +163,7 @@ def _of_chosen(g: Any, chosen: Any, tied: Any) -> Any:
     return where(chosen, g, where(tied, 0.5 * g, 0))
 
 
-@primitive
+@primitive(operands=same_dtype)
 def clip(xp: Any, x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """`x` limited to ``[min, max]``; None is no limit.
 
@@ -186,7 +187,7 @@ clip.defvjp(
 )
 
 
-@primitive
+@primitive(operands=floats)
 def atan2(xp: Any, x1: Array, x2: Array) -> Array:
     """Angle of the point at height `x1` and width `x2`, in (-pi, pi]; gradient 0 at the origin."""
     return xp.arctan2(*weak(x1, x2))
@@ -204,7 +205,7 @@ atan2.defvjp(
 )
 
 
-@primitive
+@primitive(operands=floats)
 def hypot(xp: Any, x1: Array, x2: Array) -> Array:
     """``sqrt(x1**2 + x2**2)`` without overflow; gradient 0 at the origin."""
     return xp.hypot(*weak(x1, x2))
@@ -216,7 +217,7 @@ hypot.defvjp(
 )
 
 
-@primitive
+@primitive(operands=floats)
 def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
     """``log(exp(x1) + exp(x2))`` without overflow."""
     return xp.logaddexp(*weak(x1, x2))
@@ -233,7 +234,7 @@ logaddexp.defvjp(
 )
 
 
-@primitive
+@primitive(operands=same_dtype)
 def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Array:
     """``start + weight * (end - start)``."""
     return start + weak(start, weight)[1] * (end - start)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops.dtypes import weak
+from tensorlite.ops.promotion import choices, same_dtype
 from tensorlite.primitive import primitive
 
 __all__ = [
@@ -35,37 +36,37 @@ __all__ = [
 ]
 
 
-@primitive
+@primitive(operands=same_dtype)
 def eq(xp: Any, x1: Array, x2: Array) -> Array:
     """Whether ``x1 == x2``, element by element."""
     return xp.equal(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def ne(xp: Any, x1: Array, x2: Array) -> Array:
     """Whether ``x1 != x2``, element by element."""
     return xp.not_equal(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def lt(xp: Any, x1: Array, x2: Array) -> Array:
     """Whether ``x1 < x2``, element by element."""
     return xp.less(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def le(xp: Any, x1: Array, x2: Array) -> Array:
     """Whether ``x1 <= x2``, element by element."""
     return xp.less_equal(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def gt(xp: Any, x1: Array, x2: Array) -> Array:
     """Whether ``x1 > x2``, element by element."""
     return xp.greater(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def ge(xp: Any, x1: Array, x2: Array) -> Array:
     """Whether ``x1 >= x2``, element by element."""
     return xp.greater_equal(x1, x2)
@@ -113,19 +114,19 @@ def logical_not(xp: Any, x: Array) -> Array:
     return xp.logical_not(x)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def bitwise_and(xp: Any, x1: Array, x2: Array) -> Array:
     """Bits set in both integers (``&``); of booleans: both."""
     return xp.bitwise_and(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def bitwise_or(xp: Any, x1: Array, x2: Array) -> Array:
     """Bits set in either integer (``|``); of booleans: either."""
     return xp.bitwise_or(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def bitwise_xor(xp: Any, x1: Array, x2: Array) -> Array:
     """Bits set in exactly one of two integers (``^``)."""
     return xp.bitwise_xor(x1, x2)
@@ -137,19 +138,19 @@ def bitwise_not(xp: Any, x: Array) -> Array:
     return xp.invert(x)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def left_shift(xp: Any, x1: Array, x2: Array) -> Array:
     """The bits of `x1`, moved up by `x2` places (``<<``)."""
     return xp.left_shift(x1, x2)
 
 
-@primitive
+@primitive(operands=same_dtype)
 def right_shift(xp: Any, x1: Array, x2: Array) -> Array:
     """The bits of `x1`, moved down by `x2` places (``>>``)."""
     return xp.right_shift(x1, x2)
 
 
-@primitive
+@primitive(operands=choices)
 def where(xp: Any, condition: Array, x1: Array, x2: Array) -> Array:
     """`x1` where `condition` holds, `x2` elsewhere.
 

@@ -1,7 +1,8 @@
-"""What NumPy leaves undecided about dtypes: bfloat16, and sums of short floats."""
+"""Dtypes: torch's rules for mixing them, the default one, and what NumPy leaves undecided."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -56,3 +57,89 @@ def weak(x1: Any, x2: Any) -> tuple[Any, Any]:
     if x2.__class__ is float and getattr(x1, "dtype", float32).kind == "V":
         return x1, x1.dtype.type(x2)
     return x1, x2
+
+
+# --- the default dtype --------------------------------------------------------------------------
+
+_default = float32
+
+
+def default_dtype() -> np.dtype:
+    """The dtype of floats that nobody gave one: float32, or what `set_default_dtype` said."""
+    return _default
+
+
+get_default_dtype = default_dtype
+
+
+def set_default_dtype(d: Any) -> None:
+    """Let floats that nobody gives a dtype have this one.
+
+    Raises
+    ------
+    TypeError
+        If it is not floating point.
+    """
+    global _default
+    dtype = as_dtype(d)
+    if not is_floating(dtype):
+        raise TypeError(f"set_default_dtype: {dtype} is not a floating point dtype")
+    _default = dtype
+
+
+# --- promotion ----------------------------------------------------------------------------------
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether `dtype` holds fractions (bfloat16 is of NumPy's kind "V")."""
+    return dtype.kind in "fV"
+
+
+def category(dtype: np.dtype) -> int:
+    """0 for booleans, 1 for integers, 2 for floats."""
+    return 2 if is_floating(dtype) else int(dtype.kind != "b")
+
+
+@functools.cache
+def promote_types(type1: Any, type2: Any) -> np.dtype:
+    """The dtype that two Tensors of these dtypes have together.
+
+    Integers never raise a float: int64 with float16 is float16. float16 with bfloat16 is float32.
+    """
+    a, b = as_dtype(type1), as_dtype(type2)
+    if category(a) != category(b):
+        return a if category(a) > category(b) else b
+    return float32 if a != b and is_short(a) and is_short(b) else np.promote_types(a, b)
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """The dtype of the result of mixing Tensors, arrays and numbers, by torch's rules.
+
+    Tensors without axes raise the dtype only from one category (boolean, integer, float) to the
+    next, and numbers only to the next category's default: int64, or the default dtype.
+    """
+    kinds: list[np.dtype | None] = [None, None, None]  # of Tensors with axes, without, of numbers
+    for x in operands:
+        dtype = getattr(x, "dtype", None)
+        if dtype is None:
+            kind, dtype = 2, _of_number(x)
+        else:
+            kind = 0 if x.shape else 1 if hasattr(x, "reshape") else 2
+        if isinstance(x, np.generic):  # a number of NumPy's is one of Python's
+            kind, dtype = 2, _of_number(x.item())
+        previous = kinds[kind]
+        kinds[kind] = dtype if previous is None else promote_types(previous, dtype)
+    return _raised(kinds[0], _raised(kinds[1], kinds[2])) or default_dtype()
+
+
+def _of_number(x: Any) -> np.dtype:
+    if isinstance(x, bool):
+        return bool_
+    return int64 if isinstance(x, int) else default_dtype()
+
+
+def _raised(first: np.dtype | None, second: np.dtype | None) -> np.dtype | None:
+    """`first`, unless `second` is of a higher category."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first if category(first) >= category(second) else promote_types(first, second)

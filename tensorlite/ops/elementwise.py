@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from tensorlite.backend import Array, array_backend
+from tensorlite.backend import Array
 from tensorlite.ops import special
-from tensorlite.ops.dtypes import as_dtype
+from tensorlite.ops.promotion import cast, floats
 from tensorlite.ops.slopes import infinite_at_zero, zero
 from tensorlite.primitive import primitive
-from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = [
     "abs",
@@ -131,7 +128,7 @@ def square(xp: Any, x: Array) -> Array:
 square.defvjp(x=lambda g, x: 2 * g * x)
 
 
-@primitive
+@primitive(operands=floats)
 def sqrt(xp: Any, x: Array) -> Array:
     """Square root; gradient 0 at 0."""
     return xp.sqrt(x)
@@ -140,7 +137,7 @@ def sqrt(xp: Any, x: Array) -> Array:
 sqrt.defvjp(x=lambda g, y: 0.5 * g / infinite_at_zero(y))
 
 
-@primitive
+@primitive(operands=floats)
 def rsqrt(xp: Any, x: Array) -> Array:
     """``1 / sqrt(x)``."""
     return 1 / xp.sqrt(x)
@@ -149,7 +146,7 @@ def rsqrt(xp: Any, x: Array) -> Array:
 rsqrt.defvjp(x=lambda g, y: -0.5 * g * y * y * y)
 
 
-@primitive
+@primitive(operands=floats)
 def reciprocal(xp: Any, x: Array) -> Array:
     """``1 / x``; of integers too, a float."""
     return 1 / x
@@ -160,7 +157,7 @@ reciprocal.defvjp(x=lambda g, y: -g * y * y)
 # --- exponentials and logarithms --------------------------------------------------------------
 
 
-@primitive
+@primitive(operands=floats)
 def exp(xp: Any, x: Array) -> Array:
     """``e**x``."""
     return xp.exp(x)
@@ -169,7 +166,7 @@ def exp(xp: Any, x: Array) -> Array:
 exp.defvjp(x=lambda g, y: g * y)
 
 
-@primitive
+@primitive(operands=floats)
 def exp2(xp: Any, x: Array) -> Array:
     """``2**x``."""
     return xp.exp2(x)
@@ -178,7 +175,7 @@ def exp2(xp: Any, x: Array) -> Array:
 exp2.defvjp(x=lambda g, y: g * y * math.log(2))
 
 
-@primitive
+@primitive(operands=floats)
 def expm1(xp: Any, x: Array) -> Array:
     """``e**x - 1``, accurate for small `x`."""
     return xp.expm1(x)
@@ -187,7 +184,7 @@ def expm1(xp: Any, x: Array) -> Array:
 expm1.defvjp(x=lambda g, y: g * (y + 1))
 
 
-@primitive
+@primitive(operands=floats)
 def log(xp: Any, x: Array) -> Array:
     """Natural logarithm."""
     return xp.log(x)
@@ -196,7 +193,7 @@ def log(xp: Any, x: Array) -> Array:
 log.defvjp(x=lambda g, x: g / x)
 
 
-@primitive
+@primitive(operands=floats)
 def log2(xp: Any, x: Array) -> Array:
     """Logarithm to base 2."""
     return xp.log2(x)
@@ -205,7 +202,7 @@ def log2(xp: Any, x: Array) -> Array:
 log2.defvjp(x=lambda g, x: g / (x * math.log(2)))
 
 
-@primitive
+@primitive(operands=floats)
 def log10(xp: Any, x: Array) -> Array:
     """Logarithm to base 10."""
     return xp.log10(x)
@@ -214,7 +211,7 @@ def log10(xp: Any, x: Array) -> Array:
 log10.defvjp(x=lambda g, x: g / (x * math.log(10)))
 
 
-@primitive
+@primitive(operands=floats)
 def log1p(xp: Any, x: Array) -> Array:
     """``log(1 + x)``, accurate for small `x`."""
     return xp.log1p(x)
@@ -225,7 +222,7 @@ log1p.defvjp(x=lambda g, x: g / (1 + x))
 # --- angles and hyperbolas --------------------------------------------------------------------
 
 
-@primitive
+@primitive(operands=floats)
 def sin(xp: Any, x: Array) -> Array:
     """Sine of `x` in radians."""
     return xp.sin(x)
@@ -234,7 +231,7 @@ def sin(xp: Any, x: Array) -> Array:
 sin.defvjp(x=lambda g, x: g * cos(x))
 
 
-@primitive
+@primitive(operands=floats)
 def cos(xp: Any, x: Array) -> Array:
     """Cosine of `x` in radians."""
     return xp.cos(x)
@@ -243,7 +240,7 @@ def cos(xp: Any, x: Array) -> Array:
 cos.defvjp(x=lambda g, x: -g * sin(x))
 
 
-@primitive
+@primitive(operands=floats)
 def tan(xp: Any, x: Array) -> Array:
     """Tangent of `x` in radians."""
     return xp.tan(x)
@@ -252,7 +249,7 @@ def tan(xp: Any, x: Array) -> Array:
 tan.defvjp(x=lambda g, y: g * (1 + y * y))
 
 
-@primitive
+@primitive(operands=floats)
 def asin(xp: Any, x: Array) -> Array:
     """Inverse sine, in [-pi/2, pi/2]; gradient 0 at -1 and 1."""
     return xp.arcsin(x)
@@ -261,7 +258,7 @@ def asin(xp: Any, x: Array) -> Array:
 asin.defvjp(x=lambda g, x: g / infinite_at_zero(sqrt(1 - x * x)))
 
 
-@primitive
+@primitive(operands=floats)
 def acos(xp: Any, x: Array) -> Array:
     """Inverse cosine, in [0, pi]; gradient 0 at -1 and 1."""
     return xp.arccos(x)
@@ -270,7 +267,7 @@ def acos(xp: Any, x: Array) -> Array:
 acos.defvjp(x=lambda g, x: -g / infinite_at_zero(sqrt(1 - x * x)))
 
 
-@primitive
+@primitive(operands=floats)
 def atan(xp: Any, x: Array) -> Array:
     """Inverse tangent, in (-pi/2, pi/2)."""
     return xp.arctan(x)
@@ -279,7 +276,7 @@ def atan(xp: Any, x: Array) -> Array:
 atan.defvjp(x=lambda g, x: g / (1 + x * x))
 
 
-@primitive
+@primitive(operands=floats)
 def sinh(xp: Any, x: Array) -> Array:
     """Hyperbolic sine."""
     return xp.sinh(x)
@@ -288,7 +285,7 @@ def sinh(xp: Any, x: Array) -> Array:
 sinh.defvjp(x=lambda g, x: g * cosh(x))
 
 
-@primitive
+@primitive(operands=floats)
 def cosh(xp: Any, x: Array) -> Array:
     """Hyperbolic cosine."""
     return xp.cosh(x)
@@ -297,7 +294,7 @@ def cosh(xp: Any, x: Array) -> Array:
 cosh.defvjp(x=lambda g, x: g * sinh(x))
 
 
-@primitive
+@primitive(operands=floats)
 def tanh(xp: Any, x: Array) -> Array:
     """Hyperbolic tangent."""
     return xp.tanh(x)
@@ -315,7 +312,7 @@ tanh_backward.defvjp(
 )
 
 
-@primitive
+@primitive(operands=floats)
 def asinh(xp: Any, x: Array) -> Array:
     """Inverse hyperbolic sine."""
     return xp.arcsinh(x)
@@ -324,7 +321,7 @@ def asinh(xp: Any, x: Array) -> Array:
 asinh.defvjp(x=lambda g, x: g / sqrt(1 + x * x))
 
 
-@primitive
+@primitive(operands=floats)
 def acosh(xp: Any, x: Array) -> Array:
     """Inverse hyperbolic cosine; gradient 0 at 1."""
     return xp.arccosh(x)
@@ -333,7 +330,7 @@ def acosh(xp: Any, x: Array) -> Array:
 acosh.defvjp(x=lambda g, x: g / infinite_at_zero(sqrt((x - 1) * (x + 1))))
 
 
-@primitive
+@primitive(operands=floats)
 def atanh(xp: Any, x: Array) -> Array:
     """Inverse hyperbolic tangent."""
     return xp.arctanh(x)
@@ -344,7 +341,7 @@ atanh.defvjp(x=lambda g, x: g / (1 - x * x))
 # --- the error function -----------------------------------------------------------------------
 
 
-@primitive
+@primitive(operands=floats)
 def erf(xp: Any, x: Array) -> Array:
     """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``."""
     return special.erf(xp, x)
@@ -353,35 +350,10 @@ def erf(xp: Any, x: Array) -> Array:
 erf.defvjp(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x))
 
 
-@primitive
+@primitive(operands=floats)
 def erfc(xp: Any, x: Array) -> Array:
     """``1 - erf(x)``, accurate where that is small."""
     return special.erfc(xp, x)
 
 
 erfc.defvjp(x=lambda g, x: g * (-2 / math.sqrt(math.pi)) * exp(-x * x))
-
-# --- dtype ------------------------------------------------------------------------------------
-
-
-@primitive
-def cast_float(xp: Any, x: Array, *, dtype: np.dtype) -> Array:
-    """The same numbers as another float dtype: the differentiable part of `cast`."""
-    return array_backend((x,)).cast(x, dtype)
-
-
-cast_float.defvjp(x=lambda g: g)  # the engine casts it back
-
-
-def cast(x: Any, dtype: Any) -> Any:
-    """The same numbers as another dtype, rounded or cut where that holds less.
-
-    To a float dtype it is differentiable; the result for an integer dtype has no history. Where
-    the dtype is right already, `x` itself is returned.
-    """
-    dtype = as_dtype(dtype)
-    if x.dtype == dtype:
-        return x
-    if dtype.kind in "fV":
-        return cast_float(x, dtype=dtype)
-    return tensor_of(x.array.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)

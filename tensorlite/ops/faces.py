@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 ALSO = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's name, and torch's
+NAMES = {"x": "input", "x1": "input", "x2": "other", **ALSO}
+
+
+def name_as_torch(functions: Iterable[Any]) -> None:
+    """Let the primitives among public functions be called with torch's names of parameters."""
+    for function in functions:
+        made = getattr(function, "primitive", None)
+        if made is not None and not made.names:
+            made.rename(NAMES)
 
 
 def takes_axis(function: Callable) -> Callable:

@@ -8,7 +8,8 @@ import numpy as np
 
 from samples.base import Input, Sample, booleans, distinct, integers, normal, positive, uniform
 from tensorlite import ops
-from tensorlite.ops.elementwise import cast_float, tanh_backward
+from tensorlite.ops.elementwise import tanh_backward
+from tensorlite.ops.promotion import cast_float
 from tensorlite.primitive import alias
 
 erf = np.vectorize(math.erf, otypes=[float])

@@ -1,0 +1,80 @@
+"""Casting, and bringing the operands of an operation to one dtype before it runs.
+
+A primitive says which rule holds for its inputs: ``@primitive(operands=same_dtype)``. The rule
+runs at the call, on Tensors, so that a cast is recorded like any other operation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array, array_backend, is_array
+from tensorlite.ops.dtypes import as_dtype, default_dtype, is_floating, result_type
+from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor, tensor_of
+
+
+@primitive(name="cast")
+def cast_float(xp: Any, x: Array, *, dtype: np.dtype) -> Array:
+    """The same numbers as another float dtype: the differentiable part of `cast`."""
+    return array_backend((x,)).cast(x, dtype)
+
+
+cast_float.defvjp(x=lambda g: g)  # the engine casts it back
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """The same numbers as another dtype, rounded or cut where that holds less.
+
+    To a float dtype it is differentiable; the result for an integer dtype has no history. Where
+    the dtype is right already, `x` itself is returned.
+    """
+    dtype = as_dtype(dtype)
+    if x.dtype == dtype:
+        return x
+    if is_floating(dtype):
+        return cast_float(x, dtype=dtype)
+    return tensor_of(x.array.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)
+
+
+class Operands:
+    """A rule for the dtypes of a primitive's inputs; `kernels/host/call.h` knows the common case.
+
+    Attributes
+    ----------
+    first
+        The inputs before this one are left alone.
+    floats
+        Whether integers become the default dtype.
+    """
+
+    def __init__(self, first: int = 0, floats: bool = False) -> None:
+        self.first = first
+        self.floats = floats
+
+    def __call__(self, args: tuple) -> tuple:
+        """The inputs of a call, Tensors and arrays in one dtype; numbers stay as they are."""
+        args = tuple([x.item() if isinstance(x, np.generic) else x for x in args])
+        mixed = [x for x in args[self.first :] if _counts(x)]
+        if not any(hasattr(x, "dtype") for x in mixed):
+            return args
+        dtype = result_type(*mixed)
+        if self.floats and not is_floating(dtype):
+            dtype = default_dtype()
+        return tuple(
+            [
+                cast(x, dtype) if i >= self.first and (isinstance(x, Tensor) or is_array(x)) else x
+                for i, x in enumerate(args)
+            ]
+        )
+
+
+def _counts(x: Any) -> bool:
+    return isinstance(x, (Tensor, bool, int, float)) or is_array(x)
+
+
+same_dtype = Operands()
+floats = Operands(floats=True)
+choices = Operands(first=1)  # what comes after a condition
