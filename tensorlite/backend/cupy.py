@@ -195,6 +195,8 @@ class CudaBackend(Backend):
         """Copy to another device, in order with the work queued on both."""
         with array.device:
             source = self.xp.cuda.get_current_stream()
+            # Copying packs a strided array first, on the source's stream: before `written`.
+            array = self.xp.ascontiguousarray(array)
             written = source.record()
         with self.xp.cuda.Device(index):
             target = self.xp.cuda.get_current_stream()

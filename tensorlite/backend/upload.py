@@ -66,12 +66,18 @@ class Prefetcher:
     def __call__(self, batches: Iterable[Sequence[np.ndarray]]) -> Iterator[list[Array]]:
         """Iterate over the batches on the device."""
         under_way: deque[tuple[_Slot, list[Array]]] = deque()
-        for batch in batches:
-            under_way.append(self._send(batch))
-            if len(under_way) == len(self.slots) - 1:
+        try:
+            for batch in batches:
+                under_way.append(self._send(batch))
+                if len(under_way) == len(self.slots) - 1:
+                    yield self._received(*under_way.popleft())
+            while under_way:
                 yield self._received(*under_way.popleft())
-        while under_way:
-            yield self._received(*under_way.popleft())
+        finally:
+            # Where the loop was left early, copies may still be under way. Their memory goes back
+            # to the pool of the current stream, which must not write to it before they arrived.
+            while under_way:
+                self._received(*under_way.popleft())
 
     def _send(self, batch: Sequence[np.ndarray]) -> tuple[_Slot, list[Array]]:
         """Start the copy of one batch into the slot that was filled the longest ago."""

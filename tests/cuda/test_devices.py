@@ -131,3 +131,13 @@ def test_other_threads_follow_too():
     go.set()
     thread.join()
     assert device == ["cuda:1"]
+
+
+@pytest.mark.parametrize("view", ["mT", "every_second", "reversed"])
+def test_strided_arrays_reach_another_device_whole(view):
+    x = tl.arange(0, 2**15, device="cuda:0").reshape(128, 256) + 0
+    strided = {"mT": x.mT, "every_second": x[:, ::2], "reversed": x[:, ::-1]}[view]
+    there = strided.to("cuda:1")
+    whole = np.arange(2**15).reshape(128, 256)
+    expected = {"mT": whole.T, "every_second": whole[:, ::2], "reversed": whole[:, ::-1]}[view]
+    np.testing.assert_array_equal(there.to("cpu").numpy(), expected)

@@ -65,3 +65,33 @@ def test_resuming_in_mid_epoch():
     second.load_state_dict(first.state_dict())
     rest = [batch[0].to("cpu").numpy() for batch in second]
     np.testing.assert_array_equal(rest, [batch[0].to("cpu").numpy() for batch in batches])
+
+
+def _left_by_dropping(loader):
+    return next(iter(loader))
+
+
+def _left_by_break(loader):
+    for batch in loader:
+        break
+    return batch
+
+
+def _left_by_an_error(loader):
+    with pytest.raises(KeyError):
+        for batch in loader:
+            raise KeyError
+    return batch
+
+
+@pytest.mark.parametrize("leave", [_left_by_dropping, _left_by_break, _left_by_an_error])
+def test_copies_under_way_do_not_write_to_memory_of_others(leave):
+    """Catches the fault where work is put off: CUDA_EMULATOR_ASYNC=lazy, or a GPU that is busy."""
+    rows = 2048
+    x = np.arange(8.0 * rows, dtype=np.float32).reshape(8, rows)
+    batch = leave(DataLoader(TensorDataset(x), batch_size=1, device="cuda"))
+    others = [tl.zeros((rows,), device="cuda") for _ in range(8)]
+    tl.cuda.synchronize()
+    for other in others:
+        np.testing.assert_array_equal(other.to("cpu").numpy(), np.zeros(rows))
+    np.testing.assert_array_equal(batch[0].to("cpu").numpy(), x[:1])
