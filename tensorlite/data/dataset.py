@@ -1,47 +1,105 @@
-"""Datasets: samples by index, alone or a batch at a time."""
+"""Datasets: samples by index or as a stream, alone or a batch at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import bisect
+import itertools
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from tensorlite.data.checks import check_same_length
+from tensorlite.data.collate import default_collate
 from tensorlite.random import Generator, default_generator
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
-__all__ = ["Dataset", "Subset", "TensorDataset", "collate", "random_split", "windows"]
+__all__ = [
+    "ChainDataset",
+    "ConcatDataset",
+    "Dataset",
+    "IterableDataset",
+    "StackDataset",
+    "Subset",
+    "TensorDataset",
+    "fetches_batches",
+    "random_split",
+    "samples_at",
+    "windows",
+]
+
+T = TypeVar("T", covariant=True)
 
 
-class Dataset:
-    """Samples that can be counted and fetched by index.
+class Dataset(Generic[T]):
+    """Samples that are fetched by index.
 
-    Subclasses define ``__len__`` and ``__getitem__``. Those that can fetch many samples at once
-    faster than one by one override `batch` too.
+    Subclasses define ``__getitem__`` and, for all but the rarest uses, ``__len__``. Two more
+    methods, where there is a faster way than one sample at a time:
+
+    * ``__getitems__(indices)`` takes a list of indices and returns a list of samples, as in torch;
+    * ``__getbatch__(indices)`` takes an array of indices and returns the samples already joined:
+      what `default_collate` would make of them.
     """
 
-    def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} must define __len__")
-
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> T:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__")
 
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
+    def __iter__(self) -> Iterator[T]:
+        indices = range(len(self)) if hasattr(self, "__len__") else itertools.count()
+        for i in indices:
+            try:
+                sample = self[i]
+            except IndexError:
+                return
+            yield sample
 
-    def batch(self, indices: np.ndarray) -> Any:
-        """Fetch the samples at `indices`, joined along a new axis 0."""
-        return collate([self[i] for i in indices.tolist()])
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
 
 
-class TensorDataset(Dataset):
-    """Samples along axis 0 of arrays or Tensors of one length.
+class IterableDataset(Dataset[T]):
+    """Samples that come as a stream: subclasses define ``__iter__``.
+
+    With ``num_workers`` each worker iterates over its own copy: ask `get_worker_info` which part
+    of the stream is this worker's, or every sample comes once from each.
+    """
+
+    def __iter__(self) -> Iterator[T]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+    def __add__(self, other: Dataset) -> ChainDataset:  # type: ignore[override]
+        return ChainDataset([self, other])
+
+
+def fetches_batches(dataset: Any) -> bool:
+    """Whether ``__getbatch__`` speaks for the dataset: no subclass changed ``__getitem__`` since.
+
+    A dataset made of others speaks for itself where they do.
+    """
+    kinds = type(dataset).__mro__
+    where = {
+        name: next((i for i, kind in enumerate(kinds) if name in vars(kind)), len(kinds))
+        for name in ("__getbatch__", "__getitem__")
+    }
+    if where["__getbatch__"] > where["__getitem__"] or where["__getbatch__"] == len(kinds):
+        return False
+    return not isinstance(dataset, Subset) or fetches_batches(dataset.dataset)
+
+
+class TensorDataset(Dataset[tuple[Tensor, ...]]):
+    """Samples along axis 0 of Tensors, or arrays, of one length.
 
     Parameters
     ----------
-    *arrays : array_like or Tensor
+    *tensors : Tensor or array_like
         Kept without a copy, on the device where they are.
+
+    Attributes
+    ----------
+    tensors : tuple of Tensor
 
     Raises
     ------
@@ -49,24 +107,118 @@ class TensorDataset(Dataset):
         If there are none or their lengths differ; names the shapes.
     """
 
-    def __init__(self, *arrays: Any):
-        if not arrays:
-            raise ValueError("TensorDataset needs at least one array")
-        self.arrays = tuple(_raw(array) for array in arrays)
-        check_same_length(self.arrays, "TensorDataset")
+    def __init__(self, *tensors: Any) -> None:
+        if not tensors:
+            raise ValueError("TensorDataset needs at least one Tensor")
+        self.tensors = tuple(_tensor(values) for values in tensors)
+        check_same_length(self.tensors, "TensorDataset")
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return len(self.tensors[0])
 
-    def __getitem__(self, index: Any) -> tuple[Any, ...]:
-        return tuple(array[index] for array in self.arrays)
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple([tensor[index] for tensor in self.tensors])
 
-    def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
-        """Fetch the samples at `indices` with one gather an array."""
-        return tuple(array[indices] for array in self.arrays)
+    def __getbatch__(self, indices: np.ndarray) -> list[Tensor]:
+        """Fetch the samples at `indices` with one gather a Tensor."""
+        return [
+            tensor[indices] if tensor.requires_grad else tensor_of(tensor.array[indices])
+            for tensor in self.tensors
+        ]
 
 
-class Subset(Dataset):
+class StackDataset(Dataset):
+    """Datasets side by side: sample `i` is a tuple, or a dictionary, of their samples `i`.
+
+    Parameters
+    ----------
+    *args, **kwargs : Dataset
+        Positional for tuples, by name for dictionaries; all of one length.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if bool(args) == bool(kwargs):
+            raise ValueError(
+                "StackDataset takes datasets either by position (samples are tuples) or by name "
+                "(samples are dictionaries), at least one"
+            )
+        self.datasets = args or kwargs
+        lengths = [len(dataset) for dataset in self._parts()]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"StackDataset: the datasets have different lengths, {lengths}")
+        self._length = lengths[0]
+
+    def _parts(self) -> list[Any]:
+        datasets = self.datasets
+        return list(datasets.values() if isinstance(datasets, dict) else datasets)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple([dataset[index] for dataset in self.datasets])
+
+    def __getitems__(self, indices: list) -> list:
+        """Fetch several samples, by ``__getitems__`` of the datasets that have it."""
+        columns = [samples_at(dataset, indices) for dataset in self._parts()]
+        rows = zip(*columns, strict=True)
+        if isinstance(self.datasets, dict):
+            return [dict(zip(self.datasets, row, strict=True)) for row in rows]
+        return list(rows)
+
+
+class ConcatDataset(Dataset[T]):
+    """Datasets one after another.
+
+    Attributes
+    ----------
+    datasets : list
+    cumulative_sizes : list of int
+        Where each of them ends.
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset needs at least one dataset")
+        if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
+            raise TypeError("ConcatDataset: an IterableDataset has no indices: use ChainDataset")
+        self.cumulative_sizes = list(itertools.accumulate(len(d) for d in self.datasets))
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: int) -> T:
+        index = int(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"ConcatDataset: index {index} of {len(self)} samples")
+        index %= len(self)
+        which = bisect.bisect_right(self.cumulative_sizes, index)
+        return self.datasets[which][index - ([0, *self.cumulative_sizes][which])]
+
+
+class ChainDataset(IterableDataset[T]):
+    """Streams one after another."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        super().__init__()
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[T]:
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise TypeError(
+                    f"ChainDataset chains IterableDatasets, got a {type(dataset).__name__}"
+                )
+            yield from dataset
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self.datasets)
+
+
+class Subset(Dataset[T]):
     """The samples of `dataset` at `indices`, in that order.
 
     Raises
@@ -75,64 +227,99 @@ class Subset(Dataset):
         If an index is outside the dataset.
     """
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int] | np.ndarray):
+    def __init__(self, dataset: Any, indices: Sequence[Any] | np.ndarray) -> None:
         self.dataset = dataset
-        self.indices = np.asarray(indices, dtype=np.int64)
-        outside = self.indices[(self.indices < 0) | (self.indices >= len(dataset))]
-        if outside.size:
-            raise IndexError(
-                f"Subset: index {outside[0]} is outside the dataset of {len(dataset)} samples"
-            )
+        self.indices = indices
+        self._places = np.asarray(indices)  # keys of a dictionary will do, too
+        if self._places.size == 0:
+            self._places = self._places.astype(np.int64)
+        if self._places.dtype.kind in "iu" and hasattr(dataset, "__len__"):
+            samples = len(dataset)
+            outside = self._places[(self._places < -samples) | (self._places >= samples)]
+            if outside.size:
+                raise IndexError(
+                    f"Subset: index {outside[0]} is outside the dataset of {samples} samples"
+                )
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[int(self.indices[index])]
+    def __getitem__(self, index: Any) -> T:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
+        place = self.indices[index]
+        return self.dataset[place.item() if isinstance(place, np.generic) else place]
 
-    def batch(self, indices: np.ndarray) -> Any:
-        """Fetch the samples at `indices` of the subset."""
-        return self.dataset.batch(self.indices[indices])
+    def __getitems__(self, indices: list) -> list[T]:
+        """Fetch several samples, by ``__getitems__`` of the dataset where it has that."""
+        return samples_at(self.dataset, [self.indices[i] for i in indices])
+
+    def __getbatch__(self, indices: np.ndarray) -> Any:
+        """Fetch the samples at `indices` of the subset, joined."""
+        places = self._places[indices]
+        if fetches_batches(self.dataset):
+            return self.dataset.__getbatch__(places)
+        return default_collate(samples_at(self.dataset, places.tolist()))
+
+
+def samples_at(dataset: Any, indices: list) -> list[Any]:
+    """List the samples at `indices`, by ``__getitems__`` where the dataset has it."""
+    together = getattr(dataset, "__getitems__", None)
+    if together is None:
+        return [dataset[i] for i in indices]
+    samples = together(indices)
+    if len(samples) != len(indices):
+        raise ValueError(
+            f"{type(dataset).__name__}.__getitems__ returned {len(samples)} samples for "
+            f"{len(indices)} indices"
+        )
+    return samples
 
 
 def random_split(
-    dataset: Dataset, lengths: Sequence[float], generator: Generator | None = None
+    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
 ) -> list[Subset]:
     """Split a dataset at random into parts that do not overlap.
 
     Parameters
     ----------
-    dataset : Dataset
-        What to split.
+    dataset : sized
+        What to split: a `Dataset`, or anything with ``__len__`` and ``__getitem__``.
     lengths : sequence of int or float
         Sizes that sum to ``len(dataset)``, or fractions that sum to 1; samples that rounding
-        down leaves over go to the first parts, one each.
+        down leaves over go to the first parts, one each. An empty part is warned of.
     generator : Generator, optional
         Source of the permutation; the global one by default.
 
     Raises
     ------
     ValueError
-        If the lengths do not add up or a part would be empty.
+        If the lengths do not add up, or one is negative.
     """
     total = len(dataset)
     sizes = list(lengths)
-    if any(isinstance(size, float) for size in sizes):
-        if abs(sum(sizes) - 1) > 1e-6 or min(sizes) < 0:
-            raise ValueError(f"random_split: fractions must sum to 1, got {sizes}")
-        sizes = [int(total * fraction) for fraction in sizes]
+    if any(isinstance(size, float | np.floating) for size in sizes):
+        if not math.isclose(sum(sizes), 1, abs_tol=1e-6) or not all(0 <= f <= 1 for f in sizes):
+            raise ValueError(
+                f"random_split: fractions must lie in [0, 1] and sum to 1, got {sizes}"
+            )
+        sizes = [math.floor(total * fraction) for fraction in sizes]
         for i in range(total - sum(sizes)):
             sizes[i % len(sizes)] += 1
     if sum(sizes) != total:
         raise ValueError(
             f"random_split: lengths {sizes} sum to {sum(sizes)}, the dataset has {total} samples"
         )
-    if min(sizes) < 1:
-        raise ValueError(
-            f"random_split: {list(lengths)} of {total} samples leaves an empty part ({sizes})"
+    if min(sizes, default=0) < 0:
+        raise ValueError(f"random_split: a length is negative: {sizes}")
+    if 0 in sizes:
+        warnings.warn(
+            f"random_split: {list(lengths)} of {total} samples leaves an empty part ({sizes})",
+            stacklevel=2,
         )
-    order = (generator or default_generator).permutation(total)
-    return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
+    order = (generator or default_generator).permutation(total).tolist()
+    ends = itertools.accumulate(sizes)
+    return [Subset(dataset, order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
 
 
 def windows(values: np.ndarray, length: int, stride: int | None = None) -> np.ndarray:
@@ -162,34 +349,7 @@ def windows(values: np.ndarray, length: int, stride: int | None = None) -> np.nd
     return np.moveaxis(view, -1, 1)
 
 
-def collate(samples: Sequence[Any]) -> Any:
-    """Join samples into a batch: the default `collate_fn` of the loader.
-
-    Arrays, Tensors and numbers are stacked along a new axis 0 (Python floats become float32),
-    tuples and dictionaries are joined entry by entry, anything else is listed.
-    """
-    first = samples[0]
-    if isinstance(first, dict):
-        return {key: collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, tuple | list):
-        return tuple(collate(column) for column in zip(*samples, strict=True))
-    if isinstance(first, float):
-        return np.asarray(samples, dtype=np.float32)
-    if isinstance(first, bool | int | np.generic):
-        return np.asarray(samples)
-    if not isinstance(first, Tensor | np.ndarray):
-        return list(samples)
-    arrays = [_raw(sample) for sample in samples]
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) > 1:
-        raise ValueError(
-            f"collate: samples of different shapes {shapes} cannot be stacked: pad them in the "
-            "dataset or pass a collate_fn that does"
-        )
-    return np.stack(arrays)
-
-
-def _raw(array: Any) -> Any:
-    if isinstance(array, Tensor):
-        return array.array
-    return array if hasattr(array, "__cuda_array_interface__") else np.asarray(array)
+def _tensor(values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    return tensor_of(values if hasattr(values, "__cuda_array_interface__") else np.asarray(values))

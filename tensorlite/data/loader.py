@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -10,10 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array, Device, array_backend, backend_for, is_array
+from tensorlite.backend import Array, Device, array_backend, backend_for
 from tensorlite.backend import device as parse_device
-from tensorlite.data.dataset import Dataset, collate
+from tensorlite.data.collate import default_collate, default_convert, mapped
+from tensorlite.data.dataset import IterableDataset
+from tensorlite.data.options import check_options
 from tensorlite.data.prefetch import prefetched
+from tensorlite.data.samplers import (
+    BatchSampler,
+    RandomOrder,
+    RandomSampler,
+    SequentialSampler,
+    in_batches,
+)
+from tensorlite.data.worker import Fetch
 from tensorlite.random import Generator, default_generator
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -23,35 +35,61 @@ __all__ = ["DataLoader"]
 class DataLoader:
     """Iterate over a dataset in batches of Tensors.
 
-    Each ``for`` loop over the loader is one epoch. The order of an epoch depends only on the
-    loader's seed and the epoch's number, so a loader restored in mid-epoch yields exactly the
-    batches that were still to come.
+    Each ``for`` loop over the loader is one epoch. A loader restored by its state in mid-epoch
+    yields exactly the batches that were still to come.
 
     Parameters
     ----------
     dataset : Dataset
-        A `Dataset`, or anything with ``__len__`` and ``__getitem__``.
-    batch_size : int
-        Samples in a batch; the last one may be smaller.
+        A `Dataset`, an `IterableDataset`, or anything with ``__len__`` and ``__getitem__``.
+    batch_size : int or None
+        Samples in a batch; the last one may be smaller. None: samples come alone, as they are.
     shuffle : bool
         Draw a new order every epoch; otherwise the dataset's own.
+    sampler : Sampler or iterable, optional
+        Yields the indices, in place of `shuffle`.
+    batch_sampler : Sampler or iterable, optional
+        Yields lists of indices, in place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
+    num_workers : int
+        Processes that make the batches; 0: they are made in the loop. Batches come in the same
+        order, with the same random numbers, however many there are.
+    collate_fn : callable, optional
+        Joins a list of samples into a batch; `default_collate` by default, or `default_convert`
+        where `batch_size` is None.
+    pin_memory : bool
+        Accepted: with `device`, batches travel through pinned memory anyway.
     drop_last : bool
         Leave out the last batch if it is smaller.
-    collate_fn : callable, optional
-        Joins a list of samples into a batch. By default the dataset does: `Dataset.batch`.
+    timeout : float
+        Seconds to wait for a batch of a worker; 0: as long as it takes.
+    worker_init_fn : callable, optional
+        Called in each worker with its number, when the worker starts. Without it `random` and
+        `numpy.random` are seeded for every batch, as tensorlite's generator always is.
+    multiprocessing_context : str or context, optional
+        How processes are started ("fork", "forkserver", "spawn"); Python's choice by default.
     generator : Generator, optional
-        Gives the seed of the shuffling; the global one by default, so that `manual_seed`
-        fixes the order.
-    device : str or Device
-        Where the batches are put.
+        Gives a seed each epoch. By default the global one gives one, when the loader is first
+        used, for all epochs.
+    prefetch_factor : int
+        Batches that each worker prepares ahead; 2 by default.
+    persistent_workers : bool
+        Keep the processes from epoch to epoch.
+    pin_memory_device : str
+        Accepted, as `pin_memory`.
+    in_order : bool
+        Whether batches of workers come in their order, rather than as they are ready; then alone
+        a loader can be resumed exactly.
+    device : str or Device, optional
+        Where the batches are put; without it they stay as they were made.
     prefetch : int
-        Batches that a background thread prepares ahead; 0 prepares them in the loop. It pays
-        where samples are slow to make, not for arrays in memory: a hand-over takes about 0.1 ms.
+        Without workers: batches that a background thread prepares ahead. It pays where samples
+        wait for something, not for arrays in memory: a hand-over takes about 0.1 ms.
 
     Raises
     ------
     ValueError
-        If the dataset is empty, or holds less than one batch with `drop_last`.
+        If the dataset is empty, holds less than one batch with `drop_last`, or if options exclude
+        one another.
 
     Examples
     --------
@@ -63,62 +101,198 @@ class DataLoader:
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
-        shuffle: bool = False,
-        *,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
-        collate_fn: Callable[[list[Any]], Any] | None = None,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
-        device: str | Device = "cpu",
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        device: str | Device | None = None,
         prefetch: int = 0,
-    ):
-        samples = len(dataset)
-        if samples == 0:
-            raise ValueError("DataLoader: the dataset is empty")
-        if batch_size < 1 or prefetch < 0:
-            raise ValueError(
-                "DataLoader: batch_size must be at least 1 and prefetch at least 0, got "
-                f"batch_size={batch_size}, prefetch={prefetch}"
-            )
-        if drop_last and batch_size > samples:
-            raise ValueError(
-                f"DataLoader: batch_size={batch_size} is larger than the dataset ({samples} "
-                "samples), and drop_last=True leaves no batch: use a smaller batch_size"
-            )
+    ) -> None:
+        self._streams = isinstance(dataset, IterableDataset)
+        check_options({name: value for name, value in locals().items() if name != "self"})
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.shuffle = shuffle
+        self.batch_size = None if batch_sampler is not None else batch_size
+        self.shuffle = bool(shuffle)
         self.drop_last = drop_last
-        self.device = parse_device(device)
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.generator = generator
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
+        self.persistent_workers = persistent_workers
+        self.in_order = in_order
+        self.device = None if device is None else parse_device(device)
         self.prefetch = prefetch
-        self._fetch = _fetcher(dataset, collate_fn)
-        self._seed = int((generator or default_generator).integers(0, 1 << 32)) if shuffle else 0
+        if sampler is None and not self._streams:
+            sampler = (
+                RandomSampler(dataset, generator=generator)
+                if shuffle
+                else SequentialSampler(dataset)
+            )
+        self.sampler = sampler
+        if batch_sampler is None and batch_size is not None and not self._streams:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_sampler = batch_sampler
+        joins = batch_sampler is not None or self.batch_size is not None
+        self.collate_fn = collate_fn or (default_collate if joins else default_convert)
+        self._fetch = Fetch(
+            dataset, self.collate_fn, joins=joins, batch_size=self.batch_size, drop_last=drop_last
+        )
+        self._workers: Any = None  # of the last epoch, where they persist
+        self._seed: int | None = None
         self._epoch = 0
         self._position = 0  # batches of this epoch that the consumer has received
         self._restored = False
+        self._begun_with: Any = None  # state of the sampler at the beginning of this epoch
 
     def __len__(self) -> int:
         """Batches in an epoch."""
+        if not self._streams:
+            return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
         samples = len(self.dataset)
-        return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
+        if self.batch_size is None:
+            return samples
+        whole, left = divmod(samples, self.batch_size)
+        return whole + (left > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
         if self._position and not self._restored:  # the last epoch was left early
             self._next_epoch()
-        self._restored = False
-        indices = self._batches(self._position)
-        batches = (self._fetch(index) for index in indices)
-        with closing(prefetched(batches, self.prefetch) if self.prefetch else batches) as fetched:
-            for batch in self._on_device(fetched):
+        self._begin_epoch()
+        with closing(self._made()) as batches:
+            for batch in self._placed(batches):
                 self._position += 1
                 yield batch
         self._next_epoch()
 
-    def _on_device(self, batches: Iterable[Any]) -> Iterator[Any]:
+    # --- an epoch -----------------------------------------------------------------------------
+
+    def _begin_epoch(self) -> None:
+        """Draw the epoch's seed, or restore what it began with."""
+        sampler = self._inner_sampler()
+        resumed = self._restored and self._position > 0
+        if hasattr(sampler, "state_dict"):
+            if resumed and self._begun_with is not None:
+                sampler.load_state_dict(self._begun_with)
+            self._begun_with = sampler.state_dict()
+        source = self._source()
+        if source is not None and not resumed:
+            self._seed = int(source.integers(0, 1 << 32))
+        elif self._is_random():
+            self._drawn_seed()
+        self._restored = False
+
+    def _drawn_seed(self) -> int:
+        """The seed of all epochs, where no generator of its own gives one to each."""
+        if self._seed is None:
+            self._seed = int(default_generator.integers(0, 1 << 32))
+        return self._seed
+
+    def _source(self) -> Generator | None:
+        """Return the generator that gives this loader's seeds, if it has one of its own."""
+        sampler = self._inner_sampler()
+        if isinstance(sampler, RandomOrder) and sampler.generator is not None:
+            return sampler.generator
+        return self.generator if self._is_random() else None
+
+    def _is_random(self) -> bool:
+        """Whether the batches depend on a seed."""
+        return isinstance(self._inner_sampler(), RandomOrder) or self.num_workers > 0
+
+    def _inner_sampler(self) -> Any:
+        """Return what decides the order, under a BatchSampler or alone."""
+        outer = self.sampler if self.batch_sampler is None else self.batch_sampler
+        return outer.sampler if type(outer) is BatchSampler else outer
+
+    def _indices(self) -> Iterator[Any]:
+        """Iterate over what is to be fetched for each batch still to come."""
+        first = self._position
+        if self._streams:
+            return itertools.repeat(None)
+        sampler = self._inner_sampler()
+        if isinstance(sampler, RandomOrder) and type(sampler).__iter__ is RandomOrder.__iter__:
+            indices: Any = sampler.order(Generator(self._epoch << 32 | self._drawn_seed()))
+        elif type(sampler) is SequentialSampler:
+            indices = np.arange(len(sampler.data_source))
+        else:
+            indices = sampler
+        if type(self.batch_sampler) is not BatchSampler:
+            items = indices.tolist() if isinstance(indices, np.ndarray) else indices
+            return itertools.islice(items, first, None)
+        size, drop_last = self.batch_sampler.batch_size, self.batch_sampler.drop_last
+        if not isinstance(indices, np.ndarray):
+            return itertools.islice(in_batches(indices, size, drop_last), first, None)
+        count = len(indices) // size if drop_last else -(-len(indices) // size)
+        return (indices[i * size : (i + 1) * size] for i in range(first, count))
+
+    def _made(self) -> Iterator[Any]:
+        """Iterate over the batches still to come, as the dataset and `collate_fn` make them."""
+        if self.num_workers:
+            yield from self._made_by_workers()
+            return
+        if self._streams:
+            batches = itertools.islice(self._fetch.stream(), self._position, None)
+        else:
+            batches = map(self._fetch, self._indices())
+        if self.prefetch:
+            with closing(prefetched(batches, self.prefetch)) as fetched:
+                yield from fetched
+        else:
+            yield from batches
+
+    def _made_by_workers(self) -> Iterator[Any]:
+        from tensorlite.data.workers import Workers  # multiprocessing takes 10 ms to import
+
+        workers = self._workers
+        if workers is None or not workers.workers:
+            workers = Workers(
+                self._fetch,
+                self.num_workers,
+                streams=self._streams,
+                ahead=self.prefetch_factor,
+                timeout=self.timeout,
+                in_order=self.in_order,
+                worker_init_fn=self.worker_init_fn,
+                context=self.multiprocessing_context,
+            )
+        if self.persistent_workers and workers is not self._workers:
+            self._workers = workers
+            weakref.finalize(self, workers.close)
+        # Where a stream goes on, its batches are made again up to there.
+        first = 0 if self._streams else self._position
+        skipped = self._position - first
+        seed = self._epoch << 32 | self._drawn_seed()
+        try:
+            batches = workers.batches(self._indices(), first, seed)
+            yield from itertools.islice(batches, skipped, None)
+        finally:
+            if not self.persistent_workers:
+                workers.close()
+
+    def _placed(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Put the arrays of nested batches on the device, as Tensors; leave the rest as it is."""
+        if self.device is None:
+            yield from batches
+            return
         if self.device.type == "cpu":
             for batch in batches:
-                yield _mapped(batch, lambda a: tensor_of(array_backend((a,)).to_host(a)))
+                yield mapped(batch, _on_cpu)
             return
         waiting: deque[Any] = deque()
 
@@ -126,16 +300,17 @@ class DataLoader:
             for batch in batches:
                 waiting.append(batch)
                 arrays: list[np.ndarray] = []
-                _mapped(batch, lambda a, to=arrays: to.append(a) if _on_host(a) else None)
+                mapped(batch, lambda a, to=arrays: to.append(_raw(a)) if _on_host(a) else None)
                 yield arrays
 
-        def placed(array: Array, arrived: Iterator[Array]) -> Tensor:
+        def placed(array: Any, arrived: Iterator[Array]) -> Tensor:
             if _on_host(array):
                 return tensor_of(next(arrived))
-            return tensor_of(backend_for(self.device).asarray(array, device=self.device))
+            return tensor_of(backend_for(self.device).asarray(_raw(array), device=self.device))
 
-        for arrays in self._prefetcher(host_arrays()):
-            yield _mapped(waiting.popleft(), partial(placed, arrived=iter(arrays)))
+        with closing(self._prefetcher(host_arrays())) as on_device:
+            for arrays in on_device:
+                yield mapped(waiting.popleft(), partial(placed, arrived=iter(arrays)))
 
     @cached_property
     def _prefetcher(self) -> Any:
@@ -144,17 +319,28 @@ class DataLoader:
 
         return Prefetcher(self.device)
 
-    def state_dict(self) -> dict[str, int]:
+    # --- resuming -----------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
         """Where the loader is: its seed, the epoch, and the batches of it already yielded."""
+        source = self._source()
+        if source is None and self._is_random():
+            self._drawn_seed()
         return {
             "seed": self._seed,
+            "generator": None if source is None else source.state_dict(),
+            "sampler": self._begun_with if self._position else None,
             "epoch": self._epoch,
             "position": self._position,
             **self._identity(),
         }
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken: the next loop yields the rest of that epoch.
+
+        That is exact for every sampler of this library, for those of others that have
+        ``state_dict`` and ``load_state_dict`` or give the same order every time, and for streams
+        that do. What random numbers the samples draw in workers is the same, too.
 
         Raises
         ------
@@ -174,13 +360,27 @@ class DataLoader:
         self._seed = state["seed"]
         self._epoch = state["epoch"]
         self._position = state["position"]
+        self._begun_with = state["sampler"]
+        self._follow(state["generator"])
         self._restored = True
+
+    def _follow(self, generator: dict[str, int] | None) -> None:
+        """Draw further seeds as the saved loader does."""
+        sampler = self._inner_sampler()
+        owner = sampler if isinstance(sampler, RandomOrder) else self
+        if generator is None:
+            owner.generator = self.generator = None
+            return
+        if owner.generator is None:
+            owner.generator = Generator()
+        owner.generator.load_state_dict(generator)
 
     def _identity(self) -> dict[str, int]:
         """Return what must agree for two loaders to yield the same batches from one seed."""
+        sized = hasattr(self.dataset, "__len__")
         return {
-            "samples": len(self.dataset),
-            "batch_size": self.batch_size,
+            "samples": len(self.dataset) if sized else -1,
+            "batch_size": self.batch_size or 0,
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
         }
@@ -189,34 +389,17 @@ class DataLoader:
         self._epoch += 1
         self._position = 0
 
-    def _batches(self, first: int) -> list[np.ndarray]:
-        """Return the indices of this epoch's batches, from batch `first` on."""
-        samples = len(self.dataset)
-        if self.shuffle:
-            order = Generator(self._epoch << 32 | self._seed).permutation(samples)
-        else:
-            order = np.arange(samples)
-        size = self.batch_size
-        return [order[i * size : (i + 1) * size] for i in range(first, len(self))]
+
+def _raw(array: Any) -> Any:
+    return array.array if isinstance(array, Tensor) else array
 
 
-def _fetcher(dataset: Any, collate_fn: Callable | None) -> Callable[[np.ndarray], Any]:
-    if collate_fn is None and isinstance(dataset, Dataset):
-        return dataset.batch
-    join = collate_fn or collate
-    return lambda indices: join([dataset[i] for i in indices.tolist()])
+def _on_host(array: Any) -> bool:
+    return isinstance(_raw(array), np.ndarray | np.generic)
 
 
-def _on_host(array: Array) -> bool:
-    return isinstance(array, np.ndarray | np.generic)
-
-
-def _mapped(batch: Any, change: Callable[[Array], Any]) -> Any:
-    """Apply `change` to every array of a nested batch."""
-    if isinstance(batch, dict):
-        return {key: _mapped(value, change) for key, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        kind = list if isinstance(batch, list) else tuple
-        return kind(_mapped(value, change) for value in batch)
-    array = batch.array if isinstance(batch, Tensor) else batch
-    return change(array) if is_array(array) else batch
+def _on_cpu(array: Any) -> Tensor:
+    if isinstance(array, Tensor) and _on_host(array):
+        return array
+    raw = _raw(array)
+    return tensor_of(np.asarray(array_backend((raw,)).to_host(raw)))

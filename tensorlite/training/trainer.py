@@ -319,8 +319,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "loader": train_loader.state_dict(),  # may draw its seed, so it comes before "rng"
             "rng": default_generator.state_dict(),
-            "loader": train_loader.state_dict(),
             "progress": self.progress.state_dict(),
             "history": self.history,
             "stopping": self.stopping.state_dict(),
@@ -356,6 +356,6 @@ def _check_data(loader: DataLoader) -> None:
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     if isinstance(dataset, TensorDataset):
-        for i, array in enumerate(dataset.arrays):
-            if isinstance(array, np.ndarray):
-                check_finite(array, f"array {i} of the dataset")
+        for i, tensor in enumerate(dataset.tensors):
+            if isinstance(tensor.array, np.ndarray):
+                check_finite(tensor.array, f"array {i} of the dataset")
