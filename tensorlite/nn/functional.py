@@ -12,7 +12,6 @@ from tensorlite.ops.channel_norm import *
 from tensorlite.ops.compiled import attention, images, recurrent
 from tensorlite.ops.conv import *
 from tensorlite.ops.dropout import *
-from tensorlite.ops.elementwise import tanh
 from tensorlite.ops.embedding import *
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.index import one_hot
@@ -23,5 +22,6 @@ from tensorlite.ops.recurrent import *
 from tensorlite.ops.row_norm import *
 from tensorlite.ops.shape import pad
 from tensorlite.ops.softmax import *
+from tensorlite.ops.trigonometry import tanh
 
 name_as_torch(list(globals().values()))

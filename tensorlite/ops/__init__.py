@@ -13,12 +13,15 @@ from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.index import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.order import *
+from tensorlite.ops.pairwise import *
 from tensorlite.ops.parts import *
 from tensorlite.ops.random import *
 from tensorlite.ops.reduce import *
+from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
+from tensorlite.ops.trigonometry import *
 
 __all__ = [
     name

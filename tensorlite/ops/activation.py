@@ -8,9 +8,10 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import minimum
-from tensorlite.ops.elementwise import erf, exp, tanh
+from tensorlite.ops.elementwise import erf, exp
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.shape import split
+from tensorlite.ops.trigonometry import tanh
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 

@@ -1,6 +1,6 @@
-"""Functions of two numbers, element by element. Shapes broadcast, dtypes promote as in NumPy 2.
+"""Functions of two numbers, element by element. Shapes broadcast, dtypes promote.
 
-A Python number never promotes: ``float16 * 2.0`` is float16.
+A Python number never promotes within its kind: ``float16 * 2.0`` is float16.
 """
 
 from __future__ import annotations
@@ -8,54 +8,83 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlite.backend import Array
-from tensorlite.ops.compare import where
+import numpy as np
+
+from tensorlite.backend import Array, is_array
+from tensorlite.ops.compare import isnan, where
 from tensorlite.ops.dtypes import weak
 from tensorlite.ops.elementwise import exp, log
-from tensorlite.ops.promotion import floats, same_dtype
-from tensorlite.ops.slopes import infinite_at_zero, zero
+from tensorlite.ops.fused import fused
+from tensorlite.ops.promotion import cast, floats, same_dtype
+from tensorlite.ops.rounding import trunc
+from tensorlite.ops.slopes import zero
 from tensorlite.primitive import primitive
 
 __all__ = [
     "add",
-    "atan2",
+    "addcdiv",
+    "addcmul",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
     "clip",
     "div",
-    "floordiv",
-    "hypot",
+    "divide",
+    "float_power",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
     "lerp",
-    "logaddexp",
     "maximum",
     "minimum",
-    "mod",
     "mul",
+    "multiply",
     "pow",
+    "remainder",
+    "rsub",
     "sub",
+    "subtract",
+    "true_divide",
 ]
 
 # The first four are the commonest operations there are: they skip the call of `weak` for arrays.
 
 
 @primitive(operands=same_dtype)
-def add(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 + x2``."""
+def add(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
+    """``x1 + alpha * x2``."""
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
-    return x1 + x2
+    return x1 + x2 if alpha == 1 else x1 + _scaled(x1, x2, alpha)
 
 
-add.defvjp(x1=lambda g: g, x2=lambda g: g)
+add.defvjp(x1=lambda g: g, x2=lambda g, alpha: g if alpha == 1 else g * alpha)
 
 
 @primitive(operands=same_dtype)
-def sub(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 - x2``."""
+def sub(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
+    """``x1 - alpha * x2``."""
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
-    return x1 - x2
+    return x1 - x2 if alpha == 1 else x1 - _scaled(x1, x2, alpha)
 
 
-sub.defvjp(x1=lambda g: g, x2=lambda g: -g)
+sub.defvjp(x1=lambda g: g, x2=lambda g, alpha: -g if alpha == 1 else g * -alpha)
+subtract = sub
+
+
+def _scaled(x1: Any, x2: Any, alpha: float) -> Any:
+    """``alpha * x2``, where the dtypes allow that."""
+    kinds = {np.result_type(x).kind for x in (x1, x2)}
+    if isinstance(alpha, float) and kinds <= {"i", "u", "b"}:
+        raise TypeError(f"alpha must be an integer for integers, not {alpha!r}")
+    return x2 * weak(bool(alpha) if kinds == {"b"} else alpha, x2)[0]
+
+
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """``other - alpha * input``."""
+    return sub(other, input, alpha=alpha)
 
 
 @primitive(operands=same_dtype)
@@ -67,45 +96,104 @@ def mul(xp: Any, x1: Array, x2: Array) -> Array:
 
 
 mul.defvjp(x1=lambda g, x2: g * x2, x2=lambda g, x1: g * x1)
+multiply = mul
 
 
 @primitive(operands=floats)
-def div(xp: Any, x1: Array, x2: Array) -> Array:
+def true_divide(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 / x2``; of integers too, a float."""
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
     return x1 / x2
 
 
-div.defvjp(x1=lambda g, x2: g / x2, x2=lambda g, y, x2: -g * y / x2)
+true_divide.defvjp(x1=lambda g, x2: g / x2, x2=lambda g, y, x2: -g * y / x2)
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """``input / other``; of integers too, a float.
+
+    Parameters
+    ----------
+    input, other : Tensor or number
+        Broadcast against each other.
+    rounding_mode : {None, "trunc", "floor"}
+        Round the quotient towards 0, or down: integers then stay integers, and the gradient is 0.
+    """
+    if rounding_mode is None:
+        return true_divide(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode == "trunc":
+        return truncated_divide(input, other)
+    raise ValueError(f"div: rounding_mode is None, 'trunc' or 'floor', not {rounding_mode!r}")
+
+
+divide = div
+
+
+def _check_divisor(xp: Any, x1: Array, x2: Array) -> None:
+    """Integers have no infinity to divide by 0 with; on CUDA nobody waits to look."""
+    whole = all(np.result_type(x).kind in "iub" for x in (x1, x2))
+    if whole and (not is_array(x2) or xp is np) and not np.all(x2):
+        raise ZeroDivisionError("integers divided by 0")
 
 
 @primitive(operands=same_dtype)
-def floordiv(xp: Any, x1: Array, x2: Array) -> Array:
+def floor_divide(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 / x2`` rounded down; its gradient is 0."""
     x1, x2 = weak(x1, x2)
+    _check_divisor(xp, x1, x2)
     return xp.floor_divide(x1, x2)
 
 
-floordiv.defvjp(x1=zero, x2=zero)
+floor_divide.defvjp(x1=zero, x2=zero)
 
 
 @primitive(operands=same_dtype)
-def mod(xp: Any, x1: Array, x2: Array) -> Array:
+def truncated_divide(xp: Any, x1: Array, x2: Array) -> Array:
+    """``x1 / x2`` rounded towards 0; its gradient is 0."""
+    x1, x2 = weak(x1, x2)
+    _check_divisor(xp, x1, x2)
+    if np.result_type(x1, x2).kind in "iub":
+        down = xp.floor_divide(x1, x2)
+        return down + ((down < 0) & (down * x2 != x1))
+    return xp.trunc(x1 / x2)
+
+
+truncated_divide.defvjp(x1=zero, x2=zero)
+
+
+@primitive(operands=same_dtype)
+def remainder(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 - floor(x1 / x2) * x2``: the remainder, of `x2`'s sign (as Python's ``%``)."""
     x1, x2 = weak(x1, x2)
+    _check_divisor(xp, x1, x2)
     return xp.remainder(x1, x2)
 
 
-mod.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * floordiv(x1, x2))
+remainder.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * floor_divide(x1, x2))
+
+
+@primitive(operands=same_dtype)
+def fmod(xp: Any, x1: Array, x2: Array) -> Array:
+    """``x1 - trunc(x1 / x2) * x2``: the remainder, of `x1`'s sign (as in C)."""
+    x1, x2 = weak(x1, x2)
+    _check_divisor(xp, x1, x2)
+    return xp.fmod(x1, x2)
+
+
+fmod.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * trunc(x1 / x2))
+
+# --- powers -----------------------------------------------------------------------------------
 
 
 @primitive(operands=same_dtype)
 def pow(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 ** x2``.
 
-    The gradient is 0 by `x1` where that is 0 and the slope infinite (``x2 < 1``), and by `x2`
-    where `x1` is not positive.
+    The gradient is 0 by `x1` where that is 0 and ``0 <= x2 < 1`` (the slope is infinite), and by
+    `x2` where `x1` is negative (there is none).
 
     Raises
     ------
@@ -113,25 +201,74 @@ def pow(xp: Any, x1: Array, x2: Array) -> Array:
         If both are integers and `x2` is negative.
     """
     x1, x2 = weak(x1, x2)
-    if isinstance(x2, int) and x2 < 0 and x1.dtype.kind in "iu":  # CuPy computes nonsense
-        raise ValueError(f"integers to the negative integer power {x2}: make them floats first")
+    if isinstance(x2, (int, float)):
+        if isinstance(x2, int) and x2 < 0 and x1.dtype.kind in "iu":  # CuPy computes nonsense
+            raise ValueError(f"integers to the negative integer power {x2}: make them floats first")
+        if x2 in (1, 2, 3, 4) and (isinstance(x2, int) or x1.dtype.kind not in "iub"):
+            return _multiplied(x1, x2)
     return xp.power(x1, x2)
 
 
+def _multiplied(x: Array, exponent: float) -> Array:
+    """A power from 1 to 4, which as such NumPy computes a hundred times slower."""
+    if exponent == 1:
+        return x * 1
+    square = x * x
+    return square if exponent == 2 else square * (x if exponent == 3 else square)
+
+
+@fused
+def pow_slope(dy: Any, x: Any, *, exponent: float) -> Any:
+    """``dy * exponent * x ** (exponent - 1)``: the cotangent of the base of a power.
+
+    It is 0 where the base is 0 and the slope infinite.
+    """
+    if exponent == 0:
+        return zero(dy + x)
+    if 0 < exponent < 1:
+        x = where(x == 0, math.inf, x)  # to a negative power 0, as we want it
+    return dy * (exponent * pow(x, exponent - 1))
+
+
 def _pow_by_base(g: Any, x1: Any, x2: Any) -> Any:
-    if isinstance(x2, (int, float)) and x2 >= 1:
-        return g * x2 * x1 ** (x2 - 1)
-    steep = (x1 == 0) & (x2 < 1)  # infinity to a negative power is the 0 we want
-    return g * x2 * where(steep, math.inf, x1) ** (x2 - 1)
+    if isinstance(x2, (int, float)):
+        return pow_slope(g, x1, exponent=x2)
+    steep = (x1 == 0) & (x2 >= 0) & (x2 < 1)
+    power = pow(where(steep, math.inf, x1), x2 - 1)
+    return g * where(power == 0, 0, x2) * power  # where x2 is infinite it may not count
 
 
-def _pow_by_exponent(g: Any, y: Any, x1: Any) -> Any:
+def _pow_by_exponent(g: Any, y: Any, x1: Any, x2: Any) -> Any:
     if isinstance(x1, (int, float)):
-        return g * y * (math.log(x1) if x1 > 0 else 0.0)
-    return g * y * log(where(x1 > 0, x1, 1))
+        logarithm = math.log(x1) if x1 > 0 else -math.inf if x1 == 0 else 0.0
+        if 0 < x1 < math.inf:
+            return g * y * logarithm
+        return where(_is_flat(y, x1, x2), 0, g * logarithm)
+    flat = _is_flat(y, x1, x2)
+    return where(flat, 0, g * y * log(where(flat, 1, x1)))
+
+
+def _is_flat(y: Any, x1: Any, x2: Any) -> Any:
+    """Where the slope by the exponent is 0 by limit or, for a negative base, for want of one."""
+    return (x1 < 0) | ((x1 == 0) & (x2 >= 0)) | (y == 0)
 
 
 pow.defvjp(x1=_pow_by_base, x2=_pow_by_exponent)
+pow.primitive.rename({"x1": "input", "x2": "exponent"})
+
+
+def float_power(input: Any, exponent: Any) -> Any:
+    """``input ** exponent`` in float64, whatever the dtypes."""
+    if not isinstance(input, (int, float)):
+        input = cast(input, np.float64)
+    elif not isinstance(exponent, (int, float)):
+        input = float(input)
+    if not isinstance(exponent, (int, float)):
+        exponent = cast(exponent, np.float64)
+    return pow(input, exponent)
+
+
+# --- choosing ---------------------------------------------------------------------------------
 
 
 @primitive(operands=same_dtype)
@@ -140,87 +277,104 @@ def maximum(xp: Any, x1: Array, x2: Array) -> Array:
     return xp.maximum(*weak(x1, x2))
 
 
-maximum.defvjp(
-    x1=lambda g, x1, x2: _of_chosen(g, x1 > x2, x1 == x2),
-    x2=lambda g, x1, x2: _of_chosen(g, x2 > x1, x1 == x2),
-)
-
-
 @primitive(operands=same_dtype)
 def minimum(xp: Any, x1: Array, x2: Array) -> Array:
     """The smaller of two; NaN if one is. Equal numbers share the gradient half and half."""
     return xp.minimum(*weak(x1, x2))
 
 
+@fused
+def of_larger(dy: Any, x1: Any, x2: Any) -> Any:
+    """The cotangent of `x1` as one of two of which the larger was chosen."""
+    return where(x1 == x2, 0.5 * dy, where(x1 < x2, 0, dy))
+
+
+@fused
+def of_smaller(dy: Any, x1: Any, x2: Any) -> Any:
+    """The cotangent of `x1` as one of two of which the smaller was chosen."""
+    return where(x1 == x2, 0.5 * dy, where(x1 > x2, 0, dy))
+
+
+maximum.defvjp(
+    x1=lambda g, x1, x2: of_larger(g, x1, x2),
+    x2=lambda g, x1, x2: of_larger(g, x2, x1),
+)
 minimum.defvjp(
-    x1=lambda g, x1, x2: _of_chosen(g, x1 < x2, x1 == x2),
-    x2=lambda g, x1, x2: _of_chosen(g, x2 < x1, x1 == x2),
+    x1=lambda g, x1, x2: of_smaller(g, x1, x2),
+    x2=lambda g, x1, x2: of_smaller(g, x2, x1),
 )
 
 
-def _of_chosen(g: Any, chosen: Any, tied: Any) -> Any:
-    """The cotangent of an operand that was chosen, or as large as the other one."""
-    return where(chosen, g, where(tied, 0.5 * g, 0))
+@primitive(operands=same_dtype)
+def fmax(xp: Any, x1: Array, x2: Array) -> Array:
+    """The larger of two, or the one that is not NaN. Of equal numbers `x1` has the gradient."""
+    return xp.fmax(*weak(x1, x2))
+
+
+fmax.defvjp(
+    x1=lambda g, x1, x2: where((x1 >= x2) | isnan(x2), g, 0),
+    x2=lambda g, x1, x2: where((x1 >= x2) | isnan(x2), 0, g),
+)
 
 
 @primitive(operands=same_dtype)
-def clip(xp: Any, x: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """`x` limited to ``[min, max]``; None is no limit.
+def fmin(xp: Any, x1: Array, x2: Array) -> Array:
+    """The smaller of two, or the one that is not NaN. Of equal numbers `x1` has the gradient."""
+    return xp.fmin(*weak(x1, x2))
+
+
+fmin.defvjp(
+    x1=lambda g, x1, x2: where((x1 <= x2) | isnan(x2), g, 0),
+    x2=lambda g, x1, x2: where((x1 <= x2) | isnan(x2), 0, g),
+)
+
+
+@primitive(operands=same_dtype)
+def clamp(xp: Any, x: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """`x` limited to ``[min, max]``; None is no limit. Where ``min > max`` it is `max`.
 
     At a limit the gradient is `x`'s; beyond it, the limit's.
+
+    Raises
+    ------
+    ValueError
+        Without any limit.
     """
+    if min is None and max is None:
+        raise ValueError("at least one of min and max must be given")
     if min is not None:
         x = xp.maximum(*weak(x, min))
     return x if max is None else xp.minimum(*weak(x, max))
 
 
-def _clip_by_x(g: Any, x: Any, min: Any, max: Any) -> Any:
+clip = clamp
+
+
+def _clamp_by_x(g: Any, x: Any, min: Any, max: Any) -> Any:
     if min is not None:
-        g = where(x < min, 0, g)
-    return g if max is None else where(x > max, 0, g)
+        g = where(x >= min, g, 0)
+    return g if max is None else where(x <= max, g, 0)
 
 
-clip.defvjp(
-    x=_clip_by_x,
-    min=lambda g, x, min: where(x < min, g, 0),
-    max=lambda g, x, max: where(x > max, g, 0),
-)
+def _clamp_by_min(g: Any, x: Any, min: Any, max: Any) -> Any:
+    return where(x < min if max is None else (x < min) & (min < max), g, 0)
 
 
-@primitive(operands=floats)
-def atan2(xp: Any, x1: Array, x2: Array) -> Array:
-    """Angle of the point at height `x1` and width `x2`, in (-pi, pi]; gradient 0 at the origin."""
-    return xp.arctan2(*weak(x1, x2))
+def _clamp_by_max(g: Any, x: Any, min: Any, max: Any) -> Any:
+    return where(x > max if min is None else (x > max) | (min > max), g, 0)
 
 
-def _angle_slope(g: Any, side: Any, x1: Any, x2: Any) -> Any:
-    """``g * side / r**2``, with r the distance from the origin; r**2 itself could overflow."""
-    r = infinite_at_zero(hypot(x1, x2))
-    return g * (side / r) / r
+clamp.defvjp(x=_clamp_by_x, min=_clamp_by_min, max=_clamp_by_max)
 
 
-atan2.defvjp(
-    x1=lambda g, x1, x2: _angle_slope(g, x2, x1, x2),
-    x2=lambda g, x1, x2: -_angle_slope(g, x1, x1, x2),
-)
+def clamp_min(input: Any, min: Any) -> Any:
+    """`input`, and `min` where it is smaller."""
+    return clamp(input, min)
 
 
-@primitive(operands=floats)
-def hypot(xp: Any, x1: Array, x2: Array) -> Array:
-    """``sqrt(x1**2 + x2**2)`` without overflow; gradient 0 at the origin."""
-    return xp.hypot(*weak(x1, x2))
-
-
-hypot.defvjp(
-    x1=lambda g, y, x1: g * (x1 / infinite_at_zero(y)),
-    x2=lambda g, y, x2: g * (x2 / infinite_at_zero(y)),
-)
-
-
-@primitive(operands=floats)
-def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
-    """``log(exp(x1) + exp(x2))`` without overflow."""
-    return xp.logaddexp(*weak(x1, x2))
+def clamp_max(input: Any, max: Any) -> Any:
+    """`input`, and `max` where it is larger."""
+    return clamp(input, None, max)
 
 
 def share(x: Any, total: Any) -> Any:
@@ -228,16 +382,19 @@ def share(x: Any, total: Any) -> Any:
     return exp(x - where(total == -math.inf, 0, total))
 
 
-logaddexp.defvjp(
-    x1=lambda g, y, x1: g * share(x1, y),
-    x2=lambda g, y, x2: g * share(x2, y),
-)
+# --- several at once --------------------------------------------------------------------------
 
 
 @primitive(operands=same_dtype)
 def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Array:
-    """``start + weight * (end - start)``."""
-    return start + weak(start, weight)[1] * (end - start)
+    """``start + weight * (end - start)``, and `end` exactly where `weight` is 1."""
+    weight = weak(start, weight)[1]
+    difference = end - start
+    if isinstance(weight, (int, float)):
+        near = -0.5 < weight < 0.5
+        return start + weight * difference if near else end - difference * (1 - weight)
+    near = xp.abs(weight) < 0.5
+    return xp.where(near, start + weight * difference, end - difference * (1 - weight))
 
 
 lerp.defvjp(
@@ -245,3 +402,23 @@ lerp.defvjp(
     end=lambda g, weight: g * weight,
     weight=lambda g, start, end: g * (end - start),
 )
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """``input + value * tensor1 * tensor2``."""
+    product = mul(tensor1, tensor2)
+    return add(input, product if value == 1 else product * value)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """``input + value * tensor1 / tensor2``.
+
+    Raises
+    ------
+    TypeError
+        If `tensor1` and `tensor2` are both integers.
+    """
+    if all(x.dtype.kind in "iub" for x in (tensor1, tensor2)):
+        raise TypeError("addcdiv: tensor1 and tensor2 are integers: make one of them float first")
+    quotient = true_divide(tensor1, tensor2)
+    return add(input, quotient if value == 1 else quotient * value)

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops.dtypes import weak
-from tensorlite.ops.promotion import choices, same_dtype
+from tensorlite.ops.promotion import cast, choices, same_dtype
 from tensorlite.primitive import primitive
 
 __all__ = [
+    "allclose",
     "bitwise_and",
+    "bitwise_left_shift",
     "bitwise_not",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "eq",
+    "equal",
     "ge",
+    "greater",
+    "greater_equal",
     "gt",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "le",
-    "left_shift",
+    "less",
+    "less_equal",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -31,7 +43,7 @@ __all__ = [
     "lt",
     "masked_fill",
     "ne",
-    "right_shift",
+    "not_equal",
     "where",
 ]
 
@@ -72,6 +84,9 @@ def ge(xp: Any, x1: Array, x2: Array) -> Array:
     return xp.greater_equal(x1, x2)
 
 
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+
 @primitive
 def isnan(xp: Any, x: Array) -> Array:
     """Whether each element is NaN."""
@@ -88,6 +103,21 @@ def isinf(xp: Any, x: Array) -> Array:
 def isfinite(xp: Any, x: Array) -> Array:
     """Whether each element is neither infinite nor NaN."""
     return xp.isfinite(x)
+
+
+def isposinf(input: Any) -> Any:
+    """Whether each element is positive infinity."""
+    return eq(input, math.inf)
+
+
+def isneginf(input: Any) -> Any:
+    """Whether each element is negative infinity."""
+    return eq(input, -math.inf)
+
+
+def isreal(input: Any) -> Any:
+    """Whether each element is a real number: all are."""
+    return eq(input, input) | isnan(input)
 
 
 @primitive
@@ -139,53 +169,137 @@ def bitwise_not(xp: Any, x: Array) -> Array:
 
 
 @primitive(operands=same_dtype)
-def left_shift(xp: Any, x1: Array, x2: Array) -> Array:
+def bitwise_left_shift(xp: Any, x1: Array, x2: Array) -> Array:
     """The bits of `x1`, moved up by `x2` places (``<<``)."""
     return xp.left_shift(x1, x2)
 
 
 @primitive(operands=same_dtype)
-def right_shift(xp: Any, x1: Array, x2: Array) -> Array:
+def bitwise_right_shift(xp: Any, x1: Array, x2: Array) -> Array:
     """The bits of `x1`, moved down by `x2` places (``>>``)."""
     return xp.right_shift(x1, x2)
 
 
-@primitive(operands=choices)
-def where(xp: Any, condition: Array, x1: Array, x2: Array) -> Array:
-    """`x1` where `condition` holds, `x2` elsewhere.
-
-    The gradient of the one not taken is exactly 0, even where its value is NaN or infinite.
-    """
+@primitive(name="where", operands=choices)
+def select(xp: Any, condition: Array, x1: Array, x2: Array) -> Array:
+    """`x1` where `condition` holds, `x2` elsewhere: `where` of three."""
+    _check_condition(condition)
     return xp.where(condition, *weak(x1, x2))
 
 
-where.defvjp(
-    x1=lambda g, condition: where(condition, g, 0),
-    x2=lambda g, condition: where(condition, 0, g),
+select.defvjp(
+    x1=lambda g, condition: select(condition, g, 0),
+    x2=lambda g, condition: select(condition, 0, g),
 )
 
 
-def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    """`x` with `value` where `mask` holds.
+def _check_condition(condition: Any) -> None:
+    dtype = getattr(condition, "dtype", np.dtype(bool))
+    if dtype.kind != "b" and dtype != np.uint8:
+        raise TypeError(f"condition is {dtype}: it must be bool; write condition != 0")
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` holds, `other` elsewhere.
+
+    The gradient of the one not taken is exactly 0, even where its value is NaN or infinite.
 
     Parameters
     ----------
-    x : Tensor
-        Any shape and dtype.
+    condition : Tensor of bool
+        Broadcasts with the others.
+    input, other : Tensor or number
+        Without them: where `condition` holds, as one Tensor of indices for each axis.
+    """
+    if input is None and other is None:
+        from tensorlite.ops.index import nonzero  # which is built on this module
+
+        return nonzero(condition, as_tuple=True)
+    return select(condition, input, other)
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    """`input` with `value` where `mask` holds.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape and dtype, which the result has too.
     mask : Tensor of bool
-        Broadcasts to `x`'s shape.
-    value : number or Tensor
-        Broadcasts to `x`'s shape.
+        Broadcasts with `input`.
+    value : number or Tensor of no axes
+        Rounded or cut to `input`'s dtype.
 
     Raises
     ------
+    TypeError
+        If `mask` is not of bool.
     ValueError
-        If `mask` or `value` would enlarge `x`.
+        If `value` has axes.
     """
-    for name, other in (("mask", mask), ("value", value)):
-        shape = getattr(other, "shape", ())
-        if np.broadcast_shapes(x.shape, shape) != x.shape:
-            raise ValueError(
-                f"masked_fill: {name} of shape {shape} does not broadcast to x's shape {x.shape}"
-            )
-    return where(mask, value, x)
+    dtype = getattr(mask, "dtype", None)
+    if dtype is None or dtype.kind != "b":
+        raise TypeError(f"masked_fill: mask is {dtype or type(mask)}: it must be of bool")
+    if getattr(value, "ndim", 0):
+        raise ValueError(
+            f"masked_fill: value of shape {value.shape}: it must be one number; for several, "
+            "use tl.where(mask, value, input)"
+        )
+    if isinstance(value, (int, float)) and input.dtype.kind in "iub":
+        value = bool(value) if input.dtype.kind == "b" else int(value)
+    elif getattr(value, "dtype", input.dtype) != input.dtype:
+        value = cast(value, input.dtype)
+    return select(mask, value, input)
+
+
+# --- alike ------------------------------------------------------------------------------------
+
+
+def isclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Any:
+    """Whether ``|input - other| <= atol + rtol * |other|``, element by element.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of one dtype; they broadcast. Infinities are close to themselves alone.
+    rtol, atol
+        Not negative.
+    equal_nan
+        Whether NaN is close to NaN.
+    """
+    if rtol < 0 or atol < 0:
+        raise ValueError(f"isclose: rtol={rtol} and atol={atol} must not be negative")
+    dtypes = [x.dtype for x in (input, other) if hasattr(x, "dtype")]
+    if len(set(dtypes)) > 1:
+        raise TypeError(f"isclose: input is {dtypes[0]}, other {dtypes[1]}: make them of one dtype")
+    return close(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+@primitive(name="isclose")
+def close(xp: Any, x1: Array, x2: Array, *, rtol: float, atol: float, equal_nan: bool) -> Array:
+    """`isclose` of arrays."""
+    same = x1 == x2
+    if equal_nan:
+        same = same | (xp.isnan(x1) & xp.isnan(x2))
+    if np.result_type(x1, x2).kind == "b" or (rtol == 0 and atol == 0):
+        return same
+    with np.errstate(invalid="ignore", over="ignore"):
+        return same | (xp.isfinite(x2) & (xp.abs(x1 - x2) <= atol + rtol * xp.abs(x2)))
+
+
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close, see `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Whether two Tensors have the same shape and the same elements; NaN is unlike NaN."""
+    if not hasattr(other, "shape"):
+        raise TypeError(f"equal: other is {type(other).__name__}: it must be a Tensor")
+    if tuple(input.shape) != tuple(other.shape):
+        return False
+    return bool(eq(input, other).all())

@@ -12,46 +12,32 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops import special
 from tensorlite.ops.promotion import cast, floats
-from tensorlite.ops.slopes import infinite_at_zero, zero
+from tensorlite.ops.rounding import sign
+from tensorlite.ops.slopes import infinite_at_zero
 from tensorlite.primitive import primitive
 
 __all__ = [
     "abs",
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atanh",
+    "absolute",
     "cast",
-    "ceil",
-    "cos",
-    "cosh",
     "erf",
     "erfc",
     "exp",
     "exp2",
     "expm1",
-    "floor",
     "log",
     "log1p",
     "log2",
     "log10",
     "neg",
+    "negative",
     "reciprocal",
-    "round",
     "rsqrt",
-    "sign",
-    "sin",
-    "sinh",
     "sqrt",
     "square",
-    "tan",
-    "tanh",
-    "trunc",
 ]
 
-# --- sign and rounding ------------------------------------------------------------------------
+# --- sign -------------------------------------------------------------------------------------
 
 
 @primitive
@@ -61,6 +47,7 @@ def neg(xp: Any, x: Array) -> Array:
 
 
 neg.defvjp(x=lambda g: -g)
+negative = neg
 
 
 @primitive
@@ -70,51 +57,7 @@ def abs(xp: Any, x: Array) -> Array:
 
 
 abs.defvjp(x=lambda g, x: g * sign(x))
-
-
-@primitive
-def sign(xp: Any, x: Array) -> Array:
-    """-1, 0 or 1; its gradient is 0."""
-    return xp.sign(x)
-
-
-sign.defvjp(x=zero)
-
-
-@primitive
-def floor(xp: Any, x: Array) -> Array:
-    """The largest integer not above `x`; its gradient is 0."""
-    return xp.floor(x)
-
-
-floor.defvjp(x=zero)
-
-
-@primitive
-def ceil(xp: Any, x: Array) -> Array:
-    """The smallest integer not below `x`; its gradient is 0."""
-    return xp.ceil(x)
-
-
-ceil.defvjp(x=zero)
-
-
-@primitive
-def trunc(xp: Any, x: Array) -> Array:
-    """`x` without its fraction; its gradient is 0."""
-    return xp.trunc(x)
-
-
-trunc.defvjp(x=zero)
-
-
-@primitive
-def round(xp: Any, x: Array, *, decimals: int = 0) -> Array:
-    """`x` rounded to `decimals` places, halves to even; its gradient is 0."""
-    return xp.round(x, decimals)
-
-
-round.defvjp(x=zero)
+absolute = abs
 
 # --- powers -----------------------------------------------------------------------------------
 
@@ -199,7 +142,7 @@ def log2(xp: Any, x: Array) -> Array:
     return xp.log2(x)
 
 
-log2.defvjp(x=lambda g, x: g / (x * math.log(2)))
+log2.defvjp(x=lambda g, x: g * (1 / math.log(2)) / x)
 
 
 @primitive(operands=floats)
@@ -208,7 +151,7 @@ def log10(xp: Any, x: Array) -> Array:
     return xp.log10(x)
 
 
-log10.defvjp(x=lambda g, x: g / (x * math.log(10)))
+log10.defvjp(x=lambda g, x: g * (1 / math.log(10)) / x)
 
 
 @primitive(operands=floats)
@@ -218,125 +161,6 @@ def log1p(xp: Any, x: Array) -> Array:
 
 
 log1p.defvjp(x=lambda g, x: g / (1 + x))
-
-# --- angles and hyperbolas --------------------------------------------------------------------
-
-
-@primitive(operands=floats)
-def sin(xp: Any, x: Array) -> Array:
-    """Sine of `x` in radians."""
-    return xp.sin(x)
-
-
-sin.defvjp(x=lambda g, x: g * cos(x))
-
-
-@primitive(operands=floats)
-def cos(xp: Any, x: Array) -> Array:
-    """Cosine of `x` in radians."""
-    return xp.cos(x)
-
-
-cos.defvjp(x=lambda g, x: -g * sin(x))
-
-
-@primitive(operands=floats)
-def tan(xp: Any, x: Array) -> Array:
-    """Tangent of `x` in radians."""
-    return xp.tan(x)
-
-
-tan.defvjp(x=lambda g, y: g * (1 + y * y))
-
-
-@primitive(operands=floats)
-def asin(xp: Any, x: Array) -> Array:
-    """Inverse sine, in [-pi/2, pi/2]; gradient 0 at -1 and 1."""
-    return xp.arcsin(x)
-
-
-asin.defvjp(x=lambda g, x: g / infinite_at_zero(sqrt(1 - x * x)))
-
-
-@primitive(operands=floats)
-def acos(xp: Any, x: Array) -> Array:
-    """Inverse cosine, in [0, pi]; gradient 0 at -1 and 1."""
-    return xp.arccos(x)
-
-
-acos.defvjp(x=lambda g, x: -g / infinite_at_zero(sqrt(1 - x * x)))
-
-
-@primitive(operands=floats)
-def atan(xp: Any, x: Array) -> Array:
-    """Inverse tangent, in (-pi/2, pi/2)."""
-    return xp.arctan(x)
-
-
-atan.defvjp(x=lambda g, x: g / (1 + x * x))
-
-
-@primitive(operands=floats)
-def sinh(xp: Any, x: Array) -> Array:
-    """Hyperbolic sine."""
-    return xp.sinh(x)
-
-
-sinh.defvjp(x=lambda g, x: g * cosh(x))
-
-
-@primitive(operands=floats)
-def cosh(xp: Any, x: Array) -> Array:
-    """Hyperbolic cosine."""
-    return xp.cosh(x)
-
-
-cosh.defvjp(x=lambda g, x: g * sinh(x))
-
-
-@primitive(operands=floats)
-def tanh(xp: Any, x: Array) -> Array:
-    """Hyperbolic tangent."""
-    return xp.tanh(x)
-
-
-@primitive
-def tanh_backward(xp: Any, dy: Array, out: Array) -> Array:
-    """Cotangent of `tanh`'s input from that of its output `out`."""
-    return dy * (1 - out * out)
-
-
-tanh.defvjp(x=lambda g, y: tanh_backward(g, y))
-tanh_backward.defvjp(
-    dy=lambda g, out: tanh_backward(g, out), out=lambda g, dy, out: g * dy * (-2 * out)
-)
-
-
-@primitive(operands=floats)
-def asinh(xp: Any, x: Array) -> Array:
-    """Inverse hyperbolic sine."""
-    return xp.arcsinh(x)
-
-
-asinh.defvjp(x=lambda g, x: g / sqrt(1 + x * x))
-
-
-@primitive(operands=floats)
-def acosh(xp: Any, x: Array) -> Array:
-    """Inverse hyperbolic cosine; gradient 0 at 1."""
-    return xp.arccosh(x)
-
-
-acosh.defvjp(x=lambda g, x: g / infinite_at_zero(sqrt((x - 1) * (x + 1))))
-
-
-@primitive(operands=floats)
-def atanh(xp: Any, x: Array) -> Array:
-    """Inverse hyperbolic tangent."""
-    return xp.arctanh(x)
-
-
-atanh.defvjp(x=lambda g, x: g / (1 - x * x))
 
 # --- the error function -----------------------------------------------------------------------
 

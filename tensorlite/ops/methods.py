@@ -16,23 +16,26 @@ BINARY = {
     "add": "add",
     "sub": "sub",
     "mul": "mul",
-    "truediv": "div",
-    "floordiv": "floordiv",
-    "mod": "mod",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
     "pow": "pow",
     "matmul": "matmul",
     "and": "bitwise_and",
     "or": "bitwise_or",
     "xor": "bitwise_xor",
-    "lshift": "left_shift",
-    "rshift": "right_shift",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
 }
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-UNARY = {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}
+UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
 
 # Families whose every operation takes the Tensor first, and the names of such in the others.
-FAMILIES = (ops.elementwise, ops.arithmetic, ops.compare, ops.reduce, ops.scan, ops.order)
-NOT_METHODS = ("cast", "where")
+FAMILIES = (
+    *(ops.elementwise, ops.rounding, ops.trigonometry, ops.arithmetic, ops.pairwise, ops.compare),
+    *(ops.reduce, ops.scan, ops.order),
+)
+NOT_METHODS = ("cast", "rsub", "where")
 METHODS = (
     *("chunk", "diagonal", "expand_dims", "flatten", "flip", "moveaxis", "pad", "repeat", "roll"),
     *("split", "squeeze", "swapaxes", "tril", "triu", "unbind", "unfold", "unsqueeze"),
@@ -60,7 +63,7 @@ def attach() -> None:
         setattr(Tensor, f"__r{name}__", _reflected(function))
         setattr(Tensor, f"__i{name}__", inplace.in_place(function))
     for name in COMPARISONS:
-        setattr(Tensor, f"__{name}__", getattr(ops, name))
+        setattr(Tensor, f"__{name}__", _comparison(getattr(ops, name)))
     for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", getattr(ops, op))
     for name in [name for family in FAMILIES for name in family.__all__] + list(METHODS):
@@ -74,6 +77,7 @@ def attach() -> None:
         setattr(Tensor, function.__name__, function)
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
+    Tensor.where = _where
     Tensor.__getitem__ = ops.getitem
     Tensor.__setitem__ = inplace.write
     Tensor.__iter__ = _iterate
@@ -93,6 +97,22 @@ def _reflected(op: Callable) -> Callable:
         return op(other, x)
 
     return reflected
+
+
+def _comparison(op: Callable) -> Callable:
+    """The operator; what is no number, like None, is unequal to every Tensor, and unordered."""
+
+    def compare(x: Tensor, other: Any) -> Any:
+        if isinstance(other, (Tensor, int, float)) or hasattr(other, "dtype"):
+            return op(x, other)
+        return NotImplemented
+
+    return compare
+
+
+def _where(x: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """`x` where `condition` holds, `other` elsewhere."""
+    return ops.where(condition, x, other)
 
 
 def _with_shape(op: Callable) -> Callable:

@@ -17,11 +17,11 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops.activation import sigmoid
 from tensorlite.ops.channels import channel_sum
-from tensorlite.ops.elementwise import tanh
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import linear
 from tensorlite.ops.shape import concat, stack
+from tensorlite.ops.trigonometry import tanh
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 

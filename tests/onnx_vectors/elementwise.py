@@ -66,7 +66,7 @@ same(
     Min=lambda *xs: functools.reduce(ops.minimum, xs),
     Sum=lambda *xs: functools.reduce(ops.add, xs),
     Mean=lambda *xs: functools.reduce(ops.add, xs) / len(xs),
-    Clip=lambda x, low=None, high=None: ops.clip(x, low, high),
+    Clip=lambda x, low=None, high=None: x if low is high is None else ops.clip(x, low, high),
 )
 
 
@@ -74,15 +74,15 @@ same(
 def div(a, b):
     if a.dtype.kind not in "iu":
         return ops.div(a, b)
-    quotient = ops.floordiv(ops.abs(a), ops.abs(b))  # integers are divided towards 0
+    quotient = ops.floor_divide(ops.abs(a), ops.abs(b))  # integers are divided towards 0
     return ops.cast(ops.where((a < 0) ^ (b < 0), -quotient, quotient), a.dtype)
 
 
 @adapts("Mod")
 def mod(a, b, *, fmod=0):
     if not fmod:
-        return ops.mod(a, b)
-    remainder = ops.mod(ops.abs(a), ops.abs(b))  # the remainder has a's sign
+        return ops.remainder(a, b)
+    remainder = ops.remainder(ops.abs(a), ops.abs(b))  # the remainder has a's sign
     return ops.where(a < 0, -remainder, remainder)
 
 
@@ -93,7 +93,7 @@ def pow(x, exponent):
 
 @adapts("BitShift")
 def bit_shift(x, places, *, direction):
-    return (ops.left_shift if direction == "LEFT" else ops.right_shift)(x, places)
+    return (ops.bitwise_left_shift if direction == "LEFT" else ops.bitwise_right_shift)(x, places)
 
 
 @adapts("IsInf")

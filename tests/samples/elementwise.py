@@ -8,8 +8,12 @@ import numpy as np
 
 from samples.base import Input, Sample, booleans, distinct, integers, normal, positive, uniform
 from tensorlite import ops
-from tensorlite.ops.elementwise import tanh_backward
+from tensorlite.ops.arithmetic import of_larger, of_smaller, pow_slope, truncated_divide
+from tensorlite.ops.compare import close, select
+from tensorlite.ops.pairwise import xlog1py
 from tensorlite.ops.promotion import cast_float
+from tensorlite.ops.rounding import mantissa_and_exponent
+from tensorlite.ops.trigonometry import tanh_backward
 from tensorlite.primitive import alias
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -29,6 +33,10 @@ def off_integers(*shape: int) -> Input:
 def small(*shape: int) -> Input:
     """Numbers smaller than all that `positive` gives."""
     return uniform(*shape, low=0.1, high=0.4)
+
+
+def bits_above_0(*shape: int) -> Input:
+    return integers(*shape, low=0, high=30)
 
 
 def unary(op, reference, x=None, saves=(), **options) -> Sample:
@@ -53,6 +61,15 @@ UNARY = [
     unary(ops.trunc, np.trunc, off_integers(3, 5)),
     unary(ops.round, np.round, off_integers(3, 5)),
     Sample(ops.round, [normal(7)], dict(decimals=1), reference=np.round, dtypes=("float64",)),
+    unary(ops.positive, np.positive),
+    unary(ops.signbit, np.signbit, saves=None, grad=()),
+    unary(ops.nan_to_num, np.nan_to_num, saves=("x",)),
+    Sample(
+        mantissa_and_exponent,
+        [positive(3, 5)],
+        reference=np.frexp,
+    ),
+    unary(ops.sinc, np.sinc, saves=("x", "y"), tolerance=4),
     unary(ops.square, np.square, saves=("x",)),
     unary(ops.sqrt, np.sqrt, positive(3, 5), saves=("y",)),
     unary(ops.rsqrt, lambda x: x**-0.5, positive(3, 5), saves=("y",)),
@@ -101,32 +118,85 @@ UNARY = [
 ]
 
 BINARY = [
-    binary(ops.add, np.add, saves=()),
-    binary(ops.sub, np.subtract, saves=()),
+    binary(ops.add, np.add, saves=("alpha",)),
+    binary(ops.sub, np.subtract, saves=("alpha",)),
+    Sample(
+        ops.add, [normal(3), normal(3)], dict(alpha=2.5), reference=lambda a, b, alpha: a + 2.5 * b
+    ),
+    Sample(
+        ops.sub, [normal(3), normal(3)], dict(alpha=2.5), reference=lambda a, b, alpha: a - 2.5 * b
+    ),
     binary(ops.mul, np.multiply, saves=("x1", "x2")),
-    binary(ops.div, np.divide, b=positive, saves=("y", "x2")),
+    binary(ops.true_divide, np.divide, b=positive, saves=("y", "x2")),
     *[
         Sample(op, inputs, reference=reference)
         for op, reference in (
             (ops.add, np.add),
             (ops.sub, np.subtract),
             (ops.mul, np.multiply),
-            (ops.div, np.divide),
+            (ops.true_divide, np.divide),
             (ops.maximum, np.maximum),
             (ops.minimum, np.minimum),
         )
         for inputs in ([positive(3, 4), 1.7], [0.3, positive(5)])
     ],
-    binary(ops.floordiv, np.floor_divide, a=small, b=positive, saves=()),
-    Sample(ops.floordiv, [off_integers(3, 4), 1.0], reference=np.floor_divide, saves=()),
-    binary(ops.mod, np.mod, a=small, b=positive, saves=("x1", "x2")),
+    binary(ops.floor_divide, np.floor_divide, a=small, b=positive, saves=()),
+    Sample(ops.floor_divide, [off_integers(3, 4), 1.0], reference=np.floor_divide, saves=()),
+    binary(ops.remainder, np.mod, a=small, b=positive, saves=("x1", "x2")),
     Sample(
-        ops.mod,
+        ops.remainder,
         [uniform(40, low=-900, high=900), uniform(40, low=-1, high=-0.1)],
         reference=np.mod,
         grad=(),
     ),
-    Sample(ops.mod, [uniform(6, low=-1.9, high=-1.1), 1.0], reference=np.mod),
+    Sample(ops.remainder, [uniform(6, low=-1.9, high=-1.1), 1.0], reference=np.mod),
+    binary(truncated_divide, lambda a, b: np.trunc(a / b), a=small, b=positive, saves=()),
+    Sample(
+        truncated_divide,
+        [integers(40, low=-20, high=20), integers(40, low=1, high=5)],
+        reference=lambda a, b: np.trunc(a / b).astype(int),
+    ),
+    binary(ops.fmod, np.fmod, a=small, b=positive, saves=("x1", "x2")),
+    Sample(ops.fmod, [uniform(6, low=-1.9, high=-1.1), 1.0], reference=np.fmod),
+    *[
+        Sample(
+            pow_slope,
+            [normal(3, 4), positive(3, 4)],
+            dict(exponent=n),
+            reference=lambda dy, x, exponent: dy * exponent * x ** (exponent - 1),
+            tolerance=4,
+        )
+        for n in (0, 0.5, 1, 2, 3, 4, 5, -1)
+    ],
+    Sample(
+        of_larger,
+        [normal(3, 4), distinct(3, 4), 0.1],
+        reference=lambda dy, a, b: np.where(a > b, dy, 0),
+        grad=(0,),
+    ),
+    Sample(
+        of_smaller,
+        [normal(3, 4), distinct(3, 4), 0.1],
+        reference=lambda dy, a, b: np.where(a < b, dy, 0),
+        grad=(0,),
+    ),
+    binary(ops.fmax, np.fmax, saves=("x1", "x2")),
+    binary(ops.fmin, np.fmin, saves=("x1", "x2")),
+    binary(ops.copysign, np.copysign, saves=("x1", "y")),
+    binary(ops.heaviside, np.heaviside, b=normal, grad=()),
+    binary(ops.nextafter, np.nextafter, grad=(), dtypes=("float64",)),
+    binary(ops.logaddexp2, np.logaddexp2, saves=("x1", "x2")),
+    binary(ops.ldexp, lambda a, b: a * 2.0**b, saves=("x2", "y")),
+    Sample(
+        ops.ldexp,
+        [normal(3, 4), integers(3, 4, low=-5, high=5)],
+        reference=np.ldexp,
+        grad=(0,),
+    ),
+    binary(ops.xlogy, lambda a, b: a * np.log(b), b=positive, saves=("x1", "x2")),
+    binary(xlog1py, lambda a, b: a * np.log1p(b), b=positive, saves=("x1", "x2")),
+    binary(ops.gcd, np.gcd, bits_above_0, bits_above_0),
+    binary(ops.lcm, np.lcm, bits_above_0, bits_above_0),
     binary(ops.pow, np.power, a=positive, saves=("x1", "x2", "y")),
     *[Sample(ops.pow, [normal(3, 4), n], reference=np.power, tolerance=4) for n in (0, 1, 2, 3)],
     *[
@@ -138,7 +208,7 @@ BINARY = [
     binary(ops.minimum, np.minimum, saves=("x1", "x2")),
     binary(ops.atan2, np.arctan2, saves=("x1", "x2")),
     binary(ops.hypot, np.hypot, saves=("x1", "x2", "y")),
-    binary(ops.logaddexp, np.logaddexp, saves=("x1", "x2", "y")),
+    binary(ops.logaddexp, np.logaddexp, saves=("x1", "x2")),
     Sample(
         ops.lerp,
         [normal(3, 4), normal(3, 4), uniform(3, 4, low=0, high=1)],
@@ -151,11 +221,11 @@ BINARY = [
         [normal(3, 4), normal(3, 4), 0.3],
         reference=lambda start, end, weight: 0.7 * start + 0.3 * end,
     ),
-    Sample(ops.clip, [normal(3, 4), -0.5, 0.7], reference=np.clip),
-    Sample(ops.clip, [normal(3, 4), None, 0.7], reference=np.clip),
-    Sample(ops.clip, [normal(3, 4), -0.5], reference=lambda x, low: np.maximum(x, low)),
+    Sample(ops.clamp, [normal(3, 4), -0.5, 0.7], reference=np.clip),
+    Sample(ops.clamp, [normal(3, 4), None, 0.7], reference=np.clip),
+    Sample(ops.clamp, [normal(3, 4), -0.5], reference=lambda x, low: np.maximum(x, low)),
     Sample(
-        ops.clip,
+        ops.clamp,
         [distinct(3, 4), uniform(3, 4, low=-1, high=-0.5), uniform(3, 4, low=0.5, high=1)],
         reference=np.clip,
         broadcasts=True,
@@ -182,6 +252,17 @@ def bits(*shape: int) -> Input:
 def shifts(*shape: int) -> Input:
     return integers(*shape, low=0, high=5)
 
+
+ALIKE = [
+    Sample(
+        close,
+        [few(3, 4), special(3, 4)],
+        dict(rtol=0.1, atol=0.5, equal_nan=equal_nan),
+        reference=lambda a, b, rtol, atol, equal_nan: np.isclose(a, b, rtol, atol, equal_nan),
+        grad=(),
+    )
+    for equal_nan in (False, True)
+]
 
 COMPARISONS = [
     binary(op, reference, few, few, grad=())
@@ -212,20 +293,20 @@ COMPARISONS = [
         )
         for kind in (bits, booleans)
     ],
-    binary(ops.left_shift, np.left_shift, bits, shifts),
-    binary(ops.right_shift, np.right_shift, bits, shifts),
+    binary(ops.bitwise_left_shift, np.left_shift, bits, shifts),
+    binary(ops.bitwise_right_shift, np.right_shift, bits, shifts),
 ]
 
 CHOICES = [
     Sample(
-        ops.where,
+        select,
         [booleans(3, 4), normal(3, 4), normal(3, 4)],
         reference=np.where,
         broadcasts=True,
         saves=("condition",),
     ),
-    Sample(ops.where, [booleans(3, 4), normal(3, 4), 0.0], reference=np.where),
-    Sample(ops.where, [booleans(3, 4), 1, normal(3, 4)], reference=np.where),
+    Sample(select, [booleans(3, 4), normal(3, 4), 0.0], reference=np.where),
+    Sample(select, [booleans(3, 4), 1, normal(3, 4)], reference=np.where),
     Sample(
         ops.masked_fill,
         [normal(3, 4), booleans(3, 4), 0.5],
@@ -233,4 +314,4 @@ CHOICES = [
     ),
 ]
 
-SAMPLES = UNARY + BINARY + COMPARISONS + CHOICES
+SAMPLES = UNARY + BINARY + ALIKE + COMPARISONS + CHOICES

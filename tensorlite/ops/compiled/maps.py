@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.backend.numpy import LARGE
-from tensorlite.ops import activation, arithmetic, elementwise
+from tensorlite.ops import activation, arithmetic, elementwise, trigonometry
 from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.dropout import philox_dropout
 
@@ -54,7 +54,7 @@ def _give(
 for _name in ("exp", "expm1", "log", "log1p"):
     _give(getattr(elementwise, _name), _name, dtypes="fd")
 for _name in ("tanh", "tanh_backward"):
-    _give(getattr(elementwise, _name), _name)
+    _give(getattr(trigonometry, _name), _name)
 for _name in ("relu", "sigmoid", "silu"):
     _give(getattr(activation, _name), _name)
     _give(getattr(activation, f"{_name}_backward"), f"{_name}_backward")
@@ -73,11 +73,11 @@ def _give_large(primitive: Callable, last: int | None = None) -> Callable:
     """Let a kernel compute `primitive` of two arrays of the CPU of which the first is large.
 
     The second has the first's shape or, if given, the `last` axes of it. The kernel gets both
-    without gaps, and the output.
+    without gaps, the output, which it returns, and the static parameters.
     """
 
     def give(fill: Callable) -> None:
-        def run(k: Any, x1: Array, x2: Array) -> Any:
+        def run(k: Any, x1: Array, x2: Array, **static: Any) -> Any:
             if x1.__class__ is not x2.__class__ or x1.size < LARGE or not k.on_host:
                 return NotImplemented
             if x2.shape != x1.shape and (last is None or x2.shape != x1.shape[x1.ndim - last :]):
@@ -86,8 +86,7 @@ def _give_large(primitive: Callable, last: int | None = None) -> Callable:
             if arrays is None:
                 return NotImplemented
             y = k.empty(x1.shape, x1.dtype)
-            fill(k, *arrays, y)
-            return y
+            return fill(k, *arrays, y, **static)
 
         primitive.kernel(run, from_size=LARGE)
 
@@ -95,21 +94,26 @@ def _give_large(primitive: Callable, last: int | None = None) -> Callable:
 
 
 @_give_large(arithmetic.add, last=1)
-def _add(k: Any, x1: Array, x2: Array, y: Array) -> None:
+def _add(k: Any, x1: Array, x2: Array, y: Array, *, alpha: float) -> Any:
     if x1.shape == x2.shape:
-        k.axpy(x1, x2, y, y.size, 1.0)
-    else:
+        k.axpy(x2, x1, y, y.size, float(alpha))
+    elif alpha == 1:
         k.bias_add(x1, x2, y, y.size // x2.size, x2.size)
+    else:
+        return NotImplemented
+    return y
 
 
 @_give_large(arithmetic.sub)
-def _sub(k: Any, x1: Array, x2: Array, y: Array) -> None:
-    k.axpy(x2, x1, y, y.size, -1.0)
+def _sub(k: Any, x1: Array, x2: Array, y: Array, *, alpha: float) -> Any:
+    k.axpy(x2, x1, y, y.size, -float(alpha))
+    return y
 
 
 @_give_large(arithmetic.mul, last=0)
-def _mul(k: Any, x1: Array, x2: Array, y: Array) -> None:
+def _mul(k: Any, x1: Array, x2: Array, y: Array) -> Any:
     (k.multiply if x1.shape == x2.shape else k.scale_by)(x1, x2, y, y.size)
+    return y
 
 
 @activation.gelu.kernel

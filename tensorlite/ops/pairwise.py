@@ -1,0 +1,158 @@
+"""Rarer functions of two numbers, element by element. Shapes broadcast, dtypes promote."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array
+from tensorlite.ops.activation import sigmoid
+from tensorlite.ops.compare import isinf, where
+from tensorlite.ops.dtypes import default_dtype, weak
+from tensorlite.ops.elementwise import log, log1p
+from tensorlite.ops.promotion import floats, same_dtype
+from tensorlite.ops.slopes import zero
+from tensorlite.primitive import primitive
+
+__all__ = [
+    "copysign",
+    "gcd",
+    "heaviside",
+    "lcm",
+    "ldexp",
+    "logaddexp",
+    "logaddexp2",
+    "nextafter",
+    "xlogy",
+]
+
+
+# --- signs and steps --------------------------------------------------------------------------
+
+
+@primitive(operands=floats)
+def copysign(xp: Any, x1: Array, x2: Array) -> Array:
+    """The magnitude of `x1` with the sign of `x2`, which -0.0 has too. Gradient 0 where x1 is 0."""
+    return xp.copysign(*weak(x1, x2))
+
+
+copysign.defvjp(
+    x1=lambda g, x1, y: where(x1 == 0, 0, where((x1 < 0) == (y < 0), g, -g)),
+    x2=zero,
+)
+
+
+@primitive(operands=same_dtype)
+def heaviside(xp: Any, x1: Array, x2: Array) -> Array:
+    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; has no gradient."""
+    x1, x2 = weak(x1, x2)
+    dtype = np.result_type(x1, x2)
+    step = xp.where(x1 == 0, x2, (x1 > 0).astype(dtype))
+    return xp.where(x1 != x1, x1, step).astype(dtype, copy=False)
+
+
+@primitive(operands=same_dtype)
+def nextafter(xp: Any, x1: Array, x2: Array) -> Array:
+    """The number next to `x1` on the way to `x2`."""
+    return xp.nextafter(*weak(x1, x2))
+
+
+nextafter.defvjp(x1=lambda g, x1, x2: where(x1 == x2, 0, g), x2=zero)
+
+# --- integers ---------------------------------------------------------------------------------
+
+
+@primitive(operands=same_dtype)
+def gcd(xp: Any, x1: Array, x2: Array) -> Array:
+    """The greatest common divisor of integers; of 0 and 0, 0."""
+    return xp.gcd(x1, x2)
+
+
+@primitive(operands=same_dtype)
+def lcm(xp: Any, x1: Array, x2: Array) -> Array:
+    """The least common multiple of integers."""
+    return xp.lcm(x1, x2)
+
+
+# --- exponentials and logarithms --------------------------------------------------------------
+
+
+@primitive
+def ldexp(xp: Any, x1: Array, x2: Array) -> Array:
+    """``x1 * 2**x2``."""
+    x1, x2 = weak(x1, x2)
+    if np.result_type(x1).kind in "iub":
+        x1 = xp.asarray(x1, default_dtype())
+    if np.result_type(x2).kind in "iub":
+        return xp.ldexp(x1, xp.asarray(x2).astype(np.int32, copy=False))
+    return x1 * xp.exp2(x2)
+
+
+ldexp.defvjp(x1=lambda g, x2: ldexp(g, x2), x2=lambda g, y: g * y * math.log(2))
+
+
+@primitive(operands=floats)
+def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
+    """``log(exp(x1) + exp(x2))`` without overflow."""
+    return xp.logaddexp(*weak(x1, x2))
+
+
+@primitive(operands=floats)
+def logaddexp2(xp: Any, x1: Array, x2: Array) -> Array:
+    """``log2(2**x1 + 2**x2)`` without overflow."""
+    return xp.logaddexp2(*weak(x1, x2))
+
+
+def _part(x: Any, other: Any, base: float) -> Any:
+    """The share of `x` in the sum of two powers: of equal infinite ones half, of nothing 0."""
+    same = isinf(x) & (x == other)
+    part = sigmoid((where(same, 0, x) - where(same, 0, other)) * math.log(base))
+    return where(same & (x < 0), 0, part)
+
+
+for _primitive, _base in ((logaddexp, math.e), (logaddexp2, 2.0)):
+    _primitive.defvjp(
+        x1=lambda g, x1, x2, *, base=_base: g * _part(x1, x2, base),
+        x2=lambda g, x1, x2, *, base=_base: g * _part(x2, x1, base),
+    )
+
+
+@primitive(operands=floats)
+def xlogy(xp: Any, x1: Array, x2: Array) -> Array:
+    """``x1 * log(x2)``, and 0 where `x1` is 0, unless `x2` is NaN."""
+    x1, x2 = weak(x1, x2)
+    nothing = (x1 == 0) & (x2 == x2)
+    return xp.where(nothing, x1 * 0, x1 * xp.log(xp.where(nothing, 1, x2)))
+
+
+xlogy.defvjp(
+    x1=lambda g, x1, x2: _by_factor(g, x1, x2, 0, log),
+    x2=lambda g, x1, x2: _by_argument(g, x1, x2),
+)
+
+
+def _by_factor(g: Any, x1: Any, x2: Any, pole: float, logarithm: Any) -> Any:
+    """``g * logarithm(x2)``, and 0 where `x1` is 0 and the logarithm has no value."""
+    nothing = (x1 == 0) & (x2 <= pole)
+    return where(nothing, 0, g * logarithm(where(nothing, pole + 1, x2)))
+
+
+def _by_argument(g: Any, x1: Any, x2: Any) -> Any:
+    """``g * x1 / x2``, and 0 where both are 0."""
+    return g * x1 / where((x1 == 0) & (x2 == 0), 1, x2)
+
+
+@primitive(operands=floats)
+def xlog1py(xp: Any, x1: Array, x2: Array) -> Array:
+    """``x1 * log(1 + x2)``, and 0 where `x1` is 0, unless `x2` is NaN."""
+    x1, x2 = weak(x1, x2)
+    nothing = (x1 == 0) & (x2 == x2)
+    return xp.where(nothing, x1 * 0, x1 * xp.log1p(xp.where(nothing, 0, x2)))
+
+
+xlog1py.defvjp(
+    x1=lambda g, x1, x2: _by_factor(g, x1, x2, -1, log1p),
+    x2=lambda g, x1, x2: _by_argument(g, x1, 1 + x2),
+)
