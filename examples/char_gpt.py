@@ -101,7 +101,7 @@ def generate(prompt, length):
     with tl.no_grad():
         for _ in range(length):
             scores = model(ids[:, -args.context :])[0, -1]  # (characters,)
-            cumulative = F.softmax(scores / 0.8).cumsum(axis=0)
+            cumulative = F.softmax(scores / 0.8).cumsum(dim=0)
             drawn = (cumulative < tl.rand(1, device=device)).sum().clip(0, len(scores) - 1)
             ids = tl.concat([ids, drawn.reshape(1, 1)], axis=1)
     return vocabulary.decode(ids[0].tolist())

@@ -41,13 +41,13 @@ def network(x):
 
 
 def cross_entropy(scores, target):
-    log_probabilities = scores - tl.logsumexp(scores, axis=1, keepdims=True)  # (batch, classes)
+    log_probabilities = scores - tl.logsumexp(scores, dim=1, keepdim=True)  # (batch, classes)
     return -log_probabilities[tl.arange(len(target), device=device), target].mean()
 
 
 def accuracy(x, target):
     with tl.no_grad():
-        return (network(x).argmax(axis=1) == target).mean().item()
+        return (network(x).argmax(dim=1) == target).float().mean().item()
 
 
 # --- training ------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.elementwise import abs, exp, log, sqrt, square
 from tensorlite.ops.index import take_along_axis
-from tensorlite.ops.reduce import mean, norm, sum
+from tensorlite.ops.norms import vector_norm
+from tensorlite.ops.reduce import mean, sum
 from tensorlite.ops.shape import moveaxis
 from tensorlite.ops.softmax import log_softmax
 from tensorlite.tape import is_grad_enabled
@@ -339,8 +340,8 @@ def triplet_margin_loss(
     """
     _check_same_shape("triplet_margin_loss", anchor, positive)
     _check_same_shape("triplet_margin_loss", anchor, negative)
-    near = norm(anchor - positive + eps, ord=p, axis=-1)
-    far = norm(anchor - negative + eps, ord=p, axis=-1)
+    near = vector_norm(anchor - positive + eps, ord=p, axis=-1)
+    far = vector_norm(anchor - negative + eps, ord=p, axis=-1)
     if swap:
-        far = minimum(far, norm(positive - negative + eps, ord=p, axis=-1))
+        far = minimum(far, vector_norm(positive - negative + eps, ord=p, axis=-1))
     return _reduced(relu(near - far + margin), reduction)

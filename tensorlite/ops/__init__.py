@@ -9,9 +9,11 @@ from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
 from tensorlite.ops.einsum import *
 from tensorlite.ops.elementwise import *
+from tensorlite.ops.extremes import *
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.index import *
 from tensorlite.ops.linalg import *
+from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
 from tensorlite.ops.pairwise import *
 from tensorlite.ops.parts import *
@@ -21,6 +23,7 @@ from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
+from tensorlite.ops.statistics import *
 from tensorlite.ops.trigonometry import *
 
 __all__ = [

@@ -9,9 +9,10 @@ from typing import Any
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.dropout import dropout
+from tensorlite.ops.extremes import amax
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.reduce import max, sum
+from tensorlite.ops.reduce import sum
 from tensorlite.ops.softmax import softmax
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -105,7 +106,7 @@ def _attention_backward(
 
 def _weights(scores: Any) -> Any:
     """Softmax of each row, 0 where all scores are -inf."""
-    empty = max(scores, axis=-1, keepdims=True) == -math.inf
+    empty = amax(scores, axis=-1, keepdims=True) == -math.inf
     return where(empty, 0.0, softmax(where(empty, 0.0, scores), axis=-1))
 
 

@@ -32,8 +32,18 @@ UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
 
 # Families whose every operation takes the Tensor first, and the names of such in the others.
 FAMILIES = (
-    *(ops.elementwise, ops.rounding, ops.trigonometry, ops.arithmetic, ops.pairwise, ops.compare),
-    *(ops.reduce, ops.scan, ops.order),
+    ops.elementwise,
+    ops.rounding,
+    ops.trigonometry,
+    ops.arithmetic,
+    ops.pairwise,
+    ops.compare,
+    ops.reduce,
+    ops.extremes,
+    ops.norms,
+    ops.statistics,
+    ops.scan,
+    ops.order,
 )
 NOT_METHODS = ("cast", "rsub", "where")
 METHODS = (

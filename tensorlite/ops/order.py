@@ -1,6 +1,7 @@
-"""Order: sorting along an axis, the largest elements, the median.
+"""Order: sorting along an axis, the largest elements, the one in the middle.
 
-Sorting is stable and ascending; NaN comes last.
+Sorting is stable, in both directions. NaN counts as the largest number of all: it comes last, and
+in descending order first. Gradients go to the elements that were chosen.
 """
 
 from __future__ import annotations
@@ -9,87 +10,254 @@ import math
 from types import ModuleType
 from typing import Any
 
-from numpy.lib.array_utils import normalize_axis_index
-
+from tensorlite import return_types
 from tensorlite.backend import Array
-from tensorlite.ops.compare import isnan, where
-from tensorlite.ops.index import take_along_axis
-from tensorlite.ops.reduce import mean
+from tensorlite.ops.dims import check_not_empty, lifts_numbers, one_dim
+from tensorlite.ops.dtypes import int64
+from tensorlite.ops.extremes import chosen, to_equal
+from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.fused import widened
+from tensorlite.ops.pick import pick
+from tensorlite.ops.scan import running_extreme
 from tensorlite.primitive import primitive
 
-__all__ = ["argsort", "median", "sort", "topk"]
+__all__ = ["argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "sort", "topk"]
+
+# --- all of them --------------------------------------------------------------------------------
 
 
-@primitive(aux=("order",))
-def sort(xp: ModuleType, x: Array, *, axis: int = -1, save: bool) -> tuple[Array, Array | None]:
-    """The elements along `axis` in ascending order."""
-    if not save:
-        return xp.sort(x, axis), None
-    order = argsort(x, axis=axis)
-    return xp.take_along_axis(x, order, axis), order
-
-
-# An inverse permutation gathers where a scatter would have to add.
-sort.defvjp(x=lambda g, order, axis: take_along_axis(g, argsort(order, axis=axis), axis=axis))
-
-
-@primitive
-def argsort(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
+@primitive(name="sort")
+def order_of(xp: ModuleType, x: Array, *, axis: int = -1, descending: bool = False) -> Array:
     """Indices (int64) that sort `x` along `axis`; equal elements keep their order."""
-    return xp.argsort(x, axis, kind="stable")
-
-
-@primitive
-def argtopk(xp: ModuleType, x: Array, *, k: int, axis: int, largest: bool) -> Array:
-    """Indices of the `k` largest (or smallest) elements along `axis`, the most extreme first."""
-    axis = normalize_axis_index(axis, x.ndim)
-    if not 0 <= k <= x.shape[axis]:
-        raise ValueError(f"k={k} of an axis with {x.shape[axis]} elements")
-    # Of equal elements the first comes first: for the largest, sort backwards and turn around.
+    x = widened(x)  # NumPy does not know where NaN goes among bfloat16
+    if not descending:
+        return xp.argsort(x, axis, kind="stable").astype(int64, copy=False)
+    # Of equal elements the first comes first: sort backwards, and turn that around.
+    axis = one_dim(axis, x.ndim)
     turn = (slice(None),) * axis + (slice(None, None, -1),)
-    order = argsort(x[turn] if largest else x, axis=axis)
-    if largest:
-        order = x.shape[axis] - 1 - order[turn]
-    return order[(slice(None),) * axis + (slice(0, k),)]
+    order = xp.argsort(x[turn], axis, kind="stable")
+    return x.shape[axis] - 1 - order[turn].astype(int64, copy=False)
 
 
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, Any]:
-    """The `k` largest elements along `axis`, in descending order, and where they are.
+@takes_axis
+@lifts_numbers
+def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
+    """Sort along an axis.
 
     Parameters
     ----------
-    x : Tensor
-        At least one axis.
-    k : int
-        How many; at most the length of `axis`.
-    axis : int
-        Where to look.
-    largest : bool
-        False gives the smallest, in ascending order.
+    input : Tensor
+        Any shape.
+    dim : int
+        The axis.
+    descending : bool
+        The largest first.
+    stable : bool
+        Equal elements keep their order; they always do here.
 
     Returns
     -------
     values, indices : Tensor
-        With length `k` at `axis`; of equal elements the first comes first.
+        A named tuple: the elements in order, and where each was (int64).
+
+    Examples
+    --------
+    >>> values, indices = tl.sort(tl.tensor([3.0, 1.0, 2.0]), descending=True)
+    >>> indices.tolist()
+    [0, 2, 1]
     """
-    indices = argtopk(x, k=k, axis=axis, largest=largest)
-    return take_along_axis(x, indices, axis=axis), indices
+    axis = one_dim(dim, len(input.shape), "sort")
+    indices = order_of(input, axis=axis, descending=descending)
+    return return_types.sort(pick(input, indices, axis=axis), indices)
 
 
-def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """Middle of the sorted elements; of an even number the mean of the two in the middle.
+@takes_axis
+@lifts_numbers
+def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
+    """Indices (int64) that `sort` along `dim`; equal elements keep their order."""
+    return order_of(input, axis=one_dim(dim, len(input.shape), "argsort"), descending=descending)
 
-    As in NumPy (torch takes the lower of the two); NaN if an element is.
+
+def msort(input: Any) -> Any:
+    """The elements in ascending order along the first axis."""
+    return sort(input, 0).values
+
+
+# --- some of them -------------------------------------------------------------------------------
+
+
+@primitive(name="topk")
+def argtopk(xp: ModuleType, x: Array, *, k: int, axis: int = -1, largest: bool = True) -> Array:
+    """Indices of the `k` largest (or smallest) elements along `axis`, the most extreme first."""
+    axis = one_dim(axis, x.ndim)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"k={k} of an axis with {x.shape[axis]} elements")
+    order = order_of(x, axis=axis, descending=largest)
+    return order[(slice(None),) * axis + (slice(0, k),)]
+
+
+@takes_axis
+@lifts_numbers
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """The `k` largest elements along an axis, and where they are.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    k : int
+        How many; at most the length of the axis.
+    dim : int
+        The axis.
+    largest : bool
+        False gives the smallest, in ascending order.
+    sorted : bool
+        The most extreme first; it always is here.
+
+    Returns
+    -------
+    values, indices : Tensor
+        A named tuple. Of equal elements the first comes first.
+
+    Raises
+    ------
+    ValueError
+        If there are not `k`.
     """
-    if axis is None:
-        result = median(x.reshape((math.prod(x.shape),)), 0, keepdims)
-        return result.reshape((1,) * len(x.shape)) if keepdims else result
-    axis = normalize_axis_index(axis, len(x.shape))
+    axis = one_dim(dim, len(input.shape), "topk")
+    indices = argtopk(input, k=k, axis=axis, largest=largest)
+    return return_types.topk(pick(input, indices, axis=axis), indices)
+
+
+@takes_axis
+@lifts_numbers
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The `k`-th smallest element along `dim`, counted from 1, and where it is.
+
+    Returns
+    -------
+    values, indices : Tensor
+        A named tuple.
+
+    Raises
+    ------
+    ValueError
+        If there are not `k`, or `k` is less than 1.
+    """
+    axis = one_dim(dim, len(input.shape), "kthvalue")
+    check_not_empty("kthvalue", input.shape, axis)
+    if not 1 <= k <= input.shape[axis]:
+        raise ValueError(f"kthvalue: k={k} of an axis with {input.shape[axis]} elements")
+    order = order_of(input, axis=axis)
+    indices = order[(slice(None),) * axis + (slice(k - 1, k),)]
+    return chosen(input, indices, axis, keepdim, return_types.kthvalue)
+
+
+@primitive(name="median")
+def place_of_median(xp: ModuleType, x: Array, *, axis: int, skip_nan: bool) -> Array:
+    """Index of the lower of the two elements in the middle along `axis`, which stays.
+
+    Of the first NaN, if there is one; with `skip_nan` only where all are.
+    """
+    if x.dtype == bool:
+        raise TypeError("bool has no median: cast it to an integer dtype first")
+    x = widened(x)
     n = x.shape[axis]
-    if n == 0:
-        raise ValueError(f"median: axis {axis} of shape {x.shape} has no elements")
-    before = (slice(None),) * axis
-    ordered = sort(x, axis)
-    middle = ordered[(*before, slice((n - 1) // 2, n // 2 + 1))]
-    last = ordered[(*before, slice(n - 1, n))]
-    return mean(where(isnan(last), math.nan, middle), axis=axis, keepdims=keepdims)
+    order = order_of(x, axis=axis)
+    if x.dtype.kind != "f":
+        return order[(slice(None),) * axis + (slice((n - 1) // 2, (n - 1) // 2 + 1),)]
+    numbers = n - xp.isnan(x).sum(axis=axis, keepdims=True)
+    middle = xp.maximum(numbers - 1, 0) // 2
+    if not skip_nan:
+        middle = xp.where(numbers < n, numbers, middle)
+    return xp.take_along_axis(order, middle, axis)
+
+
+@primitive(name="median")
+def median_of_all(xp: ModuleType, x: Array, *, skip_nan: bool) -> Array:
+    """The lower of the two elements in the middle of all; equal ones share the gradient."""
+    if not x.size:
+        return xp.full((), math.nan if x.dtype.kind in "fV" else 0, x.dtype)
+    line = x.reshape(-1)
+    return line[place_of_median(line, axis=0, skip_nan=skip_nan)].reshape(())
+
+
+median_of_all.defvjp(x=lambda g, x, y: to_equal(g, x, y, None))
+
+
+@takes_axis
+def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Element in the middle, in sorted order; of an even number the lower of the two there.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim : int, optional
+        The axis to look along; by default among all elements.
+    keepdim : bool
+        Leave that axis with length 1.
+
+    Returns
+    -------
+    Tensor, or with `dim` a named tuple (values, indices) of two
+        NaN if an element is. Of all elements, equal ones share the gradient.
+
+    Raises
+    ------
+    IndexError
+        If the axis has no elements.
+    """
+    if dim is None:
+        return median_of_all(input, skip_nan=False)
+    return _median(input, dim, keepdim, False, return_types.median)
+
+
+@takes_axis
+def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """`median` of the elements that are not NaN; NaN if all are."""
+    if dim is None:
+        return median_of_all(input, skip_nan=True)
+    return _median(input, dim, keepdim, True, return_types.nanmedian)
+
+
+@lifts_numbers
+def _median(input: Any, dim: int, keepdim: bool, skip_nan: bool, pair: Any) -> Any:
+    axis = one_dim(dim, len(input.shape), pair.__name__)
+    check_not_empty(pair.__name__, input.shape, axis)
+    indices = place_of_median(input, axis=axis, skip_nan=skip_nan)
+    return chosen(input, indices, axis, keepdim, pair)
+
+
+@primitive(name="mode")
+def place_of_mode(xp: ModuleType, x: Array, *, axis: int) -> Array:
+    """Index of the last of the commonest elements along `axis`, which stays."""
+    order = xp.moveaxis(order_of(x, axis=axis), axis, -1)
+    ordered = xp.take_along_axis(xp.moveaxis(x, axis, -1), order, -1)
+    places = xp.arange(x.shape[axis])
+    starts = xp.zeros(ordered.shape, int64)
+    starts[..., 1:] = xp.where(ordered[..., 1:] != ordered[..., :-1], places[1:], 0)
+    # How many equal elements there are up to each: the most at the end of the longest run.
+    so_far = places - running_extreme(xp, starts, starts.ndim - 1)
+    last = so_far.argmax(axis=-1, keepdims=True)
+    return xp.moveaxis(xp.take_along_axis(order, last, -1), -1, axis)
+
+
+@takes_axis
+@lifts_numbers
+def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
+    """The commonest element along `dim`, and where it is last.
+
+    Returns
+    -------
+    values, indices : Tensor
+        A named tuple. Of equally common elements it is the smallest.
+
+    Raises
+    ------
+    IndexError
+        If the axis has no elements.
+    """
+    axis = one_dim(dim, len(input.shape), "mode")
+    check_not_empty("mode", input.shape, axis)
+    return chosen(input, place_of_mode(input, axis=axis), axis, keepdim, return_types.mode)

@@ -10,7 +10,7 @@ from tensorlite.nn import functional as F
 
 same(
     GlobalAveragePool=lambda x: ops.mean(x, tuple(range(2, len(x.shape))), keepdims=True),
-    GlobalMaxPool=lambda x: ops.max(x, tuple(range(2, len(x.shape))), keepdims=True),
+    GlobalMaxPool=lambda x: ops.amax(x, tuple(range(2, len(x.shape))), keepdims=True),
 )
 
 
@@ -168,7 +168,7 @@ def layer_norm(x, scale, bias=None, *, axis=-1, epsilon=1e-5, stash_type=1):
     axes = tuple(range(axis % len(x.shape), len(x.shape)))
     y = F.layer_norm(x, x.shape[axes[0] :], scale, bias, epsilon)
     center = ops.mean(x, axes, keepdims=True)
-    return y, center, ops.rsqrt(ops.var(x, axes, keepdims=True) + epsilon)
+    return y, center, ops.rsqrt(ops.var(x, axes, keepdims=True, correction=0) + epsilon)
 
 
 @adapts("RMSNormalization")
@@ -178,14 +178,14 @@ def rms_norm(x, scale, *, axis=-1, epsilon=1e-5, stash_type=1):
 
 @adapts("LpNormalization")
 def lp_norm(x, *, axis=-1, p=2):
-    length = ops.norm(x, ord=p, axis=axis, keepdims=True)
+    length = ops.norm(x, p=p, axis=axis, keepdims=True)
     return ops.where(length == 0, 0, x / ops.where(length == 0, 1, length))
 
 
 @adapts("MeanVarianceNormalization")
 def mean_variance_norm(x, *, axes=(0, 2, 3)):
     axes = tuple(axes)
-    return (x - ops.mean(x, axes, keepdims=True)) / ops.std(x, axes, keepdims=True)
+    return (x - ops.mean(x, axes, keepdims=True)) / ops.std(x, axes, keepdims=True, correction=0)
 
 
 @adapts("NegativeLogLikelihoodLoss")

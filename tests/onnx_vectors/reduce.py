@@ -14,7 +14,7 @@ def reduction(name, op, has_empty=True):
         axes = numbers(given, axes)
         if not axes:
             if noop_with_empty_axes:
-                return op(x, axis=(), keepdims=True)
+                return op(ops.unsqueeze(x, -1), axis=-1)  # each number by itself
             axes = None
         if x.numel() == 0 and not has_empty:
             raise NotCovered(f"{name} of nothing")
@@ -24,11 +24,11 @@ def reduction(name, op, has_empty=True):
 reduction("ReduceSum", ops.sum)
 reduction("ReduceMean", ops.mean)
 reduction("ReduceProd", ops.prod)
-reduction("ReduceMax", ops.max, has_empty=False)
-reduction("ReduceMin", ops.min, has_empty=False)
+reduction("ReduceMax", ops.amax, has_empty=False)
+reduction("ReduceMin", ops.amin, has_empty=False)
 reduction("ReduceLogSumExp", ops.logsumexp, has_empty=False)
-reduction("ReduceL1", functools.partial(ops.norm, ord=1))
-reduction("ReduceL2", functools.partial(ops.norm, ord=2))
+reduction("ReduceL1", functools.partial(ops.norm, p=1))
+reduction("ReduceL2", functools.partial(ops.norm, p=2))
 reduction("ReduceSumSquare", lambda x, **where: ops.sum(ops.square(x), **where))
 reduction("ReduceLogSum", lambda x, **where: ops.log(ops.sum(x, **where)), has_empty=False)
 

@@ -27,9 +27,9 @@ def _give_total(primitive: Any, is_mean: bool) -> None:
     """Let `row_sum` add up all elements of an array that is not large."""
 
     @primitive.kernel
-    def run(k: Any, x: Array, *, axis: Any, keepdims: bool) -> Any:
+    def run(k: Any, x: Array, *, axis: Any, keepdims: bool, dtype: Any) -> Any:
         size = x.size
-        if axis is not None or size > _ONE_ROW:
+        if axis is not None or size > _ONE_ROW or dtype is not None:
             return NotImplemented
         arrays = packed(x)
         if arrays is None:
