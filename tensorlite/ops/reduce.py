@@ -20,6 +20,7 @@ from tensorlite.ops.dtypes import as_dtype, float32, is_short, uint8
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
+from tensorlite.ops.promotion import floats
 from tensorlite.ops.scan import cumprod, neighbour
 from tensorlite.ops.shape import broadcast_to, flip, transpose
 from tensorlite.ops.totals import BLOCK, total, total_dtype
@@ -41,11 +42,6 @@ __all__ = [
 def in_float32(x: Any) -> Any:
     """A float16 or bfloat16 array or Tensor in float32; anything else as it is."""
     return cast(x, float32) if is_short(x.dtype) else x
-
-
-def floating(x: Array) -> Array:
-    """`x` itself if its elements are floats, else in float32."""
-    return x.astype(float32) if x.dtype.kind in "biu" else x
 
 
 # --- sums ---------------------------------------------------------------------------------------
@@ -191,11 +187,10 @@ prod.defvjp(x=_prod_vjp)
 # --- exponentials -------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def logsumexp(xp: ModuleType, x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` along `axis`, without overflow; -inf where all elements are -inf."""
-    x = floating(x)
     axes = all_dims(axis, x.ndim)
     largest = x.max(axis=axes, keepdims=True, initial=-np.inf)
     shift = xp.where(xp.isfinite(largest), largest, 0)
