@@ -23,6 +23,7 @@ from tensorlite.tape import (
     set_grad_enabled,
 )
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.views import refresh
 
 _by_index = attrgetter("index")
 
@@ -342,6 +343,8 @@ def backward(
     RuntimeError
         If nothing in `output`'s history requires a gradient, or its graph was already used.
     """
+    if mode.switches.views:
+        refresh(output)
     if not output.requires_grad:
         raise RuntimeError(
             "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
@@ -393,6 +396,9 @@ def grad(
         cotangents = [grad_outputs] * len(outputs)
     if len(cotangents) != len(outputs) or not outputs:
         raise ValueError(f"grad(): {len(cotangents)} grad_outputs for {len(outputs)} outputs")
+    if mode.switches.views:
+        for x in (*outputs, *inputs):
+            refresh(x)
     for i, x in enumerate(inputs):
         if not x.requires_grad:
             raise RuntimeError(f"grad(): input {i} of shape {x.shape} does not require grad")

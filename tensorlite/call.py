@@ -24,6 +24,7 @@ from tensorlite.backend.numpy import ON_HOST_KERNELS
 from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, mode, next_index
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.views import Views, mark
 
 if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
@@ -71,12 +72,13 @@ def {name}({parameters}):
     if y_.__class__ is not kind_:
         y_ = _as_arrays(y_)
     if not record_:
-        return y_ if bare_ else _wrap(y_)
+        return y_ if bare_ else {mark}_wrap(y_){marked}
     plan_ = _plans.get(needs_) or _new_plan(needs_)
     saved_ = plan_.save(({raw}y_, aux_, {values}))
     if y_.__class__ is kind_ and plan_.differentiable:
-        return _tensor_of(y_, _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype))
-    return _record_outputs(plan_, ({parents}), saved_, y_)
+        node_ = _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype)
+        return {mark}_tensor_of(y_, node_){marked}
+    return {mark}_record_outputs(plan_, ({parents}), saved_, y_){marked}
 """
 
 # NumPy's name of a parameter is taken beside torch's.
@@ -129,6 +131,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_explained": self.explained,
         "_forward": self.forward,
         "_kernel": self.kernel_fn,
+        "_mark": mark,
         "_mixed": self.mixed,
         "_mode": mode,
         "_new_plan": self.new_plan,
@@ -137,6 +140,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_plans": self.plans,
         "_record_outputs": record_outputs,
         "_reference": self.reference,
+        "_self": self,
         "_unset": _UNSET,
         "_wrap": wrap,
         **{f"_default_{n}": v for n, v in (input_defaults | self.defaults).items()},
@@ -144,14 +148,14 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
 
     def write_out() -> Callable:
         exec(_text(self, input_defaults), namespace)
-        written = namespace.pop(self.name)
+        written = namespace.pop(self.reference.__name__)
         call.__code__ = written.__code__
         call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
         _compile_ahead(self)
         return call
 
     namespace["_write_out"] = write_out
-    call = FunctionType(_not_yet_written.__code__, namespace, self.name)
+    call = FunctionType(_not_yet_written.__code__, namespace, self.reference.__name__)
     functools.update_wrapper(call, self.reference)
     del call.__wrapped__  # its signature is the reference's, which callers do not see
     return call
@@ -190,6 +194,7 @@ def _compile_ahead(self: Primitive) -> None:
         as_arrays,
         wrap,
         record_outputs,
+        self,
     )
     rule = self.operands
     made = _host_kernels.compiled_call(
@@ -209,7 +214,7 @@ def _compile_written(kernels: Any) -> None:
     """Use the kernels for what was called before they were loaded, too."""
     global _host_kernels
     _host_kernels = kernels
-    kernels.use_tape(Tensor, Node, OutputNode, next_index)
+    kernels.use_tape(Tensor, Node, OutputNode, next_index, Views)
     for each in _written:
         _compile_ahead(each)
     _written.clear()
@@ -227,13 +232,16 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
         together = f"    {everything or 'args_'} = _operands(({everything}))\n"
         if self.variadic:
             together = "    args_ = _operands(args_)\n"
+    marked = (
+        f", {xs[0]}, _self, ({''.join(f'{v}, ' for v in static.values())}))" if self.view else ""
+    )
     large_enough = ""
     if self.kernel_from:
         large_enough = (
             f" and {xs[0]}_raw.__class__ is kind_ and {xs[0]}_raw.size >= {self.kernel_from}"
         )
     return (_CALL_VARIADIC if self.variadic else _CALL).format(
-        name=self.name,
+        name=self.reference.__name__,
         parameters=", ".join(_parameters(self, input_defaults)),
         all=everything,
         first=xs[0] if xs else "",
@@ -243,6 +251,8 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
             for o, t in also.items()
         ),
         together=together,
+        mark="_mark(" * self.view,
+        marked=marked,
         static="{" + ", ".join(f"{n!r}: {v}" for n, v in static.items()) + "}",
         values="".join(f"{v}, " for v in static.values()),
         unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),

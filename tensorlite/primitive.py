@@ -39,6 +39,7 @@ from tensorlite.call import as_arrays, compile_call, declined, listed
 from tensorlite.plan import Plan, Residual, residual_names
 from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.views import refresh
 
 PRIMITIVES: dict[str, Primitive] = {}
 
@@ -240,6 +241,9 @@ class Primitive:
         switches = mode.switches
         switches.special = False
         try:
+            if switches.views:
+                for arg in args:
+                    refresh(arg)
             if switches.autocast is not None:
                 args = switches.autocast(self, args)
             if switches.devices:

@@ -29,12 +29,22 @@ class Switches:
     all of them.
     """
 
-    __slots__ = ("__weakref__", "anomaly", "autocast", "devices", "grad", "special", "trace")
+    __slots__ = (
+        "__weakref__",
+        "anomaly",
+        "autocast",
+        "devices",
+        "grad",
+        "special",
+        "trace",
+        "views",
+    )
 
     def __init__(self) -> None:
         self.grad = True  # record operations
         self.special = False
         self.devices = False  # compute on the CUDA device where the inputs are
+        self.views = False  # look whether an input's memory was written through another Tensor
         self.anomaly: Callable | None = None  # anomaly(array, what, source) raises at NaN or inf
         self.autocast: Callable | None = None  # autocast(primitive, args) -> args in other dtypes
         self.trace: Callable | None = None  # trace() -> the user's source line
@@ -44,18 +54,18 @@ class Switches:
         previous = {name: getattr(self, name) for name in values}
         for name, value in values.items():
             setattr(self, name, value)
-        self.special = any((self.anomaly, self.autocast, self.trace, self.devices))
+        self.special = any((self.anomaly, self.autocast, self.trace, self.devices, self.views))
         return previous
 
 
 _all_switches: weakref.WeakSet[Switches] = weakref.WeakSet()
-_several_devices = False
+_of_new_threads = {"devices": False, "views": False}
 
 
 class _Mode(threading.local):
     def __init__(self) -> None:
         self.switches = Switches()
-        self.switches.set(devices=_several_devices)
+        self.switches.set(**_of_new_threads)
         _all_switches.add(self.switches)
 
 
@@ -65,10 +75,19 @@ mode = _Mode()
 @ON_SECOND_DEVICE.append
 def _follow_devices() -> None:
     """Let the operations of all threads look where their inputs are."""
-    global _several_devices
-    _several_devices = True
+    _set_everywhere("devices")
+
+
+def show_views() -> None:
+    """Let the operations of all threads look whether views among their inputs are out of date."""
+    if not _of_new_threads["views"]:
+        _set_everywhere("views")
+
+
+def _set_everywhere(switch: str) -> None:
+    _of_new_threads[switch] = True
     for switches in list(_all_switches):
-        switches.set(devices=True)
+        switches.set(**{switch: True})
 
 
 _SAME_DEVICE = contextlib.nullcontext()

@@ -50,10 +50,12 @@ class Tensor:
         Of a leaf: the gradient that `backward` accumulated, of the same shape and dtype.
     node : Node or None
         The recorded operation that made it; None for a leaf.
+    view_of : tuple, Views or None
+        What other Tensors show its memory (see `views`).
     """
 
     # What few Tensors have is kept in a dictionary that the others never make.
-    __slots__ = ("__dict__", "__weakref__", "array", "node", "requires_grad")
+    __slots__ = ("__dict__", "__weakref__", "array", "node", "requires_grad", "view_of")
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks the Tensor
 
     grad: Tensor | None = None
@@ -66,13 +68,14 @@ class Tensor:
         self.array = constructed(values).array
         self.node = None
         self.requires_grad = False
+        self.view_of = None
 
     # --- what it is ---------------------------------------------------------------------------
 
     @property
     def data(self) -> Tensor:
         """The same values without history, in the same memory; assigning replaces them."""
-        return tensor_of(self.array)
+        return self.detach()
 
     @data.setter
     def data(self, values: Tensor) -> None:
@@ -220,12 +223,17 @@ class Tensor:
         device = Device(*state["device"])
         data = backend_for(device).asarray(state["data"], device=device)
         self.array, self.node, self.requires_grad = data, None, state["requires_grad"]
+        self.view_of = None
 
     # --- the tape -----------------------------------------------------------------------------
 
     def detach(self) -> Tensor:
-        """The same data without history."""
-        return tensor_of(self.array)
+        """The same values without history, in the same memory."""
+        from tensorlite.views import views_of  # which is built on this class
+
+        made = tensor_of(self.array)
+        made.view_of = (None, views_of(self))
+        return made
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say whether gradients are wanted for this leaf; returns it."""
@@ -268,4 +276,5 @@ def tensor_of(array: Array, node: Node | None = None, requires_grad: bool = Fals
     made.array = array
     made.node = node
     made.requires_grad = requires_grad or node is not None
+    made.view_of = None
     return made

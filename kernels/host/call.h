@@ -17,7 +17,7 @@ class PrimitiveCall {
     // From tensorlite/call.py, in this order.
     struct Told {
         PyObject *own, *kernel, *kernels, *reference, *xp, *names;
-        PyObject *plan_of, *as_arrays, *wrap, *record;
+        PyObject *plan_of, *as_arrays, *wrap, *record, *primitive;
     };
     enum Kind { kInput, kShape, kOutput, kAux, kStatic };
     struct Residual {
@@ -36,6 +36,7 @@ class PrimitiveCall {
     const bool has_aux_;
     const Py_ssize_t operands_from_;  // from this input on all have one dtype; -1 if they need not
     const bool floats_;               // and a floating one
+    const bool view_;                 // whether outputs may show the first input's memory
     std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
 
   public:
@@ -44,13 +45,14 @@ class PrimitiveCall {
 
     // `told` is kept alive for good, as primitives are.
     PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux,
-                  Py_ssize_t operands_from, bool floats)
+                  Py_ssize_t operands_from, bool floats, bool view)
         : inputs_(inputs),
           static_(length(item(told, kNames)) - has_aux),
           kernel_from_(kernel_from),
           has_aux_(has_aux),
           operands_from_(operands_from),
           floats_(floats),
+          view_(view),
           plans_(size_t(1) << inputs) {
         Py_INCREF(told);
         for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(told, i);
@@ -87,16 +89,44 @@ class PrimitiveCall {
         const bool ours = are_arrays(y);  // not if this is a copy to another device
         if (!record) {
             if (bare) return y.release();
-            return (ours ? on_tape(y, Py_None, nullptr) : call(told_.wrap, y)).release();
+            Ref result = ours ? on_tape(y, Py_None, nullptr) : call(told_.wrap, y);
+            return marked(result, y, args[1], values) ? result.release() : nullptr;
         }
         const Plan* plan = plan_of(needs, parents);
         const Ref saved = plan ? residuals(*plan, raw, y, aux, values) : Ref();
         if (!saved) return nullptr;
-        if (ours) return on_tape(y, parents, plan, saved).release();
-        return call(told_.record, plan->plan, parents, saved, y).release();
+        Ref result = ours ? on_tape(y, parents, plan, saved)
+                          : call(told_.record, plan->plan, parents, saved, y);
+        return marked(result, y, args[1], values) ? result.release() : nullptr;
     }
 
   private:
+    // Let results of a view that show `source`'s memory know it. False where an error is pending.
+    bool marked(PyObject* result, PyObject* y, PyObject* source, PyObject* const* values) const {
+        if (!result) return false;
+        if (!view_ || !are_arrays(y) || !tape_.is_tensor(source)) return true;
+        const Ref told(PyTuple_New(static_));
+        for (Py_ssize_t i = 0; told && i < static_; ++i)
+            PyTuple_SET_ITEM((PyObject*)told, i, Py_NewRef(values[i]));
+        if (!told) return false;
+        if (!PyTuple_CheckExact(result))
+            return !shows(y, tape_.data(source)) ||
+                   tape_.mark(result, source, told_.primitive, told, Py_None);
+        for (Py_ssize_t i = 0; i < length(result); ++i) {
+            if (!shows(item(y, i), tape_.data(source))) continue;
+            const Ref position(PyLong_FromSsize_t(i));
+            if (!position || !tape_.mark(item(result, i), source, told_.primitive, told, position))
+                return false;
+        }
+        return true;
+    }
+
+    // Whether an array made from `x` shows its memory: NumPy names the owner in both.
+    static bool shows(PyObject* y, PyObject* x) {
+        PyObject* owner = PyArray_BASE((PyArrayObject*)x);
+        return PyArray_BASE((PyArrayObject*)y) == (owner ? owner : x);
+    }
+
     // Python's call makes the same mistake again, and explains it.
     static PyObject* for_python() {
         for (PyObject* kind : {PyExc_ValueError, PyExc_TypeError, PyExc_IndexError})
@@ -274,7 +304,7 @@ PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
         Py_RETURN_NONE;
     auto* made =
         new PrimitiveCall(args[0], inputs, PyLong_AsSsize_t(args[2]), args[3] == Py_True,
-                          PyLong_AsSsize_t(args[4]), args[5] == Py_True);
+                          PyLong_AsSsize_t(args[4]), args[5] == Py_True, args[6] == Py_True);
     const Ref capsule(PyCapsule_New(made, nullptr, nullptr));
     return capsule ? PyCFunction_New(&definition, capsule) : nullptr;
 }

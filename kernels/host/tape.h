@@ -27,17 +27,21 @@ class Slot {
 
 // Tensors and nodes, made without their __init__.
 class Tape {
-    PyObject *tensor_ = nullptr, *node_ = nullptr, *output_node_ = nullptr, *next_index_ = nullptr;
-    Slot data_, history_, requires_grad_;
+    PyObject *tensor_ = nullptr, *node_ = nullptr, *output_node_ = nullptr, *next_index_ = nullptr,
+             *views_ = nullptr;
+    Slot data_, history_, requires_grad_, view_of_;
     Slot index_, plan_, parents_, saved_, shape_, dtype_, position_;
 
   public:
     // Kept alive for good.
-    bool use(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index) {
+    bool use(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index,
+             PyObject* views) {
         tensor_ = Py_NewRef(tensor), node_ = Py_NewRef(node);
         output_node_ = Py_NewRef(output_node), next_index_ = Py_NewRef(next_index);
+        views_ = Py_NewRef(views);
         return data_.find(tensor, "array") && history_.find(tensor, "node") &&
-               requires_grad_.find(tensor, "requires_grad") && index_.find(node, "index") &&
+               requires_grad_.find(tensor, "requires_grad") && view_of_.find(tensor, "view_of") &&
+               index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&
                dtype_.find(node, "dtype") && position_.find(output_node, "position");
@@ -79,7 +83,26 @@ class Tape {
         data_.set(made, data);
         history_.set(made, node);
         requires_grad_.set(made, node == Py_None ? Py_False : Py_True);
+        view_of_.set(made, Py_None);
         return made;
+    }
+
+    // Remember that `made` shows the memory of `source` (tensorlite/views.py).
+    bool mark(PyObject* made, PyObject* source, PyObject* primitive, PyObject* values,
+              PyObject* position) const {
+        PyObject* views = view_of_.of(source);
+        if (PyTuple_CheckExact(views)) {
+            views = item(views, length(views) - 1);
+        } else if (views == Py_None) {
+            Ref first = call(views_);
+            if (!first) return false;
+            views = first;
+            const Ref before(std::exchange(view_of_.of(source), first.release()));
+        }
+        PyObject* way = PyTuple_Pack(5, source, primitive, values, position, views);
+        if (!way) return false;
+        const Ref before(std::exchange(view_of_.of(made), way));
+        return true;
     }
 
     Ref node(PyObject* plan, PyObject* parents, PyObject* saved, PyObject* shape,
@@ -120,11 +143,11 @@ inline Tape& tape() {
     return known;
 }
 
-// use_tape(Tensor, Node, OutputNode, next_index)
+// use_tape(Tensor, Node, OutputNode, next_index, Views)
 PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 4)
-        return PyErr_Format(PyExc_TypeError, "use_tape(Tensor, Node, OutputNode, next_index)");
-    return tape().use(args[0], args[1], args[2], args[3]) ? Py_NewRef(Py_None) : nullptr;
+    if (given != 5)
+        return PyErr_Format(PyExc_TypeError, "use_tape(Tensor, Node, OutputNode, next_index, Views)");
+    return tape().use(args[0], args[1], args[2], args[3], args[4]) ? Py_NewRef(Py_None) : nullptr;
 }
 
 }  // namespace tl

@@ -37,6 +37,7 @@ class Parameter(Tensor):
                 ", or use register_buffer() for what is not trained"
             )
         self.array, self.node, self.requires_grad = array, None, requires_grad
+        self.view_of = None
 
     def __repr__(self) -> str:
         return f"Parameter({super().__repr__()})"

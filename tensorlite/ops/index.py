@@ -106,7 +106,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     return advanced_getitem(x, *arrays, parts=parts) if arrays else basic_getitem(x, parts)
 
 
-@primitive(name="getitem")
+@primitive(name="getitem", view=True)
 def basic_getitem(xp: ModuleType, x: Array, *, parts: tuple) -> Array:
     """``x[parts]`` without index arrays."""
     return x[parts]

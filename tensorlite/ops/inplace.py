@@ -1,21 +1,27 @@
-"""Writes in place: safe, or refused.
+"""Writes in place: safe, seen by all who share the memory, or refused.
 
-Where a write takes part in a recorded graph it is functional underneath: a new array is computed,
-and the Tensor stands for it from then on, so what was saved before stays as it was. (Other Tensors
-that shared its memory keep the old values.) Where nothing is recorded the write goes into the
-Tensor's memory, and a graph that had saved that memory raises in its backward pass.
+Where nothing is recorded a write goes into the Tensor's memory, and a graph that had saved that
+memory raises in its backward pass. A write that takes part in a recorded graph is functional
+underneath where it can be: a new array is computed, and the Tensor stands for it from then on, so
+what was saved before stays as it was. If other Tensors show the memory (`views`) it is written in
+place, and they take their histories from the base anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from tensorlite.backend import array_backend
+from tensorlite import views
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.convert import to_device
+from tensorlite.ops.dtypes import category
 from tensorlite.ops.index import filled, parse_index, setitem
+from tensorlite.ops.promotion import cast
+from tensorlite.primitive import primitive
 from tensorlite.tape import mode, note_write, on_device_of
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
 
 def write(x: Tensor, index: Any, value: Any) -> None:
@@ -28,8 +34,9 @@ def write(x: Tensor, index: Any, value: Any) -> None:
         its elements share one place in memory.
     """
     value = _operand(x, value)
-    if _is_recorded(x, value):
-        _rebind(x, setitem(x, index, value))
+    if _is_recorded(x, (value,)):
+        if not _is_there_already(x, index, value):
+            _rewrite(x, setitem(_protected(x), index, value))
         return
     _refuse_shared(x)
     parts, arrays = parse_index(x, index)
@@ -43,26 +50,29 @@ def write(x: Tensor, index: Any, value: Any) -> None:
 
 
 def in_place(op: Callable) -> Callable:
-    """The in-place form of a binary operation: ``x += other`` and so on."""
+    """The in-place form of an operation: ``x += other``, ``x.clamp_(0, 1)`` and so on."""
 
-    def update(x: Tensor, other: Any) -> Tensor:
-        recorded = _is_recorded(x, other)
-        result = op(x, other)
-        if result.shape != x.shape or result.dtype != x.dtype:
-            raise TypeError(
-                f"in-place {op.__name__}: the result is {result.dtype} {result.shape}, which does "
-                f"not fit a Tensor of {x.dtype} {x.shape}; write t = t {op.__name__} other, or "
-                "cast the other operand"
-            )
-        if recorded:
-            _rebind(x, result)
-        else:
+    def update(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        recorded = _is_recorded(x, (*args, *kwargs.values()))
+        if not recorded:
             _refuse_shared(x)
+        result = op(_protected(x) if recorded else x, *args, **kwargs)
+        if result.shape != x.shape or category(result.dtype) > category(x.dtype):
+            raise RuntimeError(
+                f"in-place {op.__name__}: the result is {result.dtype} {result.shape}, which does "
+                f"not fit a Tensor of {x.dtype} {x.shape}; write t = t.{op.__name__}(…), or cast "
+                "the other operand"
+            )
+        result = cast(result, x.dtype)
+        if recorded:
+            _rewrite(x, result)
+        else:
             with on_device_of(x.array):
                 x.array[...] = result.array
             note_write(x.array)
         return x
 
+    update.__doc__ = f"`{op.__name__}` in place: writes into the Tensor and returns it."
     return update
 
 
@@ -92,17 +102,23 @@ def _operand(x: Tensor, value: Any) -> Any:
     return array_backend((x.array,)).asarray(value, device=x.device)
 
 
-def _is_recorded(x: Tensor, value: Any) -> bool:
+def _is_recorded(x: Tensor, operands: tuple) -> bool:
     """Whether a write belongs on the tape; refuse it where it must not happen."""
     if not mode.switches.grad:
         return False
-    if x.requires_grad and x.node is None:
+    if mode.switches.views:
+        views.refresh(x)
+    recorded = x.requires_grad or any(
+        isinstance(value, Tensor) and value.requires_grad for value in operands
+    )
+    base = views.way_to(x)[0] if recorded else x
+    if base.requires_grad and base.node is None:
+        what = "a leaf" if base is x else "a view of a leaf"
         raise RuntimeError(
-            f"in-place write to a leaf of shape {x.shape} that requires grad: its gradient would "
-            "be lost. Write under tl.no_grad(), or to a copy: t.clone()"
+            f"in-place write to {what} of shape {tuple(base.shape)} that requires grad: its "
+            "gradient would be lost. Write under tl.no_grad(), or to a copy: t.clone()"
         )
-    recorded = x.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
-    if recorded and x.dtype.kind not in "fV":
+    if recorded and category(x.dtype) < 2:
         raise TypeError(
             f"in-place write of a value that requires grad to a Tensor of dtype {x.dtype}, through "
             "which no gradient flows: write value.detach(), or to t.float()"
@@ -110,9 +126,67 @@ def _is_recorded(x: Tensor, value: Any) -> bool:
     return recorded
 
 
-def _rebind(x: Tensor, result: Tensor) -> None:
-    """Let `x` stand for a new result."""
-    x.array, x.node, x.requires_grad = result.array, result.node, result.requires_grad
+def _is_there_already(x: Tensor, index: Any, value: Any) -> bool:
+    """Whether `value` is the very part of `x` that it is to be written to.
+
+    ``x[0] += y`` is ``part = x[0]; part += y; x[0] = part``, and the second step changed `x`.
+    """
+    if not isinstance(value, Tensor) or not views.is_view(value) or value.view_of[0] is not x:
+        return False
+    parts, arrays = parse_index(x, index)
+    if arrays:
+        return False
+    bounds = array_backend((x.array,)).byte_bounds
+    place, there = x.array[parts], value.array
+    return (place.shape, place.strides) == (there.shape, there.strides) and (
+        bounds(place) == bounds(there)
+    )
+
+
+def _protected(x: Tensor) -> Tensor:
+    """What a recorded write computes from: a copy of `x`, if its memory is about to be written."""
+    if not _must_write_memory(x):
+        return x
+    with on_device_of(x.array):
+        copy = array_backend((x.array,)).copy(x.array)
+    return tensor_of(copy, x.node)
+
+
+def _must_write_memory(x: Tensor) -> bool:
+    """Whether Tensors other than `x` and its base show its memory."""
+    return views.others(x) > 0
+
+
+def _rewrite(x: Tensor, result: Tensor) -> None:
+    """Let `x` have the values and the history of `result`, and its base and other views with it."""
+    base, steps = views.way_to(x)
+    if not _must_write_memory(x):
+        if steps:
+            whole = with_view(base, result, tuple(steps))
+            base.array, base.node, base.requires_grad = whole.array, whole.node, whole.requires_grad
+            result = views.follow(steps, base)
+        x.array, x.node, x.requires_grad = result.array, result.node, result.requires_grad
+        return
+    with on_device_of(x.array):
+        x.array[...] = result.array
+    note_write(x.array)
+    views.rewrite(base, with_view(base, result, tuple(steps)) if steps else result)
+    if steps:
+        views.refresh(x)
+
+
+@primitive(name="write through a view")
+def with_view(xp: ModuleType, x: Array, value: Any, *, steps: tuple) -> Array:
+    """Write `value` into that part of a copy of `x` that `steps` lead to (see `views`)."""
+    whole = xp.ascontiguousarray(x).copy()
+    numbers = views.follow(steps, xp.arange(whole.size).reshape(whole.shape))
+    whole.reshape(-1)[numbers] = value
+    return whole.reshape(x.shape)
+
+
+with_view.defvjp(
+    x=lambda g, steps: with_view(g, 0, steps), value=lambda g, steps: views.follow(steps, g)
+)
 
 
 def _refuse_shared(x: Tensor) -> None:

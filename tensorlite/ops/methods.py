@@ -55,6 +55,26 @@ METHODS = (
 )
 SHAPE_METHODS = ("broadcast_to", "expand", "permute", "reshape", "tile")
 
+# What has a form with a trailing underscore that writes into the Tensor.
+IN_PLACE = (
+    *("abs", "absolute", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv"),
+    *("addr", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "asin"),
+    *("asinh", "atan", "atan2", "atanh", "baddbmm", "bitwise_and", "bitwise_left_shift"),
+    *("bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "clamp"),
+    *("clamp_max", "clamp_min", "clip", "copysign", "cos", "cosh", "cumprod", "cumsum", "deg2rad"),
+    *("digamma", "div", "divide", "eq", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "fix"),
+    *("float_power", "floor", "floor_divide", "fmod", "frac", "gcd", "ge", "greater"),
+    *("greater_equal", "gt", "heaviside", "hypot", "i0", "igamma", "igammac", "index_add"),
+    *("index_copy", "index_fill", "index_put", "index_reduce", "lcm", "ldexp", "le", "lerp"),
+    *("less", "less_equal", "lgamma", "log", "log10", "log1p", "log2", "logical_and"),
+    *("logical_not", "logical_or", "logical_xor", "logit", "lt", "masked_fill", "masked_scatter"),
+    *("mul", "multiply", "mvlgamma", "nan_to_num", "ne", "neg", "negative", "nextafter"),
+    *("not_equal", "polygamma", "pow", "put", "rad2deg", "reciprocal", "relu", "remainder"),
+    *("renorm", "round", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "sgn", "sigmoid"),
+    *("sign", "sin", "sinc", "sinh", "sqrt", "square", "sub", "subtract", "tan", "tanh", "tril"),
+    *("triu", "true_divide", "trunc", "xlogy"),
+)
+
 DTYPE_METHODS = {
     "half": np.float16,
     "float": np.float32,
@@ -85,6 +105,9 @@ def attach() -> None:
         setattr(Tensor, name, _to_dtype(name, dtype))
     for function in (convert.to, convert.clone, convert.contiguous, convert.retain_grad):
         setattr(Tensor, function.__name__, function)
+    for name in IN_PLACE:
+        if hasattr(ops, name):
+            setattr(Tensor, f"{name}_", inplace.in_place(getattr(ops, name)))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
     Tensor.where = _where

@@ -42,7 +42,7 @@ def triu(xp: ModuleType, x: Array, *, k: int = 0) -> Array:
 triu.defvjp(x=lambda g, k: triu(g, k))
 
 
-@primitive
+@primitive(view=True)
 def diagonal(xp: ModuleType, x: Array, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """Take the `offset`-th diagonal of two axes; it becomes the last axis of the result."""
     return xp.diagonal(x, offset, axis1, axis2)

@@ -48,7 +48,7 @@ __all__ = [
 # --- the axes -----------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(view=True)
 def reshape(xp: ModuleType, x: Array, *, shape: int | Sequence[int]) -> Array:
     """Give `x` another shape with as many elements; one length may be -1 and is worked out."""
     return x.reshape(shape)
@@ -57,7 +57,7 @@ def reshape(xp: ModuleType, x: Array, *, shape: int | Sequence[int]) -> Array:
 reshape.defvjp(x=lambda g, x_shape: reshape(g, x_shape))
 
 
-@primitive
+@primitive(view=True)
 def transpose(xp: ModuleType, x: Array, *, axes: Sequence[int] | None = None) -> Array:
     """Put the axes in the order `axes` (default: reversed), as `numpy.transpose`."""
     try:
@@ -76,7 +76,7 @@ def _transpose_vjp(g: Any, axes: Sequence[int] | None) -> Any:
 transpose.defvjp(x=_transpose_vjp)
 
 
-@primitive
+@primitive(view=True)
 def swapaxes(xp: ModuleType, x: Array, *, axis1: int, axis2: int) -> Array:
     """Exchange two axes."""
     return x.swapaxes(axis1, axis2)
@@ -144,7 +144,7 @@ def unsqueeze(x: Tensor, axis: int | Sequence[int]) -> Tensor:
 # --- more elements ------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(view=True)
 def broadcast_to(xp: ModuleType, x: Array, *, shape: Sequence[int]) -> Array:
     """Repeat `x` to `shape` by NumPy's broadcasting, without a copy."""
     try:
@@ -307,7 +307,7 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     return stack_arrays(*tensors, axis=axis)
 
 
-@primitive(name="split")
+@primitive(name="split", view=True)
 def split_at(xp: ModuleType, x: Array, *, cuts: tuple[int, ...], axis: int) -> tuple[Array, ...]:
     """Cut at the places `cuts` along `axis`."""
     before = (slice(None),) * axis
@@ -361,7 +361,7 @@ def chunk(x: Tensor, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     return split_at(x, tuple(range(length, n, length)), axis)
 
 
-@primitive
+@primitive(view=True)
 def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
     """Take `x` apart along `axis` into a tuple of Tensors that lack it."""
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
