@@ -143,7 +143,7 @@ def average_pool(
     if even is not x and not count_include_pad:
         raise NotCovered("uneven padding that does not count")
     op = {1: F.avg_pool1d, 2: F.avg_pool2d}[axes]
-    return op(even, kernel_shape, strides, padding, bool(count_include_pad))
+    return op(even, kernel_shape, strides, padding, count_include_pad=bool(count_include_pad))
 
 
 @adapts("BatchNormalization")
