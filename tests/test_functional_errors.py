@@ -85,10 +85,16 @@ ERRORS = {
     "dropout: p is a probability in [0, 1], not 1.5": lambda: F.dropout(zeros(3), 1.5),
     "glu: axis -1 of shape (2, 3)": lambda: F.glu(zeros(2, 3)),
     "gelu: approximate is 'none' or 'tanh'": lambda: F.gelu(zeros(3), approximate="fast"),
-    "interpolate: mode 'bilinear' for x of shape (1, 1, 4)": lambda: F.interpolate(
+    "interpolate: mode 'bilinear' for input of shape (1, 1, 4)": lambda: F.interpolate(
         zeros(1, 1, 4), 8, mode="bilinear"
     ),
     "interpolate: give either size or scale_factor": lambda: F.interpolate(zeros(1, 1, 4)),
+    "interpolate: align_corners is for": lambda: F.interpolate(
+        zeros(1, 1, 4), 8, align_corners=False
+    ),
+    "interpolate: antialias is for": lambda: F.interpolate(zeros(1, 1, 4), 8, antialias=True),
+    "interpolate: mode 'cubic' is none of": lambda: F.interpolate(zeros(1, 1, 4), 8, mode="cubic"),
+    "interpolate: size (4, 5) is not": lambda: F.interpolate(zeros(1, 1, 4), (4, 5)),
     "lstm: projected of shape (0, 2, 12)": lambda: F.lstm(
         zeros(0, 2, 12), zeros(2, 3), zeros(2, 3), zeros(12, 3)
     ),

@@ -114,9 +114,23 @@ POOLS = [
     *[same("lp_pool2d", np.abs(IMAGES), norm_type=p, kernel_size=3, stride=2) for p in (1, 2, 3)],
     same("interpolate", IMAGES, scale_factor=1.5),
     *[
-        same("interpolate", IMAGES, size=(3, 11), mode="bilinear", align_corners=aligned)
-        for aligned in (False, True)
+        same("interpolate", x, mode=mode, **size)
+        for x, modes in (
+            (LINES, ("nearest", "nearest-exact", "area", "linear")),
+            (IMAGES, ("nearest-exact", "area")),
+            (normal(1, 2, 3, 4, 5), ("nearest", "nearest-exact", "area", "trilinear")),
+        )
+        for mode in modes
+        for size in (dict(size=4), dict(scale_factor=1.7))
     ],
+    *[
+        same("interpolate", IMAGES, mode=mode, align_corners=aligned, antialias=smooth, **size)
+        for mode in ("bilinear", "bicubic")
+        for aligned in (False, True)
+        for smooth in (False, True)
+        for size in (dict(size=(3, 11)), dict(scale_factor=(0.4, 1.3)), dict(size=1))
+    ],
+    same("interpolate", IMAGES, scale_factor=1.7, mode="bilinear", recompute_scale_factor=True),
 ]
 
 NORMS = [

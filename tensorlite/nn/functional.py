@@ -9,7 +9,7 @@ from tensorlite.ops.activation import *
 from tensorlite.ops.attention import *
 from tensorlite.ops.bias_activation import *
 from tensorlite.ops.channel_norm import *
-from tensorlite.ops.compiled import attention, images, recurrent
+from tensorlite.ops.compiled import attention, images, recurrent, resampling
 from tensorlite.ops.conv import *
 from tensorlite.ops.dropout import *
 from tensorlite.ops.embedding import *

@@ -9,8 +9,14 @@ import numpy as np
 
 from samples.base import Input, Sample, distinct, normal
 from tensorlite.ops import pool
-from tensorlite.ops.interpolate import resample, resample_backward
 from tensorlite.ops.pool import Window
+from tensorlite.ops.resample import (
+    Sampling,
+    nearest,
+    nearest_backward,
+    resample,
+    resample_backward,
+)
 
 
 def starts(n, k, s, p, d, ceil):
@@ -262,57 +268,115 @@ POOLING = [
 ]
 
 
-def resampled(x, axis, size, step, linear, aligned):
-    """Each result on its own: the nearest element, or a mixture of two."""
+def weight_of(i, j, length, how):
+    """How much element `j` counts in result `i`, for the linear modes."""
+    step = how.scale / how.divisor
+    if how.smooth:
+        reach = max(step, 1)
+        tents = [max(0, 1 - abs(k + 0.5 - step * (i + 0.5)) / reach) for k in range(length)]
+        return tents[j] / sum(tents)
+    place = i * step if how.aligned else (i + 0.5) * step - 0.5
+    return max(0, 1 - abs(min(max(place, 0), length - 1) - j))
+
+
+def resampled(x, axis, size, how):
+    """Each result on its own."""
     x = np.moveaxis(x, axis, 0)
     last = len(x) - 1
     y = []
     for i in range(size):
-        if not linear:
-            y.append(x[min(math.floor(i * step[0] / step[1]), last)])
-            continue
-        place = min(
-            max((i if aligned else i + 0.5) * step[0] / step[1] - (not aligned) / 2, 0), last
-        )
-        low = math.floor(place)
-        y.append((low + 1 - place) * x[low] + (place - low) * x[min(low + 1, last)])
+        if how.kind == "linear":
+            y.append(sum(weight_of(i, j, last + 1, how) * x[j] for j in range(last + 1)))
+        elif how.kind == "cubic":  # the cubic with the slopes 0.75 · (difference of neighbours)
+            place = (i + 0.5) * how.scale / how.divisor - 0.5
+            first = math.floor(place)
+            t = place - first
+            a, b, c, d = (x[min(max(first + k, 0), last)] for k in (-1, 0, 1, 2))
+            hermite = [
+                2 * t**3 - 3 * t**2 + 1,
+                3 * t**2 - 2 * t**3,
+                t**3 - 2 * t**2 + t,
+                t**3 - t**2,
+            ]
+            ends = [b, c, 0.75 * (c - a), 0.75 * (d - b)]
+            y.append(sum(h * e for h, e in zip(hermite, ends, strict=True)))
+        else:
+            middle = 0.5 * (how.kind == "exact")
+            y.append(x[min(math.floor((i + middle) * how.scale / how.divisor), last)])
     return np.moveaxis(np.array(y), 0, axis)
 
 
-def resampled_backward(dy, axis, size, step, linear, aligned):
+def resampled_backward(dy, axis, size, how):
     """The transpose, column by column: what each element of the input contributes."""
-    columns = resampled(np.eye(size), 0, dy.shape[axis], step, linear, aligned)
+    columns = resampled(np.eye(size), 0, dy.shape[axis], how)
     return np.moveaxis(np.tensordot(dy, columns, (axis, 0)), -1, axis)
 
+
+def nearest_elements(x, size, how):
+    for axis, (n, each) in enumerate(zip(size, how, strict=True), start=2):
+        x = resampled(x, axis, n, each)
+    return x
+
+
+def nearest_elements_backward(dy, size, how):
+    for axis, (n, each) in enumerate(zip(size, how, strict=True), start=2):
+        dy = resampled_backward(dy, axis, n, each)
+    return dy
+
+
+KINDS = [("linear", False, False), ("linear", True, False), ("linear", False, True)]
 
 RESAMPLING = [
     sample
     for axis in (2, 3)
     for length, size in ((5, 7), (5, 3), (1, 4))
-    for linear, aligned in ((False, False), (True, False), (True, True))
-    for static in (
-        dict(
-            axis=axis,
-            step=(length - 1, size - 1) if aligned else (length, size),
-            linear=linear,
-            aligned=aligned,
-        ),
-    )
+    for kind, aligned, smooth in [*KINDS, ("cubic", False, False)]
+    for step in [(length - 1, size - 1) if aligned else (length, size)]
+    for how in [Sampling(kind, *step, aligned, smooth)]
     for sample in (
         Sample(
             resample,
             [normal(2, 3, *((length, 4) if axis == 2 else (4, length)))],
-            dict(size=size, **static),
+            dict(axis=axis, size=size, how=how),
             reference=resampled,
-            saves=("x_shape", "axis", "step", "linear", "aligned"),
-            tolerance=2,
+            saves=("x_shape", "axis", "how"),
+            tolerance=4,
         ),
         Sample(
             resample_backward,
             [normal(2, 3, *((size, 4) if axis == 2 else (4, size)))],
-            dict(size=length, **static),
+            dict(axis=axis, size=length, how=how),
             reference=resampled_backward,
-            saves=("dy_shape", "axis", "step", "linear", "aligned"),
+            saves=("dy_shape", "axis", "how"),
+            tolerance=4,
+        ),
+    )
+] + [
+    sample
+    for size, out in (
+        ((5,), (12,)),
+        ((7,), (3,)),
+        ((3, 4), (6, 8)),
+        ((5, 4), (7, 11)),
+        ((9, 4), (4, 1)),
+        ((3, 2, 4), (2, 4, 5)),
+    )
+    for kind in ("nearest", "exact")
+    for how in [tuple(Sampling(kind, n, o) for n, o in zip(size, out, strict=True))]
+    for sample in (
+        Sample(
+            nearest,
+            [normal(2, 3, *size)],
+            dict(size=out, how=how),
+            reference=nearest_elements,
+            saves=("x_shape", "how"),
+        ),
+        Sample(
+            nearest_backward,
+            [normal(2, 3, *out)],
+            dict(size=size, how=how),
+            reference=nearest_elements_backward,
+            saves=("dy_shape", "how"),
             tolerance=4,
         ),
     )
