@@ -40,7 +40,10 @@ __version__ = "0.1.0"
 
 methods.attach()
 
-_MODULES = ("amp", "cuda", "data", "debug", "io", "nn", "optim", "testing", "training", "utils")
+_MODULES = (
+    *("amp", "cuda", "data", "debug", "fft", "io", "nn", "optim", "signal", "special", "testing"),
+    *("training", "utils"),
+)
 # Torch's other names of the dtypes; they must not hide Python's inside this module.
 _DTYPES = {
     "half": float16,

@@ -3,6 +3,7 @@
 
 from tensorlite.ops.activation import *
 from tensorlite.ops.arithmetic import *
+from tensorlite.ops.bessel import *
 from tensorlite.ops.compare import *
 from tensorlite.ops.compiled import copies, maps, planes, products, rows
 from tensorlite.ops.creation import *
@@ -11,12 +12,15 @@ from tensorlite.ops.einsum import *
 from tensorlite.ops.elementwise import *
 from tensorlite.ops.extremes import *
 from tensorlite.ops.faces import name_as_torch
+from tensorlite.ops.gamma import *
+from tensorlite.ops.incomplete_gamma import *
 from tensorlite.ops.index import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
 from tensorlite.ops.pairwise import *
 from tensorlite.ops.parts import *
+from tensorlite.ops.probabilities import *
 from tensorlite.ops.random import *
 from tensorlite.ops.reduce import *
 from tensorlite.ops.rounding import *

@@ -1,0 +1,137 @@
+"""Window functions: `M` weights that fall off from the middle to both ends.
+
+Those with ``sym=True``, the default, are symmetric; with ``sym=False`` they are a period of M + 1
+points less the last, for spectra. Every function takes `dtype`, `device` and `requires_grad`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tensorlite.ops.bessel import i0
+from tensorlite.ops.creation import tensor
+from tensorlite.ops.dtypes import as_dtype, default_dtype, is_floating
+from tensorlite.tensor import Tensor
+
+__all__ = [
+    "bartlett",
+    "blackman",
+    "cosine",
+    "exponential",
+    "gaussian",
+    "general_cosine",
+    "general_hamming",
+    "hamming",
+    "hann",
+    "kaiser",
+    "nuttall",
+]
+
+
+def _places(M: int, sym: bool) -> tuple[np.ndarray, float]:
+    """The numbers of the points, and that of the last point of the symmetric window."""
+    if M < 0:
+        raise ValueError(f"a window of {M} points: M must not be negative")
+    return np.arange(M, dtype=np.float64), float(max(M - 1 if sym else M, 1))
+
+
+def _made(values: np.ndarray, dtype: Any = None, **options: Any) -> Tensor:
+    dtype = default_dtype() if dtype is None else as_dtype(dtype)
+    if not is_floating(dtype):
+        raise TypeError(f"a window of dtype {dtype}: it must be floating point")
+    if values.size == 1:
+        values = np.ones(1)
+    return tensor(values, dtype=dtype, **options)
+
+
+def general_cosine(M: int, *, a: Iterable[float], sym: bool = True, **options: Any) -> Tensor:
+    """``Σ (-1)**k a[k] cos(2 pi k n / (M - 1))``.
+
+    Parameters
+    ----------
+    M : int
+        How many points.
+    a : list of float
+        Weights of the cosines.
+    sym : bool
+        Symmetric, or periodic.
+    """
+    weights = list(a)
+    if not weights:
+        raise ValueError("general_cosine: a is empty; it must hold the weights of the cosines")
+    n, last = _places(M, sym)
+    angle = 2 * math.pi / last * n
+    return _made(
+        sum(((-1) ** k * w * np.cos(k * angle) for k, w in enumerate(weights)), 0 * n), **options
+    )
+
+
+def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, **options: Any) -> Tensor:
+    """``alpha - (1 - alpha) cos(2 pi n / (M - 1))``."""
+    return general_cosine(M, a=[alpha, 1 - alpha], sym=sym, **options)
+
+
+def hamming(M: int, *, sym: bool = True, **options: Any) -> Tensor:
+    """Hamming's window: `general_hamming` with 0.54."""
+    return general_hamming(M, sym=sym, **options)
+
+
+def hann(M: int, *, sym: bool = True, **options: Any) -> Tensor:
+    """Hann's window: one arch of a squared sine."""
+    return general_hamming(M, alpha=0.5, sym=sym, **options)
+
+
+def blackman(M: int, *, sym: bool = True, **options: Any) -> Tensor:
+    """Blackman's window: `general_cosine` with 0.42, 0.5, 0.08."""
+    return general_cosine(M, a=[0.42, 0.5, 0.08], sym=sym, **options)
+
+
+def nuttall(M: int, *, sym: bool = True, **options: Any) -> Tensor:
+    """Nuttall's minimal window of four cosines."""
+    a = [0.3635819, 0.4891775, 0.1365995, 0.0106411]
+    return general_cosine(M, a=a, sym=sym, **options)
+
+
+def bartlett(M: int, *, sym: bool = True, **options: Any) -> Tensor:
+    """A triangle that begins and ends at 0."""
+    n, last = _places(M, sym)
+    return _made(1 - np.abs(2 / last * n - 1), **options)
+
+
+def cosine(M: int, *, sym: bool = True, **options: Any) -> Tensor:
+    """One arch of a sine, between its zeros."""
+    n, _ = _places(M, sym)
+    return _made(np.sin(math.pi / (M if sym else M + 1) * (n + 0.5)) if M else n, **options)
+
+
+def exponential(
+    M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True, **options: Any
+) -> Tensor:
+    """``exp(-|n - center| / tau)``; only a periodic window may have another center."""
+    if tau <= 0:
+        raise ValueError(f"exponential: tau is {tau}; it must be positive")
+    if sym and center is not None:
+        raise ValueError("exponential: a symmetric window has its center in the middle")
+    n, last = _places(M, sym)
+    return _made(np.exp(-np.abs(n - (last / 2 if center is None else center)) / tau), **options)
+
+
+def gaussian(M: int, *, std: float = 1.0, sym: bool = True, **options: Any) -> Tensor:
+    """``exp(-(n - center)² / (2 std²))``."""
+    if std <= 0:
+        raise ValueError(f"gaussian: std is {std}; it must be positive")
+    n, last = _places(M, sym)
+    return _made(np.exp(-(((n - last / 2) / std) ** 2) / 2), **options)
+
+
+def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, **options: Any) -> Tensor:
+    """Kaiser's window ``i0(beta sqrt(1 - (2 n / (M - 1) - 1)²)) / i0(beta)``."""
+    if beta < 0:
+        raise ValueError(f"kaiser: beta is {beta}; it must not be negative")
+    n, last = _places(M, sym)
+    inside = np.sqrt(np.maximum(0, 1 - (2 / last * n - 1) ** 2))
+    return _made(i0(beta * inside) / i0(np.array([beta])), **options)
