@@ -195,6 +195,7 @@ def _compile_ahead(self: Primitive) -> None:
         wrap,
         record_outputs,
         self,
+        tuple(self.defaults.values()),
     )
     rule = self.operands
     made = _host_kernels.compiled_call(
