@@ -1,25 +1,25 @@
-"""Multi-head attention, and the encoder of the transformer."""
+"""Multi-head attention."""
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
-from tensorlite.nn.containers import ModuleList
-from tensorlite.nn.dropout import Dropout
 from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module
-from tensorlite.nn.norm import LayerNorm
 from tensorlite.nn.parameter import empty
 from tensorlite.ops.attention import attention_weights
 from tensorlite.ops.compare import where
+from tensorlite.ops.creation import full
+from tensorlite.ops.shape import concat
+from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
 
 
@@ -29,22 +29,34 @@ class MultiheadAttention(Module):
     Parameters
     ----------
     embed_dim : int
-        Features of queries, keys and values.
+        Features of queries and of the output.
     num_heads : int
         Heads; each sees embed_dim / num_heads features.
     dropout : float
         Probability of zeroing an attention weight in training.
     bias : bool
         Whether the projections have biases.
+    add_bias_kv : bool
+        Whether a key and a value that are learnt stand behind all others.
+    add_zero_attn : bool
+        Whether a key and a value of zeros stand behind all others.
+    kdim, vdim : int, optional
+        Features of keys and values; by default `embed_dim`.
     batch_first : bool
         Whether the batch is the first axis (N, L, E), not the second (L, N, E).
+    device, dtype
+        Of the parameters.
 
     Attributes
     ----------
-    in_proj_weight : Parameter, shape (3 · embed_dim, embed_dim)
+    in_proj_weight : Parameter, shape (3 · embed_dim, embed_dim), or None
         Projections of queries, keys and values; drawn by `init.xavier_uniform_`.
+    q_proj_weight, k_proj_weight, v_proj_weight : Parameter, or None
+        Of shape (embed_dim, features) instead, where keys or values have other features.
     in_proj_bias : Parameter, shape (3 · embed_dim,), or None
         Zeros.
+    bias_k, bias_v : Parameter, shape (1, 1, embed_dim), or None
+        Drawn by `init.xavier_normal_`.
     out_proj : Linear
         Projection of the heads' joined outputs; its bias starts as zeros.
 
@@ -59,29 +71,66 @@ class MultiheadAttention(Module):
         num_heads: int,
         dropout: float = 0.0,
         bias: bool = True,
-        *,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
         batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        super().__init__()
+        if embed_dim <= 0 or num_heads <= 0:
+            raise ValueError(
+                "MultiheadAttention: embed_dim and num_heads must be greater than 0, not "
+                f"{embed_dim} and {num_heads}"
+            )
         if embed_dim % num_heads:
             raise ValueError(
-                f"MultiheadAttention: embed_dim = {embed_dim} is not divisible by {num_heads} heads"
+                f"MultiheadAttention: embed_dim must be divisible by num_heads: embed_dim = "
+                f"{embed_dim} is not divisible by {num_heads} heads"
             )
         self.embed_dim = embed_dim
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self._qkv_same_embed_dim = self.kdim == embed_dim and self.vdim == embed_dim
         self.num_heads = num_heads
         self.dropout = dropout
         self.batch_first = batch_first
-        self.in_proj_weight = empty(3 * embed_dim, embed_dim)
-        self.in_proj_bias = empty(3 * embed_dim) if bias else None
-        self.out_proj = Linear(embed_dim, embed_dim, bias)
-        self.reset_parameters()
+        self.head_dim = embed_dim // num_heads
+        kind = {"device": device, "dtype": dtype}
+        same = self._qkv_same_embed_dim
+        for name, columns in (("q", embed_dim), ("k", self.kdim), ("v", self.vdim)):
+            made = None if same else empty(embed_dim, columns, **kind)
+            self.register_parameter(f"{name}_proj_weight", made)
+        together = empty(3 * embed_dim, embed_dim, **kind) if same else None
+        self.register_parameter("in_proj_weight", together)
+        self.register_parameter("in_proj_bias", empty(3 * embed_dim, **kind) if bias else None)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, **kind)
+        for name in ("bias_k", "bias_v"):
+            self.register_parameter(name, empty(1, 1, embed_dim, **kind) if add_bias_kv else None)
+        self.add_zero_attn = add_zero_attn
+        self._reset_parameters()
 
-    def reset_parameters(self) -> None:
+    def _reset_parameters(self) -> None:
         """Draw the initial values anew."""
-        init.xavier_uniform_(self.in_proj_weight)
+        for weight in (
+            self.in_proj_weight,
+            self.q_proj_weight,
+            self.k_proj_weight,
+            self.v_proj_weight,
+        ):
+            if weight is not None:
+                init.xavier_uniform_(weight)
         self.out_proj.reset_parameters()
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                init.xavier_normal_(bias)
+
+    reset_parameters = _reset_parameters
 
     def forward(
         self,
@@ -110,7 +159,7 @@ class MultiheadAttention(Module):
         average_attn_weights : bool
             Whether the weights are averaged over the heads.
         is_causal : bool
-            Keep each query from later keys; no `attn_mask` is needed for it.
+            Keep each query from later keys. An `attn_mask` beside it is taken to say the same.
 
         Returns
         -------
@@ -120,15 +169,27 @@ class MultiheadAttention(Module):
         """
         self._check_inputs(query, key, value)
         batched = query.ndim == 3
-        q, k, v = map(self._heads, self._projected(query, key, value))  # (N, H, L or S, D)
-        mask = _joined(_masks(q, k, attn_mask, key_padding_mask))
+        q, k, v = self._projected(query, key, value)
+        k, v = (self._with_row(x, row) for x, row in ((k, self.bias_k), (v, self.bias_v)))
+        q, k, v = map(self._heads, (q, k, v))  # (N, H, L or S, D)
+        extra = k.shape[2] - (key.shape[0] if not batched else key.shape[self._steps])
+        if self.add_zero_attn:
+            k, v, extra = _with_zeros(k), _with_zeros(v), extra + 1
+        if is_causal and not need_weights and key_padding_mask is None and extra == 0:
+            attn_mask = None
+        mask = _joined(_masks(q, k, attn_mask, key_padding_mask, extra))
+        if extra and is_causal:
+            raise ValueError(
+                "MultiheadAttention: is_causal with add_bias_kv or add_zero_attn is not defined: "
+                "give an attn_mask"
+            )
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
             weights = attention_weights(q, k, mask, is_causal, 1 / math.sqrt(q.shape[-1]))
             weights = F.dropout(weights, dropout)
             out = weights @ v
-            weights = weights.mean(axis=1) if average_attn_weights else weights
+            weights = weights.mean(1) if average_attn_weights else weights
             weights = weights if batched else weights[0]
         else:
             out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
@@ -137,12 +198,17 @@ class MultiheadAttention(Module):
             out = out.swapaxes(0, 1)
         return self.out_proj(out.reshape(query.shape)), weights
 
+    @property
+    def _steps(self) -> int:
+        """The axis of the positions in a batch."""
+        return 1 if self.batch_first else 0
+
     def _check_inputs(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         batch = 0 if self.batch_first else 1
         if (
             query.ndim not in (2, 3)
             or query.ndim != key.ndim
-            or key.shape != value.shape
+            or key.shape[:-1] != value.shape[:-1]
             or (query.ndim == 3 and query.shape[batch] != key.shape[batch])
         ):
             layout = "(N, L, E) and (N, S, E)" if self.batch_first else "(L, N, E) and (S, N, E)"
@@ -150,18 +216,40 @@ class MultiheadAttention(Module):
                 f"MultiheadAttention: query of shape {query.shape}, key of {key.shape} and value "
                 f"of {value.shape}; the query, and the others, must be {layout}, or without N"
             )
+        features = (query.shape[-1], key.shape[-1], value.shape[-1])
+        if features != (self.embed_dim, self.kdim, self.vdim):
+            raise ValueError(
+                f"MultiheadAttention: was expecting embedding dimensions of "
+                f"{(self.embed_dim, self.kdim, self.vdim)} of query, key and value, but got "
+                f"{features}"
+            )
 
     def _projected(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Queries, keys and values; in one product where all inputs are the same."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
-        if inputs[0] is inputs[1] is inputs[2]:
-            return F.linear(inputs[0], weight, bias).chunk(3, axis=-1)
+        if weight is not None and inputs[0] is inputs[1] is inputs[2]:
+            return F.linear(inputs[0], weight, bias).chunk(3, -1)
         biases = [None] * 3 if bias is None else bias.chunk(3)
-        return [F.linear(*args) for args in zip(inputs, weight.chunk(3), biases, strict=True)]
+        if weight is None:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        else:
+            weights = weight.chunk(3)
+        return [F.linear(*args) for args in zip(inputs, weights, biases, strict=True)]
+
+    def _with_row(self, x: Tensor, row: Tensor | None) -> Tensor:
+        """Keys or values with the learnt one behind them."""
+        if row is None:
+            return x
+        if x.ndim == 2:
+            return concat([x, row[0]])
+        axis = self._steps
+        shape = [*x.shape]
+        shape[axis] = 1
+        return concat([x, row.broadcast_to(tuple(shape))], axis)
 
     def _heads(self, x: Tensor) -> Tensor:
         """A projection of any of the three layouts as (N, num_heads, length, features)."""
-        x = x.reshape(*x.shape[:-1], self.num_heads, self.embed_dim // self.num_heads)
+        x = x.reshape((*x.shape[:-1], self.num_heads, self.head_dim))
         if x.ndim == 3:
             x = x.unsqueeze(0)
         elif not self.batch_first:
@@ -169,23 +257,46 @@ class MultiheadAttention(Module):
         return x.swapaxes(1, 2)
 
 
-def _masks(q: Tensor, k: Tensor, attn_mask: Tensor | None, padding: Tensor | None) -> list[Tensor]:
+def _with_zeros(x: Tensor) -> Tensor:
+    """Keys or values (N, H, S, D) with one of zeros behind them."""
+    return concat([x, full((*x.shape[:2], 1, x.shape[3]), 0, dtype=x.dtype, device=x.device)], 2)
+
+
+def _masks(
+    q: Tensor, k: Tensor, attn_mask: Tensor | None, padding: Tensor | None, extra: int
+) -> list[Tensor]:
     """The masks that are given, in shapes that broadcast over the scores (N, H, L, S)."""
     n, heads, queries, _ = q.shape
-    keys = k.shape[2]
+    keys = k.shape[2] - extra
     masks = []
     if attn_mask is not None:
         _check_mask("attn_mask", attn_mask, (queries, keys), (n * heads, queries, keys))
-        each = attn_mask.ndim == 3
-        masks.append(attn_mask.reshape(n, heads, queries, keys) if each else attn_mask)
+        attn_mask = _seen(attn_mask, extra)
+        if attn_mask.ndim == 3:
+            attn_mask = attn_mask.reshape((n, heads, queries, keys + extra))
+        masks.append(attn_mask)
     if padding is not None:
         _check_mask("key_padding_mask", padding, (n, keys), *[(keys,)] * (n == 1))
-        masks.append(padding.reshape(n, 1, 1, keys))
+        masks.append(_seen(padding, extra).reshape((n, 1, 1, keys + extra)))
     return masks
 
 
+def _seen(mask: Tensor, extra: int) -> Tensor:
+    """A mask that leaves `extra` keys behind the others visible."""
+    if not extra:
+        return mask
+    zeros = full((*mask.shape[:-1], extra), 0, dtype=mask.dtype, device=mask.device)
+    return concat([mask, zeros], -1)
+
+
 def _check_mask(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:
-    if mask.shape not in shapes:
+    if mask.dtype != np.bool_ and not is_float(mask.array):
+        raise TypeError(
+            f"MultiheadAttention: {name} of dtype {mask.dtype}; only bool masks, where True leaves "
+            f"out, and floats, which are added, are supported: write {name}.bool(), or its "
+            "opposite where 1 takes part"
+        )
+    if tuple(mask.shape) not in shapes:
         wanted = " or ".join(map(str, shapes))
         raise ValueError(f"MultiheadAttention: {name} of shape {mask.shape}; it must be {wanted}")
 
@@ -199,121 +310,3 @@ def _joined(masks: list[Tensor]) -> Tensor | None:
         return None if blocked is None else ~blocked
     bias = functools.reduce(operator.add, added)
     return bias if blocked is None else where(blocked, -math.inf, bias)
-
-
-class TransformerEncoderLayer(Module):
-    """Self-attention and two linear layers, each with dropout, a residual path and a norm.
-
-    Parameters
-    ----------
-    d_model : int
-        Features of each position.
-    nhead : int
-        Heads of the attention.
-    dim_feedforward : int
-        Features between the two linear layers.
-    dropout : float
-        Probability of zeroing, in four places.
-    activation : {"relu", "gelu"} or callable
-        What is between the two linear layers.
-    layer_norm_eps : float
-        Added to the variance in the norms.
-    batch_first : bool
-        Whether the batch is the first axis (N, L, E), not the second (L, N, E).
-    norm_first : bool
-        Whether the norms come before the attention and the linear layers, not after the sums.
-    bias : bool
-        Whether the linear layers and norms have biases.
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-    ) -> None:
-        named = {"relu": F.relu, "gelu": F.gelu}
-        if isinstance(activation, str) and activation not in named:
-            raise ValueError(
-                f"TransformerEncoderLayer: activation {activation!r} is not 'relu', 'gelu' or a "
-                "function"
-            )
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first)
-        self.linear1 = Linear(d_model, dim_feedforward, bias)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias)
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
-        self.norm_first = norm_first
-        self.activation = named[activation] if isinstance(activation, str) else activation
-
-    def forward(
-        self,
-        src: Tensor,
-        src_mask: Tensor | None = None,
-        src_key_padding_mask: Tensor | None = None,
-        is_causal: bool = False,
-    ) -> Tensor:
-        """Return a Tensor of the shape of `src`; the masks are `MultiheadAttention`'s."""
-        masks = (src_mask, src_key_padding_mask, is_causal)
-        if self.norm_first:
-            src = src + self._attend(self.norm1(src), *masks)
-            return src + self._feed_forward(self.norm2(src))
-        src = self.norm1(src + self._attend(src, *masks))
-        return self.norm2(src + self._feed_forward(src))
-
-    def _attend(
-        self, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
-    ) -> Tensor:
-        out, _ = self.self_attn(
-            x,
-            x,
-            x,
-            attn_mask=mask,
-            key_padding_mask=padding,
-            need_weights=False,
-            is_causal=is_causal,
-        )
-        return self.dropout1(out)
-
-    def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
-
-
-class TransformerEncoder(Module):
-    """A stack of encoder layers.
-
-    Parameters
-    ----------
-    encoder_layer : TransformerEncoderLayer
-        Copied for each layer of the stack, initial values included.
-    num_layers : int
-        How many layers.
-    norm : Module, optional
-        Applied to the result.
-    """
-
-    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
-        self.layers = ModuleList(copy.deepcopy(encoder_layer) for _ in range(num_layers))
-        self.num_layers = num_layers
-        self.norm = norm
-
-    def forward(
-        self,
-        src: Tensor,
-        mask: Tensor | None = None,
-        src_key_padding_mask: Tensor | None = None,
-        is_causal: bool = False,
-    ) -> Tensor:
-        """Return a Tensor of the shape of `src`; the masks are `MultiheadAttention`'s."""
-        for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask, is_causal)
-        return src if self.norm is None else self.norm(src)

@@ -1,68 +1,86 @@
-"""Modules that hold modules: Sequential, ModuleList, ModuleDict; and ParameterList."""
+"""Modules that hold modules, ModuleList and ModuleDict, one after another, Sequential."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
+from tensorlite.nn import registry
 from tensorlite.nn.module import Module
 from tensorlite.nn.pairs import together
-from tensorlite.nn.parameter import Parameter
+from tensorlite.nn.registry import Kind
 
 
-class _Container(Module):
-    """Holds members of one kind as attributes, in the order of insertion."""
+class _List(Module):
+    """Modules under the names "0", "1", …, which are their names in a state dict."""
 
-    _kind: type = Module
-
-    def _named(self) -> dict[str, Any]:
-        return {n: value for n, value in self.__dict__.items() if isinstance(value, self._kind)}
-
-    def _add(self, name: str, member: Any) -> None:
-        if member is None:
-            raise TypeError(f"{type(self).__name__}: None is no {self._kind.__name__}")
-        self._check_new(name, member, self._kind)
-        setattr(self, name, member)
+    def _members(self) -> list[tuple[str, Any]]:
+        return list(registry.entries(self, Kind.MODULE))
 
     def __len__(self) -> int:
-        return len(self._named())
-
-
-class _List(_Container):
-    """Members under the names "0", "1", …, which are their names in a state dict."""
-
-    def __init__(self, members: Iterable[Any] = ()) -> None:
-        self.extend(members)
+        return len(self._members())
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._named().values())
+        return iter([module for _, module in self._members()])
 
-    def _at(self, index: int) -> str:
-        names = list(self._named())
+    def _at(self, index: Any) -> str:
+        names = [name for name, _ in self._members()]
+        index = operator.index(index)
         if not -len(names) <= index < len(names):
             raise IndexError(
                 f"{type(self).__name__}: index {index} is out of range for {len(names)} members"
             )
         return names[index]
 
-    def __getitem__(self, index: int | slice) -> Any:
+    def _next_name(self) -> str:
+        """The number after all that are taken: a slice keeps its members' numbers."""
+        numbers = [int(name) for name, _ in self._members() if name.isdigit()]
+        return str(max([len(self) - 1, *numbers]) + 1)
+
+    def _renamed(self, members: Iterable[Any]) -> None:
+        """Hold `members` instead, under the numbers from 0."""
+        members = list(members)
+        for name, _ in self._members():
+            registry.remove(self, name)
+        for i, member in enumerate(members):
+            self.add_module(str(i), member)
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._at(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        members = list(self)
         if isinstance(index, slice):
-            return type(self)(list(self)[index])
-        return getattr(self, self._at(index))
+            del members[index]
+        else:
+            self._at(index)
+            del members[index]
+        self._renamed(members)
 
-    def __setitem__(self, index: int, member: Any) -> None:
-        setattr(self, self._at(index), member)
-
-    def append(self, member: Any) -> Any:
+    def append(self, module: Module) -> Self:
         """Add a member at the end; return the container."""
-        self._add(str(len(self)), member)
+        self.add_module(self._next_name(), module)
         return self
 
-    def extend(self, members: Iterable[Any]) -> Any:
+    def extend(self, modules: Iterable[Module]) -> Self:
         """Add several members at the end; return the container."""
-        for member in members:
-            self.append(member)
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}.extend takes modules, not a {type(modules).__name__}"
+            )
+        for module in list(modules):
+            self.append(module)
         return self
+
+    def pop(self, key: int | slice = -1) -> Any:
+        """Take a member out, and return it."""
+        member = self[key]
+        del self[key]
+        return member
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
 
 
 class ModuleList(_List):
@@ -70,25 +88,31 @@ class ModuleList(_List):
 
     Parameters
     ----------
-    members : iterable of Module
-        The first members; more come with `append` and `extend`.
+    modules : iterable of Module
+        The first members; more come with `append`, `extend`, `insert` and ``+=``.
     """
 
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
 
-class ParameterList(_List):
-    """A list of parameters that belong to the module it is assigned to.
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(list(self)[index])
+        return registry.value_of(self, self._at(index))
 
-    Parameters
-    ----------
-    members : iterable of Parameter
-        The first members; more come with `append` and `extend`.
-    """
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
 
-    _kind = Parameter
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
 
-    def extra_repr(self) -> str:
-        """Shapes of the members."""
-        return ", ".join(str(parameter.shape) for parameter in self)
+    def insert(self, index: int, module: Module) -> None:
+        """Put a member before that at `index`."""
+        members = list(self)
+        members.insert(index, module)
+        self._renamed(members)
 
 
 class Sequential(_List):
@@ -98,7 +122,7 @@ class Sequential(_List):
 
     Parameters
     ----------
-    *modules : Module
+    *args : Module
         In order; or one mapping from names to modules.
 
     Examples
@@ -108,81 +132,154 @@ class Sequential(_List):
     Linear(in_features=64, out_features=32, bias=True)  # 2,080 parameters
     """
 
-    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
-        if len(modules) == 1 and isinstance(modules[0], Mapping):
-            for name, module in modules[0].items():
-                self._add(name, module)
+    def __init__(self, *args: Module | Mapping[str, Module]) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            for name, module in args[0].items():
+                self.add_module(name, module)
         else:
-            self.extend(modules)
+            self.extend(args)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a member under a name; one of that name is replaced."""
+        if module is None:
+            raise TypeError(f"{type(self).__name__}: None is no module; leave it out")
+        super().add_module(name, module)
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):  # the members keep their names
-            return Sequential(dict(list(self._named().items())[index]))
-        return super().__getitem__(index)
+            return type(self)(dict(self._members()[index]))
+        return registry.value_of(self, self._at(index))
 
-    def forward(self, x: Any) -> Any:
-        """Feed `x` through all modules."""
+    def __add__(self, other: Sequential) -> Sequential:
+        self._check_sequential(other)
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        self._check_sequential(other)
+        return self.extend(other)
+
+    def _check_sequential(self, other: Any) -> None:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"Sequential + {type(other).__name__}: only a Sequential can be added")
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*list(self) * self._checked_times(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        members = list(self)
+        return self.extend(members * (self._checked_times(times) - 1))
+
+    @staticmethod
+    def _checked_times(times: int) -> int:
+        if not isinstance(times, int):
+            raise TypeError(f"Sequential * {type(times).__name__}: give a whole number")
+        if times <= 0:
+            raise ValueError(f"Sequential * {times}: give a positive number")
+        return times
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a member before that at `index`; return the container."""
+        if not isinstance(module, Module):
+            raise AssertionError(f"module should be of type: {Module}")
+        n = len(self)
+        if not -n <= index <= n:
+            raise IndexError(f"Sequential.insert: index {index} is out of range for {n} members")
+        members = list(self)
+        members.insert(index, module)
+        self._renamed(members)
+        return self
+
+    def forward(self, input: Any) -> Any:
+        """Feed `input` through all modules."""
         before = None  # a module that may be computed as one with the next
-        for module in list(self.__dict__.values()):  # which a hook may add to
-            if not isinstance(module, Module):
-                continue
+        given = input  # others may read it: one that overwrites it does so by itself
+        for _, module in self._members():
             if before is not None:
                 as_one = together(before, module)
-                if as_one is not None:
-                    x = as_one(before, module, x)
+                if as_one is not None and not (input is given and _overwrites(before)):
+                    input = as_one(before, module, input)
                     before = None
                     continue
-                x = before(x)
+                input = before(input)
             before = module
-        return x if before is None else before(x)
+        return input if before is None else before(input)
 
 
-class ModuleDict(_Container):
+def _overwrites(module: Module) -> bool:
+    return getattr(module, "inplace", False)
+
+
+class ModuleDict(Module):
     """A dictionary of modules that belong to the module it is assigned to.
 
     Parameters
     ----------
-    modules : mapping of str to Module
+    modules : mapping of str to Module, or iterable of pairs
         The first members.
     """
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
-        self.update(modules or {})
+    def __init__(self, modules: Mapping[str, Module] | Iterable | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
 
-    def update(self, modules: Mapping[str, Module]) -> None:
+    def update(self, modules: Mapping[str, Module] | Iterable) -> None:
         """Add or replace members."""
-        for name, module in modules.items():
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                "ModuleDict.update takes a mapping or pairs of name and module, not a "
+                f"{type(modules).__name__}"
+            )
+        mapping = isinstance(modules, (Mapping, ModuleDict))
+        for i, pair in enumerate(modules.items() if mapping else modules):
+            if not isinstance(pair, Iterable):
+                raise TypeError(f"ModuleDict.update: element {i} is no pair of name and module")
+            name, module = pair
             self[name] = module
 
     def keys(self) -> Iterable[str]:
         """Names of the members, in order."""
-        return self._named().keys()
+        return dict(registry.entries(self, Kind.MODULE)).keys()
 
     def values(self) -> Iterable[Module]:
         """The members, in order."""
-        return self._named().values()
+        return dict(registry.entries(self, Kind.MODULE)).values()
 
     def items(self) -> Iterable[tuple[str, Module]]:
         """Names and members, in order."""
-        return self._named().items()
+        return dict(registry.entries(self, Kind.MODULE)).items()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._named())
+        return iter(self.keys())
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._named()
+    def __len__(self) -> int:
+        return len(self.keys())
 
-    def __getitem__(self, name: str) -> Module:
-        if name not in self:
-            raise KeyError(f"ModuleDict has no {name!r}; it has {list(self)}")
-        return self.__dict__[name]
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
 
-    def __setitem__(self, name: str, module: Module) -> None:
-        if name in self:
-            setattr(self, name, module)
-        else:
-            self._add(name, module)
+    def __getitem__(self, key: str) -> Module:
+        if key not in self:
+            raise KeyError(f"ModuleDict has no {key!r}; it has {list(self)}")
+        return registry.value_of(self, key)
 
-    def __delitem__(self, name: str) -> None:
-        self[name]  # raises where there is none
-        delattr(self, name)
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        self[key]  # raises where there is none
+        registry.remove(self, key)
+
+    def pop(self, key: str) -> Module:
+        """Take a member out, and return it."""
+        member = self[key]
+        del self[key]
+        return member
+
+    def clear(self) -> None:
+        """Take out all members."""
+        for key in list(self):
+            del self[key]

@@ -2,42 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
+from tensorlite.nn.arguments import Size, checked
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
 from tensorlite.tensor import Tensor
 
-Size = int | tuple[int, ...]  # one number for all axes, or one for each
+_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Base(Module):
+class _ConvNd(Module):
     """What convolutions and transposed convolutions share."""
 
     _axes: int
-    _function: Callable
+    transposed = False
 
-    def _set_sizes(self, in_channels: int, out_channels: int, kernel: Size, groups: int) -> None:
+    def _set_sizes(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size,
+        padding: Size | str,
+        dilation: Size,
+        output_padding: Size,
+        groups: int,
+        padding_mode: str,
+    ) -> None:
         name = type(self).__name__
+        if groups <= 0:
+            raise ValueError(f"{name}: groups must be a positive integer, not {groups}")
         for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
-                raise ValueError(f"{name}: {what} = {channels} is not divisible by {groups} groups")
-        kernel = (kernel,) * self._axes if isinstance(kernel, int) else tuple(kernel)
-        if len(kernel) != self._axes:
-            raise ValueError(f"{name}: kernel_size {kernel} should have {self._axes} numbers")
+                raise ValueError(
+                    f"{name}: {what} must be divisible by groups: {what} = {channels} is not "
+                    f"divisible by {groups} groups"
+                )
+        if padding_mode not in _MODES:
+            raise ValueError(f"{name}: padding_mode {padding_mode!r} is not one of {_MODES}")
+        axes = self._axes
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = kernel
+        self.kernel_size = checked(name, "kernel_size", kernel_size, axes)
+        self.stride = checked(name, "stride", stride, axes)
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ValueError(f"{name}: padding {padding!r} is neither 'same' nor 'valid'")
+            if padding == "same" and any(step != 1 for step in self.stride):
+                raise ValueError(
+                    f"{name}: padding='same' is not supported for strided convolutions"
+                )
+            self.padding = padding
+        else:
+            self.padding = checked(name, "padding", padding, axes)
+        self.dilation = checked(name, "dilation", dilation, axes)
+        self.output_padding = checked(name, "output_padding", output_padding, axes)
         self.groups = groups
+        self.padding_mode = padding_mode
+
+    def _set_parameters(self, first: int, second: int, bias: bool, device: Any, dtype: Any) -> None:
+        shape = (first, second // self.groups, *self.kernel_size)
+        self.weight = empty(*shape, device=device, dtype=dtype)
+        own_bias = empty(self.out_channels, device=device, dtype=dtype) if bias else None
+        self.register_parameter("bias", own_bias)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the initial values anew."""
         init.reset_affine(self.weight, self.bias)
 
+    def extra_repr(self) -> str:
+        """Sizes, and the options that are not the defaults."""
+        zeros, ones = (0,) * self._axes, (1,) * self._axes
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
+        parts.append(f"stride={self.stride}")
+        for name, default in (
+            ("padding", zeros),
+            ("dilation", ones),
+            ("output_padding", zeros),
+            ("groups", 1),
+        ):
+            if getattr(self, name) != default:
+                parts.append(f"{name}={getattr(self, name)}")
+        if self.bias is None:
+            parts.append("bias=False")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode}")
+        return ", ".join(parts)
 
-class ConvNd(_Base):
+
+class ConvNd(_ConvNd):
     """A convolution: a `Conv1d`, `Conv2d` or `Conv3d`.
 
     Parameters
@@ -49,13 +106,17 @@ class ConvNd(_Base):
     stride : int or tuple of int
         Step between outputs.
     padding : int, tuple of int, "same" or "valid"
-        Zeros on each side of the input.
+        Elements added on each side of the input.
     dilation : int or tuple of int
         Step between the elements of the kernel.
     groups : int
         Blocks into which the channels are divided, each convolved by itself.
     bias : bool
         Whether to add a number to each output channel.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        What the padding consists of.
+    device, dtype
+        Of the parameters; by default the CPU and the default dtype.
 
     Attributes
     ----------
@@ -74,44 +135,72 @@ class ConvNd(_Base):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        self._set_sizes(in_channels, out_channels, kernel_size, groups)
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
-        self.weight = empty(out_channels, in_channels // groups, *self.kernel_size)
-        self.bias = empty(out_channels) if bias else None
-        self.reset_parameters()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, …) to (N, out_channels, …)."""
-        return self._function(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        super().__init__()
+        self._set_sizes(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            0,
+            groups,
+            padding_mode,
         )
+        self._set_parameters(out_channels, in_channels, bias, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, in_channels, …) to (N, out_channels, …), or both without N."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            input = F.pad(input, self._widths(), mode=self.padding_mode)
+            padding = 0
+        function = _FUNCTIONS[self._axes]
+        return getattr(F, function)(
+            input, weight, bias, self.stride, padding, self.dilation, self.groups
+        )
+
+    def _widths(self) -> tuple[int, ...]:
+        """The padding as `F.pad` takes it: both sides of each axis, from the last."""
+        if self.padding == "valid":
+            return (0,) * (2 * self._axes)
+        if self.padding == "same":
+            totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            pairs = [(total // 2, total - total // 2) for total in totals]
+        else:
+            pairs = [(n, n) for n in self.padding]
+        return tuple(n for pair in reversed(pairs) for n in pair)
+
+
+_FUNCTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
 
 
 class Conv1d(ConvNd):
     """Convolution along the last axis of (N, C, L); parameters as in `ConvNd`."""
 
     _axes = 1
-    _function = staticmethod(F.conv1d)
 
 
 class Conv2d(ConvNd):
     """Convolution along the last two axes of (N, C, H, W); parameters as in `ConvNd`."""
 
     _axes = 2
-    _function = staticmethod(F.conv2d)
 
 
 class Conv3d(ConvNd):
     """Convolution along the last three axes of (N, C, D, H, W); parameters as in `ConvNd`."""
 
     _axes = 3
-    _function = staticmethod(F.conv3d)
 
 
-class ConvTransposeNd(_Base):
+class ConvTransposeNd(_ConvNd):
     """A transposed convolution, the gradient of a convolution as a layer.
 
     Parameters
@@ -132,6 +221,10 @@ class ConvTransposeNd(_Base):
         Whether to add a number to each output channel.
     dilation : int or tuple of int
         Step between the elements of the kernel.
+    padding_mode : "zeros"
+        There is no other.
+    device, dtype
+        Of the parameters; by default the CPU and the default dtype.
 
     Attributes
     ----------
@@ -139,6 +232,8 @@ class ConvTransposeNd(_Base):
         Drawn, like `bias`, from ±1 / √(out_channels / groups · size of the kernel).
     bias : Parameter, shape (out_channels,), or None
     """
+
+    transposed = True
 
     def __init__(
         self,
@@ -151,39 +246,89 @@ class ConvTransposeNd(_Base):
         groups: int = 1,
         bias: bool = True,
         dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        self._set_sizes(in_channels, out_channels, kernel_size, groups)
-        self.stride = stride
-        self.padding = padding
-        self.output_padding = output_padding
-        self.dilation = dilation
-        self.weight = empty(in_channels, out_channels // groups, *self.kernel_size)
-        self.bias = empty(out_channels) if bias else None
-        self.reset_parameters()
+        super().__init__()
+        if padding_mode != "zeros":
+            raise ValueError(f"{type(self).__name__}: only padding_mode='zeros' is supported")
+        if isinstance(padding, str):
+            raise ValueError(f"{type(self).__name__}: padding is in numbers, not {padding!r}")
+        self._set_sizes(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            output_padding,
+            groups,
+            padding_mode,
+        )
+        self._set_parameters(in_channels, out_channels, bias, device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, …) to (N, out_channels, …)."""
-        return self._function(
-            x,
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (N, in_channels, …) to (N, out_channels, …), or both without N.
+
+        `output_size` chooses among the sizes that the same convolution maps to that of `input`.
+        """
+        extra = self.output_padding
+        if output_size is not None:
+            extra = self._output_padding(input, tuple(output_size))
+        return getattr(F, f"conv_transpose{self._axes}d")(
+            input,
             self.weight,
             self.bias,
             self.stride,
             self.padding,
-            self.output_padding,
+            extra,
             self.groups,
             self.dilation,
         )
+
+    def _output_padding(self, input: Tensor, size: tuple[int, ...]) -> tuple[int, ...]:
+        """What to add at the end for an output of `size`."""
+        axes = self._axes
+        size = size[-axes:] if len(size) == input.ndim else size
+        if len(size) != axes:
+            raise ValueError(
+                f"{type(self).__name__}: output_size {size} should have {axes} or {input.ndim} "
+                "numbers"
+            )
+        smallest = [
+            (n - 1) * step - 2 * cut + d * (k - 1) + 1
+            for n, step, cut, d, k in zip(
+                input.shape[-axes:],
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.kernel_size,
+                strict=True,
+            )
+        ]
+        largest = [n + step - 1 for n, step in zip(smallest, self.stride, strict=True)]
+        if not all(a <= n <= b for a, n, b in zip(smallest, size, largest, strict=True)):
+            raise ValueError(
+                f"{type(self).__name__}: requested an output size of {size}, but valid sizes "
+                f"range from {smallest} to {largest} for an input of {tuple(input.shape[-axes:])}"
+            )
+        return tuple(n - a for n, a in zip(size, smallest, strict=True))
 
 
 class ConvTranspose1d(ConvTransposeNd):
     """From short to long sequences (N, C, L); parameters as in `ConvTransposeNd`."""
 
     _axes = 1
-    _function = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(ConvTransposeNd):
     """From small to large images (N, C, H, W); parameters as in `ConvTransposeNd`."""
 
     _axes = 2
-    _function = staticmethod(F.conv_transpose2d)
+
+
+class ConvTranspose3d(ConvTransposeNd):
+    """From small to large volumes (N, C, D, H, W); parameters as in `ConvTransposeNd`."""
+
+    _axes = 3

@@ -1,19 +1,40 @@
-"""Dropout."""
+"""Dropout of elements and of whole channels."""
 
 from __future__ import annotations
 
 from tensorlite.nn import functional as F
+from tensorlite.nn.arguments import in_place
 from tensorlite.nn.module import Module
 from tensorlite.tensor import Tensor
 
 
-class Dropout(Module):
+class _Dropout(Module):
+    """What all share: a probability, and whether the input is overwritten."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(
+                f"dropout probability has to be between 0 and 1, but got {p}: p = {p} is no "
+                "probability"
+            )
+        self.p = p
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
     """In training: zeroes each element with probability `p` and divides the others by 1 − p [1]_.
 
     Parameters
     ----------
     p : float
         Probability of zero, in [0, 1].
+    inplace : bool
+        Whether to overwrite the input.
 
     References
     ----------
@@ -21,11 +42,52 @@ class Dropout(Module):
        prevent neural networks from overfitting", JMLR 15, 2014.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p = {p} is no probability")
-        self.p = p
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.dropout(input, self.p, self.training, **in_place(self))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return an array of the shape of `x`."""
-        return F.dropout(x, self.p, self.training)
+
+class Dropout1d(_Dropout):
+    """As `Dropout`, but whole channels of (N, C, L) or (C, L) at once."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.dropout1d(input, self.p, self.training, **in_place(self))
+
+
+class Dropout2d(_Dropout):
+    """As `Dropout`, but whole channels of (N, C, H, W) at once."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.dropout2d(input, self.p, self.training, **in_place(self))
+
+
+class Dropout3d(_Dropout):
+    """As `Dropout`, but whole channels of (N, C, D, H, W) at once."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.dropout3d(input, self.p, self.training, **in_place(self))
+
+
+class AlphaDropout(_Dropout):
+    """Dropout that keeps mean 0 and variance 1 of what `SELU` returns [1]_.
+
+    References
+    ----------
+    .. [1] Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks",
+       NeurIPS 2017.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """As `AlphaDropout`, but whole channels at once."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.feature_alpha_dropout(input, self.p, self.training)

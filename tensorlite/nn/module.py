@@ -1,30 +1,45 @@
 """Module: what all layers and models are.
 
-A module's attributes *are* its registry: parameters, buffers and submodules are ordinary
-attributes, found by their type. Nothing has to be declared twice, and reading one costs no more
-than reading any attribute.
+Parameters, buffers and submodules are ordinary attributes, found by their type when they are
+assigned; `registry` keeps their kinds and order. Nothing has to be declared twice, and
+``super().__init__()`` need not be called first.
 """
 
 from __future__ import annotations
 
-import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
-from tensorlite.nn import state
-from tensorlite.nn.parameter import Parameter
+from tensorlite.nn import registry, state
+from tensorlite.nn.changes import Changes
+from tensorlite.nn.hooks import Hooks, RemovableHandle
+from tensorlite.nn.parameter import Buffer, Parameter
+from tensorlite.nn.registry import Held, Kind
+from tensorlite.nn.show import note_where, text_of
 from tensorlite.tensor import Tensor
 
-_WHERE = "raised in "
-_SHOWN = (bool, int, float, str, tuple, type(None))  # what arguments a repr shows
+
+class _Made:
+    """A dictionary that an instance gets when it is first asked for."""
+
+    def __init__(self, make: Callable) -> None:
+        self.make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Module | None, owner: type) -> Any:
+        if module is None:
+            return self
+        return module.__dict__.setdefault(self.name, self.make())
 
 
-class Module:
+class Module(Changes):
     """Base of all layers and models: holds parameters, buffers and submodules; computes `forward`.
 
-    Assign `Parameter` and `Module` attributes in ``__init__``, write `forward`, and call the
-    module itself.
+    Assign `Parameter`, `Buffer` and `Module` attributes in ``__init__``, write `forward`, and call
+    the module itself.
 
     Attributes
     ----------
@@ -35,6 +50,7 @@ class Module:
     --------
     >>> class Net(nn.Module):
     ...     def __init__(self):
+    ...         super().__init__()
     ...         self.hidden = nn.Linear(64, 32)
     ...         self.out = nn.Linear(32, 10)
     ...
@@ -43,53 +59,94 @@ class Module:
     """
 
     training: bool = True
-    # Shared by all modules until an instance registers something of its own.
-    _buffers: Mapping[str, bool] = MappingProxyType({})  # name -> whether state_dict() has it
-    _pre_hooks: tuple[Callable, ...] = ()
-    _hooks: tuple[Callable, ...] = ()
+    _is_module = True
+    _kinds: dict[str, Kind] = _Made(dict)  # of each registered name, in order
+    _fleeting: frozenset[str] = frozenset()  # names of buffers that state_dict() leaves out
+    _hooks: Hooks | None = None
+    _loading_hooks: OrderedDict = _Made(OrderedDict)
+    _loaded_hooks: OrderedDict = _Made(OrderedDict)
+    _saving_hooks: OrderedDict = _Made(OrderedDict)
+    _saved_hooks: OrderedDict = _Made(OrderedDict)
+
+    def __init__(self) -> None:
+        pass
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; to be written by every subclass that is called."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward() method")
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute `forward`, with the hooks before and after it."""
         try:
-            if self._pre_hooks or self._hooks:
-                return self._call_with_hooks(args, kwargs)
+            if self._hooks is not None:
+                return self._hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
             note_where(error, self)
             raise
 
-    def _call_with_hooks(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        for hook in self._pre_hooks:
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)
-        for hook in self._hooks:
-            changed = hook(self, args, output)
-            if changed is not None:
-                output = changed
-        return output
-
     # --- registration -------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        old = self.__dict__.get(name)
-        kind = Tensor if name in self._buffers else _kind(old)
-        if kind is not None and value is not None and not isinstance(value, kind):
+        if isinstance(value, Parameter):
+            if registry.is_behind(type(self), name):
+                raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
+            registry.place(self, name, value, Kind.PARAMETER)
+            return
+        if isinstance(value, Module):
+            registry.place(self, name, value, Kind.MODULE)
+            return
+        kind = self._kinds.get(name)
+        if kind is None:
+            if isinstance(value, Buffer):
+                self.register_buffer(name, value, value.persistent)
+            else:
+                super().__setattr__(name, value)
+        elif value is None or (kind is Kind.BUFFER and isinstance(value, Tensor)):
+            registry.place(self, name, value, kind)
+            if isinstance(value, Buffer):
+                self.register_buffer(name, value, value.persistent)
+        else:
+            wanted = {Kind.PARAMETER: "Parameter", Kind.BUFFER: "Tensor", Kind.MODULE: "Module"}
             raise TypeError(
-                f"{type(self).__name__}.{name} is a {kind.__name__} and cannot become a "
-                f"{type(value).__name__}: assign a {kind.__name__} or None, or delete it first"
+                f"{type(self).__name__}.{name} is a {kind.value} and cannot become a "
+                f"{type(value).__name__}: assign a {wanted[kind]} or None, or delete it first"
             )
-        super().__setattr__(name, value)
 
-    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+    def __getattr__(self, name: str) -> Any:  # only what is not found elsewhere
+        hidden = self.__dict__.get("_hidden", {})
+        if name in hidden:  # behind a property that raised AttributeError
+            return hidden[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._kinds:
+            registry.remove(self, name)
+        else:
+            super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        names = {*dir(type(self)), *self.__dict__, *self._kinds}
+        return sorted(name for name in names if not name[0].isdigit())
+
+    @property
+    def _parameters(self) -> Held:
+        return Held(self, Kind.PARAMETER)
+
+    @property
+    def _buffers(self) -> Held:
+        return Held(self, Kind.BUFFER)
+
+    @property
+    def _modules(self) -> Held:
+        return Held(self, Kind.MODULE)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under a name; None keeps the name without a parameter."""
-        self._check_new(name, parameter, Parameter)
-        setattr(self, name, parameter)
+        self._check_new(name, param, Kind.PARAMETER)
+        registry.place(self, name, param, Kind.PARAMETER)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a Tensor that belongs to the module's state but is not trained.
@@ -103,31 +160,33 @@ class Module:
         persistent
             Whether `state_dict` contains it.
         """
-        self._check_new(name, tensor, Tensor)
-        setattr(self, name, tensor)
-        self._buffers = {**self._buffers, name: persistent}
+        self._check_new(name, tensor, Kind.BUFFER)
+        registry.place(self, name, tensor, Kind.BUFFER)
+        self._fleeting = self._fleeting - {name} if persistent else self._fleeting | {name}
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a submodule under a name."""
-        self._check_new(name, module, Module)
-        setattr(self, name, module)
+        """Add a submodule under a name; one of that name is replaced."""
+        self._check_new(name, module, Kind.MODULE)
+        registry.place(self, name, module, Kind.MODULE)
 
-    def _check_new(self, name: str, value: Any, kind: type) -> None:
+    register_module = add_module
+
+    def _check_new(self, name: str, value: Any, kind: Kind) -> None:
         owner = type(self).__name__
-        if not name or "." in name:
-            raise ValueError(f"{owner}: {name!r} is no name for a {kind.__name__}: no dots, not ''")
-        if value is not None and not isinstance(value, kind):
-            raise TypeError(f"{owner}.{name}: a {type(value).__name__} is no {kind.__name__}")
-        if hasattr(self, name) and self.__dict__.get(name, self) is not None:
-            raise ValueError(f"{owner} already has an attribute {name!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"{owner}: the name of a {kind.value} is a str, not {name!r}")
+        if value is not None and not kind.fits(value):
+            raise TypeError(f"{owner}.{name}: a {type(value).__name__} is no {kind.value}")
+        if self._kinds.get(name) is not kind and hasattr(self, name):
+            raise KeyError(f"{owner} already has an attribute {name!r}")
 
     # --- what it holds ------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the direct submodules with their names, each once."""
         seen = set()
-        for name, value in self.__dict__.items():
-            if isinstance(value, Module) and value not in seen:
+        for name, value in registry.entries(self, Kind.MODULE):
+            if value is not None and value not in seen:
                 seen.add(value)
                 yield name, value
 
@@ -136,77 +195,152 @@ class Module:
         return (module for _, module in self.named_children())
 
     def named_modules(
-        self, prefix: str = "", seen: set[Module] | None = None
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Yield this module (named `prefix`) and all below it with dotted names, each once."""
-        seen = set() if seen is None else seen
-        if self in seen:
+        """Yield this module (named `prefix`) and all below it with dotted names.
+
+        Each comes once, under its first name; with ``remove_duplicate=False`` under all.
+        """
+        memo = set() if memo is None else memo
+        if self in memo:
             return
-        seen.add(self)
+        if remove_duplicate:
+            memo.add(self)
         yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
+        for name, child in registry.entries(self, Kind.MODULE):
+            if child is not None:
+                path = f"{prefix}.{name}" if prefix else name
+                yield from child.named_modules(memo, path, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all below it, each once."""
         return (module for _, module in self.named_modules())
 
-    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        return ((n, v) for n, v in self.__dict__.items() if isinstance(v, Parameter))
-
-    def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        values = ((name, self.__dict__.get(name)) for name in self._buffers)
-        return ((name, value) for name, value in values if value is not None)
-
     def _collect(
-        self, own: Callable[[Module], Iterator], prefix: str, recurse: bool
+        self, kind: Kind, prefix: str, recurse: bool, once: bool
     ) -> Iterator[tuple[str, Any]]:
-        """What `own` finds in each module, with dotted names, each object once."""
+        """What is of one kind in each module, with dotted names."""
         seen = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
-            for name, value in own(module):
-                if value not in seen:
+        places = (
+            self.named_modules(None, prefix, remove_duplicate=once) if recurse else [(prefix, self)]
+        )
+        for path, module in places:
+            for name, value in registry.entries(module, kind):
+                if value is None or value in seen:
+                    continue
+                if once:
                     seen.add(value)
-                    yield f"{path}.{name}" if path else name, value
+                yield f"{path}.{name}" if path else name, value
 
     def named_parameters(
-        self, prefix: str = "", recurse: bool = True
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Yield the parameters with their dotted names; one that is shared comes once."""
-        return self._collect(Module._own_parameters, prefix, recurse)
+        """Yield the parameters with their dotted names; by default one that is shared comes once.
+
+        With ``recurse=False`` only those of this module itself.
+        """
+        return self._collect(Kind.PARAMETER, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield the parameters, as an optimizer wants them; one that is shared comes once."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield the buffers with their dotted names."""
-        return self._collect(Module._own_buffers, prefix, recurse)
+        return self._collect(Kind.BUFFER, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Yield the buffers."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
+    def get_submodule(self, target: str) -> Module:
+        """Find a submodule by its dotted name; "" is the module itself.
+
+        Raises
+        ------
+        AttributeError
+            If there is none of that name, or it is no module.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            if name not in module._modules and not hasattr(module, name):
+                raise AttributeError(f"{module._get_name()} has no attribute {name!r}")
+            held = module._modules
+            module = held[name] if name in held else getattr(module, name)
+            if not isinstance(module, Module):
+                raise AttributeError(f"{name!r} in {target!r} is not an nn.Module")
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Find a parameter by its dotted name."""
+        return self._found(target, Kind.PARAMETER, "an nn.Parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Find a buffer by its dotted name."""
+        return self._found(target, Kind.BUFFER, "a buffer")
+
+    def _found(self, target: str, kind: Kind, what: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name in module._kinds and module._kinds[name] is kind:
+            return registry.value_of(module, name)
+        if not hasattr(module, name):
+            raise AttributeError(f"{module._get_name()} has no attribute {name!r}")
+        raise AttributeError(f"{name!r} is not {what}")
+
     # --- state --------------------------------------------------------------------------------
 
-    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+    def state_dict(
+        self,
+        destination: dict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> dict[str, Any]:
         """Parameters and persistent buffers by dotted name, in torch's order.
 
         The Tensors share memory with the module: training goes on changing them.
+
+        Parameters
+        ----------
+        destination
+            A dictionary to add to, and to return.
+        prefix
+            What all names begin with.
+        keep_vars
+            Whether to give the parameters themselves, not Tensors without history.
         """
-        found = {prefix + name: value.detach() for name, value in self._own_parameters()}
-        for name, value in self._own_buffers():
-            if self._buffers[name]:
-                found[prefix + name] = value.detach()
-        for name, value in self.__dict__.items():
-            if isinstance(value, Module):
-                found |= value.state_dict(f"{prefix}{name}.")
+        found = OrderedDict() if destination is None else destination
+        for hook in tuple(self.__dict__.get("_saving_hooks", {}).values()):
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(found, prefix, keep_vars)
+        for name, child in registry.entries(self, Kind.MODULE):
+            if child is not None:
+                child.state_dict(destination=found, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in tuple(self.__dict__.get("_saved_hooks", {}).values()):
+            changed = hook(self, found, prefix, {})
+            found = found if changed is None else changed
         return found
 
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        state.save_own(self, destination, prefix, keep_vars)
+
+    def _has_extra_state(self) -> bool:
+        return type(self).get_extra_state is not Module.get_extra_state
+
+    def get_extra_state(self) -> Any:
+        """What else belongs into `state_dict`; for subclasses, together with `set_extra_state`."""
+        raise RuntimeError(f"{type(self).__name__} has no get_extra_state()")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what `get_extra_state` returned."""
+        raise RuntimeError(f"{type(self).__name__} has no set_extra_state()")
+
     def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> state.IncompatibleKeys:
-        """Copy values into the parameters and buffers.
+        """Copy values into the parameters and buffers, cast to their dtypes.
 
         Parameters
         ----------
@@ -215,6 +349,9 @@ class Module:
             `numpy.asarray` takes.
         strict
             Whether missing and unexpected names are errors.
+        assign
+            Whether the given Tensors take the place of the module's, with their dtypes and
+            devices, instead of being copied. Make the optimizer afterwards.
 
         Returns
         -------
@@ -223,154 +360,58 @@ class Module:
 
         Raises
         ------
-        ValueError
+        RuntimeError
             If anything does not fit; the message lists all of it, and nothing is changed.
         """
-        return state.load(type(self).__name__, self.state_dict(), state_dict, strict)
+        return state.load(self, state_dict, strict, assign)
 
-    # --- changing all of it -------------------------------------------------------------------
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        state.plan_own(self, state_dict, prefix, strict, missing_keys, unexpected_keys, error_msgs)
 
-    def apply(self, fn: Callable[[Module], Any]) -> Module:
-        """Call ``fn(module)`` on every module below and then on this one; return this one."""
-        for child in self.children():
-            child.apply(fn)
-        fn(self)
-        return self
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call a hook before this module's values are read; it may change the dictionary.
 
-    def train(self, mode: bool = True) -> Module:
-        """Switch this module and all below to training, or with False to evaluation."""
-        for module in self.modules():
-            module.training = mode
-        return self
-
-    def eval(self) -> Module:
-        """Switch this module and all below to evaluation."""
-        return self.train(False)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Module:
-        """Say of every parameter whether it is trained; False freezes the module."""
-        for parameter in self.parameters():
-            parameter.requires_grad_(requires_grad)
-        return self
-
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
-
-    def to(self, *targets: Any) -> Module:
-        """Move the parameters and buffers to a device, and cast those of floating point.
-
-        Make the optimizer afterwards: it works on the arrays that it was given.
-
-        Parameters
-        ----------
-        *targets
-            A device ("cuda:0"), a dtype of floating point, or both.
+        It is called as ``hook(module, state_dict, prefix, local_metadata, strict, missing_keys,
+        unexpected_keys, error_msgs)``.
         """
-        for tensor in (*self.parameters(), *self.buffers()):
-            state.move(tensor, targets)
-        return self
+        return RemovableHandle(self._loading_hooks, (hook, True))
 
-    def float(self) -> Module:
-        """Cast to float32."""
-        return self.to("float32")
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable, with_module: bool = False
+    ) -> RemovableHandle:
+        return RemovableHandle(self._loading_hooks, (hook, with_module))
 
-    def double(self) -> Module:
-        """Cast to float64."""
-        return self.to("float64")
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, incompatible_keys)`` after everything was loaded."""
+        return RemovableHandle(self._loaded_hooks, hook)
 
-    def half(self) -> Module:
-        """Cast to float16."""
-        return self.to("float16")
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, prefix, keep_vars)`` before this module's values are collected."""
+        return RemovableHandle(self._saving_hooks, hook)
 
-    # --- hooks --------------------------------------------------------------------------------
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` after they were."""
+        return RemovableHandle(self._saved_hooks, hook)
 
-    def register_forward_pre_hook(self, hook: Callable) -> Callable[[], None]:
-        """Call ``hook(module, args)`` before `forward`; it may return other positional arguments.
-
-        Returns
-        -------
-        callable
-            Call it to remove the hook.
-        """
-        self._pre_hooks = (*self._pre_hooks, hook)
-
-        def remove() -> None:
-            self._pre_hooks = tuple(h for h in self._pre_hooks if h is not hook)
-
-        return remove
-
-    def register_forward_hook(self, hook: Callable) -> Callable[[], None]:
-        """Call ``hook(module, args, output)`` after `forward`; it may return another output.
-
-        Returns
-        -------
-        callable
-            Call it to remove the hook.
-        """
-        self._hooks = (*self._hooks, hook)
-
-        def remove() -> None:
-            self._hooks = tuple(h for h in self._hooks if h is not hook)
-
-        return remove
+    _register_state_dict_hook = register_state_dict_post_hook
 
     # --- how it looks -------------------------------------------------------------------------
 
-    def extra_repr(self) -> str:
-        """What stands between the parentheses in the repr.
+    def _get_name(self) -> str:
+        return type(self).__name__
 
-        By default the constructor's arguments that are attributes too; optional ones only where
-        they differ from their default.
-        """
-        shown = []
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = self.__dict__.get(name, parameter.default)
-            if isinstance(parameter.default, bool):  # bias=True is kept as a Parameter
-                value = value is not None and value is not False
-            if isinstance(value, _SHOWN) and value != parameter.default:
-                shown.append(f"{name}={value!r}")
-        return ", ".join(shown)
+    def extra_repr(self) -> str:
+        """What stands between the parentheses in the repr; for subclasses to say."""
+        return ""
 
     def __repr__(self) -> str:
-        lines = list(_tree(self, "", 0))
-        width = max(len(text) for text, _ in lines)
-        return "\n".join(f"{text:<{width}}  # {count}" if count else text for text, count in lines)
-
-
-def _kind(value: Any) -> type | None:
-    """What an attribute of a module must stay."""
-    return next((kind for kind in (Parameter, Module) if isinstance(value, kind)), None)
-
-
-def _tree(module: Module, label: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Lines of the repr, each with a parameter count or nothing."""
-    opening = f"{'  ' * depth}{label}{type(module).__name__}({module.extra_repr()}"
-    children = list(module.named_children())
-    yield opening + ("" if children else ")"), _count(module, "" if depth else " parameters")
-    for name, child in children:
-        yield from _tree(child, f"({name}): ", depth + 1)
-    if children:
-        yield "  " * depth + ")", ""
-
-
-def _count(module: Module, unit: str) -> str:
-    """Number of parameters; frozen ones are mentioned."""
-    total = sum(p.numel() for p in module.parameters())
-    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
-    if total == 0:
-        return ""
-    return f"{total:,}{unit}" + (f" ({frozen:,} frozen)" if frozen else "")
-
-
-def note_where(error: Exception, module: Module) -> None:
-    """Note in which module an error arose; its path grows as the error passes outward."""
-    origin = vars(error).setdefault("module", module)
-    for name, child in module.named_modules():
-        if child is origin:
-            path = ".".join(part for part in (type(module).__name__, name) if part)
-            notes = [n for n in getattr(error, "__notes__", []) if not n.startswith(_WHERE)]
-            details = f": {type(origin).__name__}({origin.extra_repr()})" if name else ""
-            error.__notes__ = [*notes, f"{_WHERE}{path}{details}"]
-            return
+        return text_of(self)

@@ -1,172 +1,38 @@
-"""Normalization layers."""
+"""Normalization of each sample: layer, RMS, group and local response normalization."""
 
 from __future__ import annotations
 
-import numpy as np
+import numbers
+from typing import Any
 
 from tensorlite.nn import functional as F
+from tensorlite.nn import init
 from tensorlite.nn.module import Module
-from tensorlite.nn.parameter import Parameter
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.nn.parameter import empty
+from tensorlite.tensor import Tensor
 
 
-class _Affine(Module):
+class Affine(Module):
     """A scale, which starts as ones, and a shift, which starts as zeros; either may be left out."""
 
-    def _set_parameters(self, shape: int | tuple[int, ...], weight: bool, bias: bool) -> None:
-        self.weight = Parameter(np.ones(shape, np.float32)) if weight else None
-        self.bias = Parameter(np.zeros(shape, np.float32)) if bias else None
-
-
-class _OfChannels(_Affine):
-    """What batch and instance normalization share: one axis of channels, others to average over."""
-
-    _ndims: tuple[int, ...]  # numbers of axes that an input may have
-
-    def _check(self, x: Tensor) -> None:
-        if x.ndim not in self._ndims or x.shape[1] != self.num_features:
-            axes = " or ".join(map(str, self._ndims))
-            raise ValueError(
-                f"{type(self).__name__}: input of shape {x.shape}; it must have {axes} axes, the "
-                f"second of length {self.num_features}"
-            )
-
-
-class BatchNormNd(_OfChannels):
-    """Normalizes each channel over the batch, then scales and shifts it [1]_.
-
-    y = (x − mean) / √(variance + eps) · weight + bias, with mean and variance of the batch in
-    training and the running ones in evaluation. Use `BatchNorm1d`, `BatchNorm2d` or `BatchNorm3d`.
-
-    Parameters
-    ----------
-    num_features : int
-        Number of channels, the second axis of the input.
-    eps : float
-        Added to the variance.
-    momentum : float or None
-        Share of a new batch in the running statistics; None makes them plain averages.
-    affine : bool
-        Whether there are a weight and a bias.
-    track_running_stats : bool
-        Whether there are running statistics; without them evaluation uses the batch's too.
-
-    Attributes
-    ----------
-    weight, bias : Parameter, shape (num_features,), or None
-    running_mean, running_var : Tensor, shape (num_features,), or None
-        Buffers: 0 and 1 at first; the variance is the unbiased one.
-    num_batches_tracked : Tensor of int64, shape (), or None
-
-    References
-    ----------
-    .. [1] Ioffe and Szegedy, "Batch normalization", ICML 2015.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
+    def _set_parameters(
+        self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any
     ) -> None:
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
-        self._set_parameters(num_features, affine, affine)
-        statistics = {
-            "running_mean": np.zeros(num_features, np.float32),
-            "running_var": np.ones(num_features, np.float32),
-            "num_batches_tracked": np.zeros((), np.int64),
-        }
-        for name, values in statistics.items():
-            self.register_buffer(name, tensor_of(values) if track_running_stats else None)
+        made = [
+            empty(*shape, device=device, dtype=dtype) if there else None for there in (weight, bias)
+        ]
+        self.register_parameter("weight", made[0])
+        self.register_parameter("bias", made[1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return a Tensor of the shape of `x`."""
-        self._check(x)
-        momentum = self.momentum
-        if self.training and self.track_running_stats:
-            self.num_batches_tracked += 1
-            if momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=self.training or not self.track_running_stats,
-            momentum=momentum,
-            eps=self.eps,
-        )
+    def reset_parameters(self) -> None:
+        """Write the initial values anew."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if getattr(self, "bias", None) is not None:
+            init.zeros_(self.bias)
 
 
-class BatchNorm1d(BatchNormNd):
-    """Batch normalization of (N, C) or (N, C, L); parameters as in `BatchNormNd`."""
-
-    _ndims = (2, 3)
-
-
-class BatchNorm2d(BatchNormNd):
-    """Batch normalization of (N, C, H, W); parameters as in `BatchNormNd`."""
-
-    _ndims = (4,)
-
-
-class BatchNorm3d(BatchNormNd):
-    """Batch normalization of (N, C, D, H, W); parameters as in `BatchNormNd`."""
-
-    _ndims = (5,)
-
-
-class InstanceNormNd(_OfChannels):
-    """Normalizes each channel of each sample by itself [1]_.
-
-    Use `InstanceNorm1d` or `InstanceNorm2d`.
-
-    Parameters
-    ----------
-    num_features : int
-        Number of channels, the second axis of the input.
-    eps : float
-        Added to the variance.
-    affine : bool
-        Whether there are a weight and a bias, of shape (num_features,).
-
-    References
-    ----------
-    .. [1] Ulyanov, Vedaldi and Lempitsky, "Instance normalization", arXiv:1607.08022, 2016.
-    """
-
-    def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False) -> None:
-        self.num_features = num_features
-        self.eps = eps
-        self.affine = affine
-        self._set_parameters(num_features, affine, affine)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return a Tensor of the shape of `x`."""
-        self._check(x)
-        return F.instance_norm(x, self.weight, self.bias, self.eps)
-
-
-class InstanceNorm1d(InstanceNormNd):
-    """Instance normalization of (N, C, L); parameters as in `InstanceNormNd`."""
-
-    _ndims = (3,)
-
-
-class InstanceNorm2d(InstanceNormNd):
-    """Instance normalization of (N, C, H, W); parameters as in `InstanceNormNd`."""
-
-    _ndims = (4,)
-
-
-class GroupNorm(_Affine):
+class GroupNorm(Affine):
     """Normalizes groups of channels of each sample [1]_.
 
     Parameters
@@ -177,6 +43,10 @@ class GroupNorm(_Affine):
         Added to the variance.
     affine : bool
         Whether there are a weight and a bias, of shape (num_channels,).
+    device, dtype
+        Of the parameters.
+    bias : bool
+        Whether there is a bias, if `affine`.
 
     References
     ----------
@@ -184,8 +54,17 @@ class GroupNorm(_Affine):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
+        super().__init__()
         if num_channels % num_groups:
             raise ValueError(
                 f"GroupNorm: {num_channels} channels are not divisible by {num_groups} groups"
@@ -194,14 +73,23 @@ class GroupNorm(_Affine):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        self._set_parameters(num_channels, affine, affine)
+        self._set_parameters((num_channels,), affine, affine and bias, device, dtype)
+        self.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map (N, num_channels, …) to a Tensor of that shape."""
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Sizes and options."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
-class LayerNorm(_Affine):
+def _as_shape(shape: Any) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, numbers.Integral) else tuple(shape)
+
+
+class LayerNorm(Affine):
     """Normalizes the last axes of each sample [1]_.
 
     Parameters
@@ -213,7 +101,9 @@ class LayerNorm(_Affine):
     elementwise_affine : bool
         Whether there are a weight and a bias, of shape `normalized_shape`.
     bias : bool
-        Whether there is a bias.
+        Whether there is a bias, if `elementwise_affine`.
+    device, dtype
+        Of the parameters.
 
     References
     ----------
@@ -226,18 +116,29 @@ class LayerNorm(_Affine):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        self.normalized_shape = normalized_shape
+        super().__init__()
+        self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self._set_parameters(normalized_shape, elementwise_affine, elementwise_affine and bias)
+        affine = elementwise_affine
+        self._set_parameters(self.normalized_shape, affine, affine and bias, device, dtype)
+        self.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return a Tensor of the shape of `x`."""
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Sizes and options."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
-class RMSNorm(_Affine):
+class RMSNorm(Affine):
     """Divides the last axes of each sample by their root mean square [1]_.
 
     Parameters
@@ -248,6 +149,8 @@ class RMSNorm(_Affine):
         Added to the mean square; by default the dtype's distance from 1 to the next number.
     elementwise_affine : bool
         Whether there is a weight, of shape `normalized_shape`.
+    device, dtype
+        Of the parameter.
 
     References
     ----------
@@ -259,12 +162,50 @@ class RMSNorm(_Affine):
         normalized_shape: int | tuple[int, ...],
         eps: float | None = None,
         elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        self.normalized_shape = normalized_shape
+        super().__init__()
+        self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
-        self._set_parameters(normalized_shape, elementwise_affine, bias=False)
+        made = empty(*self.normalized_shape, device=device, dtype=dtype)
+        self.register_parameter("weight", made if elementwise_affine else None)
+        self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a Tensor of the shape of `x`."""
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """Sizes and options."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
+
+
+class LocalResponseNorm(Module):
+    """Divides each element by a sum of squares over neighbouring channels [1]_.
+
+    y = x / (k + alpha · mean of x² over `size` channels around)^beta.
+
+    References
+    ----------
+    .. [1] Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional
+       neural networks", NeurIPS 2012.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to a Tensor of that shape."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

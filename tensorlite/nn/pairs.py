@@ -24,8 +24,11 @@ def _linear_relu(linear: Linear, relu: ReLU, x: Tensor) -> Tensor:
 
 def _relu_max_pool(relu: ReLU, pool: MaxPool2d, x: Tensor) -> Tensor:
     """The largest element first: it is the same one, and leaves fewer to ReLU."""
-    # A dilated window may lie in the padding alone, and is then minus infinity.
-    return relu(pool(x)) if pool.dilation in (1, (1, 1)) else pool(relu(x))
+    # A dilated window may lie in the padding alone, and is then minus infinity; and the places of
+    # the maxima are not those behind ReLU.
+    if pool.dilation in (1, (1, 1)) and not pool.return_indices:
+        return relu(pool(x))
+    return pool(relu(x))
 
 
 _TOGETHER: dict[tuple[type, type], Run] = {
@@ -35,7 +38,7 @@ _TOGETHER: dict[tuple[type, type], Run] = {
 
 
 # What a module has of its own where calling it does, or did, something else than its class says.
-_OWN_WAY = frozenset(("forward", "_hooks", "_pre_hooks"))
+_OWN_WAY = frozenset(("forward", "_hooks"))
 
 
 def together(first: Module, second: Module) -> Run | None:

@@ -1,4 +1,4 @@
-"""Parameter: a Tensor that a module owns and an optimizer changes."""
+"""Parameter: a Tensor that a module owns and an optimizer changes; Buffer: one it only keeps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.ops import creation
 from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
 
@@ -16,25 +17,25 @@ class Parameter(Tensor):
 
     Parameters
     ----------
-    data : Tensor or array
-        The initial values; they are shared, not copied.
+    data : Tensor or array, optional
+        The initial values; they are shared, not copied. By default there are none, shape (0,).
     requires_grad : bool
         Whether the parameter is trained.
 
     Raises
     ------
     TypeError
-        If `data` is not floating point.
+        If `data` is not floating point and `requires_grad` is true.
     """
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        array = data.array if isinstance(data, Tensor) else array_backend((data,)).asarray(data)
-        if not is_float(array):
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
+        array = _array_of(data)
+        if requires_grad and not is_float(array):
             raise TypeError(
                 f"a Parameter of dtype {array.dtype} cannot be trained: give floating point values"
-                ", or use register_buffer() for what is not trained"
+                ", requires_grad=False, or use register_buffer() for what is not trained"
             )
         self.array, self.node, self.requires_grad = array, None, requires_grad
         self.view_of = None
@@ -43,6 +44,95 @@ class Parameter(Tensor):
         return f"Parameter({super().__repr__()})"
 
 
-def empty(*shape: int) -> Parameter:
-    """A float32 parameter whose values are still to be written."""
-    return Parameter(np.empty(shape, np.float32))
+class Buffer(Tensor):
+    """A Tensor that becomes part of a module's state when it is assigned, but is not trained.
+
+    Parameters
+    ----------
+    data : Tensor or array, optional
+        The values; they are shared, not copied.
+    persistent : bool
+        Whether the module's `state_dict` has it.
+    """
+
+    __slots__ = ()
+
+    persistent: bool = True
+
+    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+        self.array, self.node, self.requires_grad = _array_of(data), None, False
+        self.persistent = persistent
+
+
+def _array_of(data: Any) -> Any:
+    if data is None:
+        return np.empty(0, np.float32)
+    if isinstance(data, Tensor):
+        return data.array
+    return array_backend((data,)).asarray(data)
+
+
+def float_dtype(dtype: Any = None) -> Any:
+    """The dtype of a layer's parameters where none is given."""
+    return np.float32 if dtype is None else dtype
+
+
+def empty(*shape: int, device: Any = None, dtype: Any = None) -> Parameter:
+    """A parameter whose values are still to be written."""
+    return Parameter(_unset(shape, device, dtype))
+
+
+def filled(value: float, *shape: int, device: Any = None, dtype: Any = None) -> Parameter:
+    """A parameter with one value everywhere."""
+    return Parameter(new_buffer(value, *shape, device=device, dtype=dtype))
+
+
+def new_buffer(value: float, *shape: int, device: Any = None, dtype: Any = None) -> Tensor:
+    """A Tensor for a buffer, with one value everywhere."""
+    return creation.full(shape, value, dtype=float_dtype(dtype), device=device)
+
+
+def _unset(shape: tuple[int, ...], device: Any, dtype: Any) -> Tensor:
+    return creation.empty(*shape, device=device, dtype=float_dtype(dtype))
+
+
+class UninitializedParameter(Parameter):
+    """A parameter whose shape a lazy module finds at its first input."""
+
+    __slots__ = ()
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(_unset((0,), device, dtype), requires_grad)
+
+    def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary parameter of this shape, with values still to be written."""
+        _materialize(self, shape, device, dtype)
+        self.__class__ = Parameter
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+
+class UninitializedBuffer(Tensor):
+    """A buffer whose shape a lazy module finds at its first input."""
+
+    __slots__ = ()
+
+    def __init__(self, device: Any = None, dtype: Any = None) -> None:
+        made = _unset((0,), device, dtype)
+        self.array, self.node, self.requires_grad = made.array, None, False
+
+    def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary Tensor of this shape, with values still to be written."""
+        _materialize(self, shape, device, dtype)
+        self.__class__ = Tensor
+
+
+def _materialize(tensor: Tensor, shape: tuple[int, ...], device: Any, dtype: Any) -> None:
+    device = tensor.device if device is None else device
+    tensor.array = _unset(tuple(shape), device, tensor.dtype if dtype is None else dtype).array
+
+
+def is_uninitialized(tensor: Any) -> bool:
+    """Whether a parameter or buffer waits for the first input to know its shape."""
+    return isinstance(tensor, (UninitializedParameter, UninitializedBuffer))

@@ -1,112 +1,336 @@
-"""Pooling along one and two axes."""
+"""Pooling along one, two and three axes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from tensorlite.nn import functional as F
-from tensorlite.nn.conv import Size
+from tensorlite.nn.arguments import Size, per_axis, unusual
 from tensorlite.nn.module import Module
 from tensorlite.tensor import Tensor
 
 
 class _MaxPool(Module):
-    _function: Callable
+    """The options of max pooling; the stride is the window's size by default.
 
-    def __init__(
-        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
-    ) -> None:
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, …) to (N, C, fewer …)."""
-        return self._function(x, self.kernel_size, self.stride, self.padding, self.dilation)
-
-
-class MaxPool1d(_MaxPool):
-    """Largest element of each window of (N, C, L); the stride is the window's size by default."""
-
-    _function = staticmethod(F.max_pool1d)
-
-
-class MaxPool2d(_MaxPool):
-    """Largest element of each window of (N, C, H, W); the stride is its size by default."""
-
-    _function = staticmethod(F.max_pool2d)
-
-
-class _AvgPool(Module):
-    _function: Callable
+    With `return_indices` the places of the maxima in each plane are returned, too, as `MaxUnpool2d`
+    and its like want them. With `ceil_mode` windows that are only partly inside count.
+    """
 
     def __init__(
         self,
         kernel_size: Size,
         stride: Size | None = None,
         padding: Size = 0,
-        *,
-        count_include_pad: bool = True,
+        dilation: Size = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
     ) -> None:
+        super().__init__()
         self.kernel_size = kernel_size
-        self.stride = stride
+        self.stride = kernel_size if stride is None else stride
         self.padding = padding
-        self.count_include_pad = count_include_pad
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, …) to (N, C, fewer …)."""
-        return self._function(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            count_include_pad=self.count_include_pad,
+    def _arguments(self) -> dict[str, Any]:
+        window = {name: getattr(self, name) for name in ("stride", "padding", "dilation")}
+        return {**window, **unusual(self, ceil_mode=False, return_indices=False)}
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
         )
 
 
-class AvgPool1d(_AvgPool):
-    """Mean of each window of (N, C, L); the stride is the window's size by default."""
+class MaxPool1d(_MaxPool):
+    """Largest element of each window of (N, C, L) or (C, L)."""
 
-    _function = staticmethod(F.avg_pool1d)
+    def forward(self, input: Tensor) -> Any:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.max_pool1d(input, self.kernel_size, **self._arguments())
+
+
+class MaxPool2d(_MaxPool):
+    """Largest element of each window of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Any:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.max_pool2d(input, self.kernel_size, **self._arguments())
+
+
+class MaxPool3d(_MaxPool):
+    """Largest element of each window of (N, C, D, H, W) or (C, D, H, W)."""
+
+    def forward(self, input: Tensor) -> Any:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.max_pool3d(input, self.kernel_size, **self._arguments())
+
+
+class _MaxUnpool(Module):
+    """The options of the partial inverses of max pooling."""
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+        super().__init__()
+        axes = self._axes
+        self.kernel_size = per_axis(kernel_size, axes)
+        self.stride = per_axis(kernel_size if stride is None else stride, axes)
+        self.padding = per_axis(padding, axes)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Puts the results of `MaxPool1d` back to their places; all else is 0."""
+
+    _axes = 1
+
+    def forward(
+        self, input: Tensor, indices: Tensor, output_size: list[int] | None = None
+    ) -> Tensor:
+        """Map (N, C, fewer …) to (N, C, …); `output_size` where the window leaves a choice."""
+        return F.max_unpool1d(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Puts the results of `MaxPool2d` back to their places; all else is 0."""
+
+    _axes = 2
+
+    def forward(
+        self, input: Tensor, indices: Tensor, output_size: list[int] | None = None
+    ) -> Tensor:
+        """Map (N, C, fewer …) to (N, C, …); `output_size` where the window leaves a choice."""
+        return F.max_unpool2d(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Puts the results of `MaxPool3d` back to their places; all else is 0."""
+
+    _axes = 3
+
+    def forward(
+        self, input: Tensor, indices: Tensor, output_size: list[int] | None = None
+    ) -> Tensor:
+        """Map (N, C, fewer …) to (N, C, …); `output_size` where the window leaves a choice."""
+        return F.max_unpool3d(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
+
+
+class _AvgPool(Module):
+    """The options of average pooling; the stride is the window's size by default.
+
+    With `count_include_pad` padding counts in the mean. `divisor_override` is what sums are divided
+    by instead of the size of the window.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self.divisor_override = divisor_override
+
+    def _options(self) -> dict[str, Any]:
+        options = {"ceil_mode": False, "count_include_pad": True, "divisor_override": None}
+        return unusual(self, **options)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(Module):
+    """Mean of each window of (N, C, L) or (C, L); options as in `AvgPool2d`."""
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = per_axis(kernel_size, 1)
+        self.stride = per_axis(kernel_size if stride is None else stride, 1)
+        self.padding = per_axis(padding, 1)
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, L) to (N, C, fewer)."""
+        return F.avg_pool1d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            **unusual(self, ceil_mode=False, count_include_pad=True),
+        )
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class AvgPool2d(_AvgPool):
-    """Mean of each window of (N, C, H, W); the stride is the window's size by default."""
+    """Mean of each window of (N, C, H, W) or (C, H, W)."""
 
-    _function = staticmethod(F.avg_pool2d)
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.avg_pool2d(input, self.kernel_size, self.stride, self.padding, **self._options())
 
 
-class _AdaptivePool(Module):
-    _function: Callable
+class AvgPool3d(_AvgPool):
+    """Mean of each window of (N, C, D, H, W) or (C, D, H, W)."""
 
-    def __init__(self, output_size: Size) -> None:
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.avg_pool3d(input, self.kernel_size, self.stride, self.padding, **self._options())
+
+
+class _LPPool(Module):
+    """The options of power-average pooling: (sum of xᵖ over the window) to the power 1/p."""
+
+    def __init__(
+        self,
+        norm_type: float,
+        kernel_size: Size,
+        stride: Size | None = None,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm_type = norm_type
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class LPPool1d(_LPPool):
+    """Power average of each window of (N, C, L) or (C, L)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.lp_pool1d(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+
+
+class LPPool2d(_LPPool):
+    """Power average of each window of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.lp_pool2d(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+
+
+class LPPool3d(_LPPool):
+    """Power average of each window of (N, C, D, H, W) or (C, D, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, fewer …)."""
+        return F.lp_pool3d(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+
+
+class _AdaptiveAvgPool(Module):
+    """Pooling to an output of a given size; None keeps the length of an axis."""
+
+    def __init__(self, output_size: Any) -> None:
+        super().__init__()
         self.output_size = output_size
 
-    def forward(self, x: Tensor) -> Tensor:
+    def extra_repr(self) -> str:
+        """The size."""
+        return f"output_size={self.output_size}"
+
+
+class _AdaptiveMaxPool(Module):
+    """Pooling to an output of a given size; with the places of the maxima if `return_indices`."""
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.return_indices = return_indices
+
+    def extra_repr(self) -> str:
+        """The size."""
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """Means of `output_size` nearly equal windows of (N, C, L) or (C, L)."""
+
+    def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, *output_size)."""
-        return self._function(x, self.output_size)
+        return F.adaptive_avg_pool1d(input, self.output_size)
 
 
-class AdaptiveAvgPool1d(_AdaptivePool):
-    """Means of `output_size` nearly equal windows of (N, C, L)."""
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """Means of `output_size` nearly equal windows of (N, C, H, W) or (C, H, W)."""
 
-    _function = staticmethod(F.adaptive_avg_pool1d)
-
-
-class AdaptiveAvgPool2d(_AdaptivePool):
-    """Means of `output_size` nearly equal windows of (N, C, H, W)."""
-
-    _function = staticmethod(F.adaptive_avg_pool2d)
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, *output_size)."""
+        return F.adaptive_avg_pool2d(input, self.output_size)
 
 
-class AdaptiveMaxPool1d(_AdaptivePool):
-    """Largest elements of `output_size` nearly equal windows of (N, C, L)."""
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """Means of `output_size` nearly equal windows of (N, C, D, H, W) or (C, D, H, W)."""
 
-    _function = staticmethod(F.adaptive_max_pool1d)
+    def forward(self, input: Tensor) -> Tensor:
+        """Map (N, C, …) to (N, C, *output_size)."""
+        return F.adaptive_avg_pool3d(input, self.output_size)
 
 
-class AdaptiveMaxPool2d(_AdaptivePool):
-    """Largest elements of `output_size` nearly equal windows of (N, C, H, W)."""
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """Largest elements of `output_size` nearly equal windows of (N, C, L) or (C, L)."""
 
-    _function = staticmethod(F.adaptive_max_pool2d)
+    def forward(self, input: Tensor) -> Any:
+        """Map (N, C, …) to (N, C, *output_size)."""
+        return F.adaptive_max_pool1d(input, self.output_size, **unusual(self, return_indices=False))
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """Largest elements of `output_size` nearly equal windows of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Any:
+        """Map (N, C, …) to (N, C, *output_size)."""
+        return F.adaptive_max_pool2d(input, self.output_size, **unusual(self, return_indices=False))
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """Largest elements of `output_size` nearly equal windows of (N, C, D, H, W) or (C, D, H, W)."""
+
+    def forward(self, input: Tensor) -> Any:
+        """Map (N, C, …) to (N, C, *output_size)."""
+        return F.adaptive_max_pool3d(input, self.output_size, **unusual(self, return_indices=False))

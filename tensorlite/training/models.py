@@ -17,7 +17,8 @@ from tensorlite.nn.dropout import Dropout
 from tensorlite.nn.embedding import Embedding
 from tensorlite.nn.linear import Flatten, Linear
 from tensorlite.nn.module import Module
-from tensorlite.nn.norm import BatchNorm1d, BatchNorm2d, LayerNorm
+from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from tensorlite.nn.norm import LayerNorm
 from tensorlite.nn.pooling import MaxPool1d, MaxPool2d
 from tensorlite.random import Generator
 from tensorlite.suggest import choose

@@ -153,5 +153,5 @@ def test_errors_name_shapes(attention, device):
         attention(x, x, x, key_padding_mask=tl.zeros(L, device=device))
     with pytest.raises(ValueError, match="embed_dim = 8 is not divisible by 3"):
         nn.MultiheadAttention(8, 3)
-    with pytest.raises(ValueError, match="activation 'swish'"):
+    with pytest.raises(RuntimeError, match="not 'swish'"):
         nn.TransformerEncoderLayer(8, 2, activation="swish")

@@ -96,7 +96,7 @@ def test_an_error_in_a_pair_names_the_layer():
     with pytest.raises(ValueError, match=r"^linear: x of shape \(2, 4\)") as error:
         nn.Sequential(nn.Identity(), nn.Linear(3, 3), nn.ReLU())(tl.ones((2, 4)))
     assert error.value.__notes__ == [
-        "raised in Sequential.1: Linear(in_features=3, out_features=3)"
+        "raised in Sequential.1: Linear(in_features=3, out_features=3, bias=True)"
     ]
 
 
@@ -138,12 +138,29 @@ def test_module_list():
     members.extend([nn.ReLU()])
     members[0] = nn.Identity()
     assert [type(m).__name__ for m in members] == ["Identity", "Linear", "Linear", "ReLU"]
-    with pytest.raises(NotImplementedError, match="ModuleList has no forward"):
+    with pytest.raises(NotImplementedError, match=r"\[ModuleList\] is missing"):
         members(tl.ones(1))
-    for wrong in (None, 3, nn.Parameter(tl.zeros(1))):
-        with pytest.raises(TypeError, match="is no Module"):
+    for wrong in (3, nn.Parameter(tl.zeros(1))):
+        with pytest.raises(TypeError, match="is no module"):
             members.append(wrong)
     assert len(members) == 4
+    members += [nn.Tanh()]
+    members.insert(1, nn.Sigmoid())
+    assert [type(m).__name__ for m in members] == [
+        "Identity",
+        "Sigmoid",
+        "Linear",
+        "Linear",
+        "ReLU",
+        "Tanh",
+    ]
+    assert isinstance(members.pop(1), nn.Sigmoid)
+    del members[1:3]
+    assert [name for name, _ in members.named_children()] == ["0", "1", "2"]
+    assert [type(m).__name__ for m in members] == ["Identity", "ReLU", "Tanh"]
+    assert isinstance(members + [nn.ELU()], nn.ModuleList)  # noqa: RUF005
+    members.append(None)
+    assert members[3] is None
 
 
 def test_module_dict():
@@ -158,8 +175,13 @@ def test_module_dict():
     assert len(members) == 2
     with pytest.raises(KeyError, match="has no 'b'"):
         members["b"]
-    with pytest.raises(ValueError, match="already has an attribute 'keys'"):
+    with pytest.raises(KeyError, match="already has an attribute 'keys'"):
         members["keys"] = nn.ReLU()
+    assert isinstance(members.pop("c"), nn.Tanh)
+    members.update([("d", nn.ELU())])
+    assert list(members) == ["a", "d"]
+    members.clear()
+    assert len(members) == 0
 
 
 def test_parameter_list():
@@ -167,9 +189,80 @@ def test_parameter_list():
     members.append(nn.Parameter(tl.zeros((3, 1))))
     assert list(members.state_dict()) == ["0", "1", "2"]
     assert len(list(members.parameters())) == 3
-    assert repr(members) == "ParameterList((1,), (2,), (3, 1))  # 6 parameters"
-    with pytest.raises(TypeError, match="is no Parameter"):
-        members.append(tl.zeros(1))
+    assert "(2): Parameter containing: [float32 of size 3x1]" in repr(members)
+    members += [tl.zeros(4)]  # a Tensor becomes a Parameter
+    assert isinstance(members[-1], nn.Parameter)
+    assert isinstance(members[1:], nn.ParameterList)
+    assert len(members[1:]) == 3
+    members.append("a note")
+    assert [name for name, _ in members.named_parameters()] == ["0", "1", "2", "3"]
+    members[0] = tl.ones(7)
+    assert members[0].shape == (7,)
+    assert members.pop() == "a note"
+    assert len(members) == 4
+
+
+def test_parameter_dict():
+    members = nn.ParameterDict({"b": tl.zeros(1), "a": tl.zeros(2)})  # sorted, as torch does
+    members["c"] = nn.Parameter(tl.zeros(3))
+    assert list(members) == ["a", "b", "c"]
+    assert list(members.state_dict()) == ["a", "b", "c"]
+    assert members.get("x") is None
+    assert members.pop("a").shape == (2,)
+    assert [p.shape for p in (members | nn.ParameterDict({"z": tl.zeros(4)})).values()] == [
+        (1,),
+        (3,),
+        (4,),
+    ]
+    assert members.setdefault("c") is members["c"]
+    with pytest.raises(KeyError, match="has no 'a'"):
+        members["a"]
+    with pytest.raises(KeyError, match="already has an attribute 'values'"):
+        members["values"] = tl.zeros(1)
+
+
+def test_a_slice_grows_at_its_end():
+    tail = nn.Sequential(*layers())[1:]
+    last = tail[1]
+    tail.append(nn.ReLU())
+    assert [name for name, _ in tail.named_children()] == ["1", "2", "3"]
+    assert tail[1] is last
+
+
+def test_sequential_arithmetic():
+    first, second, third = layers()
+    model = nn.Sequential(first) + nn.Sequential(second)
+    model += nn.Sequential(third)
+    assert list(model) == [first, second, third]
+    model.insert(1, nn.ReLU())
+    assert isinstance(model[1], nn.ReLU)
+    del model[1]
+    assert list(model) == [first, second, third]
+    assert list(nn.Sequential(first) * 2) == [first, first]
+    with pytest.raises(TypeError, match="None is no module"):
+        nn.Sequential(first, None)
+
+
+def test_a_member_named_as_a_method_does_not_hide_it():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parameters = nn.ParameterList([nn.Parameter(tl.ones(2))])
+
+    net = Net()
+    assert [p.shape for p in net.parameters()] == [(2,)]
+    assert list(net.state_dict()) == ["parameters.0"]
+    assert isinstance(net._modules["parameters"], nn.ParameterList)
+    net.load_state_dict({"parameters.0": np.zeros(2, np.float32)})
+    assert not next(net.parameters()).detach().numpy().any()
+
+
+def test_relu_in_place_of_what_a_sequential_is_given():
+    """It overwrites its input; what comes from the layer before nobody else has."""
+    x = tl.tensor(np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32))
+    wanted = np.maximum(x.numpy(), 0).reshape(1, 2, 2, 2, 2, 2).max((3, 5))
+    model = nn.Sequential(nn.Identity(), nn.ReLU(), nn.MaxPool2d(2))
+    np.testing.assert_array_equal(model(x).numpy(), wanted)
 
 
 def test_members_belong_to_the_module_that_has_the_container():

@@ -142,14 +142,18 @@ def test_dropout_lies_between_layers_only(device):
 
 def test_recurrent_errors_name_shapes(device):
     layer = nn.LSTM(3, 4, batch_first=True).to(device)
-    with pytest.raises(ValueError, match=r"shape \(2, 5, 4\); it must be \(N, L, 3\) or \(L, 3\)"):
+    with pytest.raises(
+        RuntimeError, match=r"shape \(2, 5, 4\); it must be \(N, L, 3\) or \(L, 3\)"
+    ):
         layer(tl.ones((2, 5, 4), device=device))
     x = tl.ones((2, 5, 3), device=device)
     h = tl.zeros((1, 2, 4), device=device)
-    with pytest.raises(ValueError, match=r"must be 2 Tensors .* = \(1, 2, 4\)"):
+    with pytest.raises(RuntimeError, match=r"must be 2 Tensors .* = \[\(1, 2, 4\)"):
         layer(x, h)
-    with pytest.raises(ValueError, match=r"shapes \[\(1, 2, 4\), \(2, 4\)\]"):
-        layer(x, (h, h[0]))
+    with pytest.raises(RuntimeError, match=r"shapes \[\(1, 2, 4\), \(1, 2, 3\)\]"):
+        layer(x, (h, h[..., :3]))
+    with pytest.raises(RuntimeError, match="batched input, hx should also be 3-D"):
+        layer(x, (h[0], h[0]))
     with pytest.raises(ValueError, match="nonlinearity 'sigmoid'"):
         nn.RNN(3, 4, nonlinearity="sigmoid")
 
@@ -168,14 +172,14 @@ WEIGHT = np.array([1, 2, 3, 4], np.float32)
         (nn.MSELoss, [LOGITS, OTHERS], F.mse_loss),
         (nn.L1Loss, [LOGITS, OTHERS], F.l1_loss),
         (
-            lambda reduction: nn.SmoothL1Loss(reduction, beta=0.5),
+            lambda reduction: nn.SmoothL1Loss(reduction=reduction, beta=0.5),
             [LOGITS, OTHERS],
-            lambda x, t, reduction: F.smooth_l1_loss(x, t, reduction, beta=0.5),
+            lambda x, t, reduction: F.smooth_l1_loss(x, t, reduction=reduction, beta=0.5),
         ),
         (
             lambda reduction: nn.HuberLoss(reduction, delta=0.5),
             [LOGITS, OTHERS],
-            lambda x, t, reduction: F.huber_loss(x, t, reduction, delta=0.5),
+            lambda x, t, reduction: F.huber_loss(x, t, reduction=reduction, delta=0.5),
         ),
         (
             lambda reduction: nn.CrossEntropyLoss(
@@ -183,40 +187,47 @@ WEIGHT = np.array([1, 2, 3, 4], np.float32)
             ),
             [LOGITS, LABELS],
             lambda x, t, reduction: F.cross_entropy(
-                x, t, tl.tensor(WEIGHT, device=x.device), 2, reduction, 0.1
+                x,
+                t,
+                tl.tensor(WEIGHT, device=x.device),
+                ignore_index=2,
+                reduction=reduction,
+                label_smoothing=0.1,
             ),
         ),
         (
             lambda reduction: nn.NLLLoss(tl.tensor(WEIGHT), ignore_index=2, reduction=reduction),
             [LOGITS, LABELS],
             lambda x, t, reduction: F.nll_loss(
-                x, t, tl.tensor(WEIGHT, device=x.device), 2, reduction
+                x, t, tl.tensor(WEIGHT, device=x.device), ignore_index=2, reduction=reduction
             ),
         ),
         (
-            lambda reduction: nn.BCELoss(tl.tensor(WEIGHT), reduction),
+            lambda reduction: nn.BCELoss(tl.tensor(WEIGHT), reduction=reduction),
             [OTHERS, 1 - OTHERS],
             lambda x, t, reduction: F.binary_cross_entropy(
-                x, t, tl.tensor(WEIGHT, device=x.device), reduction
+                x, t, tl.tensor(WEIGHT, device=x.device), reduction=reduction
             ),
         ),
         (
-            lambda reduction: nn.BCEWithLogitsLoss(None, reduction, tl.tensor(WEIGHT)),
+            lambda reduction: nn.BCEWithLogitsLoss(
+                reduction=reduction, pos_weight=tl.tensor(WEIGHT)
+            ),
             [LOGITS, OTHERS],
             lambda x, t, reduction: F.binary_cross_entropy_with_logits(
-                x, t, None, reduction, tl.tensor(WEIGHT, device=x.device)
+                x, t, reduction=reduction, pos_weight=tl.tensor(WEIGHT, device=x.device)
             ),
         ),
         (
-            lambda reduction: nn.KLDivLoss(reduction, log_target=True),
+            lambda reduction: nn.KLDivLoss(reduction=reduction, log_target=True),
             [LOGITS, OTHERS],
-            lambda x, t, reduction: F.kl_div(x, t, reduction, log_target=True),
+            lambda x, t, reduction: F.kl_div(x, t, reduction=reduction, log_target=True),
         ),
         (nn.HingeLoss, [LOGITS, np.sign(LOGITS)], F.hinge_loss),
         (
-            lambda reduction: nn.CosineEmbeddingLoss(0.2, reduction),
+            lambda reduction: nn.CosineEmbeddingLoss(0.2, reduction=reduction),
             [LOGITS, OTHERS, np.array([1, -1, 1])],
-            lambda a, b, t, reduction: F.cosine_embedding_loss(a, b, t, 0.2, reduction),
+            lambda a, b, t, reduction: F.cosine_embedding_loss(a, b, t, 0.2, reduction=reduction),
         ),
         (
             lambda reduction: nn.TripletMarginLoss(0.5, p=3.0, reduction=reduction),
@@ -250,10 +261,10 @@ def test_weights_of_classes_are_buffers():
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), r"kernel_size \(3, 3, 3\) should have 2"),
         (lambda: nn.GroupNorm(3, 4), "4 channels are not divisible by 3 groups"),
         (lambda: nn.BatchNorm2d(3)(tl.ones((2, 3))), r"shape \(2, 3\); it must have 4 axes"),
-        (lambda: nn.BatchNorm1d(3)(tl.ones((2, 4))), "second of length 3"),
-        (lambda: nn.InstanceNorm1d(3)(tl.ones((2, 3))), "must have 3 axes"),
+        (lambda: nn.BatchNorm1d(3)(tl.ones((2, 4))), "second axis must have length 3"),
+        (lambda: nn.InstanceNorm1d(3)(tl.ones((2, 3, 1, 1))), "must have 3 or 2 axes"),
         (lambda: nn.Linear(3, 2)(tl.ones((2, 4))), r"linear: x of shape \(2, 4\)"),
-        (lambda: nn.MSELoss("average")(tl.ones(2), tl.ones(2)), "'average'"),
+        (lambda: nn.MSELoss(reduction="average")(tl.ones(2), tl.ones(2)), "'average'"),
     ],
 )
 def test_errors_name_the_layer_and_the_sizes(build, message):

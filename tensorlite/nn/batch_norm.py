@@ -1,0 +1,276 @@
+"""Normalization of channels: over the batch, and of each instance by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlite.nn import functional as F
+from tensorlite.nn.norm import Affine
+from tensorlite.nn.parameter import new_buffer
+from tensorlite.tensor import Tensor
+
+
+class NormBase(Affine):
+    """What batch and instance normalization share: parameters and running statistics."""
+
+    _ndims: tuple[int, ...]  # numbers of axes that an input may have
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self._set_parameters((num_features,), affine, affine and bias, device, dtype)
+        self._set_statistics(device, dtype)
+        self.reset_parameters()
+
+    def _set_statistics(self, device: Any, dtype: Any) -> None:
+        made: list[Tensor | None] = [None] * 3
+        if self.track_running_stats:
+            n = self.num_features
+            made = [new_buffer(value, n, device=device, dtype=dtype) for value in (0, 1)]
+            made.append(new_buffer(0, device=device, dtype="int64"))
+        names = ("running_mean", "running_var", "num_batches_tracked")
+        for name, tensor in zip(names, made, strict=True):
+            self.register_buffer(name, tensor)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Write the initial values anew, those of the running statistics too."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def _refuse(self, input: Tensor) -> None:
+        axes = " or ".join(map(str, self._ndims))
+        raise ValueError(
+            f"{type(self).__name__}: input of shape {input.shape}; it must have {axes} axes"
+        )
+
+    def extra_repr(self) -> str:
+        """Sizes and options."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNormNd(NormBase):
+    """Normalizes each channel over the batch, then scales and shifts it [1]_.
+
+    y = (x − mean) / √(variance + eps) · weight + bias, with mean and variance of the batch in
+    training and the running ones in evaluation. Use `BatchNorm1d`, `BatchNorm2d` or `BatchNorm3d`.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels, the second axis of the input.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        Share of a new batch in the running statistics; None makes them plain averages.
+    affine : bool
+        Whether there are a weight and a bias.
+    track_running_stats : bool
+        Whether there are running statistics; without them evaluation uses the batch's too. Set to
+        False later it only keeps training from changing those that there are.
+    device, dtype
+        Of the parameters and statistics.
+    bias : bool
+        Whether there is a bias, if `affine`.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_features,), or None
+    running_mean, running_var : Tensor, shape (num_features,), or None
+        Buffers: 0 and 1 at first; the variance is the unbiased one.
+    num_batches_tracked : Tensor of int64, shape (), or None
+
+    References
+    ----------
+    .. [1] Ioffe and Szegedy, "Batch normalization", ICML 2015.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`."""
+        if input.ndim not in self._ndims:
+            self._refuse(input)
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}: input of shape {input.shape}; its second axis must have "
+                f"length {self.num_features}"
+            )
+        momentum = 0.0 if self.momentum is None else self.momentum
+        counts = self.training and self.track_running_stats
+        if counts and self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+            if self.momentum is None:
+                momentum = 1 / self.num_batches_tracked.item()
+        by_batch = self.training or (self.running_mean is None and self.running_var is None)
+        shows = not self.training or self.track_running_stats
+        return F.batch_norm(
+            input,
+            self.running_mean if shows else None,
+            self.running_var if shows else None,
+            self.weight,
+            self.bias,
+            by_batch,
+            momentum,
+            self.eps,
+        )
+
+
+class BatchNorm1d(BatchNormNd):
+    """Batch normalization of (N, C) or (N, C, L); parameters as in `BatchNormNd`."""
+
+    _ndims = (2, 3)
+
+
+class BatchNorm2d(BatchNormNd):
+    """Batch normalization of (N, C, H, W); parameters as in `BatchNormNd`."""
+
+    _ndims = (4,)
+
+
+class BatchNorm3d(BatchNormNd):
+    """Batch normalization of (N, C, D, H, W); parameters as in `BatchNormNd`."""
+
+    _ndims = (5,)
+
+
+class SyncBatchNorm(BatchNormNd):
+    """Batch normalization over all processes; with one process, the same as `BatchNormNd`."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        if process_group is not None:
+            raise ValueError("SyncBatchNorm: there are no process groups; leave it out")
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = None
+
+    _ndims = (2, 3, 4, 5)
+
+
+class InstanceNormNd(NormBase):
+    """Normalizes each channel of each sample by itself [1]_.
+
+    Use `InstanceNorm1d`, `InstanceNorm2d` or `InstanceNorm3d`.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels, the second axis of the input.
+    eps : float
+        Added to the variance.
+    momentum : float
+        Share of new samples in the running statistics.
+    affine : bool
+        Whether there are a weight and a bias, of shape (num_features,).
+    track_running_stats : bool
+        Whether there are running statistics, for evaluation.
+    device, dtype
+        Of the parameters and statistics.
+    bias : bool
+        Whether there is a bias, if `affine`.
+
+    References
+    ----------
+    .. [1] Ulyanov, Vedaldi and Lempitsky, "Instance normalization", arXiv:1607.08022, 2016.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a Tensor of the shape of `input`, which may come without N."""
+        batched = self._ndims[0]
+        if input.ndim not in (batched, batched - 1):
+            raise ValueError(
+                f"{type(self).__name__}: input of shape {input.shape}; it must have {batched} or "
+                f"{batched - 1} axes"
+            )
+        alone = input.ndim == batched - 1
+        channels = input.shape[0 if alone else 1]
+        if channels != self.num_features and self.affine:
+            raise ValueError(
+                f"{type(self).__name__}: input of shape {input.shape}; the axis of channels must "
+                f"have length {self.num_features}"
+            )
+        statistics = {}
+        if self.running_mean is not None:
+            statistics = {
+                "running_mean": self.running_mean,
+                "running_var": self.running_var,
+                "use_input_stats": self.training or not self.track_running_stats,
+                "momentum": 0.0 if self.momentum is None else self.momentum,
+            }
+        y = F.instance_norm(
+            input.unsqueeze(0) if alone else input,
+            weight=self.weight,
+            bias=self.bias,
+            eps=self.eps,
+            **statistics,
+        )
+        return y.squeeze(0) if alone else y
+
+
+class InstanceNorm1d(InstanceNormNd):
+    """Instance normalization of (N, C, L); parameters as in `InstanceNormNd`."""
+
+    _ndims = (3,)
+
+
+class InstanceNorm2d(InstanceNormNd):
+    """Instance normalization of (N, C, H, W); parameters as in `InstanceNormNd`."""
+
+    _ndims = (4,)
+
+
+class InstanceNorm3d(InstanceNormNd):
+    """Instance normalization of (N, C, D, H, W); parameters as in `InstanceNormNd`."""
+
+    _ndims = (5,)
