@@ -51,7 +51,7 @@ def load(folder: str, device: str) -> Restored:
     model = build(settings.model, problem)
     try:
         model.load_state_dict(checkpoint["model"])
-    except ValueError as error:
+    except RuntimeError as error:
         raise ValueError(f"{path} does not fit the model it names: {error}") from error
     model.to(backend.device(device))
     return Restored(path, len(checkpoint["history"]), settings, problem, model)

@@ -338,7 +338,10 @@ class Trainer:
             was, here = (" and ".join(kinds) for kinds in (checkpoint["kinds"], self._kinds))
             raise ValueError(f"the checkpoint was made with {was}; here are {here}")
         train_loader.load_state_dict(checkpoint["loader"])
-        self.model.load_state_dict(checkpoint["model"])
+        try:
+            self.model.load_state_dict(checkpoint["model"])
+        except RuntimeError as error:  # the folder is another run's
+            raise ValueError(str(error)) from error
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(checkpoint["schedule"])

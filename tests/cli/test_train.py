@@ -49,7 +49,7 @@ def test_two_epochs_on_digits(tl, device):
     assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
     for shown in (
         "1,295 training, 143 validation samples of shape 1×8×8, 10 classes",
-        "Linear(in_features=64, out_features=256)",
+        "Linear(in_features=64, out_features=256, bias=True)",
         f"device {device} (",
         "compiled kernels), seed 0, writing to run",
         "2/2",
