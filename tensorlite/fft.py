@@ -12,7 +12,7 @@ import numpy as np
 
 from tensorlite.ops.creation import tensor
 from tensorlite.ops.dtypes import default_dtype
-from tensorlite.ops.shape import roll
+from tensorlite.ops.tiling import roll
 from tensorlite.tensor import Tensor
 
 __all__ = ["fftfreq", "fftshift", "ifftshift", "rfftfreq"]

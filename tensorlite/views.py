@@ -53,8 +53,10 @@ def mark(result: Any, source: Any, primitive: Any, values: tuple) -> Any:
 
 def shares(y: Any, x: Any) -> bool:
     """Whether `y`, made from the array `x`, shows its memory."""
-    owner = getattr(x, "base", None)
-    return y.base is (x if owner is None else owner)
+    base = y.base
+    while base is not None and base.__class__ is not y.__class__:
+        base = getattr(base, "base", None)  # what NumPy's `as_strided` puts between
+    return base is not None and (base is x or base is getattr(x, "base", None))
 
 
 def way_to(x: Tensor) -> tuple[Tensor, list[tuple]]:

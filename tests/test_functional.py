@@ -291,7 +291,7 @@ def test_attention_learns_an_additive_mask(tensor) -> None:
 HEADS = {  # of an array (2, 5, 12): views that are no C-contiguous arrays
     "split off": lambda x: x.reshape(2, 5, 3, 4).swapaxes(1, 2),
     "without batches": lambda x: x[0].reshape(5, 3, 4).swapaxes(0, 1),
-    "more axes": lambda x: x.reshape(2, 5, 3, 2, 2).transpose(0, 2, 3, 1, 4),
+    "more axes": lambda x: x.reshape(2, 5, 3, 2, 2).permute(0, 2, 3, 1, 4),
     "shared": lambda x: tl.broadcast_to(x[:, None, :, :4], (2, 3, 5, 4)),
     "columns apart": lambda x: x.reshape(2, 1, 5, 12)[..., ::3],
     "turned": lambda x: x.reshape(2, 1, 12, 5).mT[..., :4],

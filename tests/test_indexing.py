@@ -1,7 +1,11 @@
-"""Indexing against NumPy: every kind of index, drawn by hypothesis, and the errors."""
+"""Indexing against NumPy: every kind of index, drawn by hypothesis, and the errors.
+
+As in torch, integers beside index arrays come first, which NumPy takes for arrays themselves.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tensorlite as tl
+from tensorlite.nn import functional as F
 from tensorlite.testing import gradcheck
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4)
@@ -56,9 +61,32 @@ def fits(x: np.ndarray, index: tuple) -> bool:
     """Whether NumPy takes the index (an ellipsis may have moved arrays to shorter axes)."""
     try:
         x[index]
+        picked(x, index)
     except IndexError:
         return False
     return True
+
+
+def place(x: np.ndarray, index: tuple) -> tuple[np.ndarray, tuple]:
+    """A view of `x` by integers, slices and None, and the index into it that is left."""
+    numbers = [isinstance(part, np.ndarray) and part.shape == () for part in index]
+    index = tuple(
+        int(part) if number else part for part, number in zip(index, numbers, strict=True)
+    )
+    if not any(isinstance(part, np.ndarray) for part in index):
+        return x[(*index, ...) if ... not in index else index], ()
+    first, second = [], []
+    for part in index:
+        array = isinstance(part, np.ndarray)
+        first.append(slice(None) if array else part)
+        if not isinstance(part, int):
+            second.append(part if array or part is ... else slice(None))
+    return x[tuple(first)], tuple(second)
+
+
+def picked(x: np.ndarray, index: tuple) -> np.ndarray:
+    view, rest = place(x, index)
+    return view[rest]
 
 
 @settings(max_examples=150, deadline=None)
@@ -70,9 +98,9 @@ def test_getitem(case) -> None:
         with pytest.raises(IndexError):
             t[index]
         return
-    np.testing.assert_array_equal(t[index].numpy(), x[index])
+    np.testing.assert_array_equal(t[index].numpy(), picked(x, index))
     as_tensors = tuple(tl.from_numpy(i) if isinstance(i, np.ndarray) else i for i in index)
-    np.testing.assert_array_equal(t[as_tensors].numpy(), x[index])
+    np.testing.assert_array_equal(t[as_tensors].numpy(), picked(x, index))
 
 
 @settings(max_examples=100, deadline=None)
@@ -85,7 +113,7 @@ def test_gradient_counts_how_often_each_element_is_taken(case) -> None:
     y = t[index]
     weights = np.arange(1.0, y.numel() + 1).reshape(y.shape)
     expected = np.zeros_like(x)
-    np.add.at(expected, index, weights)
+    np.add.at(*place(expected, index), weights)
     y.backward(weights)
     np.testing.assert_array_equal(t.grad.numpy(), expected)
 
@@ -106,9 +134,11 @@ def test_setitem(case, recorded) -> None:
     x, index = case
     if not fits(x, index):
         return
-    value = -1.0 - np.arange(x[index].size, dtype=np.float64).reshape(x[index].shape)
+    shape = picked(x, index).shape
+    value = -1.0 - np.arange(math.prod(shape), dtype=np.float64).reshape(shape)
     expected = x.copy()
-    expected[index] = value
+    view, rest = place(expected, index)
+    view[rest] = value
     leaf = tl.tensor(x, requires_grad=recorded)
     t = leaf * 1 if recorded else leaf
     t[index] = value
@@ -158,7 +188,7 @@ def test_sums_are_the_same_every_time(device) -> None:
     rows = tl.tensor(generator.integers(0, 7, 500), device=device)
     values = tl.tensor(generator.standard_normal((500, 5)), dtype="float32", device=device)
     sums = [
-        tl.index_add(tl.zeros(7, 5, device=device), rows, values).cpu().numpy() for _ in range(3)
+        tl.index_add(tl.zeros(7, 5, device=device), 0, rows, values).cpu().numpy() for _ in range(3)
     ]
     assert all((s == sums[0]).all() for s in sums)
     expected = np.zeros((7, 5))
@@ -170,7 +200,7 @@ def test_short_floats_add_in_float32(device) -> None:
     """4096 ones: in float16 the sum would stay at 2048."""
     ones = tl.ones(4096, 2, dtype="float16", device=device)
     rows = tl.zeros(4096, dtype="int64", device=device)
-    total = tl.index_add(tl.zeros(1, 2, dtype="float16", device=device), rows, ones)
+    total = tl.index_add(tl.zeros(1, 2, dtype="float16", device=device), 0, rows, ones)
     assert total.dtype == np.float16 and total.cpu().tolist() == [[4096, 4096]]
 
 
@@ -199,32 +229,42 @@ def test_errors(index, message) -> None:
 def test_errors_of_the_others() -> None:
     x = tl.zeros(4, 3)
     cases = [
-        (lambda: x.take([7], axis=1), IndexError, "take: index 7 is out of bounds for axis 1"),
-        (lambda: tl.take(x, [0], axis=2), ValueError, "take: axis 2 is out of bounds"),
+        (
+            lambda: x.index_select(1, tl.tensor([7])),
+            IndexError,
+            "index_select: index 7 is out of bounds for an axis of length 3",
+        ),
+        (
+            lambda: tl.index_select(x, 2, tl.tensor([0])),
+            IndexError,
+            r"index_select: dim 2 is out of range for a Tensor with 2 axes: it is between -2 and 1",
+        ),
         (lambda: x.take(tl.zeros(2)), IndexError, "an index has dtype float32"),
+        (lambda: x.take(tl.tensor([12])), IndexError, "take: index 12 is out of bounds"),
+        (lambda: x.gather(0, tl.tensor([[-1]])), IndexError, "gather: index -1 is out of bounds"),
         (
             lambda: x.take_along_axis(tl.tensor([[0, 9, 0]]), 0),
             IndexError,
             "take_along_axis: index 9 is out of bounds for axis 0 with size 4",
         ),
         (
-            lambda: x.gather(tl.zeros(5, 4, dtype="int64"), 0),
-            ValueError,
-            r"gather: index of shape \(5, 4\) does not fit an array of shape \(4, 3\)",
+            lambda: x.gather(0, tl.zeros(5, 4, dtype="int64")),
+            RuntimeError,
+            r"gather: index of shape \(5, 4\) does not fit a Tensor of shape \(4, 3\)",
         ),
         (
-            lambda: x.scatter_add(tl.zeros(2, 3, dtype="int64"), tl.zeros(1, 3), 0),
-            ValueError,
-            r"scatter_add: index of shape \(2, 3\) does not fit an array of shape \(1, 3\)",
+            lambda: x.scatter_add(0, tl.zeros(2, 3, dtype="int64"), tl.zeros(1, 3)),
+            RuntimeError,
+            r"scatter_add: index of shape \(2, 3\) does not fit a Tensor of shape \(1, 3\)",
         ),
         (
-            lambda: x.index_add(tl.tensor([0, 1]), tl.zeros(3, 3)),
-            ValueError,
+            lambda: x.index_add(0, tl.tensor([0, 1]), tl.zeros(3, 3)),
+            RuntimeError,
             r"index_add: index of shape \(2,\) and source of shape \(3, 3\)",
         ),
-        (lambda: x.index_add(tl.tensor([4]), tl.zeros(1, 3)), IndexError, "index 4"),
-        (lambda: tl.one_hot(tl.tensor([0, 3]), 3), IndexError, "label 3 is out of bounds for 3"),
-        (lambda: tl.one_hot(tl.tensor([-1]), 3), IndexError, "label -1"),
+        (lambda: x.index_add(0, tl.tensor([4]), tl.zeros(1, 3)), IndexError, "index 4"),
+        (lambda: F.one_hot(tl.tensor([0, 3]), 3), IndexError, "label 3 is out of bounds for 3"),
+        (lambda: F.one_hot(tl.tensor([-1]), 3), IndexError, "label -1"),
     ]
     for call, error, message in cases:
         with pytest.raises(error, match=message):

@@ -182,7 +182,7 @@ def test_retain_grad(device):
 
 def test_several_outputs(device):
     x = leaf(np.arange(6.0), device)
-    a, b, c = tl.split(x, 3)
+    a, b, c = tl.chunk(x, 3)
     (a.sum() + (c * c).sum()).backward()
     np.testing.assert_array_equal(host(x.grad), [1, 1, 0, 0, 8, 10])
     del b
@@ -199,7 +199,7 @@ def test_the_compiled_walk_gives_the_gradients_of_the_other():
         update = tl.optim.SGD([w, bias])
         with how:
             h = x * y + x.exp() * short  # broadcast, used twice, cast
-            a, b, _ = tl.split(h, 3, axis=1)
+            a, b, _ = tl.split(h, 2, dim=1)
             c = tl.nn.functional.linear(h, w, bias)
             h.register_hook(lambda g: g * 2)
             y.register_hook(lambda g: g + 1)

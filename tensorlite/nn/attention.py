@@ -18,7 +18,7 @@ from tensorlite.nn.parameter import empty
 from tensorlite.ops.attention import attention_weights
 from tensorlite.ops.compare import where
 from tensorlite.ops.creation import full
-from tensorlite.ops.shape import concat
+from tensorlite.ops.joining import cat
 from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
 
@@ -241,11 +241,11 @@ class MultiheadAttention(Module):
         if row is None:
             return x
         if x.ndim == 2:
-            return concat([x, row[0]])
+            return cat([x, row[0]])
         axis = self._steps
         shape = [*x.shape]
         shape[axis] = 1
-        return concat([x, row.broadcast_to(tuple(shape))], axis)
+        return cat([x, row.broadcast_to(tuple(shape))], axis)
 
     def _heads(self, x: Tensor) -> Tensor:
         """A projection of any of the three layouts as (N, num_heads, length, features)."""
@@ -259,7 +259,7 @@ class MultiheadAttention(Module):
 
 def _with_zeros(x: Tensor) -> Tensor:
     """Keys or values (N, H, S, D) with one of zeros behind them."""
-    return concat([x, full((*x.shape[:2], 1, x.shape[3]), 0, dtype=x.dtype, device=x.device)], 2)
+    return cat([x, full((*x.shape[:2], 1, x.shape[3]), 0, dtype=x.dtype, device=x.device)], 2)
 
 
 def _masks(
@@ -286,7 +286,7 @@ def _seen(mask: Tensor, extra: int) -> Tensor:
     if not extra:
         return mask
     zeros = full((*mask.shape[:-1], extra), 0, dtype=mask.dtype, device=mask.device)
-    return concat([mask, zeros], -1)
+    return cat([mask, zeros], -1)
 
 
 def _check_mask(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:

@@ -14,13 +14,13 @@ from tensorlite.ops.conv import *
 from tensorlite.ops.dropout import *
 from tensorlite.ops.embedding import *
 from tensorlite.ops.faces import name_as_torch
-from tensorlite.ops.index import one_hot
+from tensorlite.ops.gathering import one_hot
 from tensorlite.ops.interpolate import *
 from tensorlite.ops.linear import *
+from tensorlite.ops.padding import pad
 from tensorlite.ops.pooling import *
 from tensorlite.ops.recurrent import *
 from tensorlite.ops.row_norm import *
-from tensorlite.ops.shape import pad
 from tensorlite.ops.softmax import *
 from tensorlite.ops.trigonometry import tanh
 

@@ -13,13 +13,13 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.activation import relu, softplus
 from tensorlite.ops.arithmetic import maximum, minimum
+from tensorlite.ops.axes import movedim
 from tensorlite.ops.compare import where
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.elementwise import abs, exp, log, sqrt, square
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.norms import vector_norm
 from tensorlite.ops.reduce import mean, sum
-from tensorlite.ops.shape import moveaxis
 from tensorlite.ops.softmax import log_softmax
 from tensorlite.tape import is_grad_enabled
 from tensorlite.tensor import Tensor
@@ -210,7 +210,7 @@ def _examples(
     if len(shape) == 2:
         return input, target
     if len(shape) > 2:
-        input = moveaxis(input, 1, -1)
+        input = movedim(input, 1, -1)
     return input.reshape(target.numel(), classes), target.reshape(target.numel())
 
 

@@ -14,7 +14,7 @@ from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import Parameter, empty
 from tensorlite.nn.runs import GruRun, LstmRun, ProjectedLstmRun, RnnRun, over_packed
 from tensorlite.nn.utils.rnn import PackedSequence
-from tensorlite.ops.shape import concat, stack
+from tensorlite.ops.joining import cat, stack
 from tensorlite.tensor import Tensor, tensor_of
 
 State = Tensor | tuple[Tensor, ...]
@@ -292,7 +292,7 @@ _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
 def _joined(outputs: list[Tensor]) -> Tensor:
-    return outputs[0] if len(outputs) == 1 else concat(outputs, -1)
+    return outputs[0] if len(outputs) == 1 else cat(outputs, -1)
 
 
 def _in_order(states: Tensor, indices: Tensor | None) -> Tensor:

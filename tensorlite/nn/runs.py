@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorlite.nn import functional as F
+from tensorlite.ops.joining import cat, stack
 from tensorlite.ops.recurrent import gru_layer, gru_sequence, lstm_layer, lstm_sequence
-from tensorlite.ops.shape import concat, split_at, stack
+from tensorlite.ops.shape import split_at
 from tensorlite.tensor import Tensor
 
 State = tuple[Tensor, ...]
@@ -143,7 +144,7 @@ def over_packed(run: Run, data: Tensor, state: State, sizes: list[int]) -> tuple
             size, started = part.shape[1], current[0].shape[0]
             joining = [first[started:size] for first in state]
             current = tuple(
-                concat([now, new]) if started else new
+                cat([now, new]) if started else new
                 for now, new in zip(current, joining, strict=True)
             )
             output, current = run.step(part, current)
@@ -159,8 +160,6 @@ def over_packed(run: Run, data: Tensor, state: State, sizes: list[int]) -> tuple
             output, current = run.step(part, current)
             outputs.append(output)
         pieces = [current, *reversed(ended)]
-        final = (
-            tuple(concat(list(part)) for part in zip(*pieces, strict=True)) if ended else current
-        )
+        final = tuple(cat(list(part)) for part in zip(*pieces, strict=True)) if ended else current
     rows = [output.reshape(-1, output.shape[-1]) for output in outputs]
-    return (concat(rows) if len(rows) > 1 else rows[0]), final
+    return (cat(rows) if len(rows) > 1 else rows[0]), final

@@ -3,6 +3,7 @@
 
 from tensorlite.ops.activation import *
 from tensorlite.ops.arithmetic import *
+from tensorlite.ops.axes import *
 from tensorlite.ops.bessel import *
 from tensorlite.ops.compare import *
 from tensorlite.ops.compiled import copies, maps, planes, products, rows
@@ -13,8 +14,10 @@ from tensorlite.ops.elementwise import *
 from tensorlite.ops.extremes import *
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.gamma import *
+from tensorlite.ops.gathering import *
 from tensorlite.ops.incomplete_gamma import *
 from tensorlite.ops.index import *
+from tensorlite.ops.joining import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
@@ -25,10 +28,14 @@ from tensorlite.ops.random import *
 from tensorlite.ops.reduce import *
 from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *
+from tensorlite.ops.scatter import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
+from tensorlite.ops.splitting import *
 from tensorlite.ops.statistics import *
+from tensorlite.ops.tiling import *
 from tensorlite.ops.trigonometry import *
+from tensorlite.ops.typeinfo import *
 
 __all__ = [
     name

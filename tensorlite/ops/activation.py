@@ -10,7 +10,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import minimum
 from tensorlite.ops.elementwise import erf, exp
 from tensorlite.ops.fused import float32_inside, fused
-from tensorlite.ops.shape import split
+from tensorlite.ops.splitting import chunk
 from tensorlite.ops.trigonometry import tanh
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -264,5 +264,5 @@ def glu(x: Tensor, axis: int = -1) -> Tensor:
     """Scale one half of `x` along `axis` by the sigmoid of the other (Dauphin et al. 2016)."""
     if x.shape[axis] % 2:
         raise ValueError(f"glu: axis {axis} of shape {x.shape} is of odd length: no two halves")
-    a, b = split(x, 2, axis)
+    a, b = chunk(x, 2, axis)
     return a * sigmoid(b)

@@ -16,7 +16,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.channels import channel_sum, per_channel
 from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.shape import pad_constant
+from tensorlite.ops.padding import pad_constant
 from tensorlite.ops.windows import (
     enlarged,
     inside,

@@ -19,7 +19,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.compare import where
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.parts import tril
-from tensorlite.ops.shape import concat, with_zeros
+from tensorlite.ops.shape import concat_arrays, with_zeros
 from tensorlite.primitive import primitive
 
 __all__ = ["cholesky", "det", "eigh", "inv", "qr", "slogdet", "solve", "svd"]
@@ -164,7 +164,7 @@ def _qr_vjp(g: tuple, needs: tuple[bool, ...], y: tuple) -> tuple:
     first, rest = r[..., :k], r[..., k:]
     of_q = of_q + matmul(matmul(q, rest), of_r[..., k:].mT)
     of_first = _square_qr_vjp(q, first, of_q, of_r[..., :k])
-    return (concat((of_first, matmul(q, of_r[..., k:])), -1),)
+    return (concat_arrays(of_first, matmul(q, of_r[..., k:]), axis=-1),)
 
 
 def _square_qr_vjp(q: Any, r: Any, of_q: Any, of_r: Any) -> Any:

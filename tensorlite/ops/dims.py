@@ -51,6 +51,21 @@ def all_dims(dim: Axis, ndim: int) -> tuple[int, ...]:
     return (axes or tuple(range(ndim))) if ndim else ()
 
 
+def named_dims(dims: Any, ndim: int, name: str) -> tuple[int, ...]:
+    """One axis or several, those that are named and no others, from 0 up.
+
+    Raises
+    ------
+    RuntimeError
+        If one is named twice.
+    """
+    several = dims if isinstance(dims, (tuple, list)) else (dims,)
+    axes = tuple([one_dim(dim, ndim, name) for dim in several])
+    if len({*axes}) < len(axes):
+        raise RuntimeError(f"{name}: dims={tuple(several)} names an axis twice")
+    return axes
+
+
 def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """`shape` with length 1 at the reduced axes."""
     axes = all_dims(axis, len(shape))

@@ -17,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_
-from tensorlite.ops.shape import reshape, transpose
+from tensorlite.ops.shape import reshape, transpose_axes
 from tensorlite.tensor import Tensor
 
 __all__ = ["dot", "einsum", "outer", "tensordot"]
@@ -89,7 +89,7 @@ def contract(a: Tensor, a_labels: str, b: Tensor, b_labels: str, kept: Iterable[
 def _arranged(x: Tensor, labels: Sequence[str], order: Sequence[str]) -> Tensor:
     """`x` with its axes in another order."""
     axes = tuple(labels.index(label) for label in order)
-    return x if axes == tuple(range(len(axes))) else transpose(x, axes)
+    return x if axes == tuple(range(len(axes))) else transpose_axes(x, axes)
 
 
 # --- reading the subscripts ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,12 +20,15 @@ def name_as_torch(functions: Iterable[Any]) -> None:
 
 
 def takes_axis(function: Callable) -> Callable:
-    """Let a function with ``dim`` and ``keepdim`` take ``axis`` and ``keepdims``, too."""
+    """Let a function with ``dim`` (or ``dims``) and ``keepdim`` take NumPy's names, too."""
+    also = dict(ALSO)
+    if "dims" in inspect.signature(function).parameters:
+        also["axis"] = "dims"
 
     @functools.wraps(function)
     def face(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            for ours, torchs in ALSO.items():
+            for ours, torchs in also.items():
                 if ours in kwargs:
                     if torchs in kwargs:
                         name = function.__name__
@@ -33,3 +37,10 @@ def takes_axis(function: Callable) -> Callable:
         return function(*args, **kwargs)
 
     return face
+
+
+def one_by_one(values: tuple) -> tuple:
+    """Numbers given one by one, ``f(2, 3)``, or as one sequence, ``f((2, 3))``."""
+    if len(values) == 1 and isinstance(values[0], (tuple, list)):
+        return tuple(values[0])
+    return values

@@ -7,31 +7,19 @@ replayed like any other array. Sums into repeated places run in a fixed order on
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from tensorlite.backend import HOST, Array, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.dtypes import accumulator
 from tensorlite.primitive import primitive
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, tensor_of
 
-__all__ = [
-    "gather",
-    "getitem",
-    "index_add",
-    "nonzero",
-    "one_hot",
-    "scatter_add",
-    "setitem",
-    "take",
-    "take_along_axis",
-]
+__all__ = ["getitem", "setitem", "take_along_axis"]
 
 ARRAY = type("ARRAY", (), {"__repr__": lambda self: "array"})()  # where an index array goes
 
@@ -48,21 +36,33 @@ def parse_index(x: Any, index: Any) -> tuple[tuple, list]:
         Integer and boolean arrays on `x`'s device, or Tensors.
     """
     parts, arrays = [], []
+    if index.__class__ is list and any(part is None or isinstance(part, slice) for part in index):
+        index = tuple(index)
     for part in index if isinstance(index, tuple) else (index,):
         if part is None or part is Ellipsis or isinstance(part, slice):
             parts.append(part)
-        elif isinstance(part, (int, np.integer)) and not isinstance(part, bool):
-            parts.append(operator.index(part))
+        elif _is_integer(part):
+            parts.append(int(part))
         else:
             parts.append(ARRAY)
-            arrays.append(_index_array(x, part))
+            arrays.append(index_array(x, part))
     if Ellipsis not in parts:
         parts.append(Ellipsis)
     return tuple(parts), arrays
 
 
-def _index_array(x: Any, part: Any) -> Any:
-    """An index array where `x` is; a Tensor stays one, so that its device is checked."""
+def _is_integer(part: Any) -> bool:
+    """Whether a part of an index is one number: Python's, NumPy's, or an array without axes."""
+    if isinstance(part, (int, np.integer)):
+        return not isinstance(part, bool)
+    return getattr(part, "ndim", 1) == 0 and part.dtype.kind in "iu" and part.dtype != np.uint8
+
+
+def index_array(x: Any, part: Any) -> Any:
+    """An index array where `x` is; a Tensor on a device stays one, so that it is checked.
+
+    Bytes are masks, as in torch. An index in host memory fits every device.
+    """
     raw = part.array if isinstance(part, Tensor) else part
     if not hasattr(raw, "dtype"):
         raw = np.asarray(raw)
@@ -73,17 +73,53 @@ def _index_array(x: Any, part: Any) -> Any:
             f"an index has dtype {raw.dtype}; use integers, slices, None, ... and arrays of "
             "integers or booleans"
         )
-    if isinstance(part, Tensor):
-        return part
+    if raw.dtype == np.uint8:
+        raw = raw.astype(np.bool_)
     data = x.array if isinstance(x, Tensor) else x
+    if isinstance(part, Tensor) and (raw.__class__ is data.__class__ or not on_host(raw)):
+        return part if raw is part.array else tensor_of(raw)
     backend = array_backend((data,))
     return raw if backend is HOST else backend.asarray(raw, device=backend.device_of(data))
+
+
+def on_host(array: Any) -> bool:
+    """Whether an array lies in the memory of the CPU."""
+    return isinstance(array, np.ndarray)
 
 
 def filled(parts: tuple, arrays: Iterable[Array]) -> tuple:
     """The index that NumPy takes."""
     arrays = iter(arrays)
     return tuple([next(arrays) if part is ARRAY else part for part in parts])
+
+
+def place_of(x: Array, parts: tuple, arrays: Sequence[Array]) -> tuple[Array, tuple]:
+    """A view of `x`, and the index into it that makes the elements of ``x[parts]``.
+
+    NumPy takes an integer beside an index array for an array, which can put the axes of the result
+    in another order. As in torch, integers, slices and None come first, and arrays after them.
+    """
+    if not arrays or not any(part.__class__ is int for part in parts):
+        return x, filled(parts, arrays)
+    left = iter(arrays)
+    first: list[Any] = []
+    second: list[Any] = []
+    for part in parts:
+        if part is ARRAY:
+            array = next(left)
+            first += [slice(None)] * (array.ndim if array.dtype == bool else 1)
+            second.append(array)
+        else:
+            first.append(part)
+            if part.__class__ is not int:
+                second.append(Ellipsis if part is Ellipsis else slice(None))
+    return x[tuple(first)], tuple(second)
+
+
+def assign(x: Array, parts: tuple, arrays: Sequence[Array], value: Any) -> None:
+    """``x[parts] = value`` in the memory of `x`."""
+    view, index = place_of(x, parts, arrays)
+    view[index] = value
 
 
 # --- x[index] -----------------------------------------------------------------------------------
@@ -127,7 +163,19 @@ slice_backward.defvjp(d=lambda g, parts: basic_getitem(g, parts))
 @primitive(name="getitem")
 def advanced_getitem(xp: ModuleType, x: Array, *indices: Array, parts: tuple) -> Array:
     """``x[parts]`` with index arrays in the places that `parts` keeps for them."""
-    return x[filled(parts, indices)]
+    if len(indices) == 1 and indices[0].dtype != bool and (axis := _only_axis(parts)) is not None:
+        return xp.take(x, indices[0], axis)  # in row order, unlike the general way
+    view, index = place_of(x, parts, indices)
+    y = view[index]
+    return y if y.flags.c_contiguous else y.copy()
+
+
+def _only_axis(parts: tuple) -> int | None:
+    """The axis along which one index array takes sub-arrays, where that is all of the index."""
+    axis = parts.index(ARRAY)
+    before, after = parts[:axis], parts[axis + 1 :]
+    whole = all(part.__class__ is slice and part == slice(None) for part in before)
+    return axis if whole and after == (Ellipsis,) else None
 
 
 @primitive
@@ -137,13 +185,14 @@ def getitem_backward(
     """Add `d` into ``[parts]`` of zeros; places that occur twice receive both."""
     if len(indices) == 1 and indices[0].dtype == bool:  # no place occurs twice
         x = xp.zeros(shape, d.dtype)
-        x[filled(parts, indices)] = d
+        assign(x, parts, indices, d)
         return x
     # Axes behind the last one that is indexed move as a whole: rows, found by their number.
     leading = _axes_indexed(parts, indices) if parts[-1] is Ellipsis else len(shape)
     count = math.prod(shape[:leading])
     numbers = xp.arange(count).reshape(shape[:leading])
-    rows = numbers[filled(parts, indices)].reshape(-1)
+    view, index = place_of(numbers, parts, indices)
+    rows = view[index].reshape(-1)
     d = d.reshape(rows.size, math.prod(shape[leading:]))
     return segment_sum(xp, d, rows, count).reshape(shape)
 
@@ -201,8 +250,8 @@ def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
 @primitive(name="setitem")
 def with_item(xp: ModuleType, x: Array, value: Any, *indices: Array, parts: tuple) -> Array:
     """Write `value` into ``[parts]`` of a copy of `x`."""
-    x = x.copy()
-    x[filled(parts, indices)] = value
+    x = array_backend((x,)).copy(x)
+    assign(x, parts, indices, value)
     return x
 
 
@@ -229,8 +278,7 @@ def _setitem_vjp(
 @primitive
 def last_writes(xp: ModuleType, *indices: Array, shape: tuple[int, ...], parts: tuple) -> Array:
     """Tell which elements of a value remain after a write to ``[parts]`` of an array of `shape`."""
-    index = filled(parts, indices)
-    marks = xp.zeros(shape, np.int64)
+    marks, index = place_of(xp.zeros(shape, np.int64), parts, indices)
     order = xp.arange(marks[index].size).reshape(marks[index].shape)
     marks[index] = order
     return marks[index] == order
@@ -239,24 +287,7 @@ def last_writes(xp: ModuleType, *indices: Array, shape: tuple[int, ...], parts: 
 # --- along an axis ------------------------------------------------------------------------------
 
 
-def take(x: Tensor, indices: Any, axis: int | None = None) -> Tensor:
-    """Take the elements or sub-arrays numbered `indices` along `axis`, as `numpy.take`.
-
-    Parameters
-    ----------
-    x : Tensor
-    indices : integer Tensor, array or int, of any shape
-        Their axes take the place of `axis` in the result.
-    axis : int, optional
-        By default `x` is flattened first.
-    """
-    if axis is None:
-        x, axis = x.reshape(-1), 0
-    axis = normalize_axis_index(axis, len(x.shape), "take")
-    return take_along(x, _index_array(x, indices), axis)
-
-
-@primitive(name="take")
+@primitive(name="index_select")
 def take_along(xp: ModuleType, x: Array, indices: Array, *, axis: int) -> Array:
     """Take sub-arrays along `axis`."""
     return xp.take(x, indices, axis)
@@ -264,37 +295,14 @@ def take_along(xp: ModuleType, x: Array, indices: Array, *, axis: int) -> Array:
 
 take_along.defvjp(
     x=lambda g, x_shape, indices, axis: getitem_backward(
-        g, indices, shape=x_shape, parts=_along(axis)
+        g, indices, shape=x_shape, parts=along(axis)
     )
 )
 
 
-def _along(axis: int) -> tuple:
+def along(axis: int) -> tuple:
+    """The index of sub-arrays along `axis` that an index array numbers."""
     return (*(slice(None),) * axis, ARRAY, Ellipsis)
-
-
-def index_add(x: Tensor, index: Any, source: Any, axis: int = 0) -> Tensor:
-    """Add the sub-arrays of `source` along `axis` to those of `x` that are numbered `index`.
-
-    Parameters
-    ----------
-    x : Tensor
-    index : integer Tensor or array, shape (n,)
-        Numbers may repeat: all of theirs are added, in order.
-    source : Tensor
-        Of `x`'s shape and dtype, with length n along `axis`.
-    axis : int
-    """
-    axis = normalize_axis_index(axis, len(x.shape), "index_add")
-    index = _index_array(x, index)
-    expected = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
-    if len(index.shape) != 1 or source.shape != expected:
-        raise ValueError(
-            f"index_add: index of shape {index.shape} and source of shape {source.shape} do not "
-            f"fit x of shape {x.shape} along axis {axis}: index has one axis, and source is x with "
-            "the index's length there"
-        )
-    return x + getitem_backward(source, index, shape=x.shape, parts=_along(axis))
 
 
 @primitive
@@ -322,56 +330,14 @@ take_along_axis.defvjp(
 take_along_axis_backward.defvjp(d=lambda g, indices, axis: take_along_axis(g, indices, axis))
 
 
-def gather(x: Tensor, index: Any, axis: int) -> Tensor:
-    """Pick by number along `axis`: ``y[i, j] = x[index[i, j], j]`` for axis 0; torch's `gather`.
-
-    `index` has as many axes as `x` and is nowhere longer than it, but along `axis`.
-    """
-    index = _index_array(x, index)
-    axis = normalize_axis_index(axis, len(x.shape), "gather")
-    return take_along_axis(_crop("gather", x, index.shape, axis), index, axis)
-
-
-def scatter_add(x: Tensor, index: Any, source: Any, axis: int) -> Tensor:
-    """Add by number along `axis`: ``y[index[i, j], j] += source[i, j]`` for axis 0, from `x`.
-
-    `index` has as many axes as `x` and `source` and is nowhere longer than `source`, nor than `x`
-    but along `axis`. Numbers may repeat: all of theirs are added, in order.
-    """
-    index = _index_array(x, index)
-    axis = normalize_axis_index(axis, len(x.shape), "scatter_add")
-    region = _crop("scatter_add", x, index.shape, axis).shape
-    total = take_along_axis_backward(
-        _crop("scatter_add", source, index.shape, None), index, region, axis
-    )
-    if region != x.shape:
-        total = slice_backward(total, x.shape, tuple(map(slice, region)))
-    return x + total
-
-
-def _crop(name: str, x: Tensor, index_shape: tuple, free: int | None) -> Tensor:
-    """The part of `x` that an index of `index_shape` speaks of, all along the axis `free`."""
-    kept = tuple(x.shape[free] if i == free else n for i, n in enumerate(index_shape))
-    if len(kept) != len(x.shape) or any(map(operator.gt, kept, x.shape)):
-        raise ValueError(
-            f"{name}: index of shape {index_shape} does not fit an array of shape {x.shape}: the "
-            "same number of axes, and nowhere longer (but along the axis picked from)"
-        )
-    return x if kept == x.shape else x[tuple(map(slice, kept))]
-
-
 # --- numbers and places -------------------------------------------------------------------------
 
 
-@primitive
-def one_hot(xp: ModuleType, labels: Array, *, num_classes: int, dtype: Any = np.int64) -> Array:
-    """Return 1 at each label and 0 elsewhere, along a new last axis of `num_classes`.
-
-    Raises
-    ------
-    IndexError
-        On the CPU, if a label is negative or not below `num_classes`.
-    """
+@primitive(name="one_hot")
+def one_hot_array(
+    xp: ModuleType, labels: Array, *, num_classes: int, dtype: Any = np.int64
+) -> Array:
+    """Return 1 at each label and 0 elsewhere, along a new last axis of `num_classes`."""
     if xp is np and labels.size:
         for label in (labels.min(), labels.max()):
             if not 0 <= label < num_classes:
@@ -379,7 +345,7 @@ def one_hot(xp: ModuleType, labels: Array, *, num_classes: int, dtype: Any = np.
     return (labels[..., None] == xp.arange(num_classes)).astype(dtype)
 
 
-@primitive
-def nonzero(xp: ModuleType, x: Array) -> tuple[Array, ...]:
+@primitive(name="nonzero")
+def places_of_nonzero(xp: ModuleType, x: Array) -> tuple[Array, ...]:
     """Return the places of the elements that are not zero: one array of numbers for each axis."""
     return xp.nonzero(x)

@@ -17,7 +17,7 @@ from tensorlite import views
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.convert import to_device
 from tensorlite.ops.dtypes import category
-from tensorlite.ops.index import filled, parse_index, setitem
+from tensorlite.ops.index import assign, parse_index, setitem
 from tensorlite.ops.promotion import cast
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, note_write, on_device_of
@@ -40,10 +40,10 @@ def write(x: Tensor, index: Any, value: Any) -> None:
         return
     _refuse_shared(x)
     parts, arrays = parse_index(x, index)
-    place = filled(parts, [a.array if isinstance(a, Tensor) else a for a in arrays])
+    raw = [a.array if isinstance(a, Tensor) else a for a in arrays]
     try:
         with on_device_of(x.array):
-            x.array[place] = value.array if isinstance(value, Tensor) else value
+            assign(x.array, parts, raw, value.array if isinstance(value, Tensor) else value)
     except (ValueError, IndexError) as error:
         raise type(error)(f"setitem: {error}; Tensor: {x.dtype} {x.shape}") from error
     note_write(x.array)

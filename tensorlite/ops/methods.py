@@ -9,7 +9,8 @@ import numpy as np
 
 from tensorlite import ops
 from tensorlite.backward import backward
-from tensorlite.ops import convert, inplace
+from tensorlite.ops import axes, convert, inplace, parts, splitting, tiling
+from tensorlite.ops.shape import transpose_axes
 from tensorlite.tensor import Tensor
 
 BINARY = {
@@ -51,13 +52,31 @@ FAMILIES = (
 )
 NOT_METHODS = ("cast", "rsub", "where")
 METHODS = (
-    *("chunk", "diagonal", "expand_dims", "flatten", "flip", "moveaxis", "pad", "repeat", "roll"),
-    *("split", "squeeze", "swapaxes", "tril", "triu", "unbind", "unfold", "unsqueeze"),
-    *("gather", "index_add", "nonzero", "scatter_add", "take", "take_along_axis"),
+    *("adjoint", "as_strided", "expand_dims", "flatten", "moveaxis", "movedim", "narrow", "ravel"),
+    *("select", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze"),
+    *("chunk", "dsplit", "hsplit", "split_with_sizes", "tensor_split", "unbind", "vsplit"),
+    *("fliplr", "flipud", "repeat_interleave", "roll", "rot90"),
+    *("argwhere", "gather", "index_select", "masked_select", "nonzero", "take"),
+    *("take_along_axis", "take_along_dim"),
+    *("index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_scatter"),
+    *("put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter"),
+    *("diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "tril", "triu"),
     *("det", "dot", "inv", "matmul", "outer", "trace"),
     *("log_softmax", "relu", "sigmoid", "softmax"),
 )
-SHAPE_METHODS = ("broadcast_to", "expand", "permute", "reshape", "tile")
+# Methods that take lengths or axes one by one, or as one sequence.
+SHAPE_METHODS = (
+    *(ops.broadcast_to, axes.expand, ops.flip, ops.permute, tiling.repeat, ops.reshape, ops.tile),
+)
+# Torch has these as methods only.
+ONLY_METHODS = {
+    "expand_as": axes.expand_as,
+    "reshape_as": axes.reshape_as,
+    "split": splitting.split_method,
+    "unfold": parts.unfold,
+    "view": axes.view,
+    "view_as": axes.view_as,
+}
 
 # What has a form with a trailing underscore that writes into the Tensor.
 IN_PLACE = (
@@ -103,8 +122,10 @@ def attach() -> None:
     for name in [name for family in FAMILIES for name in family.__all__] + list(METHODS):
         if name not in NOT_METHODS:
             setattr(Tensor, name, getattr(ops, name))
-    for name in SHAPE_METHODS:
-        setattr(Tensor, name, _with_shape(getattr(ops, name)))
+    for function in SHAPE_METHODS:
+        setattr(Tensor, function.__name__, _with_shape(function))
+    for name, function in ONLY_METHODS.items():
+        setattr(Tensor, name, function)
     for name, dtype in DTYPE_METHODS.items():
         setattr(Tensor, name, _to_dtype(name, dtype))
     for function in (convert.to, convert.clone, convert.contiguous, convert.retain_grad):
@@ -119,11 +140,10 @@ def attach() -> None:
     Tensor.__setitem__ = inplace.write
     Tensor.__iter__ = _iterate
     Tensor.astype = ops.cast
-    Tensor.transpose = _transpose
     Tensor.backward = backward
     Tensor.cpu = _cpu
     Tensor.cuda = _cuda
-    Tensor.T = property(ops.transpose, doc="The axes in reverse order.")
+    Tensor.T = property(transpose_axes, doc="The axes in reverse order.")
     Tensor.mT = property(_matrix_transpose, doc="The last two axes exchanged.")
 
 
@@ -155,10 +175,12 @@ def _where(x: Tensor, condition: Tensor, other: Any) -> Tensor:
 def _with_shape(op: Callable) -> Callable:
     """A method that takes lengths or axes one by one, or as one sequence."""
 
-    def method(x: Tensor, *shape: Any) -> Tensor:
+    def method(self: Tensor, *shape: Any, **named: Any) -> Tensor:
+        if named:
+            return op(self, *shape, **named)
         if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
             (shape,) = shape
-        return op(x, shape)
+        return op(self, shape)
 
     method.__name__, method.__doc__ = op.__name__, op.__doc__
     return method
@@ -187,11 +209,6 @@ def _cpu(x: Tensor) -> Tensor:
 def _cuda(x: Tensor, index: int = 0) -> Tensor:
     """`x` on a CUDA device; itself if it is there."""
     return convert.to_device(x, f"cuda:{index}")
-
-
-def _transpose(x: Tensor, *axes: Any) -> Tensor:
-    """The axes in another order, by default reversed, as `numpy.ndarray.transpose`."""
-    return x.permute(*axes) if axes else ops.transpose(x)
 
 
 def _matrix_transpose(x: Tensor) -> Tensor:

@@ -147,14 +147,14 @@ def norm(
 
 def _nuclear_norm(x: Any, dim: Axis, keepdim: bool) -> Any:
     from tensorlite.ops.decompositions import svd  # which is built on reductions
-    from tensorlite.ops.shape import transpose
+    from tensorlite.ops.shape import transpose_axes
 
     ndim = len(x.shape)
     if (dim is None and ndim != 2) or (dim is not None and len(all_dims(dim, ndim)) != 2):
         raise ValueError(f"norm: p='nuc' of shape {tuple(x.shape)} needs the two axes of a matrix")
     axes = all_dims(dim, ndim)
     rest = tuple([i for i in range(ndim) if i not in axes])
-    sums = sum(svd(transpose(x, rest + axes))[1], axis=-1)
+    sums = sum(svd(transpose_axes(x, rest + axes))[1], axis=-1)
     return sums.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if keepdim else sums
 
 

@@ -18,9 +18,9 @@ from tensorlite.backend import Array
 from tensorlite.ops.activation import sigmoid
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.ops.joining import cat, stack
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import linear
-from tensorlite.ops.shape import concat, stack
 from tensorlite.ops.trigonometry import tanh
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -130,8 +130,8 @@ def lstm_backward(
         i, f, g, o = _parts(gates[t], 4)
         squashed = tanh(c[after])
         total = carried_c + carried_h * o * (1 - squashed * squashed)
-        values = concat([total * g, total * c[before], total * i, carried_h * squashed], axis=-1)
-        slopes = concat([i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o)], axis=-1)
+        values = cat([total * g, total * c[before], total * i, carried_h * squashed], axis=-1)
+        slopes = cat([i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o)], axis=-1)
         inner.append((values + _at(dgates, t)) * slopes)
         carried_c = total * f + _at(dc, before)
         carried_h = matmul(inner[-1], weight) + _at(dh, before)
@@ -256,8 +256,8 @@ def gru_backward(
         dn = (carried * (1 - z) + given_n) * (1 - n * n)
         dz = (carried * (h[before] - n) + given_z) * z * (1 - z)
         dr = (dn * m[t] + given_r) * r * (1 - r)
-        inner.append(concat([dr, dz, dn], axis=-1))
-        state.append(concat([dr, dz, dn * r + _at(dm, t)], axis=-1))
+        inner.append(cat([dr, dz, dn], axis=-1))
+        state.append(cat([dr, dz, dn * r + _at(dm, t)], axis=-1))
         carried = carried * z + matmul(state[-1], weight) + _at(dh, before)
     dstate = as_rows(_in_time(state, reverse))
     dweight = matmul(dstate.mT, as_rows(states_before(h, reverse)))

@@ -22,7 +22,7 @@ from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.scan import cumprod, neighbour
-from tensorlite.ops.shape import broadcast_to, flip, transpose
+from tensorlite.ops.shape import broadcast_to, reverse, transpose_axes
 from tensorlite.ops.totals import BLOCK, total, total_dtype
 from tensorlite.primitive import primitive
 
@@ -172,11 +172,11 @@ def _prod_vjp(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     ndim = len(x.shape)
     axes = all_dims(axis, ndim)
     order = tuple([i for i in range(ndim) if i not in axes]) + axes
-    ordered = transpose(in_float32(x), order)
+    ordered = transpose_axes(in_float32(x), order)
     rows = ordered.reshape((*ordered.shape[: ndim - len(axes)], reduced_count(x.shape, axis)))
     before = neighbour(cumprod(rows, -1), -1, -1, edge=1)
-    after = neighbour(flip(cumprod(flip(rows, -1), -1), -1), -1, 1, edge=1)
-    others = transpose(
+    after = neighbour(reverse(cumprod(reverse(rows, -1), -1), -1), -1, 1, edge=1)
+    others = transpose_axes(
         (before * after).reshape(ordered.shape), tuple(map(order.index, range(ndim)))
     )
     return kept(g, x.shape, axis, keepdims) * others

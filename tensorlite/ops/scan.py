@@ -21,7 +21,7 @@ from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.index import take_along_axis
-from tensorlite.ops.shape import pad_constant
+from tensorlite.ops.padding import pad_constant
 from tensorlite.ops.totals import BLOCK, total_dtype
 from tensorlite.primitive import primitive
 

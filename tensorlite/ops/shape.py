@@ -1,8 +1,7 @@
-"""Shape: the same elements in another arrangement.
+"""Shape, in the engine room: the same elements in another arrangement, in NumPy's terms.
 
-Where NumPy and torch differ, NumPy is followed: `transpose` takes a permutation, `repeat` repeats
-elements, `split` takes a number of parts or the places to cut. On the CPU results that need no copy
-share memory with their input, as in NumPy.
+The public functions with torch's arguments are written with these (`axes`, `joining`, `splitting`,
+`tiling`). On the CPU results that need no copy share memory with their input.
 """
 
 from __future__ import annotations
@@ -17,33 +16,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.index import take
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
-__all__ = [
-    "broadcast_to",
-    "chunk",
-    "concat",
-    "expand",
-    "expand_dims",
-    "flatten",
-    "flip",
-    "moveaxis",
-    "pad",
-    "permute",
-    "repeat",
-    "reshape",
-    "roll",
-    "split",
-    "squeeze",
-    "stack",
-    "swapaxes",
-    "tile",
-    "transpose",
-    "unbind",
-    "unsqueeze",
-]
+__all__ = ["broadcast_to", "reshape", "swapaxes", "unbind"]
 
 # --- the axes -----------------------------------------------------------------------------------
 
@@ -51,14 +27,16 @@ __all__ = [
 @primitive(view=True)
 def reshape(xp: ModuleType, x: Array, *, shape: int | Sequence[int]) -> Array:
     """Give `x` another shape with as many elements; one length may be -1 and is worked out."""
+    if shape.__class__ is not int and len(shape) and min(shape) < -1:
+        raise ValueError(f"a length of shape {tuple(shape)} is below -1")  # NumPy takes it for -1
     return x.reshape(shape)
 
 
 reshape.defvjp(x=lambda g, x_shape: reshape(g, x_shape))
 
 
-@primitive(view=True)
-def transpose(xp: ModuleType, x: Array, *, axes: Sequence[int] | None = None) -> Array:
+@primitive(name="permute", view=True)
+def transpose_axes(xp: ModuleType, x: Array, *, axes: Sequence[int] | None = None) -> Array:
     """Put the axes in the order `axes` (default: reversed), as `numpy.transpose`."""
     try:
         return x.transpose(axes)
@@ -68,77 +46,23 @@ def transpose(xp: ModuleType, x: Array, *, axes: Sequence[int] | None = None) ->
 
 def _transpose_vjp(g: Any, axes: Sequence[int] | None) -> Any:
     if axes is None:
-        return transpose(g)
+        return transpose_axes(g)
     order = normalize_axis_tuple(axes, len(axes))
-    return transpose(g, tuple(order.index(i) for i in range(len(order))))
+    return transpose_axes(g, tuple(order.index(i) for i in range(len(order))))
 
 
-transpose.defvjp(x=_transpose_vjp)
+transpose_axes.defvjp(x=_transpose_vjp)
 
 
 @primitive(view=True)
-def swapaxes(xp: ModuleType, x: Array, *, axis1: int, axis2: int) -> Array:
+def swapaxes(xp: ModuleType, x: Array, *, axis0: int, axis1: int) -> Array:
     """Exchange two axes."""
-    return x.swapaxes(axis1, axis2)
+    if x.ndim == 0 and {axis0, axis1} <= {0, -1}:  # torch lets a number have an axis to name
+        return x
+    return x.swapaxes(axis0, axis1)
 
 
-swapaxes.defvjp(x=lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
-
-
-def permute(x: Tensor, axes: Sequence[int]) -> Tensor:
-    """Put the axes in the order `axes`, which names each of them once."""
-    return transpose(x, tuple(axes))
-
-
-def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """Move the axes `source` to the places `destination`; the others keep their order."""
-    ndim = len(x.shape)
-    source = normalize_axis_tuple(source, ndim, "moveaxis: source")
-    destination = normalize_axis_tuple(destination, ndim, "moveaxis: destination")
-    if len(source) != len(destination):
-        raise ValueError(f"moveaxis: {len(source)} axes to move to {len(destination)} places")
-    order = [axis for axis in range(ndim) if axis not in source]
-    for place, axis in sorted(zip(destination, source, strict=True)):
-        order.insert(place, axis)
-    return transpose(x, tuple(order))
-
-
-def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
-    """Merge the axes `start_axis` to `end_axis`, both included; no axes become one."""
-    shape = x.shape or (1,)
-    start = normalize_axis_index(start_axis, len(shape), "flatten: start_axis")
-    end = normalize_axis_index(end_axis, len(shape), "flatten: end_axis")
-    if start > end:
-        raise ValueError(f"flatten: start_axis {start} comes after end_axis {end}")
-    merged = math.prod(shape[start : end + 1])
-    return reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
-
-
-def squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
-    """Drop axes of length 1: those named, or all of them."""
-    shape = x.shape
-    if axis is None:
-        return reshape(x, tuple(n for n in shape if n != 1))
-    dropped = normalize_axis_tuple(axis, len(shape), "squeeze: axis")
-    for i in dropped:
-        if shape[i] != 1:
-            raise ValueError(f"squeeze: axis {i} of shape {shape} has length {shape[i]}, not 1")
-    return reshape(x, tuple(n for i, n in enumerate(shape) if i not in dropped))
-
-
-def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Tensor:
-    """Insert axes of length 1, so that they are at the places `axis` of the result."""
-    count = 1 if isinstance(axis, int) else len(axis)
-    places = normalize_axis_tuple(axis, len(x.shape) + count, "expand_dims: axis")
-    shape = list(x.shape)
-    for place in sorted(places):
-        shape.insert(place, 1)
-    return reshape(x, tuple(shape))
-
-
-def unsqueeze(x: Tensor, axis: int | Sequence[int]) -> Tensor:
-    """`expand_dims` by torch's name."""
-    return expand_dims(x, axis)
+swapaxes.defvjp(x=lambda g, axis0, axis1: swapaxes(g, axis0, axis1))
 
 
 # --- more elements ------------------------------------------------------------------------------
@@ -156,120 +80,10 @@ def broadcast_to(xp: ModuleType, x: Array, *, shape: Sequence[int]) -> Array:
 broadcast_to.defvjp(x=lambda g: g)
 
 
-def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """`broadcast_to` in which -1 keeps an axis as it is."""
-    extra = len(shape) - len(x.shape)
-    if extra < 0:
-        raise ValueError(f"expand: shape {tuple(shape)} has fewer axes than {x.shape}")
-    own = (1,) * extra + tuple(x.shape)
-    return broadcast_to(x, tuple(m if n == -1 else n for n, m in zip(shape, own, strict=True)))
-
-
-def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
-    """Repeat each element along `axis`, as `numpy.repeat` (torch's `repeat` is `tile`).
-
-    Parameters
-    ----------
-    x : Tensor
-    repeats : int or sequence of int
-        How often, for all elements or for each along `axis`.
-    axis : int, optional
-        By default `x` is flattened first.
-    """
-    if axis is None:
-        x, axis = flatten(x), 0
-    shape = x.shape
-    axis = normalize_axis_index(axis, len(shape), "repeat")
-    if isinstance(repeats, int):
-        wide = broadcast_to(
-            expand_dims(x, axis + 1), (*shape[: axis + 1], repeats, *shape[axis + 1 :])
-        )
-        return reshape(wide, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
-    if len(repeats) != shape[axis]:
-        raise ValueError(f"repeat: {len(repeats)} counts for axis {axis} of shape {shape}")
-    return take(x, np.repeat(np.arange(shape[axis]), repeats), axis)
-
-
-def tile(x: Tensor, reps: int | Sequence[int]) -> Tensor:
-    """Lay copies of `x` side by side, ``reps[i]`` of them along axis i, as `numpy.tile`."""
-    reps = (reps,) if isinstance(reps, int) else tuple(reps)
-    ndim = max(len(reps), len(x.shape))
-    reps = (1,) * (ndim - len(reps)) + reps
-    shape = (1,) * (ndim - len(x.shape)) + tuple(x.shape)
-    apart = reshape(x, tuple(m for n in shape for m in (1, n)))
-    wide = broadcast_to(apart, tuple(m for pair in zip(reps, shape, strict=True) for m in pair))
-    return reshape(wide, tuple(r * n for r, n in zip(reps, shape, strict=True)))
-
-
-_PAD_MODES = {
-    "reflect": "reflect",
-    "edge": "edge",
-    "replicate": "edge",
-    "wrap": "wrap",
-    "circular": "wrap",
-}
-
-
-def pad(
-    x: Tensor,
-    pad_width: int | Sequence,
-    mode: str = "constant",
-    value: float = 0.0,
-) -> Tensor:
-    """Add elements before and after the edges.
-
-    Parameters
-    ----------
-    x : Tensor
-    pad_width : int, (before, after), or one such pair for each axis
-        Numbers of elements, as in `numpy.pad`.
-    mode : {"constant", "reflect", "edge", "wrap"}
-        What they are: `value`, the mirror image without the edge, the edge, or the other end.
-        "replicate" and "circular" are torch's names for the last two.
-    value : float
-        For "constant".
-    """
-    widths = tuple(
-        (int(before), int(after)) for before, after in np.broadcast_to(pad_width, (x.ndim, 2))
-    )
-    if any(n < 0 for pair in widths for n in pair):
-        raise ValueError(f"pad: widths are at least 0, not {widths}")
-    if mode == "constant":
-        return pad_constant(x, widths, value)
-    if mode not in _PAD_MODES:
-        raise ValueError(f"pad: unknown mode {mode!r}; use constant, reflect, edge or wrap")
-    for axis, width in enumerate(widths):
-        if width == (0, 0):
-            continue
-        if x.shape[axis] == 0:
-            raise ValueError(f"pad: axis {axis} of shape {x.shape} has no elements to {mode}")
-        places = np.pad(np.arange(x.shape[axis]), width, _PAD_MODES[mode])
-        x = take(x, places, axis)
-    return x
-
-
-@primitive
-def pad_constant(
-    xp: ModuleType, x: Array, *, widths: tuple[tuple[int, int], ...], value: float
-) -> Array:
-    """Add elements of one value, ``widths[i] = (before, after)`` along axis i."""
-    shape = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
-    padded = xp.full(shape, value, x.dtype)
-    padded[_inside(x.shape, widths)] = x
-    return padded
-
-
-def _inside(shape: Sequence[int], widths: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
-    return tuple(slice(before, before + n) for n, (before, _) in zip(shape, widths, strict=True))
-
-
-pad_constant.defvjp(x=lambda g, x_shape, widths: g[_inside(x_shape, widths)])
-
-
 # --- together and apart -------------------------------------------------------------------------
 
 
-@primitive(name="concat")
+@primitive(name="cat")
 def concat_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
     """Join arrays along an axis that they have."""
     return xp.concatenate(xs, axis)
@@ -285,11 +99,6 @@ def _concat_vjp(g: Any, needs: tuple[bool, ...], xs_shape: tuple, axis: int) -> 
     )
 
 
-def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join Tensors along an axis that they have; their other lengths must agree."""
-    return concat_arrays(*tensors, axis=axis)
-
-
 @primitive(name="stack")
 def stack_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
     """Join arrays of one shape along a new axis."""
@@ -300,11 +109,6 @@ def stack_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
 def _stack_vjp(g: Any, needs: tuple[bool, ...], axis: int) -> tuple:
     before = (slice(None),) * (axis % len(g.shape))
     return tuple(g[(*before, i)] if needed else None for i, needed in enumerate(needs))
-
-
-def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join Tensors of one shape along a new axis."""
-    return stack_arrays(*tensors, axis=axis)
 
 
 @primitive(name="split", view=True)
@@ -334,34 +138,7 @@ def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
     ]
 
 
-def split(x: Tensor, sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
-    """Cut `x` along `axis`: into `sections` equal parts, or at the places `sections`.
-
-    The parts share memory with `x`, as in `numpy.split`.
-    """
-    axis = normalize_axis_index(axis, len(x.shape), "split")
-    n = x.shape[axis]
-    if not isinstance(sections, int):
-        return split_at(x, tuple(min(max(c + n if c < 0 else c, 0), n) for c in sections), axis)
-    if sections < 1 or n % sections:
-        raise ValueError(
-            f"split: axis {axis} of shape {x.shape} does not divide into {sections} equal parts; "
-            "chunk() makes the last one smaller"
-        )
-    return split_at(x, tuple(i * (n // sections) for i in range(1, sections)), axis)
-
-
-def chunk(x: Tensor, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
-    """Cut `x` along `axis` into at most `chunks` parts of one length; the last may be shorter."""
-    if chunks < 1:
-        raise ValueError(f"chunk: at least 1 part, not {chunks}")
-    axis = normalize_axis_index(axis, len(x.shape), "chunk")
-    n = x.shape[axis]
-    length = max(-(-n // chunks), 1)
-    return split_at(x, tuple(range(length, n, length)), axis)
-
-
-@primitive(view=True)
+@primitive
 def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
     """Take `x` apart along `axis` into a tuple of Tensors that lack it."""
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
@@ -405,8 +182,8 @@ def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
 # --- order --------------------------------------------------------------------------------------
 
 
-@primitive
-def roll(
+@primitive(name="roll")
+def roll_axes(
     xp: ModuleType,
     x: Array,
     *,
@@ -419,16 +196,16 @@ def roll(
 
 def _roll_vjp(g: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None) -> Any:
     back = -shift if isinstance(shift, int) else tuple(-s for s in shift)
-    return roll(g, back, axis)
+    return roll_axes(g, back, axis)
 
 
-roll.defvjp(x=_roll_vjp)
+roll_axes.defvjp(x=_roll_vjp)
 
 
-@primitive
-def flip(xp: ModuleType, x: Array, *, axis: int | Sequence[int] | None = None) -> Array:
+@primitive(name="flip")
+def reverse(xp: ModuleType, x: Array, *, axis: int | Sequence[int] | None = None) -> Array:
     """Reverse the order of the elements along `axis` (default: all axes)."""
     return xp.flip(x, axis)
 
 
-flip.defvjp(x=lambda g, axis: flip(g, axis))
+reverse.defvjp(x=lambda g, axis: reverse(g, axis))

@@ -11,13 +11,13 @@ from tensorlite import ops
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
 from tensorlite.nn.activation import ReLU
+from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from tensorlite.nn.containers import Sequential
 from tensorlite.nn.conv import Conv1d, Conv2d
 from tensorlite.nn.dropout import Dropout
 from tensorlite.nn.embedding import Embedding
 from tensorlite.nn.linear import Flatten, Linear
 from tensorlite.nn.module import Module
-from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from tensorlite.nn.norm import LayerNorm
 from tensorlite.nn.pooling import MaxPool1d, MaxPool2d
 from tensorlite.random import Generator

@@ -10,10 +10,13 @@ from onnx import helper, numpy_helper
 import tensorlite as tl
 from onnx_vectors import NotCovered, adapts, numbers, same, spatial_pads
 from tensorlite import ops
+from tensorlite.ops.index import take_along
+from tensorlite.ops.padding import pad_constant, pad_edges
+from tensorlite.ops.shape import transpose_axes
 
 same(
     MatMul=ops.matmul,
-    NonZero=lambda x: ops.stack(ops.nonzero(x)),
+    NonZero=lambda x: ops.stack(ops.nonzero(x, as_tuple=True)),
     Size=lambda x: np.array(x.numel()),
     Tile=lambda x, reps: ops.tile(x, numbers(reps)),
 )
@@ -53,7 +56,7 @@ def unsqueeze(x, axes):
 
 @adapts("Transpose")
 def transpose(x, *, perm=None):
-    return ops.transpose(x, perm)
+    return transpose_axes(x, perm)
 
 
 @adapts("Expand")
@@ -63,18 +66,13 @@ def expand(x, shape):
 
 @adapts("Concat")
 def concat(*xs, axis):
-    return ops.concat(xs, axis)
+    return ops.cat(xs, axis)
 
 
 @adapts("Split")
 def split(x, lengths=None, *, axis=0, num_outputs):
-    n = x.shape[axis]
-    if lengths is None:
-        part = math.ceil(n / num_outputs)
-        cuts = range(part, part * num_outputs, part)
-    else:
-        cuts = np.cumsum(numbers(lengths))[:-1].tolist()
-    return ops.split(x, list(cuts), axis)
+    size = math.ceil(x.shape[axis] / num_outputs) if lengths is None else numbers(lengths)
+    return ops.split(x, size, axis)
 
 
 @adapts("Pad")
@@ -85,7 +83,10 @@ def pad(x, pads, value=None, axes=None, *, mode="constant"):
         widths[axis] = width
     if min(map(min, widths)) < 0:
         raise NotCovered("negative padding")
-    return ops.pad(x, widths, mode, 0.0 if value is None else value.item())
+    widths = tuple(map(tuple, widths))
+    if mode == "constant":
+        return pad_constant(x, widths, 0.0 if value is None else value.item())
+    return pad_edges(x, widths, {"edge": "replicate", "wrap": "circular"}.get(mode, mode))
 
 
 @adapts("Slice")
@@ -107,12 +108,12 @@ def basic_getitem(x, starts, ends, axes=None, steps=None):
 
 @adapts("Gather")
 def gather(x, indices, *, axis=0):
-    return ops.take(x, indices, axis)
+    return take_along(x, indices, axis=axis)
 
 
 @adapts("GatherElements")
 def gather_elements(x, indices, *, axis=0):
-    return ops.gather(x, ops.where(indices < 0, indices + x.shape[axis], indices), axis)
+    return ops.gather(x, axis, ops.where(indices < 0, indices + x.shape[axis], indices))
 
 
 def places(indices):
@@ -144,7 +145,7 @@ def scatter_nd(x, indices, updates, *, reduction="none"):
 def scatter_elements(x, indices, updates, *, axis=0, reduction="none"):
     indices = ops.where(indices < 0, indices + x.shape[axis], indices)
     if reduction == "add":
-        return ops.scatter_add(x, indices, updates, axis)
+        return ops.scatter_add(x, axis, indices, updates)
     index = list(np.indices(indices.shape))
     index[axis] = indices
     return written(x, tuple(index), updates, reduction)
@@ -152,8 +153,8 @@ def scatter_elements(x, indices, updates, *, axis=0, reduction="none"):
 
 @adapts("Compress")
 def compress(x, condition, *, axis=None):
-    chosen = numbers(ops.nonzero(condition)[0])
-    return ops.take(x, chosen, axis) if axis is not None else ops.reshape(x, (-1,))[chosen]
+    (chosen,) = ops.nonzero(condition, as_tuple=True)
+    return ops.reshape(x, (-1,))[chosen] if axis is None else ops.index_select(x, axis, chosen)
 
 
 @adapts("OneHot")
@@ -203,9 +204,9 @@ def depth_to_space(x, *, blocksize, mode="DCR"):
     n, c, h, w = x.shape
     b = blocksize
     if mode == "DCR":
-        blocks = ops.transpose(x.reshape(n, b, b, c // b**2, h, w), (0, 3, 4, 1, 5, 2))
+        blocks = ops.permute(x.reshape(n, b, b, c // b**2, h, w), (0, 3, 4, 1, 5, 2))
     else:
-        blocks = ops.transpose(x.reshape(n, c // b**2, b, b, h, w), (0, 1, 4, 2, 5, 3))
+        blocks = ops.permute(x.reshape(n, c // b**2, b, b, h, w), (0, 1, 4, 2, 5, 3))
     return blocks.reshape(n, c // b**2, h * b, w * b)
 
 
@@ -215,7 +216,7 @@ def space_to_depth(x, *, blocksize, mode="DCR"):
     b = blocksize
     blocks = x.reshape(n, c, h // b, b, w // b, b)
     order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
-    return ops.transpose(blocks, order).reshape(n, c * b * b, h // b, w // b)
+    return ops.permute(blocks, order).reshape(n, c * b * b, h // b, w // b)
 
 
 @adapts("Einsum")

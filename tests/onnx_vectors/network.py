@@ -7,6 +7,7 @@ import math
 from onnx_vectors import NotCovered, adapts, numbers, same, same_pads, spatial_pads
 from tensorlite import ops
 from tensorlite.nn import functional as F
+from tensorlite.ops.padding import pad_constant
 
 same(
     GlobalAveragePool=lambda x: ops.mean(x, tuple(range(2, len(x.shape))), keepdims=True),
@@ -48,7 +49,7 @@ def padded(x, pads, auto_pad, kernel, strides, dilations, value=0.0):
     pairs = spatial_pads(pads)
     if all(begin == end <= k // 2 for (begin, end), k in zip(pairs, kernel, strict=True)):
         return x, [begin for begin, _ in pairs]
-    return ops.pad(x, [(0, 0), (0, 0), *pairs], value=value), [0] * len(pairs)
+    return pad_constant(x, ((0, 0), (0, 0), *map(tuple, pairs)), value), [0] * len(pairs)
 
 
 @adapts("Conv")

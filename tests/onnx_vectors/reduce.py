@@ -6,6 +6,7 @@ import functools
 
 from onnx_vectors import NotCovered, adapts, numbers
 from tensorlite import ops
+from tensorlite.ops.padding import pad_constant
 
 
 def reduction(name, op, has_empty=True):
@@ -55,7 +56,7 @@ def scan(name, op, start):
         if exclusive:
             widths = [(0, 0)] * len(x.shape)
             widths[axis] = (1, 0)
-            x = ops.pad(x, widths, value=start)[(slice(None),) * axis + (slice(0, -1),)]
+            x = pad_constant(x, widths, start)[(slice(None),) * axis + (slice(0, -1),)]
         y = ops.cast(op(x, axis), x.dtype)
         return ops.flip(y, axis) if reverse else y
 

@@ -11,8 +11,8 @@ from tensorlite.nn import functional as F
 
 def reordered(rows, order):
     """The gates' blocks of rows in another order."""
-    parts = ops.split(rows, len(order), axis=0)
-    return ops.concat([parts[i] for i in order], axis=0)
+    parts = ops.chunk(rows, len(order), 0)
+    return ops.cat([parts[i] for i in order], 0)
 
 
 def recurrent(x, weight, recurrence, bias, h, c, direction, layout, hidden, order, step):
@@ -23,7 +23,7 @@ def recurrent(x, weight, recurrence, bias, h, c, direction, layout, hidden, orde
     outputs, lasts = [], []
     for d in range(weight.shape[0]):
         zeros = ops.zeros(batch, hidden, dtype=x.dtype, device=x.device)
-        both = None if bias is None else ops.split(bias[d], 2)
+        both = None if bias is None else ops.chunk(bias[d], 2)
         states = [zeros if s is None else s[d] for s in (h, c)]
         output, last = step(
             x,
@@ -35,7 +35,7 @@ def recurrent(x, weight, recurrence, bias, h, c, direction, layout, hidden, orde
         )
         outputs.append(output)
         lasts.append(last)
-    return ops.stack(outputs, axis=1), *[ops.stack(states) for states in zip(*lasts, strict=True)]
+    return ops.stack(outputs, 1), *[ops.stack(states) for states in zip(*lasts, strict=True)]
 
 
 def projected(x, weight, bias):
@@ -139,15 +139,15 @@ def attention(
         query = heads(query, q_num_heads)
         key, value = heads(key, kv_num_heads), heads(value, kv_num_heads)
     if past_key is not None:
-        key, value = ops.concat([past_key, key], 2), ops.concat([past_value, value], 2)
+        key, value = ops.cat([past_key, key], 2), ops.cat([past_value, value], 2)
     present = key, value
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
-        key, value = ops.repeat(key, groups, 1), ops.repeat(value, groups, 1)
+        key, value = (ops.repeat_interleave(part, groups, 1) for part in (key, value))
     steps, length = query.shape[2], key.shape[2]
     if mask is not None and mask.shape[-1] < length:  # what it leaves out is hidden
-        widths = [(0, 0)] * (len(mask.shape) - 1) + [(0, length - mask.shape[-1])]
-        mask = ops.pad(mask, widths, value=False if mask.dtype == bool else -math.inf)
+        hidden = False if mask.dtype == bool else -math.inf
+        mask = F.pad(mask, (0, length - mask.shape[-1]), value=hidden)
     if is_causal and (past_key is not None or mask is not None):
         past = 0 if past_key is None else past_key.shape[2]
         visible = ops.tril(ops.ones(steps, length, dtype=bool, device=query.device), past)

@@ -14,7 +14,7 @@ import numpy as np
 from tensorlite.backend import array_backend
 from tensorlite.ops.convert import to as converted
 from tensorlite.ops.creation import full
-from tensorlite.ops.shape import concat, stack
+from tensorlite.ops.joining import cat, stack
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = [
@@ -270,7 +270,7 @@ def pad_packed_sequence(
         back = np.asarray(array_backend((unsorted.array,)).to_host(unsorted.array))
         rows, lengths = rows[:, back], lengths[back]
     padding = full((1, *data.shape[1:]), padding_value, dtype=data.dtype, device=data.device)
-    padded = concat([data, padding])[_placed(rows.T if batch_first else rows, data)]
+    padded = cat([data, padding])[_placed(rows.T if batch_first else rows, data)]
     return padded, tensor_of(lengths.astype(np.int64))
 
 
@@ -296,7 +296,7 @@ def pad_sequence(
             kind = {"dtype": sequence.dtype, "device": sequence.device}
             padding = full((missing, *sequence.shape[1:]), padding_value, **kind)
             pair = [sequence, padding] if padding_side == "right" else [padding, sequence]
-            sequence = concat(pair)
+            sequence = cat(pair)
         padded.append(sequence)
     return stack(padded, 0 if batch_first else 1)
 

@@ -1,0 +1,227 @@
+"""Elements picked by number, by place or by a mask."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import CPU
+from tensorlite.ops.axes import broadcast_tensors
+from tensorlite.ops.dims import one_dim
+from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.index import (
+    ARRAY,
+    advanced_getitem,
+    getitem,
+    index_array,
+    one_hot_array,
+    places_of_nonzero,
+    take_along,
+    take_along_axis,
+)
+from tensorlite.ops.shape import reshape, stack_arrays
+from tensorlite.tensor import Tensor, tensor_of
+
+__all__ = [
+    "argwhere",
+    "gather",
+    "index_select",
+    "masked_select",
+    "nonzero",
+    "one_hot",
+    "take",
+    "take_along_dim",
+    "unravel_index",
+]
+
+
+def raw(x: Any) -> Any:
+    """The array of a Tensor; an array as it is."""
+    return x.array if isinstance(x, Tensor) else x
+
+
+def checked_numbers(name: str, x: Any, index: Any, n: int, least: int = 0) -> Any:
+    """An integer index where `x` is; on the CPU, each number is between `least` and n - 1.
+
+    Raises
+    ------
+    IndexError
+        If one is not, or if the index holds no integers.
+    """
+    index = index_array(x, index)
+    numbers = raw(index)
+    if numbers.dtype.kind not in "iu":
+        raise IndexError(f"{name}: index has dtype {numbers.dtype}, not int64")
+    if isinstance(numbers, np.ndarray) and numbers.size:
+        low, high = numbers.min(), numbers.max()
+        if low < least or high >= n:
+            wrong = low if low < least else high
+            raise IndexError(f"{name}: index {wrong} is out of bounds for an axis of length {n}")
+    return index
+
+
+def with_axis(x: Any) -> Any:
+    """A Tensor with no axes as one of a single element along one; others as they are."""
+    return x if x.shape else reshape(x, (1,))
+
+
+# --- by number ----------------------------------------------------------------------------------
+
+
+@takes_axis
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """Pick by number along `dim`: ``y[i, j] = input[index[i, j], j]`` for dim 0.
+
+    `index` has as many axes as `input` and is nowhere longer than it, but along `dim`.
+
+    Raises
+    ------
+    IndexError
+        On the CPU, if a number is not below the length of the axis, or negative.
+    """
+    axis = one_dim(dim, len(input.shape), "gather")
+    n = input.shape[axis] if input.shape else 1
+    index = checked_numbers("gather", input, index, n)
+    shape = tuple(index.shape)
+    if not (input.shape and shape):
+        if len(shape) > 1 or len(input.shape) > 1:
+            raise RuntimeError(_not_fitting("gather", shape, input.shape))
+        return reshape(take_along(with_axis(input), reshape(index, (-1,)), axis=0), shape)
+    if 0 in shape and len(shape) != len(input.shape):
+        return reshape(input[:0], shape)
+    return take_along_axis(cropped("gather", input, shape, axis), index, axis)
+
+
+def cropped(name: str, x: Tensor, index_shape: tuple, free: int | None) -> Tensor:
+    """The part of `x` that an index of `index_shape` speaks of, all along the axis `free`."""
+    kept = tuple([x.shape[free] if i == free else n for i, n in enumerate(index_shape)])
+    if len(kept) != len(x.shape) or any(map(operator.gt, kept, x.shape)):
+        raise RuntimeError(_not_fitting(name, index_shape, x.shape))
+    return x if kept == tuple(x.shape) else getitem(x, tuple(map(slice, kept)))
+
+
+def _not_fitting(name: str, index_shape: tuple, shape: Any) -> str:
+    return (
+        f"{name}: index of shape {tuple(index_shape)} does not fit a Tensor of shape "
+        f"{tuple(shape)}: the same number of axes, and nowhere longer (but along the axis picked "
+        "from)"
+    )
+
+
+@takes_axis
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Take the sub-arrays along `dim` that `index`, with one axis or none, numbers."""
+    axis = one_dim(dim, len(input.shape), "index_select")
+    if len(index.shape) > 1:
+        raise IndexError(f"index_select: index of shape {tuple(index.shape)} has several axes")
+    n = input.shape[axis] if input.shape else 1
+    index = checked_numbers("index_select", input, index, n)
+    if not input.shape:
+        if raw(index).size != 1:
+            raise RuntimeError("index_select: of a Tensor with no axes one element can be taken")
+        return reshape(take_along(with_axis(input), reshape(index, (1,)), axis=0), ())
+    return take_along(input, reshape(index, (-1,)), axis=axis)
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Take the elements that `index` numbers, counted in row order; of `index`'s shape."""
+    n = int(np.prod(input.shape))
+    index = checked_numbers("take", input, index, n, least=-n)
+    return take_along(reshape(input, (-1,)), index, axis=0)
+
+
+@takes_axis
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """Match `indices` and `input` along `dim`, as `numpy.take_along_axis`; flattened without it.
+
+    ``y[i, j] = input[indices[i, j], j]`` for dim 0; the other axes broadcast.
+    """
+    if dim is None:
+        input, indices, dim = reshape(input, (-1,)), reshape(indices, (-1,)), 0
+    if len(input.shape) != len(indices.shape):
+        raise RuntimeError(
+            f"take_along_dim: indices of shape {tuple(indices.shape)} and a Tensor of shape "
+            f"{tuple(input.shape)} have not as many axes"
+        )
+    axis = one_dim(dim, len(input.shape), "take_along_dim")
+    n = input.shape[axis] if input.shape else 1
+    indices = checked_numbers("take_along_dim", input, indices, n, least=-n)
+    if not input.shape:
+        return gather(input, 0, indices)
+    return take_along_axis(input, indices, axis)
+
+
+# --- by mask ------------------------------------------------------------------------------------
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Return the elements where `mask` is true, along one axis; the two broadcast."""
+    mask = index_array(input, mask)
+    if mask.dtype != bool:
+        raise RuntimeError(f"masked_select: the mask is {mask.dtype}, not bool")
+    if tuple(input.shape) != tuple(mask.shape):
+        input, mask = broadcast_tensors(input, mask)
+    return advanced_getitem(input, mask, parts=(ARRAY, Ellipsis))
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Find the elements that are not zero.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+        Of shape (n, axes): a place a row, as int64; `as_tuple`, an index array for each axis.
+    """
+    if not input.shape:
+        (places,) = places_of_nonzero(reshape(input, (1,)))
+        return (places,) if as_tuple else reshape(places, (-1, 1))[:, :0]
+    places = places_of_nonzero(input)
+    return places if as_tuple else stack_arrays(*places, axis=1)
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """Find the elements that are not zero: a place a row, as int64."""
+    return nonzero(input)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Return 1 at each label and 0 elsewhere, along a new last axis, as int64.
+
+    Parameters
+    ----------
+    tensor : integer Tensor
+    num_classes : int
+        By default one more than the largest label.
+
+    Raises
+    ------
+    IndexError
+        On the CPU, if a label is negative or not below `num_classes`.
+    """
+    if tensor.dtype.kind not in "iu":
+        raise RuntimeError(f"one_hot: labels are int64, not {tensor.dtype}")
+    if num_classes == -1:
+        if tensor.numel() == 0:
+            raise RuntimeError("one_hot: of no labels the number of classes must be given")
+        num_classes = int(raw(tensor).max()) + 1
+    elif num_classes < 1:
+        raise RuntimeError(f"one_hot: at least one class, not {num_classes}")
+    return one_hot_array(tensor, num_classes)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Turn numbers of elements in row order into index arrays, one an axis of `shape`."""
+    sizes = (shape,) if isinstance(shape, int) else tuple(map(operator.index, shape))
+    if indices.dtype.kind not in "iu":
+        raise ValueError(f"unravel_index: indices are integers, not {indices.dtype}")
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"unravel_index: a length of shape {sizes} is negative")
+    left, places = raw(indices), []
+    if indices.device == CPU and left.size and not 0 <= left.min() <= left.max() < np.prod(sizes):
+        raise ValueError(f"unravel_index: an index is not inside shape {sizes}")
+    for n in reversed(sizes):
+        places.append(tensor_of(left % n))
+        left = left // n
+    return tuple(reversed(places))

@@ -1,0 +1,237 @@
+"""Tensors joined: along an axis, along a new one, in blocks, in a grid."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from tensorlite.ops.axes import atleast_1d, atleast_2d, atleast_3d
+from tensorlite.ops.dims import one_dim
+from tensorlite.ops.dtypes import promote_types
+from tensorlite.ops.elementwise import cast
+from tensorlite.ops.faces import one_by_one, takes_axis
+from tensorlite.ops.index import basic_getitem
+from tensorlite.ops.padding import pad_constant
+from tensorlite.ops.shape import broadcast_to, concat_arrays, reshape, stack_arrays
+from tensorlite.tensor import Tensor
+
+__all__ = [
+    "block_diag",
+    "cartesian_prod",
+    "cat",
+    "column_stack",
+    "combinations",
+    "concat",
+    "concatenate",
+    "dstack",
+    "hstack",
+    "meshgrid",
+    "row_stack",
+    "stack",
+    "vstack",
+]
+
+
+def _of_one_dtype(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The Tensors cast to the dtype they promote to; refuse none at all."""
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError(f"{name}: there are no Tensors to join")
+    for i, x in enumerate(tensors):
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"{name}: element {i} is a {type(x).__name__}, not a Tensor")
+    first = tensors[0].dtype
+    if all(x.dtype == first for x in tensors):
+        return tensors
+    dtype = first
+    for x in tensors[1:]:
+        dtype = promote_types(dtype, x.dtype)
+    return [x if x.dtype == dtype else cast(x, dtype) for x in tensors]
+
+
+@takes_axis
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join Tensors along an axis that they have; their other lengths must agree.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of several dtypes, the result has the one they promote to. Empty Tensors of shape (0,) fit
+        beside any shape, and are left out.
+    dim : int
+        The axis.
+
+    Examples
+    --------
+    >>> tl.cat([tl.zeros(2, 3), tl.ones(1, 3)]).shape
+    Size([3, 3])
+    """
+    tensors = _of_one_dtype("cat", tensors)
+    ndim = max([len(x.shape) for x in tensors])
+    for i, x in enumerate(tensors):
+        if not x.shape:
+            raise RuntimeError(
+                f"cat: Tensor {i} has no axis to join along: stack() joins along a new one"
+            )
+    if any(len(x.shape) != ndim for x in tensors):
+        tensors = [x for x in tensors if tuple(x.shape) != (0,)]
+    axis = one_dim(dim, ndim, "cat")
+    _check_lengths(tensors, axis)
+    return concat_arrays(*tensors, axis=axis)
+
+
+def _check_lengths(tensors: Sequence[Tensor], axis: int) -> None:
+    """Refuse Tensors that do not agree but along `axis`."""
+    first = tuple(tensors[0].shape)
+    for i, x in enumerate(tensors):
+        shape = tuple(x.shape)
+        if shape[:axis] != first[:axis] or shape[axis + 1 :] != first[axis + 1 :]:
+            raise RuntimeError(
+                f"cat: Tensor {i} of shape {shape} does not fit Tensor 0 of shape {first}: all "
+                f"lengths but that of axis {axis} must agree"
+            )
+
+
+@takes_axis
+def concat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """`cat` by another name."""
+    return cat(tensors, dim)
+
+
+@takes_axis
+def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """`cat` by NumPy's name."""
+    return cat(tensors, dim)
+
+
+@takes_axis
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join Tensors of one shape along a new axis, which is at the place `dim` of the result."""
+    tensors = _of_one_dtype("stack", tensors)
+    shape = tuple(tensors[0].shape)
+    for i, x in enumerate(tensors):
+        if tuple(x.shape) != shape:
+            raise RuntimeError(
+                f"stack: Tensor {i} of shape {tuple(x.shape)} does not fit Tensor 0 of shape "
+                f"{shape}: all shapes must agree"
+            )
+    return stack_arrays(*tensors, axis=one_dim(dim, len(shape) + 1, "stack"))
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the second axis, or the first where there is one only."""
+    tensors = atleast_1d(list(tensors))
+    if not tensors:
+        raise ValueError("hstack: there are no Tensors to join")
+    return cat(tensors, 0 if len(tensors[0].shape) == 1 else 1)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the first axis; Tensors with one axis are rows."""
+    return cat(atleast_2d(list(tensors)), 0)
+
+
+def row_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """`vstack` by another name."""
+    return vstack(tensors)
+
+
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the third axis, which is made where it is missing."""
+    return cat(atleast_3d(list(tensors)), 2)
+
+
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join along the second axis; Tensors with one axis are columns."""
+    columns = [x if len(x.shape) > 1 else reshape(x, (-1, 1)) for x in tensors]
+    return cat(columns, 1)
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """Lay matrices corner to corner in a matrix of zeros; fewer axes count as a row."""
+    for i, x in enumerate(tensors):
+        if len(x.shape) > 2:
+            raise ValueError(f"block_diag: Tensor {i} of shape {tuple(x.shape)} is no matrix")
+    blocks = _of_one_dtype("block_diag", atleast_2d(list(tensors)))
+    width = sum(x.shape[1] for x in blocks)
+    rows, before = [], 0
+    for x in blocks:
+        after = width - before - x.shape[1]
+        rows.append(pad_constant(x, ((0, 0), (before, after)), 0))
+        before += x.shape[1]
+    return cat(rows, 0)
+
+
+# --- grids --------------------------------------------------------------------------------------
+
+
+def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Coordinates of a grid: Tensor i repeated along the axes of the others.
+
+    Parameters
+    ----------
+    *tensors : Tensor
+        With one axis each, or none; also one sequence of them.
+    indexing : {"ij", "xy"}
+        Whether the first Tensor runs along the first axis, or along the second.
+
+    Returns
+    -------
+    tuple of Tensor
+        One a Tensor given, all of one shape.
+    """
+    tensors = one_by_one(tensors)
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"meshgrid: indexing is 'ij' or 'xy', not {indexing!r}")
+    if not tensors:
+        raise RuntimeError("meshgrid: there are no Tensors to lay out")
+    for i, x in enumerate(tensors):
+        if len(x.shape) > 1:
+            raise RuntimeError(
+                f"meshgrid: Tensor {i} of shape {tuple(x.shape)} has more than one axis"
+            )
+        if x.dtype != tensors[0].dtype:
+            raise RuntimeError(
+                f"meshgrid: Tensor {i} is {x.dtype}, not {tensors[0].dtype} like Tensor 0"
+            )
+    lengths = [x.shape[0] if x.shape else 1 for x in tensors]
+    places = list(range(len(tensors)))
+    if indexing == "xy":
+        places[:2] = places[:2][::-1]
+    shape = tuple(lengths[p] for p in places)  # an exchange is its own inverse
+    return tuple(
+        [
+            broadcast_to(
+                reshape(x, tuple([-1 if places[i] == j else 1 for j in range(len(places))])), shape
+            )
+            for i, x in enumerate(tensors)
+        ]
+    )
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All choices of one element of each Tensor, one choice a row; of one Tensor itself."""
+    for i, x in enumerate(tensors):
+        if len(x.shape) != 1:
+            raise RuntimeError(
+                f"cartesian_prod: Tensor {i} of shape {tuple(x.shape)} has not one axis"
+            )
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([reshape(x, (-1,)) for x in meshgrid(*tensors)], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of `r` elements of a Tensor with one axis, in its order, one choice a row."""
+    if len(input.shape) != 1:
+        raise RuntimeError(f"combinations: shape {tuple(input.shape)} has not one axis")
+    if r < 0:
+        raise RuntimeError(f"combinations: r is at least 0, not {r}")
+    if r == 0:
+        return input[:0]
+    choose: Any = itertools.combinations_with_replacement if with_replacement else None
+    chosen = list((choose or itertools.combinations)(range(input.shape[0]), r))
+    if not chosen:
+        return reshape(basic_getitem(input, (slice(0, 0), ...)), (0, r))
+    return input[chosen]

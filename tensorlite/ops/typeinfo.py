@@ -1,0 +1,106 @@
+"""What is to be known about dtypes: limits, and which may be written where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.ops.dtypes import (
+    as_dtype,
+    category,
+    default_dtype,
+    get_default_dtype,
+    is_floating,
+    promote_types,
+    result_type,
+    set_default_dtype,
+)
+from tensorlite.tensor import Tensor
+
+__all__ = [
+    "can_cast",
+    "finfo",
+    "get_default_dtype",
+    "iinfo",
+    "is_complex",
+    "is_floating_point",
+    "is_tensor",
+    "numel",
+    "promote_types",
+    "result_type",
+    "set_default_dtype",
+]
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether values of one dtype may be written to another: never to a lower category."""
+    source, target = as_dtype(from_), as_dtype(to)
+    if source.kind == "i" and target.kind == "u":
+        return False
+    return category(source) <= category(target)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the Tensor's dtype holds fractions."""
+    return is_floating(input.dtype)
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the Tensor's dtype is complex: no Tensor's is."""
+    return False
+
+
+def numel(input: Tensor) -> int:
+    """Return the number of elements."""
+    return input.numel()
+
+
+class finfo:
+    """Limits of a float dtype: ``bits``, ``eps``, ``max``, ``min``, ``tiny``, ``resolution``.
+
+    Examples
+    --------
+    >>> tl.finfo(tl.float16).max
+    65504.0
+    """
+
+    def __init__(self, type: Any = None) -> None:
+        dtype = default_dtype() if type is None else as_dtype(type)
+        if not is_floating(dtype):
+            raise TypeError(f"finfo: {dtype} is not a float dtype; use iinfo")
+        if dtype.kind == "V":
+            import ml_dtypes
+
+            limits: Any = ml_dtypes.finfo(dtype)
+        else:
+            limits = np.finfo(dtype)
+        self.dtype, self.bits = dtype.name, dtype.itemsize * 8
+        self.eps, self.resolution = float(limits.eps), float(limits.resolution)
+        self.max, self.min = float(limits.max), float(limits.min)
+        self.tiny = self.smallest_normal = float(limits.smallest_normal)
+
+    def __repr__(self) -> str:
+        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
+        values = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
+        return f"finfo({values}, dtype={self.dtype})"
+
+
+class iinfo:
+    """Limits of an integer dtype: ``bits``, ``max``, ``min``."""
+
+    def __init__(self, type: Any) -> None:
+        dtype = as_dtype(type)
+        if dtype.kind not in "iu":
+            raise TypeError(f"iinfo: {dtype} is not an integer dtype; use finfo")
+        limits = np.iinfo(dtype)
+        self.dtype, self.bits = dtype.name, limits.bits
+        self.max, self.min = int(limits.max), int(limits.min)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
