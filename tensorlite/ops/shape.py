@@ -138,7 +138,7 @@ def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
     ]
 
 
-@primitive
+@primitive(view=True)
 def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
     """Take `x` apart along `axis` into a tuple of Tensors that lack it."""
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
