@@ -40,7 +40,7 @@ def _software() -> list[tuple[str, str]]:
         ("system", f"{platform.platform()}, {_usable_cpus()} CPUs usable"),
         ("NumPy", f"{np.__version__}, BLAS {blas['name']} {blas['version']}"),
     ]
-    for package in ("safetensors", "rich", *OPTIONAL):
+    for package in ("rich", *OPTIONAL):
         missing = f'not installed (pip install "tensorlite[{OPTIONAL.get(package)}]")'
         rows.append((package, cuda_state.installed(package) or missing))
     return rows

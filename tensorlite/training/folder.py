@@ -67,8 +67,8 @@ class RunFolder:
         """
         checkpoint = {"format": FORMAT, **checkpoint}
         if best:
-            io.save(self.best, checkpoint)
-        io.save(self.last, checkpoint)
+            io.save(checkpoint, self.best)
+        io.save(checkpoint, self.last)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a line to the history, in one write."""
@@ -101,6 +101,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         If the file is not there, truncated, or no checkpoint.
     """
     checkpoint = io.load(path)
-    if checkpoint.get("format") != FORMAT or not checkpoint.keys() >= PARTS:
+    if (
+        not isinstance(checkpoint, dict)
+        or checkpoint.get("format") != FORMAT
+        or not checkpoint.keys() >= PARTS
+    ):
         raise ValueError(f"{path} is a safetensors file, but not a checkpoint of tensorlite")
     return checkpoint

@@ -103,7 +103,7 @@ def damage_truncate(path):
 
 
 def damage_foreign(path):
-    save(path, {"weight": np.ones(3)})
+    save({"weight": np.ones(3)}, path)
 
 
 def damage_text(path):
@@ -112,7 +112,7 @@ def damage_text(path):
 
 def damage_library(path):
     """A checkpoint of a hand-written Trainer."""
-    save(path, {**load(path), "metadata": {}})
+    save({**load(path), "metadata": {}}, path)
 
 
 DAMAGES = {
@@ -144,7 +144,7 @@ def test_a_folder_that_is_no_run(tl):
 def test_weights_of_another_model(tl, run):
     checkpoint = load(run / "best.safetensors")
     checkpoint["model"]["1.weight"] = np.ones((3, 64), np.float32)
-    save(run / "best.safetensors", checkpoint)
+    save(checkpoint, run / "best.safetensors")
     code, _, err = tl("evaluate", run)
     assert code == 1
     assert "best.safetensors does not fit the model it names" in err

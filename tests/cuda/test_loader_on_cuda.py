@@ -73,15 +73,17 @@ def _left_by_dropping(loader):
 
 def _left_by_break(loader):
     for batch in loader:
+        kept = batch
         break
-    return batch
+    return kept
 
 
 def _left_by_an_error(loader):
     with pytest.raises(KeyError):
         for batch in loader:
+            kept = batch
             raise KeyError
-    return batch
+    return kept
 
 
 @pytest.mark.parametrize("leave", [_left_by_dropping, _left_by_break, _left_by_an_error])

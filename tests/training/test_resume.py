@@ -167,7 +167,7 @@ def test_a_damaged_checkpoint_is_named(cut, device, damage):
     if damage == "truncated":
         last.write_bytes(last.read_bytes()[:-10])
     elif damage == "foreign":
-        save(last, {"weight": np.ones(3)})
+        save({"weight": np.ones(3)}, last)
     else:
         last.unlink()
     before = content(cut)

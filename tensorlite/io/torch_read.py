@@ -1,0 +1,139 @@
+"""Files of torch, ``.pt``, ``.pth`` and ``.bin``, read without torch.
+
+Since version 1.6 such a file is a zip archive: ``data.pkl`` is a pickle of everything but the
+elements, which lie in ``data/0``, ``data/1`` …, one file for each storage. Before that it was a row
+of pickles, with the storages behind them.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from typing import IO, Any
+
+import numpy as np
+
+from tensorlite.io.elements import array_of, itemsize_of
+from tensorlite.io.torch_unpickler import Storage, TorchUnpickler, finished
+
+__all__ = ["is_legacy", "is_zip", "read_legacy", "read_zip"]
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+
+
+def is_zip(beginning: bytes) -> bool:
+    """Whether a file that begins so is a zip archive."""
+    return beginning.startswith(b"PK\x03\x04")
+
+
+def is_legacy(beginning: bytes) -> bool:
+    """Whether a file that begins so is a pickle: of the form before torch 1.6, it may be."""
+    return beginning[:1] == b"\x80" and beginning[1:2] in b"\x02\x03\x04\x05"
+
+
+def read_zip(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, dict[int, str]]:
+    """Read an archive; return what it holds, and where tensors were, by their ids.
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        If it holds something that is not data.
+    ValueError
+        If it is damaged or an archive of something else.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"it is an incomplete or damaged archive ({error})") from error
+    with archive:
+        names = archive.namelist()
+        pickles = [name for name in names if name.split("/", 1)[-1] == "data.pkl"]
+        if len(pickles) != 1:
+            raise ValueError("it is a zip archive, but not one of torch: it has no data.pkl")
+        folder = pickles[0][: -len("data.pkl")]
+        if f"{folder}constants.pkl" in names:
+            raise ValueError(
+                "it is a TorchScript program. In torch: "
+                "torch.save(torch.jit.load(path).state_dict(), …)"
+            )
+        swapped = _is_swapped(archive, f"{folder}byteorder")
+        storages: dict[str, Storage] = {}
+
+        def storage(dtype: str, key: str, numel: int, view: Any) -> Storage:
+            if key not in storages:
+                memory = _contents(archive, f"{folder}data/{key}")
+                if memory.size < numel * itemsize_of(dtype):
+                    raise ValueError(f"the storage {key} has {memory.size} bytes, too few")
+                storages[key] = Storage(memory, dtype)
+            return storages[key]
+
+        def view(memory: np.ndarray, dtype: str) -> np.ndarray:
+            if swapped:
+                memory = memory.reshape(-1, _scalar_size(dtype))[:, ::-1].reshape(-1)
+            return array_of(memory, dtype, wanted)
+
+        with archive.open(pickles[0]) as program:
+            reader = TorchUnpickler(program, storage, view)
+            return finished(reader.load()), reader.locations
+
+
+def _is_swapped(archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether the elements were written by a machine of the other byte order."""
+    written = archive.read(name).decode() if name in archive.namelist() else "little"
+    return written != "little"
+
+
+def _scalar_size(dtype: str) -> int:
+    size = itemsize_of(dtype)
+    return size // 2 if dtype.startswith("complex") else size
+
+
+def _contents(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """The bytes of a file in the archive, in memory that may be written to."""
+    info = archive.getinfo(name)
+    memory = np.empty(info.file_size, np.uint8)
+    with archive.open(info) as file:
+        view, at = memoryview(memory), 0
+        while at < memory.size and (read := file.readinto(view[at:])):
+            at += read
+    if at < memory.size:
+        raise ValueError(f"it ends within {name}")
+    return memory
+
+
+def read_legacy(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, dict[int, str]]:
+    """Read the older form; as `read_zip`."""
+    if sys.byteorder != "little":
+        raise ValueError("it has torch's form of before 1.6, which needs a little-endian machine")
+    storages: dict[str, Storage] = {}
+
+    def storage(dtype: str, key: str, numel: int, view: Any) -> Storage:
+        if view is not None:
+            raise ValueError("it has views of storages, as only versions before torch 0.4 wrote")
+        if key not in storages:
+            storages[key] = Storage(np.zeros(numel * itemsize_of(dtype), np.uint8), dtype)
+        return storages[key]
+
+    def plain() -> Any:
+        return TorchUnpickler(file, storage, array_of).load()
+
+    if plain() != _MAGIC:
+        raise ValueError("it is a pickle, but not one that torch wrote")
+    if plain() != _PROTOCOL or not plain().get("little_endian", True):
+        raise ValueError("it has a form of torch's that is not known here")
+    # The elements come last, so the tensors are read twice: at first for their storages.
+    begin = file.tell()
+    TorchUnpickler(file, storage, array_of).load()
+    for key in plain():
+        found = storages[key]
+        size = int.from_bytes(file.read(8), "little") * itemsize_of(found.dtype)
+        if size != found.memory.size:
+            raise ValueError(f"the storage {key} has not the size it should have")
+        data = file.read(size)
+        if len(data) < size:
+            raise ValueError("it ends within a storage")
+        storages[key] = Storage(np.frombuffer(data, np.uint8).copy(), found.dtype)
+    file.seek(begin)
+    reader = TorchUnpickler(file, storage, lambda memory, dtype: array_of(memory, dtype, wanted))
+    return finished(reader.load()), reader.locations
