@@ -89,11 +89,17 @@ def msort(input: Any) -> Any:
 @primitive(name="topk")
 def argtopk(xp: ModuleType, x: Array, *, k: int, axis: int = -1, largest: bool = True) -> Array:
     """Indices of the `k` largest (or smallest) elements along `axis`, the most extreme first."""
+    _check_ordered(x)
     axis = one_dim(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"k={k} of an axis with {x.shape[axis]} elements")
     order = order_of(x, axis=axis, descending=largest)
     return order[(slice(None),) * axis + (slice(0, k),)]
+
+
+def _check_ordered(x: Any) -> None:
+    if x.dtype == bool:
+        raise TypeError("bool has no order here: cast it to an integer dtype first")
 
 
 @takes_axis
@@ -146,6 +152,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """
     axis = one_dim(dim, len(input.shape), "kthvalue")
     check_not_empty("kthvalue", input.shape, axis)
+    _check_ordered(input)
     if not 1 <= k <= input.shape[axis]:
         raise ValueError(f"kthvalue: k={k} of an axis with {input.shape[axis]} elements")
     order = order_of(input, axis=axis)
@@ -159,8 +166,7 @@ def place_of_median(xp: ModuleType, x: Array, *, axis: int, skip_nan: bool) -> A
 
     Of the first NaN, if there is one; with `skip_nan` only where all are.
     """
-    if x.dtype == bool:
-        raise TypeError("bool has no median: cast it to an integer dtype first")
+    _check_ordered(x)
     x = widened(x)
     n = x.shape[axis]
     order = order_of(x, axis=axis)

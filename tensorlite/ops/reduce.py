@@ -61,7 +61,7 @@ def sum(
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)
     y = total(xp, x, axis, keepdims)
-    return y.astype(total_dtype(x.dtype), copy=False)
+    return y.astype(total_dtype(x.dtype) if dtype is None else x.dtype, copy=False)
 
 
 sum.defvjp(
@@ -135,10 +135,10 @@ def nanmean(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any =
     TypeError
         If `input` has no float dtype.
     """
+    if input.dtype.kind in "biu":
+        raise TypeError(f"nanmean: {input.dtype} has no NaN: use x.float().mean()")
     if dtype is not None:
         input = cast(input, dtype)
-    if input.dtype.kind in "biu":
-        raise TypeError(f"nanmean: the mean of {input.dtype} is no {input.dtype}: use x.float()")
     count = sum(cast(~isnan(input), float32), axis=dim, keepdims=keepdim)
     return cast(nansum(in_float32(input), dim, keepdim) / count, input.dtype)
 
@@ -163,8 +163,9 @@ def prod(
     """
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)
-    axes = all_dims(axis, x.ndim)
-    return widened(x).prod(axis=axes, keepdims=keepdims, dtype=total_dtype(x.dtype))
+    inner = widened(x)
+    y = inner.prod(axis=all_dims(axis, x.ndim), keepdims=keepdims, dtype=total_dtype(inner.dtype))
+    return y if dtype is None else y.astype(x.dtype, copy=False)
 
 
 def _prod_vjp(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:

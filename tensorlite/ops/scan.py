@@ -149,6 +149,8 @@ def _recurrence_vjp(
 @float32_inside
 def running_logsumexp(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``log(cumsum(exp(x)))`` without overflow."""
+    if x.dtype.kind in "biu":
+        raise TypeError(f"{x.dtype} has no logarithm: use x.float()")
     if xp is np:
         wide = np.float64 if x.dtype.char == "f" else None
         return np.logaddexp.accumulate(x, axis, dtype=wide).astype(x.dtype, copy=False)
