@@ -7,8 +7,10 @@ from tensorlite.ops.axes import *
 from tensorlite.ops.bessel import *
 from tensorlite.ops.compare import *
 from tensorlite.ops.compiled import copies, maps, planes, products, rows
+from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
+from tensorlite.ops.differences import *
 from tensorlite.ops.einsum import *
 from tensorlite.ops.elementwise import *
 from tensorlite.ops.extremes import *
@@ -24,11 +26,13 @@ from tensorlite.ops.order import *
 from tensorlite.ops.pairwise import *
 from tensorlite.ops.parts import *
 from tensorlite.ops.probabilities import *
+from tensorlite.ops.quantiles import *
 from tensorlite.ops.random import *
 from tensorlite.ops.reduce import *
 from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *
 from tensorlite.ops.scatter import *
+from tensorlite.ops.search import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
 from tensorlite.ops.splitting import *
@@ -36,6 +40,7 @@ from tensorlite.ops.statistics import *
 from tensorlite.ops.tiling import *
 from tensorlite.ops.trigonometry import *
 from tensorlite.ops.typeinfo import *
+from tensorlite.ops.unique import *
 
 __all__ = [
     name

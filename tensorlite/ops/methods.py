@@ -61,6 +61,8 @@ METHODS = (
     *("index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_scatter"),
     *("put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter"),
     *("diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "tril", "triu"),
+    *("bincount", "diff", "histc", "histogram", "nanquantile", "quantile", "unique"),
+    *("unique_consecutive",),
     *("det", "dot", "inv", "matmul", "outer", "trace"),
     *("log_softmax", "relu", "sigmoid", "softmax"),
 )
