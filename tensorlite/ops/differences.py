@@ -54,6 +54,8 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     if n < 0:
         raise ValueError(f"diff: n={n} is negative")
     axis = one_dim(dim, ndim, "diff")
+    if n == 0:
+        return input
     for name, other in (("prepend", prepend), ("append", append)):
         if other is not None and len(other.shape) != ndim:
             raise ValueError(f"diff: {name} has {len(other.shape)} axes, and input {ndim}")
@@ -100,6 +102,7 @@ def gradient(
     if dim is not None and not len(input.shape):
         raise IndexError(f"gradient: dim={dim} of a number without axes")
     axes = all_dims(dim, len(input.shape))
+    spacing = 1 if spacing is None else spacing
     spacings = list(spacing) if isinstance(spacing, (tuple, list)) else [spacing] * len(axes)
     if len(spacings) != len(axes):
         raise ValueError(f"gradient: {len(spacings)} spacings for {len(axes)} axes")

@@ -183,6 +183,8 @@ _FORMS = {
 
 def _extreme(name: str, input: Any, dim: Any, keepdim: bool, other: Any) -> Any:
     of_all, of_two, place, pair = _FORMS[name]
+    if not hasattr(input, "dtype"):
+        raise TypeError(f"{name}(): input is a Tensor, not {type(input).__name__}")
     if hasattr(dim, "dtype"):
         dim, other = None, dim
     if other is not None:

@@ -13,6 +13,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import clip
 from tensorlite.ops.compare import where
 from tensorlite.ops.dims import Axis, all_dims, dropped, kept, reduced_count
+from tensorlite.ops.dtypes import default_dtype
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside
@@ -198,10 +199,12 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
     Returns
     -------
-    Tensor, shape (variables, variables), or () of one variable
+    Tensor, shape (variables, variables), or () of a single variable
     """
     if len(input.shape) > 2:
         raise ValueError(f"cov: at most two axes, not shape {tuple(input.shape)}")
+    if input.dtype.kind in "biu":
+        input = cast(input, default_dtype())
     rows = input.reshape((1, math.prod(input.shape))) if len(input.shape) < 2 else input
     n = rows.shape[1]
     weights = None
@@ -216,7 +219,6 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
             )
         if bool((given < 0).any()):
             raise ValueError(f"cov: {name} has negative numbers")
-        given = cast(given, rows.dtype)
         weights = given if weights is None else weights * given
     if weights is None:
         whole, free = n, n - correction
@@ -227,10 +229,10 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         weighted = centred * weights
         lost = correction
         if aweights is not None:
-            lost = correction * sum(weights * cast(aweights, rows.dtype)) / whole
+            lost = correction * sum(weights * aweights) / whole
         free = whole - lost
     c = _over(matmul(weighted, centred.swapaxes(0, 1)), free)
-    return c if len(input.shape) == 2 else c.reshape(())
+    return c if rows.shape[0] != 1 else c.reshape(())
 
 
 def _over(products: Any, free: Any) -> Any:
