@@ -9,9 +9,9 @@ from tensorlite.ops.dims import Axis, all_dims, one_dim
 from tensorlite.ops.dtypes import default_dtype
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.joining import concat
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.scan import cumsum
-from tensorlite.ops.shape import concat
 
 __all__ = ["cumulative_trapezoid", "diff", "gradient", "trapezoid", "trapz"]
 

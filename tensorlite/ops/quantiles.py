@@ -8,6 +8,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import clip
+from tensorlite.ops.axes import moveaxis
 from tensorlite.ops.compare import isnan, where
 from tensorlite.ops.creation import full
 from tensorlite.ops.dims import kept_shape, one_dim
@@ -18,7 +19,6 @@ from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.order import order_of
 from tensorlite.ops.reduce import any, sum
 from tensorlite.ops.rounding import ceil, floor, round
-from tensorlite.ops.shape import moveaxis
 from tensorlite.primitive import primitive
 
 __all__ = ["nanquantile", "quantile"]

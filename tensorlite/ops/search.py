@@ -12,7 +12,8 @@ from tensorlite.backend import Array
 from tensorlite.ops.dtypes import int32, int64
 from tensorlite.ops.fused import widened
 from tensorlite.ops.index import take_along_axis
-from tensorlite.ops.shape import broadcast_to, stack
+from tensorlite.ops.joining import stack
+from tensorlite.ops.shape import broadcast_to
 from tensorlite.ops.unique import beside
 from tensorlite.primitive import primitive
 

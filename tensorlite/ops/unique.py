@@ -7,11 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.ops.axes import moveaxis
 from tensorlite.ops.dims import one_dim
 from tensorlite.ops.dtypes import int64
 from tensorlite.ops.fused import widened
 from tensorlite.ops.order import order_of
-from tensorlite.ops.shape import moveaxis
 from tensorlite.primitive import primitive
 
 __all__ = ["isin", "unique", "unique_consecutive"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from samples.base import Sample, normal
+
 from tensorlite.nn.hooks import pass_through
 
 
