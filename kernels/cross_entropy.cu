@@ -107,9 +107,14 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             const auto powers = team.keep(power);
             const A lse = peak + log(powers.sum);
             const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
-            A value = own * lse;
-            if (smoothing > 0) value += spread * team.sum([&](Slot j) { return w[j] * (lse - in[j]); });
-            if (team.leader()) loss[r] = scale * (valid ? value - own * A(x[r * classes + label]) : own);
+            A value = own;
+            if (valid) value = own == 0 ? A(0) : own * (lse - A(x[r * classes + label]));
+            if (smoothing > 0)
+                value += spread * team.sum([&](Slot j) {
+                    const A share = w[j] * (lse - in[j]);
+                    return w[j] == 0 ? A(0) : share;  // -inf may stand at a class without weight
+                });
+            if (team.leader()) loss[r] = scale * value;
             if (!dx) continue;
             const A factor = (own + all) * scale / powers.sum;
             auto plain = [&](Slot j) {

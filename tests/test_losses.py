@@ -104,12 +104,13 @@ def test_weights_of_binary_losses(tensor) -> None:
     t = np.array([[1.0, 0.0, 1.0], [0.0, 0.25, 1.0]])
     p = PROBABILITY[:2]
     each = WEIGHT * np.vectorize(bce)(p, t)
-    close(F.binary_cross_entropy(tensor(p), tensor(t), tensor(WEIGHT), "none"), each)
+    close(F.binary_cross_entropy(tensor(p), tensor(t), tensor(WEIGHT), reduction="none"), each)
     x = np.log(p / (1 - p))
     logits = F.binary_cross_entropy_with_logits
-    close(logits(tensor(x), tensor(t), tensor(WEIGHT), "none"), each, 1e-9)
+    close(logits(tensor(x), tensor(t), tensor(WEIGHT), reduction="none"), each, 1e-9)
     expected = -(WEIGHT * t * np.log(p) + (1 - t) * np.log(1 - p))
-    close(logits(tensor(x), tensor(t), None, "none", tensor(WEIGHT)), expected, 1e-9)
+    weighted = logits(tensor(x), tensor(t), reduction="none", pos_weight=tensor(WEIGHT))
+    close(weighted, expected, 1e-9)
 
 
 def test_certain_predictions_are_finite(tensor) -> None:
@@ -119,7 +120,7 @@ def test_certain_predictions_are_finite(tensor) -> None:
     loss = F.binary_cross_entropy(p, t, reduction="none")
     close(loss, [0, 0, 100, 100])
     loss.sum().backward()
-    assert np.isfinite(host(p.grad)).all()
+    close(p.grad, [0, 0, -1e12, 1e12])  # torch 2.13's, too
     x = tensor([-1e4, 1e4, -1e4, 1e4], requires_grad=True)
     loss = F.binary_cross_entropy_with_logits(x, t, reduction="none")
     close(loss, [0, 0, 1e4, 1e4])
@@ -181,9 +182,9 @@ def test_cross_entropy_of_class_indices(shape, smoothing, ignore, weighted, tens
     if smoothing == 0:
         logs = tensor(np.moveaxis(log_softmax(logits), -1, min(1, len(shape))), requires_grad=True)
         arguments = (logs, *arguments[1:])
-        close(F.nll_loss(*arguments, ignore, "none"), each.reshape(shape))
-        close(F.nll_loss(*arguments, ignore), each.sum() / own.sum())
-        gradcheck(lambda x: F.nll_loss(x, *arguments[1:], ignore), [logs], order=2)
+        close(F.nll_loss(*arguments, ignore_index=ignore, reduction="none"), each.reshape(shape))
+        close(F.nll_loss(*arguments, ignore_index=ignore), each.sum() / own.sum())
+        gradcheck(lambda x: F.nll_loss(x, *arguments[1:], ignore_index=ignore), [logs], order=2)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -280,7 +281,7 @@ def test_cosine_embedding(tensor) -> None:
     )
     each = np.where(target == 1, 1 - cosine, np.maximum(0, cosine - 0.1))
     arguments = tensor(INPUT, requires_grad=True), tensor(TARGET, requires_grad=True)
-    loss = F.cosine_embedding_loss(*arguments, tensor(target), 0.1, "none")
+    loss = F.cosine_embedding_loss(*arguments, tensor(target), 0.1, reduction="none")
     close(loss, each, 1e-9)
     fn = lambda a, b: F.cosine_embedding_loss(a, b, tensor(target), 0.1)  # noqa: E731
     gradcheck(fn, arguments, order=2)

@@ -82,6 +82,14 @@ def test_integers_are_pooled_exactly(tensor) -> None:
     assert host(y).ravel().tolist() == [2**40, 2**40 + 1]
 
 
+def test_means_of_integers_are_cut_off(tensor) -> None:
+    """torch 2.13: toward 0."""
+    x = tensor(np.array([[[5, 6, -5, -6]]]))
+    y = F.avg_pool1d(x, 2, 1)
+    assert y.dtype == np.int64
+    assert host(y).ravel().tolist() == [5, 0, -5]
+
+
 def test_a_root_of_nothing_has_no_slope(tensor) -> None:
     x = tensor(np.zeros((1, 1, 4)), requires_grad=True)
     F.lp_pool1d(x, 2, 2).sum().backward()

@@ -11,6 +11,7 @@ from tensorlite.ops.bias_activation import *
 from tensorlite.ops.channel_norm import *
 from tensorlite.ops.compiled import attention, images, recurrent, resampling
 from tensorlite.ops.conv import *
+from tensorlite.ops.distance import *
 from tensorlite.ops.dropout import *
 from tensorlite.ops.embedding import *
 from tensorlite.ops.faces import name_as_torch

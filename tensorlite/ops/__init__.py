@@ -11,6 +11,7 @@ from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
 from tensorlite.ops.differences import *
+from tensorlite.ops.distance import cdist, cosine_similarity, pairwise_distance, pdist
 from tensorlite.ops.einsum import *
 from tensorlite.ops.elementwise import *
 from tensorlite.ops.extremes import *

@@ -383,6 +383,12 @@ def _check_weight(
             f"{op}: weight of shape {weight.shape} must have {axes + 2} axes: (filters, channels, "
             f"{axes} spatial)"
         )
+    dtypes = [v.dtype for v in (x, weight, bias) if v is not None]
+    if len({dtype.kind in "fV" for dtype in dtypes}) > 1:
+        raise TypeError(
+            f"{op}: input, weight and bias of {', '.join(map(str, dtypes))}: integers and floats "
+            "do not mix; give input.float()"
+        )
     if groups < 1:
         raise ValueError(f"{op}: groups must be at least 1, not {groups}")
     if bias is not None and bias.shape != filters:

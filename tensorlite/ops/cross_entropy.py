@@ -6,6 +6,8 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.arithmetic import mul
 from tensorlite.ops.compare import where
@@ -49,14 +51,15 @@ def cross_entropy_rows(
     e = xp.exp(shifted)
     total = e.sum(axis=1)
     log_total = xp.log(total)
-    loss = own * (log_total - shifted[each_row, place])
+    loss = _unless_nothing(xp, own, log_total - shifted[each_row, place])
     all_weight = own
     if spread is not None:
         all_weight = own + spread.sum(axis=1)
-        loss += spread.sum(axis=1) * log_total - (spread * shifted).sum(axis=1)
+        loss += _unless_nothing(xp, spread, log_total[:, None] - shifted).sum(axis=1)
     if mean:
         count = _count(xp, labels, weight, wide, ignore_index)
-        loss = loss.sum() / count
+        with np.errstate(invalid="ignore"):  # not a number where nothing counts
+            loss = loss.sum() / count
     loss = loss.astype(x.dtype, copy=False)
     if not with_gradient:
         return loss
@@ -67,6 +70,12 @@ def cross_entropy_rows(
     if mean:
         e /= xp.where(count == 0, 1, count).astype(e.dtype)
     return loss, e.astype(x.dtype, copy=False)
+
+
+def _unless_nothing(xp: ModuleType, weight: Array, loss: Array) -> Array:
+    """`weight` · `loss`; 0 where there is no weight, be the loss infinite."""
+    with np.errstate(invalid="ignore"):
+        return xp.where(weight == 0, 0, weight * loss)
 
 
 def _places(

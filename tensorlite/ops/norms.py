@@ -68,7 +68,8 @@ def _norm(xp: ModuleType, x: Array, ord: float, axes: tuple[int, ...]) -> Array:
             return _root(xp, powers, ord)
     size = xp.abs(x)
     if ord > 0:
-        scale = size.max(axis=axes, keepdims=True, initial=0)
+        # CuPy has no ``initial``: the zeros that it would mean are appended where nothing is.
+        scale = size.max(axis=axes, keepdims=True) if size.size else total(xp, size, axes, True)
     else:
         scale = size.min(axis=axes, keepdims=True)
     scale = xp.where((scale == 0) | ~xp.isfinite(scale), 1, scale).astype(x.dtype)

@@ -198,7 +198,10 @@ def avg_pool(
     total = xp.zeros((*x.shape[:2], *out), x.dtype)
     for tap in window.taps(out):
         total += padded[(..., *tap)]
-    return total / _counts(xp, size, out, window, count_include_pad, divisor).astype(x.dtype)
+    counts = _counts(xp, size, out, window, count_include_pad, divisor).astype(x.dtype)
+    if x.dtype.kind in "iu":  # cut off, as integers divide in C
+        return xp.sign(total) * (xp.abs(total) // counts)
+    return total / counts
 
 
 @primitive

@@ -193,7 +193,8 @@ prod.defvjp(x=_prod_vjp)
 def logsumexp(xp: ModuleType, x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` along `axis`, without overflow; -inf where all elements are -inf."""
     axes = all_dims(axis, x.ndim)
-    largest = x.max(axis=axes, keepdims=True, initial=-np.inf)
+    # CuPy's max has no ``initial``; where there is nothing, any shift will do.
+    largest = x.max(axis=axes, keepdims=True) if x.size else total(xp, x, axes, keepdims=True)
     shift = xp.where(xp.isfinite(largest), largest, 0)
     sums = total(xp, xp.exp(x - shift), axes, keepdims=True)
     with np.errstate(divide="ignore"):  # log(0) is the -inf we want

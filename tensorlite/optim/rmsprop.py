@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.optimizer import Optimizer
 
 
-class RMSprop(FlatOptimizer):
+class RMSprop(Optimizer):
     """RMSprop (Hinton, "Neural networks for machine learning", lecture 6e, 2012).
 
     With d = gradient + weight_decay · p: s ← α s + (1 − α) d², and p ← p − lr · d / (√s + eps).
@@ -25,17 +23,6 @@ class RMSprop(FlatOptimizer):
         See `Optimizer`.
     lr, alpha, eps, weight_decay, momentum, centered
         As above.
-    capturable, foreach
-        Accepted for torch's sake; a step is one kernel anyway.
-    maximize
-        Climb instead: the gradient's sign is turned first.
-    differentiable
-        Must be False.
-
-    Notes
-    -----
-    Where gradients hardly change, s − a² is lost in rounding and may be negative. The variance is
-    taken to be at least s · 2⁻²⁴ (2⁻⁵³ in float64).
     """
 
     kernel_name = "rmsprop"
@@ -47,40 +34,31 @@ class RMSprop(FlatOptimizer):
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum: float = 0,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
         centered: bool = False,
-        capturable: bool = False,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        differentiable: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "alpha": alpha,
-            "eps": eps,
-            "centered": centered,
-            "weight_decay": weight_decay,
-            "capturable": capturable,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+            },
+        )
 
-    def check(self, settings: dict[str, Any]) -> None:
-        """Refuse settings out of range."""
-        super().check(settings)
-        if not settings["alpha"] >= 0:
-            raise ValueError(f"alpha must be at least 0, not {settings['alpha']}")
-
-    def state_of(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def state_of(self, settings: dict[str, Any]) -> tuple[str, ...]:
         """The mean only where centered, the buffer only with momentum."""
-        mean = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *mean, *(("momentum_buffer",) if group["momentum"] else ()))
+        absent = {
+            "grad_avg": not settings["centered"],
+            "momentum_buffer": not settings["momentum"],
+        }
+        return tuple(name for name in self.state_names if not absent.get(name))
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any) -> list:
         """α, eps, momentum."""
         return [group["alpha"], group["eps"], group["momentum"]]
 
@@ -96,8 +74,7 @@ class RMSprop(FlatOptimizer):
         if "grad_avg" in state:
             mean = state["grad_avg"]
             mean += (1 - alpha) * (g - mean)
-            least = square * (np.finfo(square.dtype).eps / 2)
-            variance = xp.maximum(square - mean * mean, least)
+            variance = square - mean * mean
         g /= xp.sqrt(variance) + eps
         if "momentum_buffer" in state:
             buffer = state["momentum_buffer"]

@@ -1,0 +1,103 @@
+"""Losses of numbers: squares, absolute values, and what lies between."""
+
+from __future__ import annotations
+
+from tensorlite.nn.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.ops.arithmetic import maximum, minimum
+from tensorlite.ops.elementwise import abs, square
+from tensorlite.tensor import Tensor
+
+__all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(input - target)².
+
+    Parameters
+    ----------
+    input, target
+        Of one shape.
+    size_average, reduce
+        Old arguments for `reduction`.
+    reduction
+        "mean", "sum" or "none".
+    weight
+        Weight of each element, of `input`'s shape; a mean then is divided by their sum.
+    """
+    check_same_shape("mse_loss", input, target)
+    reduction = chosen("mse_loss", reduction, size_average, reduce)
+    return _weighted("mse_loss", square(input - target), weight, reduction)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|input - target|; parameters as in `mse_loss`."""
+    check_same_shape("l1_loss", input, target)
+    reduction = chosen("l1_loss", reduction, size_average, reduce)
+    return _weighted("l1_loss", abs(input - target), weight, reduction)
+
+
+def _weighted(op: str, loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    if weight is None:
+        return reduced(loss, reduction)
+    check_same_shape(op, loss, weight, "input weight")
+    loss = loss * weight
+    return divided_sum(loss, weight) if reduction == "mean" else reduced(loss, reduction)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """d²/2 up to `delta`, `delta` (d - `delta`/2) above, with d = |input - target| (Huber 1964).
+
+    `weight` is of `input`'s shape; a mean is over all elements all the same, as torch has it.
+    """
+    check_same_shape("huber_loss", input, target)
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, not {delta}")
+    loss = _huber(input - target, delta)
+    if weight is not None:
+        check_same_shape("huber_loss", loss, weight, "input weight")
+        loss = loss * weight
+    return reduced(loss, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """d²/(2 `beta`) up to `beta`, d - `beta`/2 above, with d = |input - target|; l1 for beta 0."""
+    check_same_shape("smooth_l1_loss", input, target)
+    reduction = chosen("smooth_l1_loss", reduction, size_average, reduce)
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, but is {beta}")
+    if beta == 0:
+        return reduced(abs(input - target), reduction)
+    return reduced(_huber(input - target, beta) / beta, reduction)
+
+
+def _huber(difference: Tensor, delta: float) -> Tensor:
+    """Of the signed difference: its slope is `near`, and right at 0 to any order."""
+    near = minimum(maximum(difference, -delta), delta)
+    return near * (difference - 0.5 * near)

@@ -1,0 +1,139 @@
+"""Distances and angles between vectors, and vectors of length 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import array_backend
+from tensorlite.ops.arithmetic import maximum
+from tensorlite.ops.compare import where
+from tensorlite.ops.dtypes import is_short
+from tensorlite.ops.elementwise import sqrt, square
+from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.fused import widened
+from tensorlite.ops.linalg import matmul
+from tensorlite.ops.norms import vector_norm
+from tensorlite.ops.reduce import sum
+from tensorlite.ops.shape import broadcast_to
+from tensorlite.tensor import Tensor, tensor_of
+
+__all__ = ["cdist", "cosine_similarity", "normalize", "pairwise_distance", "pdist"]
+
+
+@takes_axis
+def normalize(
+    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None
+) -> Tensor:
+    """`input` divided by its `p`-norm along `dim`, or by `eps` where that is larger."""
+    if out is not None:
+        raise TypeError("normalize: out= is not supported: results are new Tensors")
+    return input / maximum(vector_norm(input, ord=p, axis=dim, keepdims=True), eps)
+
+
+@takes_axis
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """Cosine of the angle between vectors along `dim`; lengths below `eps` count as `eps`.
+
+    `x1` and `x2` broadcast.
+    """
+    shape = np.broadcast_shapes(x1.shape, x2.shape)
+    units = []
+    for x in (broadcast_to(x, shape) for x in (x1, x2)):
+        length = vector_norm(x, ord=2, axis=dim, keepdims=True)
+        # The gradient takes the length as it is.
+        units.append(x / (length + (maximum(length, eps) - length).detach()))
+    return sum(units[0] * units[1], axis=dim)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """`p`-norm of ``x1 - x2 + eps`` along the last axis; the two broadcast."""
+    return vector_norm(x1 - x2 + eps, ord=p, axis=-1, keepdims=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """`p`-norm distances of all pairs of rows i < j of `input` (N, M), shape (N·(N - 1)/2,).
+
+    In the order (0, 1), (0, 2), …, (1, 2), ….
+    """
+    if len(input.shape) != 2:
+        raise ValueError(f"pdist: input of shape {input.shape} is not (rows, features)")
+    if p < 0:
+        raise ValueError(f"pdist: p must not be negative, but is {p}")
+    first, second = np.triu_indices(input.shape[0], 1)
+    return vector_norm(input[first] - input[second], ord=p, axis=-1)
+
+
+_FEW = 25  # rows, up to which torch takes the differences themselves
+_MODES = (
+    "use_mm_for_euclid_dist_if_necessary",
+    "use_mm_for_euclid_dist",
+    "donot_use_mm_for_euclid_dist",
+)
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = _MODES[0]) -> Tensor:
+    """`p`-norm distances of all rows of `x1` (…, P, M) from all of `x2` (…, R, M).
+
+    Parameters
+    ----------
+    x1, x2
+        Leading axes broadcast.
+    p
+        Not negative; infinity gives the largest difference, 0 the number of differences.
+    compute_mode
+        With ``p=2`` distances may be computed by a matrix product, faster and with less memory, but
+        less exact where they are small: by default where P or R is above 25;
+        "use_mm_for_euclid_dist" always, "donot_use_mm_for_euclid_dist" never.
+
+    Returns
+    -------
+    Tensor, shape (…, P, R)
+    """
+    if min(len(x1.shape), len(x2.shape)) < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ValueError(
+            f"cdist: x1 of shape {x1.shape} and x2 of shape {x2.shape} must be (…, P, M) and "
+            "(…, R, M)"
+        )
+    if p < 0:
+        raise ValueError(f"cdist: p must not be negative, but is {p}")
+    if compute_mode not in _MODES:
+        raise ValueError(f"cdist: compute_mode {compute_mode!r} is none of {', '.join(_MODES)}")
+    many = max(x1.shape[-2], x2.shape[-2]) > _FEW
+    if p == 2 and (compute_mode == _MODES[1] or (compute_mode == _MODES[0] and many)):
+        return _by_product(x1, x2)
+    a = x1.reshape(*x1.shape[:-1], 1, x1.shape[-1])
+    b = x2.reshape(*x2.shape[:-2], 1, *x2.shape[-2:])
+    return vector_norm(a - b, ord=p, axis=-1)
+
+
+def _by_product(x1: Tensor, x2: Tensor) -> Tensor:
+    """|a - b|² = |a|² + |b|² - 2ab."""
+    squares = sum(square(x1), axis=-1, keepdims=True) + sum(square(x2), axis=-1, keepdims=True).mT
+    squares = squares - 2 * matmul(x1, x2.mT)
+    apart = squares > 0  # a root has no slope at 0
+    return where(apart, sqrt(where(apart, squares, 1.0)), 0.0)
+
+
+def in_reach(x: Tensor) -> Tensor:
+    """Vectors (…, D), divided by a power of two where their squares might not be numbers.
+
+    For what depends on their direction alone.
+    """
+    raw = x.array
+    if not raw.shape[-1]:
+        return x
+    backend = array_backend((raw,))
+    xp = backend.xp
+    dtype = np.dtype(np.float32) if is_short(raw.dtype) else raw.dtype
+    largest = xp.abs(widened(raw)).max(axis=-1, keepdims=True)
+    far = float(xp.finfo(raw.dtype).max if raw.dtype.kind == "f" else 3e38) ** 0.25
+    outside = (largest > far) & xp.isfinite(largest)
+    if isinstance(raw, np.ndarray) and not outside.any():
+        return x
+    exponent = xp.floor(xp.log2(xp.where(outside, largest, 1)))
+    scale = xp.where(outside, xp.exp2(-exponent), 1).astype(dtype)
+    return x * tensor_of(backend.cast(scale, raw.dtype))

@@ -1,0 +1,96 @@
+"""Samples of losses that are primitives, written out element by element."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from samples.base import Input, Sample, normal, positive, uniform
+from tensorlite.nn.losses.binary import cross_entropy_of_logits, cross_entropy_of_probabilities
+from tensorlite.nn.losses.ctc import ctc
+
+
+def of_probabilities(x, t):
+    return -(t * np.log(x) + (1 - t) * np.log(1 - x))
+
+
+def of_logits(x, t, positive=None):
+    p = 1 / (1 + np.exp(-x))
+    return -(t * np.log(p) * (1 if positive is None else positive) + (1 - t) * np.log(1 - p))
+
+
+def every_alignment(log_probs, states, steps, final, skips):
+    """-log of the sum over all paths through the classes that spell the labels."""
+    _, n, classes = log_probs.shape
+    losses = np.empty(n)
+    for i in range(n):
+        labels = tuple(states[i, 1 : final[i, 0] : 2])
+        blank = states[i, 0]
+        total = 0.0
+        for path in itertools.product(range(classes), repeat=int(steps[i])):
+            said = tuple(c for c, _ in itertools.groupby(path) if c != blank)
+            if said == labels:
+                total += math.exp(sum(log_probs[t, i, c] for t, c in enumerate(path)))
+        losses[i] = -math.log(total) if total else math.inf
+    return losses
+
+
+def ctc_inputs(labels, steps, blank=0):
+    """States, steps, last states and skips of sequences of labels."""
+    longest = max(map(len, labels))
+    states = np.full((len(labels), 2 * longest + 1), blank)
+    for row, said in zip(states, labels, strict=True):
+        row[1 : 2 * len(said) : 2] = said
+    skips = np.zeros(states.shape, bool)
+    skips[:, 2:] = states[:, 2:] != states[:, :-2]
+    last = np.array([[2 * len(said)] for said in labels])
+    return [states, np.array(steps), last, skips]
+
+
+def fixed(array):
+    return Input(array.shape, lambda generator, shape: array)
+
+
+def no_sequences(arrays):
+    return [fixed(a[:0]) for a in arrays]
+
+
+CTC = [
+    ctc_inputs([(1, 2), (1, 1), (2,)], [4, 4, 2]),
+    ctc_inputs([(), (2, 1)], [3, 4]),
+    ctc_inputs([(1,), ()], [2, 2], blank=2),
+]
+
+SAMPLES = [
+    Sample(
+        cross_entropy_of_probabilities,
+        [uniform(3, 4, low=0.1, high=0.9), uniform(3, 4, low=0.0, high=1.0)],
+        reference=of_probabilities,
+        saves=("x", "t"),
+        tolerance=8,
+    ),
+    *[
+        Sample(
+            cross_entropy_of_logits,
+            [normal(3, 4), uniform(3, 4, low=0.1, high=0.9), *weights],
+            reference=of_logits,
+            saves=("x", "t", "positive"),
+            tolerance=4,
+        )
+        for weights in ([], [positive(3, 4)])
+    ],
+    *[
+        Sample(
+            ctc,
+            [normal(4, len(inputs[0]), 3), *map(fixed, inputs)],
+            reference=every_alignment,
+            zero=[normal(4, 0, 3), *no_sequences(inputs)],
+            saves=("log_probs", "states", "steps", "final", "skips"),
+            dtypes=("float32", "float64"),
+            tolerance=8,
+        )
+        for inputs in CTC
+    ],
+]
