@@ -56,8 +56,8 @@ void sgd(T* p OF(n), const T* g OF(n), T* buffer OPTIONAL(n), const double* hype
 // hyper: 4 beta1, 5 beta2, 6 eps, 7 1 - beta1^t, 8 1 - beta2^t, 9 decoupled weight decay (AdamW)
 template <REAL T>
 EACH(n)
-void adam(T* p OF(n), const T* g OF(n), T* m OF(n), T* v OF(n), const double* hyper OF(10),
-          Index n) {
+void adam(T* p OF(n), const T* g OF(n), T* m OF(n), T* v OF(n), T* greatest OPTIONAL(n),
+          const double* hyper OF(10), Index n) {
     using A = Acc<T>;
     hyper = once<10>(hyper);
     if (hyper[3] != 0) return;
@@ -67,14 +67,29 @@ void adam(T* p OF(n), const T* g OF(n), T* m OF(n), T* v OF(n), const double* hy
     const bool decoupled = hyper[9] != 0;
     const A shrink = decoupled ? A(1 - hyper[0] * hyper[1]) : A(1), decay = decoupled ? 0 : c.decay;
     const A fresh1 = A(1 - hyper[4]), fresh2 = A(1 - hyper[5]);
-    auto step = [=](A& p, A& m, A& v, A g) {
-        const A d = g * c.scale + decay * p;
+    auto move = [=](A& m, A& v, A d) {
         m = beta1 * m + fresh1 * d;
         v = beta2 * v + fresh2 * d * d;
+    };
+    if (greatest) {  // AMSGrad
+        auto step = [=](A& p, A& m, A& v, A& greatest, A g) {
+            move(m, v, g * c.scale + decay * p);
+            greatest = v > greatest ? v : greatest;
+            p = p * shrink - rate * m / (sqrt(greatest) * root + eps);
+        };
+        map(n, step, inout(p), inout(m), inout(v), inout(greatest), g);
+        return;
+    }
+    auto step = [=](A& p, A& m, A& v, A g) {
+        move(m, v, g * c.scale + decay * p);
         p = p * shrink - rate * m / (sqrt(v) * root + eps);
     };
     map(n, step, inout(p), inout(m), inout(v), g);
 }
+
+// Half the distance from 1 to the next number: a difference of that size may be rounding.
+template <typename A>
+constexpr A kHalfUlp = sizeof(A) == 4 ? A(0x1p-24) : A(0x1p-53);
 
 // hyper: 4 alpha, 5 eps, 6 momentum
 template <REAL T>
@@ -96,7 +111,8 @@ void rmsprop(T* p OF(n), const T* g OF(n), T* square OF(n), T* mean OPTIONAL(n),
         const A d = g * c.scale + c.decay * p;
         square = alpha * square + fresh * d * d;
         mean = mean + fresh * (d - mean);
-        return d / (sqrt(square - mean * mean) + eps);
+        const A variance = square - mean * mean, least = square * kHalfUlp<A>;
+        return d / (sqrt(variance > least ? variance : least) + eps);
     };
     auto push = [=](A& p, A& buffer, A direction) {
         buffer = momentum * buffer + direction;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -218,11 +219,55 @@ def _is_ours(d: Any, holders: tuple) -> bool:
     return d.__class__ is np.ndarray and d.base is None and _occurrences(d, holders) <= 1
 
 
-def _place(parent: Any) -> Any:
-    """A leaf's place in the optimizer's arena, if its gradient is to be put there."""
-    if isinstance(parent, Tensor) and parent.grad is None and parent.hooks is None:
-        return None if parent.grad_buffer is None else parent.grad_buffer.array
-    return None
+def holders(leaf: Any) -> tuple[int, int]:
+    """How many hold the Tensor of a leaf's place in the arena, and how many its array."""
+    return getrefcount(leaf.grad_buffer), getrefcount(leaf.grad_buffer.array)
+
+
+def _held_by_the_arena() -> tuple[int, int]:
+    """What `holders` counts where nobody else holds anything."""
+    leaf, buffer = tensor_of(np.empty(0)), tensor_of(np.empty(0))
+    buffer.home, leaf.grad_buffer = buffer.array, buffer
+    arena = [buffer.array, buffer.array]
+    del buffer
+    return holders(leaf) if arena else (0, 0)
+
+
+_ARENA = _held_by_the_arena()
+
+
+def is_held(leaf: Tensor) -> bool:
+    """Whether somebody holds what lies in a leaf's place in the arena, or a view of it."""
+    return holders(leaf) != _ARENA
+
+
+def own_place(leaf: Tensor) -> Tensor | None:
+    """A leaf's place in the optimizer's arena for a new gradient, which nobody holds; or None.
+
+    Where somebody holds the last gradient, or a view of it, the arena takes new memory.
+    """
+    buffer = leaf.grad_buffer
+    if buffer is None:
+        return None
+    strange = buffer.array is not buffer.home
+    del buffer
+    if strange or is_held(leaf):
+        leaf.grad_buffer.renew()
+    return leaf.grad_buffer
+
+
+def _places(parents: tuple) -> tuple:
+    """Of each parent that is a leaf: its place in the arena, if its gradient is to be put there.
+
+    A leaf that is parent twice has none: its two gradients must not lie in one place.
+    """
+    found: list[Any] = []
+    for parent in parents:
+        leaf = isinstance(parent, Tensor) and parent.grad is None and parent.hooks is None
+        once = leaf and sum([other is parent for other in parents]) == 1
+        place = own_place(parent) if once else None
+        found.append(None if place is None else place.array)
+    return tuple(found)
 
 
 class Accumulate:
@@ -238,9 +283,8 @@ class Accumulate:
             previous = self.waiting.get(leaf)
             self.waiting[leaf] = d if previous is None else _plus(previous, d)
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
-            place = leaf.grad_buffer.array  # in the optimizer's arena
-            if d is not place:
-                array_backend((leaf.array,)).write(place, d)
+            if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
+                array_backend((leaf.array,)).write(own_place(leaf).array, d)
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = tensor_of(d)
@@ -251,7 +295,7 @@ class Accumulate:
         """The places in the optimizer's arena of those parents that have no gradient yet."""
         if self.create_graph:
             return None
-        return tuple([_place(parent) for parent in parents])
+        return _places(parents)
 
     def add(self, leaf: Tensor, d: Any) -> None:
         """Add `d` to ``leaf.grad``."""
@@ -294,7 +338,7 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     return g.array if g.dtype == output.dtype else g.array.astype(output.dtype)
 
 
-_HELPERS = (_plus, _fitted, _run_hooks, _used_twice, check_not_overwritten)
+_HELPERS = (_plus, _fitted, _run_hooks, _used_twice, check_not_overwritten, own_place)
 
 
 def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:

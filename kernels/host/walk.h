@@ -15,7 +15,7 @@ namespace tl {
 class Walk {
     // Of tensorlite/backward.py, in this order.
     struct Helpers {
-        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten;
+        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten, *own_place;
     };
     struct Entry {
         long long index;
@@ -118,19 +118,32 @@ class Walk {
     }
 
     // A leaf's Tensor in the optimizer's arena if it has no gradient yet and nobody listens; else None.
-    Ref own_place(PyObject* leaf) {
+    Ref own_place(PyObject* leaf) const {
         const Ref grad = TL_GET(leaf, grad), hooks = TL_GET(leaf, hooks);
         if (!grad || !hooks) return Ref();
-        return grad.is_none() && hooks.is_none() ? TL_GET(leaf, grad_buffer) : Ref::to(Py_None);
+        if (!grad.is_none() || !hooks.is_none()) return Ref::to(Py_None);
+        {
+            Ref buffer = TL_GET(leaf, grad_buffer);
+            if (!buffer || buffer.is_none()) return buffer;
+            const Ref home = TL_GET(buffer, home);
+            if (!home) return Ref();
+            // The leaf and we have the Tensor; the Tensor, its `home`, the arena twice, and we the array.
+            PyObject* array = tape_.data(buffer);
+            if (array == home && Py_REFCNT(buffer) == 2 && Py_REFCNT(array) == 5) return buffer;
+        }
+        return call(helpers_.own_place, leaf);  // else somebody holds the last gradient
     }
 
-    // Where the gradients of `parents` may be put straight away: an array each, or None.
+    // Where the gradients of `parents` may be put straight away: an array each, or None. A leaf that
+    // is parent twice has no place: its two gradients must not lie in one.
     Ref places_of(PyObject* parents) {
         const Py_ssize_t count = length(parents);
         Ref places(PyTuple_New(count));
         for (Py_ssize_t i = 0; places && i < count; ++i) {
             PyObject* parent = item(parents, i);
-            own_.push_back(tape_.is_tensor(parent) ? own_place(parent) : Ref::to(Py_None));
+            bool once = tape_.is_tensor(parent);
+            for (Py_ssize_t j = 0; once && j < count; ++j) once = j == i || item(parents, j) != parent;
+            own_.push_back(once ? own_place(parent) : Ref::to(Py_None));
             const Ref& place = own_.back();
             if (!place) return Ref();
             PyTuple_SetItem(places, i, Py_NewRef(place.is_none() ? Py_None : tape_.data(place)));
@@ -182,6 +195,7 @@ class Walk {
             if (!grad) return false;
             if (grad.is_none()) return PyObject_SetAttr(leaf, TL_NAME(grad), own_[i]) == 0;
         }
+        if (i < Py_ssize_t(own_.size())) own_[i] = Ref::to(Py_None);  // we hold it no more
         return call(accumulate_, leaf, d, holders);
     }
 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -85,6 +86,14 @@ class Backend:
     def write(self, to: Array, x: Array) -> None:
         """``to[...] = x``."""
         to[...] = x
+
+    def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
+        """Return ``part(start, shape)``, which makes arrays in the memory of `flat`.
+
+        Unlike views of it, they are what their own views refer to: whoever holds a view of one
+        holds a reference to that one.
+        """
+        raise NotImplementedError
 
     def scale(self, x: Array, factor: Array) -> Array:
         """Multiply floats `x` without gaps in place by `factor`, one number of their dtype.

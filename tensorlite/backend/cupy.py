@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -219,6 +220,12 @@ class CudaBackend(Backend):
     def byte_bounds(self, array: Array) -> tuple[int, int]:
         """Lowest and one past the highest address that `array` can touch."""
         return self.xp.byte_bounds(array)
+
+    def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
+        """Return ``part(start, shape)``; the memory is freed when the last array of it is."""
+        return lambda start, shape: self.xp.ndarray(
+            shape, flat.dtype, flat.data + start * flat.itemsize
+        )
 
     def matmul(
         self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -66,6 +67,11 @@ class NumpyBackend(Backend):
         view = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
         view.flags.writeable = False
         return view
+
+    def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
+        """Return ``part(start, shape)``; NumPy looks for the owner of memory among arrays only."""
+        memory = (ctypes.c_char * flat.nbytes).from_buffer(flat.view(np.uint8))
+        return lambda start, shape: np.ndarray(shape, flat.dtype, memory, start * flat.itemsize)
 
     def copy(self, x: Array) -> Array:
         """The values of `x` in memory of their own, without gaps."""

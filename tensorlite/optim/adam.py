@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.optimizer import Optimizer
+from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.foreign import as_number
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-class Adam(Optimizer):
+class Adam(FlatOptimizer):
     """Adam (Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015).
 
     With d = gradient + weight_decay · p: m ← β₁ m + (1 − β₁) d, v ← β₂ v + (1 − β₂) d², and
@@ -27,11 +30,21 @@ class Adam(Optimizer):
         Keeps the quotient finite.
     weight_decay
         Strength of the L2 penalty, which Adam adds to the gradient.
+    amsgrad
+        Divide by the greatest v so far (Reddi, Kale and Kumar, "On the convergence of Adam and
+        beyond", ICLR 2018).
+    maximize
+        Climb instead: the gradient's sign is turned first.
+    foreach, capturable, fused
+        Accepted for torch's sake; a step is one kernel anyway.
+    differentiable
+        Must be False.
+    decoupled_weight_decay
+        Decay apart from the gradient, as `AdamW` does.
     """
 
     kernel_name = "adam"
-    state_names = ("exp_avg", "exp_avg_sq")
-    decoupled = False
+    state_names = (*_MOMENTS, "max_exp_avg_sq")
 
     def __init__(
         self,
@@ -39,24 +52,49 @@ class Adam(Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
-        )
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
 
-    def hyper(self, group: dict[str, Any], step: Any) -> list:
+    def state_of(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The greatest second moment only for AMSGrad."""
+        return self.state_names if group["amsgrad"] else _MOMENTS
+
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
         """β₁, β₂, eps, 1 − β₁ᵗ, 1 − β₂ᵗ, decoupled."""
         beta1, beta2 = group["betas"]
+        if not (beta1.__class__ is beta2.__class__ is float):
+            beta1, beta2 = as_number(beta1), as_number(beta2)
         corrections = [1 - beta1**step, 1 - beta2**step]
-        return [beta1, beta2, group["eps"], *corrections, self.decoupled]
+        return [beta1, beta2, group["eps"], *corrections, group["decoupled_weight_decay"]]
 
     def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
         """The formula above."""
-        lr, decay, _, _, beta1, beta2, eps, correction1, correction2, _ = h
+        lr, decay, _, _, beta1, beta2, eps, correction1, correction2, decoupled = h
         m, v = state["exp_avg"], state["exp_avg_sq"]
         if decay:
-            if self.decoupled:
+            if decoupled:
                 p *= 1 - lr * decay
             else:
                 g += decay * p
@@ -66,6 +104,8 @@ class Adam(Optimizer):
         g *= g
         g *= 1 - beta2
         v += g
+        if "max_exp_avg_sq" in state:
+            v = xp.maximum(v, state["max_exp_avg_sq"], out=state["max_exp_avg_sq"])
         xp.sqrt(v, out=g)
         g /= correction2**0.5
         g += eps
@@ -81,8 +121,6 @@ class AdamW(Adam):
     those of `Adam`.
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params: Iterable,
@@ -90,5 +128,25 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

@@ -7,14 +7,17 @@ norm is one reduction, and data parallelism one all-reduce, however many paramet
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Sequence
+from sys import getrefcount
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+
+import numpy as np
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.backward import is_held
 from tensorlite.tensor import Tensor, tensor_of
 
-_by_gradient: WeakValueDictionary[int, Arena] = WeakValueDictionary()  # by id of the flat array
 _ALIGN = 16  # elements: every parameter starts on a 64-byte line, or a 32-byte one in half floats
 
 
@@ -29,10 +32,14 @@ class Place(NamedTuple):
     grad: Array
 
 
+class Moved(Exception):
+    """A parameter is on another device, or of another dtype, than its arena."""
+
+
 class Arena:
     """Flat storage of parameters on one device, of one dtype.
 
-    From now on each parameter's ``data`` is a view of the arena, and its gradient will be
+    From now on each parameter's array is a view of the arena, and its gradient will be
     accumulated there.
 
     Attributes
@@ -40,122 +47,272 @@ class Arena:
     data, grad : array, shape (n,)
         All parameters, and their gradients. Gaps between parameters stay zero.
     state : dict of str to array
-        Optimizer state by torch's names ("exp_avg" …), each of shape (n,).
+        Optimizer state by torch's names ("exp_avg" …), each of shape (n,); float32 where
+        parameters are shorter. An array is made when it is first needed.
     steps : list of int
         How many updates each parameter has had.
+    scalars : list of tuple of float
+        State that is one number a parameter.
     skipped : array or None
-        How many of them a gradient scaler turned into nothing; on the device, with no axes.
+        How many of the steps a gradient scaler turned into nothing; on the device, with no axes.
     hyper : tuple or None
         What the last update was told, and the array that holds it.
+    extra : dict of int to dict
+        What users keep in a parameter's state beside the optimizer's own, by position.
     """
 
-    def __init__(self, named_parameters: list[tuple[str, Tensor]], state: tuple[str, ...]) -> None:
-        parameters = [parameter for _, parameter in named_parameters]
+    def __init__(self, names: Sequence[str], parameters: Sequence[Tensor]) -> None:
         first = parameters[0].array
         self.backend = array_backend((first,))
+        self.device = parameters[0].device
+        self.dtype = first.dtype
+        self.short = self.dtype.itemsize == 2
         starts, size = [], 0
         for parameter in parameters:
             starts.append(size)
             size += -(-parameter.numel() // _ALIGN) * _ALIGN
-        xp = self.backend.xp
-        with self.backend.on(parameters[0].device):
-            self.data = xp.zeros(size, first.dtype)
-            self.grad = xp.zeros(size, first.dtype)
-            self.state = {name: xp.zeros(size, first.dtype) for name in state}
+        with self.backend.on(self.device):
+            self.data = self.backend.xp.zeros(size, self.dtype)
+            self.grad = self.backend.xp.zeros(size, self.dtype)
+        self.state: dict[str, Array] = {}
         self.bounds = self.backend.byte_bounds(self.data)
         self.steps = [0] * len(parameters)
+        self.scalars: list[tuple[float, ...]] = [()] * len(parameters)
+        self.extra: dict[int, dict[str, Any]] = {}
         self.skipped: Array | None = None
         self.hyper: tuple[list, Array] | None = None
-        self._part_of: tuple[int, int] | None = None
+        self._part_of: Any = None
         self._part: tuple = ()
-        self.places = []
-        for (name, parameter), start in zip(named_parameters, starts, strict=True):
+        self.places: list[Place] = []
+        for name, parameter, start in zip(names, parameters, starts, strict=True):
             stop = start + parameter.numel()
-            place = Place(
-                name,
-                parameter,
-                start,
-                stop,
-                self.data[start:stop].reshape(parameter.shape),
-                self.grad[start:stop].reshape(parameter.shape),
-            )
-            self.places.append(place)
-            with self.backend.on(parameter.device):
+            data = self.data[start:stop].reshape(parameter.shape)
+            self.places.append(Place(name, parameter, start, stop, data, data))
+        self._give_gradients()
+        self.gather()
+
+    def __del__(self) -> None:
+        for _, parameter, _, _, _, grad in getattr(self, "places", ()):
+            if _is_home(parameter.grad_buffer, grad):
+                parameter.grad_buffer = None
+
+    def _all_in_place(self) -> bool:
+        """Whether all parameters and gradients lie here: so it is in an ordinary step."""
+        for parameter, data, own in self._watched:
+            grad = parameter.grad
+            if parameter.array is not data or grad is None or grad.array is not own:
+                return False
+        return True
+
+    def gather(self) -> None:
+        """Put back what somebody rebound; raises `Moved` where that cannot be."""
+        for place in self.places:
+            if place.parameter.array is not place.data:
                 self._adopt(place)
-        _by_gradient[id(self.grad)] = self
 
     def _adopt(self, place: Place) -> None:
         """Bring a parameter's values here and bind it to its place."""
         parameter = place.parameter
-        if parameter.array.dtype != place.data.dtype or type(parameter.array) is not type(
-            self.data
-        ):
+        array = parameter.array
+        if array.__class__ is not self.data.__class__ or array.dtype != self.dtype:
+            raise Moved
+        if array.shape != place.data.shape:
             raise RuntimeError(
-                f"parameter {place.name!r} moved to {parameter.dtype} on {parameter.device} after "
-                "the optimizer was made: move the model first, then make the optimizer"
+                f"parameter {place.name!r} has shape {array.shape} now and had {place.data.shape} "
+                "when the optimizer was made: make the optimizer anew"
             )
-        place.data[...] = parameter.array
+        if parameter.device != self.device:
+            raise Moved
+        with self.backend.on(self.device):
+            place.data[...] = array
         parameter.array = place.data
-        parameter.grad_buffer = tensor_of(place.grad)
+        self._welcome(parameter, place.grad)
 
-    def advance(self) -> list[tuple[int, int, int]]:
-        """Count a step; return the runs of neighbours that have gradients: (start, stop, step).
+    # --- gradients ----------------------------------------------------------------------------
+    #
+    # `backward` puts gradients straight into the arena. What a user holds of an earlier one, or of
+    # a view of it, must not change by that: where it is held, all gradients get new memory. That
+    # somebody holds one is seen by the references to it; see `own_place` in `backward`.
 
-        Puts back what somebody rebound meanwhile, and leaves out parameters without a gradient,
-        as torch does.
+    def _welcome(self, parameter: Tensor, grad: Array) -> None:
+        """Let the gradient of `parameter` be put into `grad` from now on."""
+        buffer = tensor_of(grad)
+        buffer.home = grad
+        buffer.renew = _Renewal(self)
+        parameter.grad_buffer = buffer
+
+    def _give_gradients(self) -> None:
+        """Cut the flat gradients into places."""
+        cut = self.backend.cut(self.grad)
+        for i, place in enumerate(self.places):
+            grad = cut(place.start, place.data.shape)
+            if self.places[i].grad is place.data or _is_home(
+                place.parameter.grad_buffer, place.grad
+            ):
+                self._welcome(place.parameter, grad)
+            self.places[i] = place._replace(grad=grad)
+        self._watched = [(place.parameter, place.data, place.grad) for place in self.places]
+
+    def renew_gradients(self) -> None:
+        """Put gradients into new memory from now on; those there are keep the old one."""
+        with self.backend.on(self.device):
+            self.grad = self.backend.xp.zeros(self.grad.size, self.dtype)
+        self._part_of = None
+        self._give_gradients()
+
+    def _bring_gradient(self, index: int, grad: Array) -> bool:
+        """Copy a gradient that lies elsewhere to its place; say if all places are new."""
+        place = self.places[index]
+        if _is_home(place.parameter.grad_buffer, place.grad):
+            held = is_held(place.parameter)
+        else:
+            held = _references(place) > _ALONE
+        if held:
+            self.renew_gradients()
+        else:
+            place.grad[...] = grad
+        return held
+
+    def advance(self, count: bool, first: tuple[float, ...] = ()) -> list[tuple[int, int, Any]]:
+        """Count a step; return the runs of neighbours that have gradients: (start, stop, history).
+
+        A run's history is its number of steps; in a tuple with its `scalars` if `first` says what
+        they are before the first step. It is the same for all in the run. Puts back what somebody
+        rebound meanwhile, and leaves out parameters without a gradient, as torch does.
+
+        Raises
+        ------
+        Moved
+            If a parameter cannot be put back; nothing was counted then.
         """
-        runs: list[tuple[int, int, int]] = []
         steps = self.steps
-        begin = end = count = 0  # of the run at hand; none has had 0 steps
+        if not first and steps.count(steps[0]) == len(steps) and self._all_in_place():
+            step = steps[0]
+            if count:
+                step += 1
+                self.steps = [step] * len(steps)
+            return [(0, self.places[-1].stop, step)]
+        runs: list[tuple[int, int, Any]] = []
+        steps = steps.copy()
+        begin = end = 0
+        history = None  # of the run at hand
+        renewed = False
         for i, (_, parameter, start, stop, data, own_grad) in enumerate(self.places):
             if parameter.array is not data:
                 self._adopt(self.places[i])
             grad = parameter.grad
+            own: Any = None
             if grad is not None:
                 if grad.array is not own_grad:
-                    own_grad[...] = grad.array
-                step = steps[i] = steps[i] + 1
-                if step == count:
+                    own_grad = None  # no reference of ours
+                    renewed |= self._bring_gradient(i, grad.array)
+                if count:
+                    steps[i] += 1
+                own = steps[i]
+                if first:
+                    if own == 1:
+                        self.scalars[i] = first
+                    own = (own, *self.scalars[i])
+                if own == history:
                     end = stop
                     continue
-            if count:
-                runs.append((begin, end, count))
-            begin, end, count = start, stop, 0 if grad is None else step
-        if count:
-            runs.append((begin, end, count))
+            if history is not None:
+                runs.append((begin, end, history))
+            begin, end, history = start, stop, own
+        if history is not None:
+            runs.append((begin, end, history))
+        if renewed:
+            for place in self.places:
+                if place.parameter.grad is not None:
+                    place.grad[...] = place.parameter.grad.array
+        self.steps = steps
         return runs
 
-    def part(self, start: int, stop: int) -> tuple[Array, Array, dict[str, Array]]:
+    # --- state --------------------------------------------------------------------------------
+
+    def need(self, name: str, value: float) -> None:
+        """Make the state `name`, filled with `value`, if it is not there."""
+        if name not in self.state:
+            dtype = np.float32 if self.short else self.dtype
+            with self.backend.on(self.device):
+                self.state[name] = self.backend.xp.full(self.data.size, value, dtype)
+            self._part_of = None
+
+    def part(
+        self, start: int, stop: int, names: Iterable[str]
+    ) -> tuple[Array, Array, dict[str, Array]]:
         """Parameters, gradients and state from `start` to `stop`; mostly asked for once more."""
-        if self._part_of != (start, stop):
-            state = {name: array[start:stop] for name, array in self.state.items()}
-            self._part_of = (start, stop)
+        asked = (start, stop, names)
+        if self._part_of != asked:
+            state = {name: self.state[name][start:stop] for name in names}
+            self._part_of = asked
             self._part = (self.data[start:stop], self.grad[start:stop], state)
         return self._part
 
-    def state_of(self, index: int) -> dict[str, Any]:
-        """One parameter's step count and state, as views of its shape."""
+    def view(self, name: str, index: int) -> Array:
+        """One parameter's part of a state, in its shape."""
         place = self.places[index]
-        shape = place.data.shape
-        views = {n: a[place.start : place.stop].reshape(shape) for n, a in self.state.items()}
-        skipped = 0 if self.skipped is None else int(self.skipped)
-        return {"step": self.steps[index] - skipped, **views}
+        return self.state[name][place.start : place.stop].reshape(place.data.shape)
+
+    def settle(self) -> None:
+        """Take the steps that were skipped on the device off the counts (waits for it)."""
+        if self.skipped is not None:
+            skipped = int(self.skipped)
+            self.steps = [max(step - skipped, 0) for step in self.steps]
+            self.skipped = None
+
+
+class _Renewal:
+    """Calls `renew_gradients` of an arena without keeping it alive."""
+
+    __slots__ = ("arena",)
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = weakref.ref(arena)
+
+    def __call__(self) -> None:
+        self.arena().renew_gradients()
+
+
+def _is_home(buffer: Tensor | None, grad: Array) -> bool:
+    return buffer is not None and buffer.__dict__.get("home") is grad
+
+
+def _references(place: Place) -> int:
+    return getrefcount(place.grad)
+
+
+def _references_of_the_arena() -> int:
+    """What `_references` counts where nobody else holds the array."""
+    place = Place("", tensor_of(np.empty(0)), 0, 0, np.empty(0), np.empty(0))
+    watched = [place.grad]
+    return _references(place) if watched else 0
+
+
+_ALONE = _references_of_the_arena()
 
 
 def flat_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     """The gradients in as few arrays as can be: an arena's in one, where all of them are meant.
 
-    An arena's gaps are zero, which changes no norm.
+    Each parameter counts once, however often it is given. An arena's gaps are zero, which changes
+    no norm.
     """
     if isinstance(parameters, Tensor):
         parameters = [parameters]
-    grads = [p.grad.array for p in parameters if p.grad is not None]
-    meant: dict[int, list[Array]] = {}
-    for grad in grads:
-        meant.setdefault(id(grad if grad.base is None else grad.base), []).append(grad)
-    result = []
-    for key, views in meant.items():
-        arena = _by_gradient.get(key)
-        whole = arena is not None and len(views) == len(arena.places)
-        result.extend([arena.grad] if whole else views)
-    return result
+    result: dict[int, Array] = {}  # by the array's id, which keeps each once
+    meant: dict[Any, list[int]] = {}
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is None or id(grad.array) in result:
+            continue
+        result[id(grad.array)] = grad.array
+        buffer = parameter.grad_buffer
+        if buffer is not None and grad.array is buffer.home:
+            meant.setdefault(buffer.renew.arena(), []).append(id(grad.array))
+    for arena, keys in meant.items():
+        if arena is not None and len(keys) == len(arena.places):
+            for key in keys:
+                del result[key]
+            result[id(arena.grad)] = arena.grad
+    return list(result.values())

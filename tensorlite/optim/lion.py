@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.optimizer import Optimizer
+from tensorlite.optim.flat import FlatOptimizer
 
 
-class Lion(Optimizer):
+class Lion(FlatOptimizer):
     """Lion (Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023).
 
     p ← p − lr · (sign(β₁ m + (1 − β₁) gradient) + weight_decay · p), m ← β₂ m + (1 − β₂) gradient.
@@ -22,6 +22,8 @@ class Lion(Optimizer):
         Learning rate: the paper advises a third to a tenth of AdamW's.
     betas, weight_decay
         As above.
+    maximize
+        Climb instead: the gradient's sign is turned first.
     """
 
     kernel_name = "lion"
@@ -32,11 +34,14 @@ class Lion(Optimizer):
         params: Iterable,
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay})
+        settings = {"betas": tuple(betas), "weight_decay": weight_decay, "maximize": maximize}
+        super().__init__(params, {"lr": lr, **settings})
 
-    def hyper(self, group: dict[str, Any], step: Any) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
         """β₁, β₂."""
         return list(group["betas"])
 

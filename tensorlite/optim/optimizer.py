@@ -1,38 +1,102 @@
-"""What all optimizers share: parameter groups, arenas, and their state dictionary."""
+"""What all optimizers share: parameter groups, state, hooks, and the state dictionary of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array, is_array
-from tensorlite.optim.arena import Arena
-from tensorlite.tape import note_write_at, on_device_of, run_on_device_of
-from tensorlite.tensor import Tensor
+from tensorlite.backend import array_backend
+from tensorlite.optim.foreign import as_array, copied, is_tensor
+from tensorlite.tape import enable_grad
+from tensorlite.tensor import Tensor, tensor_of
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+#: As a default: every group must give this setting itself.
+required = _Required()
+
+
+class Hook:
+    """What registering a hook returns."""
+
+    def __init__(self, hooks: dict[int, Callable], number: int) -> None:
+        self._hooks, self._number = hooks, number
+
+    def remove(self) -> None:
+        """Call the hook no more."""
+        self._hooks.pop(self._number, None)
+
+
+def _with_hooks(step: Callable) -> Callable:
+    """A class's `step`, which runs the hooks around itself."""
+
+    @functools.wraps(step)
+    def wrapped(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        self.steps_taken += 1
+        return self.between_hooks(functools.partial(step, self), *args, **kwargs)
+
+    wrapped.has_hooks = True
+    return wrapped
 
 
 class Optimizer:
-    """Base of the optimizers.
-
-    A subclass names its state in `state_names`, fills `hyper`, and updates a run of the arena in
-    `reference`; where a compiled kernel of the name `kernel_name` is there, that runs instead.
+    """Base of the optimizers, and of your own: give it a `step`.
 
     Parameters
     ----------
     params
         Tensors; or (name, Tensor) pairs, as from ``model.named_parameters()``; or a list of
-        dictionaries, each with "params" and the settings in which that group differs. State is
-        kept by parameter name ("0", "1", … where none is given).
+        dictionaries, each with "params" and the settings in which that group differs.
     defaults
         Settings of the groups that give none of their own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Settings, with the parameters under "params". They may be changed at any time, and have
+        keys of your own.
+    state : dict
+        By parameter, a dictionary of what the optimizer keeps about it.
+    defaults : dict
+        As given.
+
+    Examples
+    --------
+    >>> class SignDescent(tl.optim.Optimizer):
+    ...     def __init__(self, params, lr=1e-3):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     @tl.no_grad()
+    ...     def step(self, closure=None):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 if p.grad is not None:
+    ...                     p -= group["lr"] * p.grad.sign()
     """
 
-    state_names: tuple[str, ...] = ()
-    kernel_name: str
+    steps_taken = 0  # by which schedules see that they are not stepped first
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        step = cls.__dict__.get("step")
+        if callable(step) and not hasattr(step, "has_hooks"):
+            cls.step = _with_hooks(step)
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: params is one Tensor; give an iterable of Tensors, "
+                "(name, Tensor) pairs or dictionaries: [parameter]"
+            )
         groups = list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: no parameters to optimize")
@@ -40,48 +104,63 @@ class Optimizer:
             groups = [{"params": groups}]
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
-        self._arenas: list[list[Arena]] = []
-        self._seen: set[int] = set()
+        self._set_up()
         for group in groups:
             self.add_param_group(group)
 
-    def add_param_group(self, group: dict[str, Any]) -> None:
+    def _set_up(self) -> None:
+        """Make what is neither a setting nor saved."""
+        self.state = defaultdict(dict)
+        self._before_step: dict[int, Callable] = {}
+        self._after_step: dict[int, Callable] = {}
+        self._before_load: dict[int, Callable] = {}
+        self._after_load: dict[int, Callable] = {}
+        self._before_save: dict[int, Callable] = {}
+        self._after_save: dict[int, Callable] = {}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with settings of their own.
 
         Raises
         ------
         TypeError, ValueError
-            For an unknown setting, a parameter that is no leaf Tensor of a float type, one that
+            For a missing setting, a parameter that is no leaf Tensor of a float type, one that
             is given twice, or a setting out of its range.
         """
-        unknown = set(group) - set(self.defaults) - {"params"}
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__}: unknown settings {sorted(unknown)}; "
-                f"known are {sorted(self.defaults)}"
-            )
-        named = self._named(group["params"])
-        settings = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        if not isinstance(param_group, dict):
+            raise TypeError(f"a parameter group is a dictionary, not a {type(param_group)}")
+        names, parameters = self._named(param_group["params"], param_group.get("param_names"))
+        settings = {**self.defaults, **param_group}
+        for name, value in settings.items():
+            if value is required:
+                raise ValueError(f"this parameter group needs a value for {name!r}")
         self.check(settings)
-        by_place: dict[Any, list[tuple[str, Tensor]]] = {}
-        for name, parameter in named:
-            by_place.setdefault((parameter.device, parameter.dtype), []).append((name, parameter))
-        self._arenas.append([Arena(part, self.state_of(settings)) for part in by_place.values()])
-        self._seen.update(id(parameter) for _, parameter in named)
-        self.param_groups.append(
-            {
-                "params": [parameter for _, parameter in named],
-                "names": [name for name, _ in named],
-                **settings,
-            }
-        )
+        param_group["params"] = parameters
+        if names is not None:
+            param_group["param_names"] = names
+        for name, value in self.defaults.items():
+            param_group.setdefault(name, value)
+        self.param_groups.append(param_group)
 
-    def _named(self, params: Any) -> list[tuple[str, Tensor]]:
-        params = [params] if isinstance(params, Tensor) else list(params)
-        first = len(self._seen)
-        named = [p if isinstance(p, tuple) else (str(first + i), p) for i, p in enumerate(params)]
-        seen = set(self._seen)
-        for name, parameter in named:
+    def _named(self, params: Any, names: Any) -> tuple[list[str] | None, list[Tensor]]:
+        """Check the parameters of a new group; return their names, if they have some, and them.
+
+        `names` are those of a group that another optimizer has had.
+        """
+        if isinstance(params, set):
+            raise TypeError("parameters need an order, or a state could not be loaded: not a set")
+        given = [params] if isinstance(params, Tensor) else list(params)
+        if names is not None and not any(isinstance(p, tuple) for p in given):
+            given = list(zip(names, given, strict=True))
+        pairs = [isinstance(p, tuple) for p in given]
+        if any(pairs) != all(pairs):
+            raise ValueError("give all parameters of a group with names, or none")
+        named_before = {"param_names" in group for group in self.param_groups}
+        if named_before - {any(pairs)}:
+            raise ValueError("give the parameters of all groups with names, or of none")
+        seen = {id(p): self.label(p) for group in self.param_groups for p in group["params"]}
+        for i, item in enumerate(given):
+            name, parameter = item if pairs[i] else (str(len(seen)), item)
             if not isinstance(parameter, Tensor):
                 raise TypeError(f"parameter {name!r} is a {type(parameter).__name__}, not a Tensor")
             if parameter.node is not None or parameter.dtype.kind not in "fV":
@@ -90,201 +169,263 @@ class Optimizer:
                 )
             if id(parameter) in seen:
                 raise ValueError(f"parameter {name!r} is given twice")
-            seen.add(id(parameter))
-        return named
+            seen[id(parameter)] = name
+        if any(pairs):
+            return [name for name, _ in given], [parameter for _, parameter in given]
+        return None, given
 
-    # --- for subclasses -----------------------------------------------------------------------
+    def label(self, parameter: Tensor) -> str:
+        """What messages call a parameter: its name, or its number."""
+        number = 0
+        for group in self.param_groups:
+            names = group.get("param_names")
+            for i, other in enumerate(group["params"]):
+                if other is parameter:
+                    return names[i] if names else str(number)
+                number += 1
+        return "?"
 
     def check(self, settings: dict[str, Any]) -> None:
         """Refuse settings out of range."""
         for name, value in settings.items():
-            wanted = name in ("lr", "eps", "weight_decay", "momentum", "lr_decay")
-            if wanted and not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be a number of at least 0, not {value}")
-            if name == "betas" and not all(0 <= beta < 1 for beta in value):
+            if name in ("lr", "eps", "weight_decay", "momentum", "lr_decay"):
+                if isinstance(value, Tensor) and value.numel() != 1:
+                    raise ValueError(f"{name} must be one number, not of shape {value.shape}")
+                if not (np.isfinite(float(value)) and float(value) >= 0):
+                    raise ValueError(f"{name} must be a number of at least 0, not {value}")
+            if name == "betas" and not all(0 <= float(beta) < 1 for beta in value):
                 raise ValueError(f"betas must lie in [0, 1), not {value}")
-
-    def state_of(self, settings: dict[str, Any]) -> tuple[str, ...]:
-        """Names of the state that a group with these settings needs."""
-        return self.state_names
-
-    def learning_rate(self, group: dict[str, Any], step: Any) -> Any:
-        """The rate of this step: a number, or an array on the device if `step` is one."""
-        return group["lr"]
-
-    def hyper(self, group: dict[str, Any], step: Any) -> list:
-        """What the update needs beyond the arrays, from position 4 of the kernel's `hyper`.
-
-        Positions 0 to 3 are lr, weight decay, gradient scale and the skip flag. `step` counts
-        from 1; it is an array on the device where steps may have been skipped there.
-        """
-        raise NotImplementedError
-
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
-        """Update `p` and `state` in place from the gradient `g`: the formula, in array operations.
-
-        `g` is scratch space: the reference may overwrite it.
-        """
-        raise NotImplementedError
+        if settings.get("fused") and settings.get("foreach"):
+            raise RuntimeError("fused=True and foreach=True: choose one (here neither matters)")
+        if settings.get("differentiable"):
+            raise RuntimeError(
+                "differentiable=True is not supported: steps are not recorded. Write the update "
+                "with tensorlite.grad(..., create_graph=True) instead"
+            )
 
     # --- for users ----------------------------------------------------------------------------
 
-    def zero_grad(self) -> None:
-        """Forget all gradients; the next backward writes them anew."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-    def step(self, *, grad_scale: Array | None = None, skip: Array | None = None) -> None:
-        """Update every parameter that has a gradient.
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients; the next backward writes them anew.
 
         Parameters
         ----------
-        grad_scale, skip
-            For `tensorlite.amp.GradScaler`: arrays with no axes, on the parameters' device, that
-            gradients are multiplied with, and that make this step change nothing if not 0. They
-            are never read on the host.
+        set_to_none
+            False fills the gradients that are there with zeros instead.
         """
-        for group, arenas in zip(self.param_groups, self._arenas, strict=True):
-            for arena in arenas:
-                run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad = parameter.grad.detach()
+                    parameter.grad.array[...] = 0
 
-    def _step(
-        self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None
-    ) -> None:
-        for start, stop, step in arena.advance():
-            count = step if arena.skipped is None else step - arena.skipped
-            lr = self.learning_rate(group, count)
-            common = [lr, group["weight_decay"], grad_scale, skip]
-            self._update(arena, start, stop, common + self.hyper(group, count))
-        if skip is not None:
-            arena.skipped = skip if arena.skipped is None else arena.skipped + skip
-        note_write_at(arena.bounds)  # in place
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters.
 
-    def _update(self, arena: Arena, start: int, stop: int, values: list) -> None:
-        p, g, state = arena.part(start, stop)
-        if arena.backend.kernels is None or p.dtype.kind != "f":
-            self._reference_update(arena.backend.xp, p, g.copy(), state, values)
-            return
-        slots = map(state.get, self.state_names)  # None: what this group lacks
-        kernel = getattr(arena.backend.kernels, self.kernel_name)
-        kernel(p, g, *slots, self._hyper_array(arena, values), stop - start)
+        Parameters
+        ----------
+        closure
+            Computes the loss and its gradients once more, and returns the loss.
 
-    def _hyper_array(self, arena: Arena, values: list) -> Array:
-        """What a kernel is told, on its device: the array of the last step if nothing changed."""
-        # A gradient scaler tells numbers that only the device knows.
-        unscaled = values[2] is None and values[3] is None and arena.skipped is None
-        if unscaled and arena.hyper is not None and arena.hyper[0] == values:
-            return arena.hyper[1]
-        on_device = {} if unscaled else {i: v for i, v in enumerate(values) if is_array(v)}
-        numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
-        numbers[2] = 1.0 if values[2] is None else numbers[2]
-        device = arena.backend.device_of(arena.data)
-        hyper = arena.backend.asarray(np.array(numbers), device=device)
-        for i, value in on_device.items():
-            hyper[i] = value
-        arena.hyper = (values, hyper) if unscaled else None
-        return hyper
+        Returns
+        -------
+        What `closure` returned, or None.
+        """
+        raise NotImplementedError
 
-    def _reference_update(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], values: list
-    ) -> None:
-        """Run the reference; where the step is to be skipped, put everything back."""
-        grad_scale, skip = values[2:4]
-        if grad_scale is not None:
-            g *= grad_scale.astype(g.dtype)
-        changing = [p, *state.values()]
-        before = []
-        if skip is not None:
-            before = [array.copy() for array in changing]
-            xp.copyto(g, 0, where=skip != 0)  # what is not finite would only raise warnings
-        self.reference(xp, p, g, state, values)
-        for array, old in zip(changing, before, strict=False):
-            xp.copyto(array, old, where=skip != 0)
+    def gather(self) -> None:
+        """Follow parameters that moved to another device or dtype: nothing to do here."""
+
+    def between_hooks(self, step: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Call `step` with the hooks around it."""
+        for hook in list(self._before_step.values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        result = step(*args, **kwargs)
+        for hook in list(self._after_step.values()):
+            hook(self, args, kwargs)
+        return result
+
+    def loss_of(self, closure: Callable[[], Any] | None) -> Any:
+        """What the closure returns, with operations recorded."""
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
 
     def state_dict(self) -> dict[str, Any]:
-        """State by parameter name, and the groups' settings.
+        """State by parameter number, and the groups' settings, as torch has them.
 
         Returns
         -------
         dict
-            ``{"state": {name: {"step": int, "exp_avg": ndarray, …}}, "param_groups": [{settings,
-            "params": [names]}]}``; the arrays are copies on the host.
+            ``{"state": {0: {"step": …, "exp_avg": Tensor, …}}, "param_groups": [{settings,
+            "params": [0, …], "param_names": […]}]}``, the names only where parameters were given
+            with names. The Tensors are copies.
         """
-        state = {}
-        for arenas in self._arenas:
-            for arena in arenas:
-                to_host = arena.backend.to_host
-                for i, place in enumerate(arena.places):
-                    state[place.name] = {
-                        key: value if key == "step" else np.array(to_host(value))
-                        for key, value in arena.state_of(i).items()
-                    }
-        groups = [
-            {
-                **{k: v for k, v in group.items() if k not in ("params", "names")},
-                "params": group["names"],
-            }
-            for group in self.param_groups
-        ]
-        return {"state": state, "param_groups": groups}
+        for hook in list(self._before_save.values()):
+            hook(self)
+        number = itertools.count()
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            own = [next(number) for _ in group["params"]]
+            numbers.update(zip(map(id, group["params"]), own, strict=True))
+            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": own})
+        state = {
+            numbers.get(id(key), key): copied(value)
+            for key, value in sorted(
+                self.state.items(), key=lambda item: numbers.get(id(item[0]), len(numbers))
+            )
+        }
+        result = {"state": state, "param_groups": groups}
+        for hook in list(self._after_save.values()):
+            result = hook(self, result) or result
+        return result
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a `state_dict`. Everything is checked before anything changes.
+        """Continue from a `state_dict`, torch's as well. All is checked before anything changes.
+
+        Where both have names, parameters of a group are matched by name, else by their order.
 
         Raises
         ------
         ValueError
             If groups, names or shapes differ; all differences are listed.
         """
-        problems = self._differences(state_dict)
+        for hook in list(self._before_load.values()):
+            state_dict = hook(self, state_dict) or state_dict
+        problems, owners = self._matched(state_dict["param_groups"])
+        state: dict[Any, Any] = {}
+        for key, value in () if problems else state_dict["state"].items():
+            parameter, settings = owners.get(key) or owners.get(str(key)) or (None, {})
+            if parameter is None:
+                state[key] = value
+                continue
+            problems += self._unfit(parameter, value, settings)
+            state[parameter] = value
         if problems:
             raise ValueError(f"{type(self).__name__}.load_state_dict: " + "; ".join(problems))
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({k: v for k, v in saved.items() if k != "params"})
-        for arenas in self._arenas:
-            for arena in arenas:
-                device = arena.backend.device_of(arena.data)
-                arena.skipped = None
-                for i, place in enumerate(arena.places):
-                    saved = state_dict["state"].get(place.name, {"step": 0})
-                    arena.steps[i] = int(saved["step"])
-                    for key, view in arena.state_of(i).items():
-                        if key == "step":
-                            continue
-                        with on_device_of(view):
-                            view[...] = arena.backend.asarray(saved[key], device=device)
+            for key, value in saved.items():
+                if key not in ("params", "param_names"):
+                    was_tuple = isinstance(self.defaults.get(key), tuple)
+                    group[key] = tuple(value) if was_tuple else copied(value)
+        self._take(state)
+        for hook in list(self._after_load.values()):
+            hook(self)
 
-    def _differences(self, state_dict: dict[str, Any]) -> list[str]:
-        groups = state_dict["param_groups"]
-        if len(groups) != len(self.param_groups):
-            return [f"{len(groups)} parameter groups saved, {len(self.param_groups)} here"]
-        problems = []
-        for i, (group, saved) in enumerate(zip(self.param_groups, groups, strict=True)):
-            missing = [n for n in group["names"] if n not in saved["params"]]
-            foreign = [n for n in saved["params"] if n not in group["names"]]
-            if missing or foreign:
-                problems.append(f"group {i}: not saved {missing}, not here {foreign}")
-        for arenas in self._arenas:
-            for arena in arenas:
-                for i, place in enumerate(arena.places):
-                    saved = state_dict["state"].get(place.name)
-                    if saved is None:
-                        continue
-                    for key, view in arena.state_of(i).items():
-                        if key not in saved:
-                            problems.append(f"{place.name}: {key} is not saved")
-                        elif key != "step" and np.shape(saved[key]) != view.shape:
-                            problems.append(
-                                f"{place.name}: {key} has shape {np.shape(saved[key])}, "
-                                f"not {view.shape}"
-                            )
-        return problems
+    def _take(self, state: dict[Any, Any]) -> None:
+        """Make a checked state, by parameter, this optimizer's own."""
+        self.state = defaultdict(dict)
+        for key, value in state.items():
+            like = key if isinstance(key, Tensor) else None
+            self.state[key] = _converted(value, like)
+
+    def _matched(self, saved_groups: list[dict]) -> tuple[list[str], dict[Any, tuple]]:
+        """What does not fit; and by number in the saved groups whose it is, and the settings."""
+        if len(saved_groups) != len(self.param_groups):
+            count = len(self.param_groups)
+            return [f"{len(saved_groups)} parameter groups saved, {count} here"], {}
+        problems: list[str] = []
+        owners: dict[Any, tuple] = {}
+        for i, (group, saved) in enumerate(zip(self.param_groups, saved_groups, strict=True)):
+            own, keys = group["params"], saved["params"]
+            names, saved_names = group.get("param_names"), saved.get("param_names")
+            if names and saved_names:
+                missing = [n for n in names if n not in saved_names]
+                foreign = [n for n in saved_names if n not in names]
+                if missing or foreign:
+                    problems.append(f"group {i}: not saved {missing}, not here {foreign}")
+                by_name = dict(zip(names, own, strict=True))
+                own = [by_name.get(name) for name in saved_names]
+            if len(own) != len(keys):
+                problems.append(f"group {i}: {len(keys)} parameters saved, {len(own)} here")
+            settings = {**group, **saved}
+            owners.update({key: (p, settings) for key, p in zip(keys, own, strict=False)})
+        return problems, owners
+
+    def _unfit(
+        self, parameter: Tensor, saved: dict[str, Any], settings: dict[str, Any]
+    ) -> list[str]:
+        """Why a saved state cannot be this parameter's; other optimizers may have any."""
+        return []
+
+    # --- hooks --------------------------------------------------------------------------------
+
+    def register_step_pre_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ones."""
+        return _registered(self._before_step, hook)
+
+    def register_step_post_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        return _registered(self._after_step, hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(optimizer)`` before `state_dict`."""
+        return _registered(self._before_save, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(optimizer, state_dict)`` after `state_dict`; it may return another."""
+        return _registered(self._after_save, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(optimizer, state_dict)`` before loading; it may return another."""
+        return _registered(self._before_load, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> Hook:
+        """Call ``hook(optimizer)`` after loading."""
+        return _registered(self._after_load, hook)
+
+    # --- copies -------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {k: v for k, v in self.__dict__.items() if k not in self._not_copied()}
+        return {**own, "state": [(key, dict(value)) for key, value in self.state.items()]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({k: v for k, v in state.items() if k != "state"})
+        self._set_up()
+        for key, value in state["state"]:
+            self.state[key] = value
+
+    def _not_copied(self) -> set[str]:
+        """Attributes that a copy makes anew."""
+        return {"state", "_before_step", "_after_step", "_before_load", "_after_load"} | {
+            "_before_save",
+            "_after_save",
+        }
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}("]
         for i, group in enumerate(self.param_groups):
             count = sum(parameter.numel() for parameter in group["params"])
-            settings = ", ".join(f"{k}={group[k]}" for k in self.defaults)
+            settings = ", ".join(f"{k}={group[k]}" for k in self.defaults if k in group)
             lines.append(f"  group {i}: {len(group['params'])} parameters ({count:,}), {settings}")
         return "\n".join([*lines, ")"])
+
+
+def _registered(hooks: dict[int, Callable], hook: Callable) -> Hook:
+    number = max(hooks, default=-1) + 1
+    hooks[number] = hook
+    return Hook(hooks, number)
+
+
+def _converted(value: Any, like: Tensor | None, key: str = "") -> Any:
+    """A saved state with its Tensors where the parameter is, in its dtype; `step` stays a count."""
+    if is_tensor(value):
+        array = as_array(value)
+        if like is None or key == "step":
+            return tensor_of(np.array(array))
+        dtype = like.dtype if array.dtype.kind in "fV" else array.dtype
+        return tensor_of(
+            array_backend((like.array,)).asarray(array.astype(dtype), device=like.device)
+        )
+    if isinstance(value, (dict, MutableMapping)):
+        return {k: _converted(v, like, k) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_converted(v, like) for v in value])
+    return value

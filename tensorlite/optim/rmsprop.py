@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import Array
-from tensorlite.optim.optimizer import Optimizer
+from tensorlite.optim.flat import FlatOptimizer
 
 
-class RMSprop(Optimizer):
+class RMSprop(FlatOptimizer):
     """RMSprop (Hinton, "Neural networks for machine learning", lecture 6e, 2012).
 
     With d = gradient + weight_decay · p: s ← α s + (1 − α) d², and p ← p − lr · d / (√s + eps).
@@ -23,6 +25,17 @@ class RMSprop(Optimizer):
         See `Optimizer`.
     lr, alpha, eps, weight_decay, momentum, centered
         As above.
+    capturable, foreach
+        Accepted for torch's sake; a step is one kernel anyway.
+    maximize
+        Climb instead: the gradient's sign is turned first.
+    differentiable
+        Must be False.
+
+    Notes
+    -----
+    Where gradients hardly change, s − a² is lost in rounding and may be negative. The variance is
+    taken to be at least s · 2⁻²⁴ (2⁻⁵³ in float64).
     """
 
     kernel_name = "rmsprop"
@@ -34,31 +47,40 @@ class RMSprop(Optimizer):
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
+        weight_decay: float = 0,
+        momentum: float = 0,
         centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "momentum": momentum,
-                "centered": centered,
-            },
-        )
-
-    def state_of(self, settings: dict[str, Any]) -> tuple[str, ...]:
-        """The mean only where centered, the buffer only with momentum."""
-        absent = {
-            "grad_avg": not settings["centered"],
-            "momentum_buffer": not settings["momentum"],
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "alpha": alpha,
+            "eps": eps,
+            "centered": centered,
+            "weight_decay": weight_decay,
+            "capturable": capturable,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
         }
-        return tuple(name for name in self.state_names if not absent.get(name))
+        super().__init__(params, defaults)
 
-    def hyper(self, group: dict[str, Any], step: Any) -> list:
+    def check(self, settings: dict[str, Any]) -> None:
+        """Refuse settings out of range."""
+        super().check(settings)
+        if not settings["alpha"] >= 0:
+            raise ValueError(f"alpha must be at least 0, not {settings['alpha']}")
+
+    def state_of(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The mean only where centered, the buffer only with momentum."""
+        mean = ("grad_avg",) if group["centered"] else ()
+        return ("square_avg", *mean, *(("momentum_buffer",) if group["momentum"] else ()))
+
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
         """α, eps, momentum."""
         return [group["alpha"], group["eps"], group["momentum"]]
 
@@ -74,7 +96,8 @@ class RMSprop(Optimizer):
         if "grad_avg" in state:
             mean = state["grad_avg"]
             mean += (1 - alpha) * (g - mean)
-            variance = square - mean * mean
+            least = square * (np.finfo(square.dtype).eps / 2)
+            variance = xp.maximum(square - mean * mean, least)
         g /= xp.sqrt(variance) + eps
         if "momentum_buffer" in state:
             buffer = state["momentum_buffer"]

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.optimizer import Optimizer
+from tensorlite.optim.flat import FlatOptimizer
 
 
-class SGD(Optimizer):
+class SGD(FlatOptimizer):
     """Stochastic gradient descent; on all data at once, plain gradient descent.
 
     With d = gradient + weight_decay · p, momentum keeps b ← momentum · b + (1 − dampening) · d
@@ -24,42 +24,60 @@ class SGD(Optimizer):
         Learning rate.
     momentum, dampening, weight_decay, nesterov
         As above; Nesterov's variant wants momentum and no dampening.
+    maximize
+        Climb instead: the gradient's sign is turned first.
+    foreach, fused
+        Accepted for torch's sake; a step is one kernel anyway.
+    differentiable
+        Must be False.
     """
 
     kernel_name = "sgd"
     state_names = ("momentum_buffer",)
+    counts = False
 
     def __init__(
         self,
         params: Iterable,
         lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-            },
-        )
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults)
 
     def check(self, settings: dict[str, Any]) -> None:
         """Refuse settings out of range, and Nesterov's variant without momentum."""
         super().check(settings)
-        if settings["nesterov"] and (settings["momentum"] == 0 or settings["dampening"] != 0):
+        if settings["nesterov"] and (settings["momentum"] <= 0 or settings["dampening"] != 0):
             raise ValueError("nesterov=True needs momentum > 0 and dampening = 0")
 
-    def state_of(self, settings: dict[str, Any]) -> tuple[str, ...]:
+    def state_of(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The momentum buffer, where there is momentum."""
-        return self.state_names if settings["momentum"] else ()
+        return self.state_names if group["momentum"] else ()
 
-    def hyper(self, group: dict[str, Any], step: Any) -> list:
+    def counted(self, group: dict[str, Any]) -> bool:
+        """Steps without momentum leave no trace."""
+        return bool(group["momentum"])
+
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
         """Momentum, dampening, nesterov, first step."""
         return [group["momentum"], group["dampening"], group["nesterov"], step == 1]
 

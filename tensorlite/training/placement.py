@@ -19,14 +19,6 @@ def place(model: Module, optimizer: Optimizer, device: str | Device) -> Device:
     target = here if device == "auto" and here.type != "cpu" else backend.device(device)
     if target == here:
         return here
-    state = optimizer.state_dict()
-    groups = [
-        {"params": list(zip(group["names"], group["params"], strict=True))}
-        | {name: value for name, value in group.items() if name in optimizer.defaults}
-        for group in optimizer.param_groups
-    ]
     model.to(target)
-    # Its arenas are on the old device. Schedules hold this very object: it is made anew in place.
-    type(optimizer).__init__(optimizer, groups)
-    optimizer.load_state_dict(state)
+    optimizer.gather()
     return target

@@ -8,6 +8,7 @@ import pytest
 import tensorlite as tl
 from tensorlite import nn, optim
 from tensorlite.backend import backend_for
+from tensorlite.optim.arena import flat_gradients
 from tensorlite.tensor import tensor_of
 
 SHAPES = [(3, 5), (7,), (), (33, 2)]
@@ -166,7 +167,13 @@ def test_rebound_data_and_gradient_are_brought_back(device):
         (lambda p: optim.SGD([p], lr=math.nan), ValueError, "lr must be"),
         (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "betas"),
         (lambda p: optim.SGD([p], nesterov=True), ValueError, "needs momentum"),
-        (lambda p: optim.SGD([{"params": [p], "leraning": 1}]), TypeError, "leraning"),
+        (lambda p: optim.SGD([p], nesterov=True, momentum=0.9, dampening=0.1), ValueError, "damp"),
+        (lambda p: optim.SGD(p), TypeError, "one Tensor"),
+        (lambda p: optim.SGD([{"params": {p}}]), TypeError, "need an order"),
+        (lambda p: optim.SGD([("w", p), tl.ones(2)]), ValueError, "or none"),
+        (lambda p: optim.Adam([p], fused=True, foreach=True), RuntimeError, "choose one"),
+        (lambda p: optim.Adam([p], differentiable=True), RuntimeError, "create_graph"),
+        (lambda p: optim.Adam([p], lr=tl.ones(2)), ValueError, "one number"),
         (lambda p: optim.SGD([p.array]), TypeError, "not a Tensor"),
         (lambda p: optim.SGD([p * 2]), ValueError, "must be a leaf"),
     ],
@@ -180,10 +187,15 @@ def test_bad_arguments(make, error, words, device):
 def test_loading_a_foreign_state_lists_every_difference(device):
     _, tensors = parameters(device)
     optimizer = optim.Adam([("w", tensors[0]), ("b", tensors[1])])
+    put_gradients(tensors, np.random.default_rng(0), device)
+    optimizer.step()
     saved = optimizer.state_dict()
-    saved["state"]["w"]["exp_avg"] = np.zeros((2, 2), np.float32)
-    saved["param_groups"][0]["params"] = ["w", "c"]
-    with pytest.raises(ValueError, match=r"not saved \['b'\].*not here \['c'\].*\(2, 2\)"):
+    saved["state"][0]["exp_avg"] = np.zeros((2, 2), np.float32)
+    del saved["state"][1]["exp_avg_sq"]
+    with pytest.raises(ValueError, match=r"w: .*\(2, 2\).*b: exp_avg_sq is not saved"):
+        optimizer.load_state_dict(saved)
+    saved["param_groups"][0]["param_names"] = ["w", "c"]
+    with pytest.raises(ValueError, match=r"not saved \['b'\].*not here \['c'\]"):
         optimizer.load_state_dict(saved)
 
 
@@ -192,9 +204,10 @@ def test_loading_a_foreign_state_lists_every_difference(device):
 def test_clip_grad_norm(norm_type, in_arena, device):
     _, tensors = parameters(device)
     if in_arena:
-        optim.SGD(tensors, lr=0.0)
+        optimizer = optim.SGD(tensors, lr=0.0)
         for tensor in tensors:
             (tensor * tensor).sum().backward()
+        assert len(flat_gradients(optimizer.param_groups[0]["params"])) == 1
     else:
         put_gradients(tensors, np.random.default_rng(0), device)
     grads = np.concatenate([on_host(t.grad).ravel() for t in tensors]).astype(np.float64)
@@ -233,13 +246,14 @@ def test_gradients_of_a_layer_are_computed_where_they_stay(rows, bias, device, m
     layer = nn.Linear(7, 6, bias).to(device)
     x = tl.randn(rows, 7, device=device)
     wanted = tl.grad(layer(x).square().sum(), list(layer.parameters()))
-    optim.SGD(layer.parameters(), lr=0.1)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1)
     layer(x).square().sum().backward()
     can_write_there = backend.kernels is not None or device.type == "cuda"
     assert (layer.weight.shape in copied) != can_write_there
     for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
         assert parameter.grad is parameter.grad_buffer
         np.testing.assert_allclose(on_host(parameter.grad), on_host(gradient), rtol=1e-5, atol=1e-5)
+    assert optimizer._flats[0].arenas[0].grad.any()
     layer(x).square().sum().backward()  # adds to what is there
     for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
         double = 2 * on_host(gradient)
@@ -250,8 +264,9 @@ def test_a_layer_used_twice_gets_both_gradients(device):
     layer = nn.Linear(6, 6).to(device)
     x = tl.randn(5, 6, device=device)
     wanted = tl.grad(layer(layer(x)).square().sum(), list(layer.parameters()))
-    optim.SGD(layer.parameters(), lr=0.1)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1)
     layer(layer(x)).square().sum().backward()
+    assert optimizer._flats[0].arenas[0].grad.any()
     for parameter, gradient in zip(layer.parameters(), wanted, strict=True):
         np.testing.assert_allclose(on_host(parameter.grad), on_host(gradient), rtol=1e-5, atol=1e-5)
 

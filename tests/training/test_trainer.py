@@ -201,7 +201,9 @@ def test_checkpoints_hold_everything(make, tmp_path):
     last = load_checkpoint(out / "last.safetensors")
     assert last["history"] == history
     assert last["metadata"] == {"why": "test"}
-    assert sorted(last["optimizer"]["state"]) == ["0.bias", "0.weight", "3.bias", "3.weight"]
+    (group,) = last["optimizer"]["param_groups"]
+    assert sorted(last["optimizer"]["state"]) == group["params"] == [0, 1, 2, 3]
+    assert group["param_names"] == ["0.weight", "0.bias", "3.weight", "3.bias"]
     best = load_checkpoint(out / "best.safetensors")
     losses = [record["val_loss"] for record in history]
     assert len(best["history"]) == losses.index(min(losses)) + 1

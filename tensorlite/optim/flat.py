@@ -1,0 +1,325 @@
+"""Optimizers whose parameters lie in arenas: every one here but LBFGS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import is_not
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tensorlite.backend import Array, is_array
+from tensorlite.optim.arena import Arena, Moved
+from tensorlite.optim.foreign import as_array, as_number
+from tensorlite.optim.optimizer import Optimizer
+from tensorlite.optim.states import ParameterState, States
+from tensorlite.tape import note_write_at, run_on_device_of
+from tensorlite.tensor import Tensor
+
+
+class _Flat(NamedTuple):
+    """The arenas of a group, and what it was when they were made."""
+
+    group: dict[str, Any]
+    parameters: list[Tensor]
+    arenas: list[Arena]
+
+    def fits(self, group: dict[str, Any]) -> bool:
+        """Whether it is still the same group of the same parameters."""
+        now = group["params"]
+        same = self.group is group and len(now) == len(self.parameters)
+        return same and not any(map(is_not, now, self.parameters))
+
+
+class FlatOptimizer(Optimizer):
+    """Base of the optimizers on arenas.
+
+    A subclass names its state in `state_names`, fills `hyper`, and updates a run of the arena in
+    `reference`; where a compiled kernel of the name `kernel_name` is there, that runs instead.
+    Floats of 16 bits are computed in float32, and their state is kept so.
+    """
+
+    state_names: tuple[str, ...] = ()
+    scalar_names: tuple[str, ...] = ()  # state that is one number a parameter
+    counts = True  # whether torch keeps the number of steps
+    starts_with_state = False  # whether torch makes the state before the first step
+    kernel_name: str | None = None
+
+    def _set_up(self) -> None:
+        self._flats: list[_Flat] = []
+        super()._set_up()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with settings of their own; see `Optimizer.add_param_group`."""
+        super().add_param_group(param_group)
+        self._flats.append(self._flat(self.param_groups[-1]))
+
+    def _flat(self, group: dict[str, Any]) -> _Flat:
+        """Arenas for a group's parameters: one a device and dtype."""
+        return _Flat(group, list(group["params"]), self._housed(group["params"]))
+
+    def _housed(self, parameters: list[Tensor]) -> list[Arena]:
+        by_place: dict[Any, list[Tensor]] = {}
+        for parameter in parameters:
+            by_place.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+        return [Arena([self.label(p) for p in ps], ps) for ps in by_place.values()]
+
+    # --- for subclasses -----------------------------------------------------------------------
+
+    def state_of(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the state that a step with these settings needs."""
+        return self.state_names
+
+    def initial(self, name: str, group: dict[str, Any]) -> float:
+        """What a state is filled with before the first step."""
+        return 0.0
+
+    def counted(self, group: dict[str, Any]) -> bool:
+        """Whether a step with these settings changes the state."""
+        return True
+
+    def first_scalars(self, group: dict[str, Any]) -> tuple[float, ...]:
+        """The scalars before a parameter's first step."""
+        return ()
+
+    def next_scalars(self, group: dict[str, Any], step: int, *scalars: float) -> tuple[float, ...]:
+        """The scalars after a step that had these."""
+        return scalars
+
+    def learning_rate(self, group: dict[str, Any], step: Any) -> Any:
+        """The rate of this step: a number, or an array on the device if `step` is one."""
+        return group["lr"]
+
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+        """What the update needs beyond the arrays, from position 4 of the kernel's `hyper`.
+
+        Positions 0 to 3 are lr, weight decay, gradient scale and the skip flag. `step` counts
+        from 1; it is an array on the device where steps may have been skipped there.
+        """
+        raise NotImplementedError
+
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+        """Update `p` and `state` in place from the gradient `g`: the formula, in array operations.
+
+        `g` is scratch space: the reference may overwrite it.
+        """
+        raise NotImplementedError
+
+    # --- the step -----------------------------------------------------------------------------
+
+    def step(
+        self,
+        closure: Callable[[], Any] | None = None,
+        *,
+        grad_scale: Array | None = None,
+        skip: Array | None = None,
+    ) -> Any:
+        """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure
+            Computes the loss and its gradients once more, and returns the loss.
+        grad_scale, skip
+            For `tensorlite.amp.GradScaler`: arrays with no axes, on the parameters' device, that
+            gradients are multiplied with, and that make this step change nothing if not 0. An
+            optimizer with kernels never reads them on the host.
+
+        Returns
+        -------
+        What `closure` returned, or None.
+        """
+        self.steps_taken += 1
+        if self._before_step or self._after_step:
+            return self.between_hooks(self._all_steps, closure, grad_scale=grad_scale, skip=skip)
+        return self._all_steps(closure, grad_scale=grad_scale, skip=skip)
+
+    step.has_hooks = True  # here, not around it
+
+    def _all_steps(
+        self, closure: Any = None, *, grad_scale: Array | None = None, skip: Array | None = None
+    ) -> Any:
+        loss = None if closure is None else self.loss_of(closure)
+        if skip is not None and (self.kernel_name is None or skip.__class__ is np.ndarray):
+            if float(skip) != 0:
+                return loss
+            skip = None
+        for group, flat in zip(self.param_groups, self._present(), strict=True):
+            for arena in tuple(flat.arenas):
+                try:
+                    run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
+                except Moved:
+                    for other in self._rehoused(flat, arena):
+                        run_on_device_of(other.data, self._step, group, other, grad_scale, skip)
+        return loss
+
+    def gather(self) -> None:
+        """Follow parameters that moved to another device or dtype; the next step would, too."""
+        for flat in self._present():
+            for arena in tuple(flat.arenas):
+                try:
+                    arena.gather()
+                except Moved:
+                    self._rehoused(flat, arena)
+
+    def _present(self) -> list[_Flat]:
+        """The arenas of the groups as they are now, made anew where users have changed them."""
+        flats, groups = self._flats, self.param_groups
+        if len(flats) != len(groups) or not all(map(_Flat.fits, flats, groups)):
+            kept = [(key, dict(value)) for key, value in self.state.items()]
+            self._flats = [self._flat(group) for group in groups]
+            self.state = dict(kept)
+        return self._flats
+
+    def _rehoused(self, flat: _Flat, arena: Arena) -> list[Arena]:
+        """Put other arenas in the place of one whose parameters moved; return them."""
+        arena.settle()
+        parameters = [place.parameter for place in arena.places]
+        kept = [dict(ParameterState(self, flat.group, arena, i)) for i in range(len(parameters))]
+        arenas = self._housed(parameters)
+        flat.arenas[:] = [a for a in flat.arenas if a is not arena] + arenas
+        states = self.state
+        for parameter, state in zip(parameters, kept, strict=True):
+            states[parameter].update(state)
+        return arenas
+
+    def _step(
+        self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None
+    ) -> None:
+        names = self.state_of(group)
+        for name in names:
+            if name not in arena.state:
+                arena.need(name, self.initial(name, group))
+        scaled = grad_scale is not None or skip is not None or arena.skipped is not None
+        scale: Any = grad_scale
+        if group.get("maximize"):
+            scale = -1.0 if grad_scale is None else -grad_scale
+        decay = group.get("weight_decay", 0.0)
+        if decay.__class__ is not float:
+            decay = as_number(decay)
+        first = self.first_scalars(group) if self.scalar_names else ()
+        for start, stop, history in arena.advance(self.counted(group), first):
+            step, scalars = (history[0], history[1:]) if first else (history, ())
+            count = step if arena.skipped is None else step - arena.skipped
+            lr = self.learning_rate(group, count)
+            if lr.__class__ is not float and not is_array(lr):
+                lr = as_number(lr)
+            values = [lr, decay, scale, skip, *self.hyper(group, count, *scalars)]
+            self._update(arena, start, stop, names, values, scaled)
+            if first:
+                self._note_scalars(arena, start, stop, self.next_scalars(group, step, *scalars))
+        if skip is not None:
+            arena.skipped = skip if arena.skipped is None else arena.skipped + skip
+        note_write_at(arena.bounds)  # in place
+
+    def _note_scalars(
+        self, arena: Arena, start: int, stop: int, scalars: tuple[float, ...]
+    ) -> None:
+        """Keep the scalars after the step of a run."""
+        for i, place in enumerate(arena.places):
+            if start <= place.start and place.stop <= stop and place.parameter.grad is not None:
+                arena.scalars[i] = scalars
+
+    def _update(
+        self,
+        arena: Arena,
+        start: int,
+        stop: int,
+        names: tuple[str, ...],
+        values: list,
+        scaled: bool,
+    ) -> None:
+        p, g, state = arena.part(start, stop, names)
+        kernel = self.kernel_name and getattr(arena.backend.kernels, self.kernel_name, None)
+        if arena.short:
+            p, g = (arena.backend.cast(x, np.dtype(np.float32)) for x in (p, g))
+        if kernel is None:
+            g = g if arena.short else g.copy()
+            self._reference_update(arena.backend.xp, p, g, state, values)
+        else:
+            slots = map(state.get, self.state_names)  # None: what this group lacks
+            kernel(p, g, *slots, self._hyper_array(arena, values, scaled), stop - start)
+        if arena.short:
+            arena.data[start:stop] = arena.backend.cast(p, arena.dtype)
+
+    def _hyper_array(self, arena: Arena, values: list, scaled: bool) -> Array:
+        """What a kernel is told, on its device: the array of the last step if nothing changed.
+
+        If `scaled`, a gradient scaler tells numbers that only the device knows.
+        """
+        if not scaled and arena.hyper is not None and arena.hyper[0] == values:
+            return arena.hyper[1]
+        on_device = {i: v for i, v in enumerate(values) if is_array(v)} if scaled else {}
+        numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
+        numbers[2] = 1.0 if values[2] is None else numbers[2]
+        hyper = arena.backend.asarray(np.array(numbers), device=arena.device)
+        for i, value in on_device.items():
+            hyper[i] = value
+        arena.hyper = None if scaled else (values, hyper)
+        return hyper
+
+    def _reference_update(
+        self, xp: Any, p: Array, g: Array, state: dict[str, Array], values: list
+    ) -> None:
+        """Run the reference; where the step is to be skipped, put everything back."""
+        grad_scale, skip = values[2:4]
+        if grad_scale is not None:
+            g *= grad_scale.astype(g.dtype) if is_array(grad_scale) else grad_scale
+        changing = [p, *state.values()]
+        before = []
+        if skip is not None:
+            before = [array.copy() for array in changing]
+            xp.copyto(g, 0, where=skip != 0)  # what is not finite would only raise warnings
+        self.reference(xp, p, g, state, values)
+        for array, old in zip(changing, before, strict=False):
+            xp.copyto(array, old, where=skip != 0)
+
+    # --- state --------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> States:
+        """What is kept about each parameter: dictionaries of Tensors in the arenas' memory."""
+        return States(self)
+
+    @state.setter
+    def state(self, values: Any) -> None:
+        for flat in self._flats:
+            for arena in flat.arenas:
+                arena.skipped = None
+                arena.steps = [0] * len(arena.places)
+                arena.scalars = [()] * len(arena.places)
+                arena.extra.clear()
+                for name, array in arena.state.items():
+                    array[...] = self.initial(name, flat.group)
+        self._foreign: dict[Any, Any] = {}
+        states = States(self)
+        for key, value in values.items():
+            states[key] = value
+
+    def _take(self, state: dict[Any, Any]) -> None:
+        self._present()
+        self.state = state
+
+    def _not_copied(self) -> set[str]:
+        return super()._not_copied() | {"_flats", "_foreign"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({k: v for k, v in state.items() if k != "state"})
+        self._set_up()
+        self._flats = [self._flat(group) for group in self.param_groups]
+        self.state = dict(state["state"])
+
+    def _unfit(
+        self, parameter: Tensor, saved: dict[str, Any], settings: dict[str, Any]
+    ) -> list[str]:
+        problems = []
+        label = self.label(parameter)
+        if saved and self.counts:
+            needed = ("step", *self.scalar_names, *self.state_of(settings))
+            problems += [f"{label}: {n} is not saved" for n in needed if saved.get(n) is None]
+        for name in self.state_names:
+            value = saved.get(name)
+            if value is not None and np.shape(as_array(value)) != parameter.shape:
+                shape = np.shape(as_array(value))
+                problems.append(f"{label}: {name} has shape {shape}, not {tuple(parameter.shape)}")
+        return problems

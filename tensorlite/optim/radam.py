@@ -1,0 +1,95 @@
+"""RAdam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tensorlite.backend import Array
+from tensorlite.optim.flat import FlatOptimizer
+
+
+class RAdam(FlatOptimizer):
+    """RAdam (Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020).
+
+    With d = gradient + weight_decay · p, m and v as in `Adam`, ρ∞ = 2 / (1 − β₂) − 1 and
+    ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ): p ← p − lr · m / (1 − β₁ᵗ) while ρ ≤ 5, and then that step times
+    r · √(1 − β₂ᵗ) / (√v + eps), r² = (ρ − 4) (ρ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρ).
+
+    Parameters
+    ----------
+    params
+        See `Optimizer`.
+    lr, betas, eps, weight_decay
+        As above.
+    foreach, capturable
+        Accepted for torch's sake.
+    maximize
+        Climb instead: the gradient's sign is turned first.
+    differentiable
+        Must be False.
+    """
+
+    state_names = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults)
+
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+        """β₁, β₂, eps, 1 − β₁ᵗ, r √(1 − β₂ᵗ) or 0 at first, decoupled."""
+        beta1, beta2 = group["betas"]
+        correction = 1 - beta2**step
+        most = 2 / (1 - beta2) - 1
+        rho = most - 2 * step * beta2**step / correction
+        rectified = 0.0
+        if rho > 5:
+            ratio = (rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)
+            rectified = (ratio * correction) ** 0.5
+        decoupled = group["decoupled_weight_decay"]
+        return [beta1, beta2, group["eps"], 1 - beta1**step, rectified, decoupled]
+
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+        """The formula above."""
+        lr, decay, _, _, beta1, beta2, eps, correction, rectified, decoupled = h
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        if decay:
+            if decoupled:
+                p *= 1 - lr * decay
+            else:
+                g += decay * p
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * g * g
+        if rectified:
+            xp.sqrt(v, out=g)
+            g += eps
+            xp.divide(m, g, out=g)
+            g *= rectified * lr / correction
+            p -= g
+        else:
+            p -= m * (lr / correction)
