@@ -130,6 +130,9 @@ class Changes:
         """Move to a device without the values."""
         return self._apply(lambda t: empty_like(t, device=device), recurse)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: operations are compiled already."""
+
     def share_memory(self) -> Self:
         """Return the module: the loader's worker processes copy what they are given."""
         return self
@@ -206,7 +209,9 @@ class Changes:
         """
         return RemovableHandle(self._backward_hooks, hook, prepend)
 
-    register_backward_hook = register_full_backward_hook
+    def register_backward_hook(self, hook: Callable) -> RemovableHandle:
+        """As `register_full_backward_hook`; torch's older name."""
+        return self.register_full_backward_hook(hook)
 
     def register_full_backward_pre_hook(
         self, hook: Callable, prepend: bool = False

@@ -7,6 +7,8 @@ that a seed gives the same weights on every device.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ __all__ = [
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -77,13 +80,21 @@ def eye_(tensor: Tensor) -> Tensor:
     return _write(tensor, np.eye(*tensor.shape))
 
 
-def dirac_(tensor: Tensor) -> Tensor:
-    """Make a convolution's weight (out, in, *kernel) pass its channels through unchanged."""
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Make a convolution's weight (out, in, *kernel) pass its channels through unchanged.
+
+    With `groups` each group of outputs passes the inputs of that group.
+    """
     if not 3 <= tensor.ndim <= 5:
         raise ValueError(f"dirac_: shape {tensor.shape} is no weight of a convolution: 3 to 5 axes")
     values = np.zeros(tensor.shape, np.float32)
-    channels = np.arange(min(tensor.shape[:2]))
-    values[(channels, channels, *[n // 2 for n in tensor.shape[2:]])] = 1
+    if tensor.shape[0] % groups:
+        raise ValueError(f"dirac_: {tensor.shape[0]} outputs do not divide by {groups} groups")
+    outputs = tensor.shape[0] // groups
+    channels = np.arange(min(outputs, tensor.shape[1]))
+    middle = [n // 2 for n in tensor.shape[2:]]
+    for group in range(groups):
+        values[(group * outputs + channels, channels, *middle)] = 1
     return _write(tensor, values)
 
 
@@ -196,7 +207,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, std, generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Draw a matrix with orthonormal rows or columns, whichever are fewer, times `gain` [1]_.
 
     More than two axes count as a matrix (first axis, all others).
@@ -216,6 +227,37 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     q, r = np.linalg.qr(draw if rows >= shape[1] else draw.T)
     q *= np.where(np.diag(r) < 0, -1, 1)  # makes the distribution uniform
     return _write(tensor, (gain * (q if rows >= shape[1] else q.T)).reshape(tensor.shape))
+
+
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
+    """Draw a matrix from the normal distribution, with a part of each column zero [1]_.
+
+    Parameters
+    ----------
+    tensor
+        A Tensor of two axes.
+    sparsity
+        That part, rounded up to whole elements.
+    std
+        Standard deviation of the others.
+    generator
+        Source of the random numbers.
+
+    References
+    ----------
+    .. [1] Martens, "Deep learning via Hessian-free optimization", ICML 2010.
+    """
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: a Tensor of shape {tensor.shape} is no matrix")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    generator = generator or random.default_generator
+    values = generator.normal(tensor.shape, _draw_dtype(tensor)) * std
+    for column in range(columns):
+        values[generator.permutation(rows)[:zeros], column] = 0
+    return _write(tensor, values)
 
 
 def reset_affine(weight: Tensor, bias: Tensor | None) -> None:
@@ -251,3 +293,25 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, what: s
         raise ValueError(f"{what}: mode {mode!r} is neither 'fan_in' nor 'fan_out'")
     fan = _fans(tensor, what)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
+
+
+def _older(function: Callable) -> Callable:
+    """A function under torch's older name, without the underscore."""
+    name = function.__name__
+
+    def older(*args: Any, **kwargs: Any) -> Tensor:
+        warnings.warn(
+            f"`nn.init.{name[:-1]}` is now deprecated in favor of `nn.init.{name}`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return function(*args, **kwargs)
+
+    older.__name__, older.__doc__ = name[:-1], f"`{name}` under its older name."
+    return older
+
+
+uniform, normal, constant, eye, dirac = map(_older, (uniform_, normal_, constant_, eye_, dirac_))
+xavier_uniform, xavier_normal = map(_older, (xavier_uniform_, xavier_normal_))
+kaiming_uniform, kaiming_normal = map(_older, (kaiming_uniform_, kaiming_normal_))
+orthogonal, sparse = map(_older, (orthogonal_, sparse_))

@@ -71,7 +71,7 @@ class Module(Changes):
     def __init__(self) -> None:
         pass
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *input: Any) -> Any:
         """Compute the output; to be written by every subclass that is called."""
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
@@ -212,9 +212,10 @@ class Module(Changes):
                 path = f"{prefix}.{name}" if prefix else name
                 yield from child.named_modules(memo, path, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it, each once."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """Yield this module and all below it, by default each once."""
+        found = self.named_modules(remove_duplicate=remove_duplicate)
+        return (module for _, module in found)
 
     def _collect(
         self, kind: Kind, prefix: str, recurse: bool, once: bool
@@ -273,6 +274,38 @@ class Module(Changes):
                 raise AttributeError(f"{name!r} in {target!r} is not an nn.Module")
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place of a dotted name, whose owner must be there.
+
+        Parameters
+        ----------
+        target
+            Where to.
+        module
+            What stands there from now on.
+        strict
+            Whether there must be a module of that name already.
+
+        Raises
+        ------
+        ValueError
+            If `target` is empty or `module` no Module.
+        AttributeError
+            If the owner, or with `strict` the name, is not there, or no module.
+        """
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"{module!r} is not an nn.Module: it is a {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        present = getattr(owner, name, None)
+        if strict and not hasattr(owner, name):
+            raise AttributeError(f"{owner._get_name()} has no attribute {name!r}")
+        if present is not None and not isinstance(present, Module):
+            raise AttributeError(f"{name!r} in {target!r} is not an nn.Module")
+        setattr(owner, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """Find a parameter by its dotted name."""
         return self._found(target, Kind.PARAMETER, "an nn.Parameter")
@@ -294,6 +327,7 @@ class Module(Changes):
 
     def state_dict(
         self,
+        *args: Any,
         destination: dict[str, Any] | None = None,
         prefix: str = "",
         keep_vars: bool = False,
@@ -311,6 +345,8 @@ class Module(Changes):
         keep_vars
             Whether to give the parameters themselves, not Tensors without history.
         """
+        if args:  # in this order, which torch still takes
+            destination, prefix, keep_vars = args + (destination, prefix, keep_vars)[len(args) :]
         found = OrderedDict() if destination is None else destination
         for hook in tuple(self.__dict__.get("_saving_hooks", {}).values()):
             hook(self, prefix, keep_vars)

@@ -37,8 +37,7 @@ class Parameter(Tensor):
                 f"a Parameter of dtype {array.dtype} cannot be trained: give floating point values"
                 ", requires_grad=False, or use register_buffer() for what is not trained"
             )
-        self.array, self.node, self.requires_grad = array, None, requires_grad
-        self.view_of = None
+        _fill(self, array, requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter({super().__repr__()})"
@@ -60,8 +59,14 @@ class Buffer(Tensor):
     persistent: bool = True
 
     def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
-        self.array, self.node, self.requires_grad = _array_of(data), None, False
+        _fill(self, _array_of(data))
         self.persistent = persistent
+
+
+def _fill(tensor: Tensor, array: Any, requires_grad: bool = False) -> None:
+    """Make a new leaf of an array."""
+    tensor.array, tensor.node, tensor.view_of = array, None, None
+    tensor.requires_grad = requires_grad
 
 
 def _array_of(data: Any) -> Any:
@@ -119,8 +124,7 @@ class UninitializedBuffer(Tensor):
     __slots__ = ()
 
     def __init__(self, device: Any = None, dtype: Any = None) -> None:
-        made = _unset((0,), device, dtype)
-        self.array, self.node, self.requires_grad = made.array, None, False
+        _fill(self, _unset((0,), device, dtype).array)
 
     def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary Tensor of this shape, with values still to be written."""

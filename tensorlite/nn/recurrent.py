@@ -385,7 +385,7 @@ class LSTM(RNNBase):
 
 
 class GRU(RNNBase):
-    """Gated recurrent unit [1]_; parameters are `RNNBase`'s without `mode`.
+    """Gated recurrent unit [1]_; parameters are `LSTM`'s without `proj_size`.
 
     With the gates r, z, n in this order in the parameters and σ the sigmoid: r and z are σ of
     W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh, n = tanh(W_ih xₜ + b_ih + r (W_hh hₜ₋₁ + b_hh)), and
@@ -405,7 +405,6 @@ class GRU(RNNBase):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -418,7 +417,7 @@ class GRU(RNNBase):
             batch_first,
             dropout,
             bidirectional,
-            proj_size,
+            0,
             device,
             dtype,
         )

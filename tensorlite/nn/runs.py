@@ -75,7 +75,7 @@ class ProjectedLstmRun(Run):
         times = range(projected.shape[0])
         for t in reversed(times) if self.reverse else times:
             gates = projected[t] + F.linear(h, self.weight_hh)
-            i, f, g, o = split_at(gates, _cuts(gates.shape[-1], 4), -1)
+            i, f, g, o = split_at(gates, _cuts(gates.shape[-1], 4), 1)
             c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
             h = F.linear(F.sigmoid(o) * F.tanh(c), self.weight_hr)
             outputs.append(h)

@@ -10,7 +10,8 @@ import warnings
 import numpy as np
 import torch
 import torch_reference
-from torch_cases import CASES, Case
+from torch_cases import Case
+from torch_cases_all import CASES
 
 
 def results(case: Case, seed: int = 0, exact: bool = False) -> dict[str, np.ndarray]:
@@ -34,9 +35,12 @@ def results(case: Case, seed: int = 0, exact: bool = False) -> dict[str, np.ndar
     inputs = [convert(x) for x in case.inputs(seed)]
     for x in inputs:
         x.requires_grad_(x.is_floating_point())
-    outputs = case.call(module, inputs, convert)
+    outputs = case.call(torch.nn, module, inputs, convert)
     cotangents = [_short(torch.randn(y.shape)) for y in outputs]
-    torch.autograd.backward(outputs, cotangents)
+    known = [y for y in outputs if y.requires_grad]
+    torch.autograd.backward(
+        known, [g for g, y in zip(cotangents, outputs, strict=True) if y.requires_grad]
+    )
     for i, x in enumerate(inputs):
         found[f"input.{i}"] = x.detach().numpy()
         if x.grad is not None:

@@ -267,3 +267,285 @@ def test_gradients_of_a_shared_layer_add_up():
     inner = w @ np.ones(2) + b
     wanted = np.outer(np.ones(2), inner) + np.outer(w.T @ np.ones(2), np.ones(2))
     np.testing.assert_allclose(block.first.weight.grad.numpy(), wanted, rtol=1e-5)
+
+
+# --- what torch has beside ----------------------------------------------------------------------
+
+
+def test_hooks_with_keywords_first_always_and_as_a_context():
+    layer, seen = nn.Linear(2, 2), []
+    layer.register_forward_pre_hook(lambda *a: seen.append("second"))
+    layer.register_forward_pre_hook(lambda *a: seen.append("first"), prepend=True)
+    layer.register_forward_pre_hook(
+        lambda m, args, kwargs: ((), {"input": kwargs["input"] * 0}), with_kwargs=True
+    )
+    with layer.register_forward_hook(lambda m, args, y: seen.append("after")):
+        y = layer(input=tl.ones((1, 2)))
+    layer(input=tl.ones((1, 2)))
+    assert seen == ["first", "second", "after", "first", "second"]
+    np.testing.assert_array_equal(y.detach().numpy()[0], layer.bias.detach().numpy())
+    broken = nn.Linear(2, 2)
+    broken.register_forward_hook(lambda m, args, y: seen.append(y), always_call=True)
+    with pytest.raises(ValueError):
+        broken(tl.ones((1, 3)))
+    assert seen[-1] is None
+
+
+def test_backward_hooks_see_and_change_gradients(device):
+    layer = nn.Linear(2, 2, bias=False)
+    nn.init.eye_(layer.weight)
+    layer.to(device)
+    seen = []
+
+    def see(module, grad_input, grad_output):
+        seen.append((grad_input, grad_output))
+        return None if grad_input[0] is None else (grad_input[0] + 1,)
+
+    before = layer.register_full_backward_pre_hook(lambda m, g: (g[0] * 2,))
+    after = layer.register_full_backward_hook(see)
+    x = tl.ones((1, 2), device=device, requires_grad=True)
+    (layer(x) + x * 10).sum().backward()  # only what passes the module counts
+    (grad_input,), (grad_output,) = seen[0]
+    assert grad_output.tolist() == [[2, 2]]
+    assert grad_input.tolist() == [[2, 2]]
+    assert x.grad.tolist() == [[13, 13]]
+    assert layer.weight.grad.tolist() == [[2, 2], [2, 2]]
+    layer(tl.ones((1, 2), device=device)).sum().backward()  # no gradient leaves
+    assert seen[1][0] == (None,)
+    before.remove()
+    after.remove()
+    layer(x).sum().backward()
+    assert len(seen) == 2
+
+
+def test_backward_hooks_of_several_inputs_and_outputs():
+    class Both(nn.Module):
+        def forward(self, a, n, b):
+            return a * b, {"not": "a Tensor"}, a + b
+
+    module, seen = Both(), []
+    module.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go)))
+    a, b = tl.tensor(2.0, requires_grad=True), tl.tensor(3.0, requires_grad=True)
+    product, _, _ = module(a, 7, b)
+    product.backward()
+    (da, none, db), (dp, no_text, ds) = seen[0]
+    assert (da.item(), none, db.item()) == (3, None, 2)
+    assert (dp.item(), no_text, ds) == (1, None, None)
+
+
+def test_gradients_of_gradients_pass_hooks():
+    layer = nn.Linear(1, 1, bias=False)
+    layer.register_full_backward_hook(lambda m, gi, go: (gi[0] * 3,))
+    x = tl.tensor([[2.0]], requires_grad=True)
+    y = layer(x)
+    (g,) = tl.grad((y * y).sum(), [x], create_graph=True)
+    (second,) = tl.grad(g.sum(), [x])
+    w = layer.weight.item()
+    np.testing.assert_allclose([g.item(), second.item()], [3 * 4 * w * w, 3 * 3 * 2 * w * w])
+
+
+def test_names_registered_as_none_keep_their_place():
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_parameter("first", None)
+            self.second = nn.Parameter(tl.zeros(1))
+            self.plain = None
+            self.third = nn.Linear(1, 1)
+            self.first = nn.Parameter(tl.zeros(2))
+            self.plain = nn.Parameter(tl.zeros(3))
+
+    names = [name for name, _ in Late().named_parameters()]
+    assert names == ["first", "second", "plain", "third.weight", "third.bias"]
+
+
+def test_the_registries_are_live_dictionaries(model):
+    layer = model[2]
+    assert list(layer._parameters) == ["weight", "bias"]
+    weight = layer._parameters.pop("weight")
+    assert not hasattr(layer, "weight")
+    layer.weight = weight.detach() * 2  # an ordinary attribute now
+    assert [name for name, _ in layer.named_parameters()] == ["bias"]
+    del layer.weight
+    layer._parameters["weight"] = weight
+    assert list(layer.state_dict()) == ["bias", "weight"]
+    assert list(model._modules) == ["0", "1", "2"]
+    assert "steps" in model[0]._buffers
+    with pytest.raises(TypeError, match="is no module"):
+        model._modules["3"] = 3
+
+
+def test_kinds_may_change_where_torch_lets_them():
+    module = nn.Module()
+    module.x = nn.Parameter(tl.zeros(1))
+    module.x = nn.Linear(1, 1)
+    assert list(module._parameters) == []
+    assert list(module._modules) == ["x"]
+    module.x = nn.Parameter(tl.zeros(1))
+    assert list(module._modules) == []
+    with pytest.raises(KeyError, match="already has an attribute 'forward'"):
+        module.forward = nn.Parameter(tl.zeros(1))
+
+
+def test_buffers_by_assignment():
+    module = nn.Module()
+    module.kept = nn.Buffer(tl.zeros(2))
+    module.fleeting = nn.Buffer(tl.ones(2), persistent=False)
+    assert [name for name, _ in module.named_buffers()] == ["kept", "fleeting"]
+    assert list(module.state_dict()) == ["kept"]
+
+
+def test_find_and_replace_by_dotted_name(model):
+    assert model.get_submodule("0.first") is model[0].first
+    assert model.get_submodule("") is model
+    assert model.get_parameter("0.first.bias") is model[0].first.bias
+    assert model.get_buffer("0.steps") is model[0].steps
+    for wrong in ("0.last", "0.first.weight", "0.width"):
+        with pytest.raises(AttributeError):
+            model.get_submodule(wrong)
+    with pytest.raises(AttributeError, match=r"is not an nn\.Parameter"):
+        model.get_parameter("0.steps")
+    model.set_submodule("0.first", nn.Identity())
+    assert isinstance(model[0].first, nn.Identity)
+    with pytest.raises(AttributeError):
+        model.set_submodule("0.other.x", nn.Identity())
+
+
+def test_all_names_of_what_is_shared(model):
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    assert "0.first.weight" in names
+    assert "0.again.weight" in names
+    assert len(names) == 7
+    paths = [name for name, _ in model.named_modules(remove_duplicate=False)]
+    assert paths == ["", "0", "0.first", "0.again", "1", "2"]
+
+
+def test_load_by_assignment_takes_what_is_given(model):
+    given = {
+        name: value.double() for name, value in model.state_dict().items() if "steps" not in name
+    }
+    given["0.steps"] = model[0].steps
+    model[2].weight.requires_grad_(False)
+    model.load_state_dict(given, assign=True)
+    assert model[2].weight.dtype == np.float64
+    assert model[2].weight.array is given["2.weight"].array
+    assert isinstance(model[2].weight, nn.Parameter)
+    assert not model[2].weight.requires_grad
+    assert model[0].scale.requires_grad
+
+
+def test_loading_casts_to_the_dtypes_there_are(model):
+    model.load_state_dict({name: v.double() for name, v in model.state_dict().items()})
+    assert {str(v.dtype) for v in model.state_dict().values()} == {"float32", "int64"}
+    counter = nn.BatchNorm1d(2)
+    counter.load_state_dict({"num_batches_tracked": np.array([7])}, strict=False)
+    assert counter.num_batches_tracked.item() == 7
+
+
+def test_hooks_and_extra_state_of_state_dicts():
+    class Counting(nn.Linear):
+        count = 3
+
+        def get_extra_state(self):
+            return {"count": self.count}
+
+        def set_extra_state(self, state):
+            self.count = state["count"]
+
+    model = nn.Sequential(Counting(1, 1))
+    state = model.state_dict()
+    assert state["0._extra_state"] == {"count": 3}
+    model[0].count = 0
+    assert str(model.load_state_dict(state)) == "<All keys matched successfully>"
+    assert model[0].count == 3
+
+    def rename(module, state_dict, prefix, *_):
+        state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}w")
+
+    plain, after = nn.Sequential(nn.Linear(1, 1)), []
+    plain[0].register_load_state_dict_pre_hook(rename)
+    plain.register_load_state_dict_post_hook(lambda module, keys: after.append(keys))
+    given = {"0.w": np.full((1, 1), 5, np.float32), "0.bias": np.zeros(1, np.float32)}
+    plain.load_state_dict(given)
+    assert plain[0].weight.item() == 5
+    assert after[0].missing_keys == []
+    assert list(given) == ["0.w", "0.bias"]
+    plain.register_state_dict_post_hook(lambda m, found, prefix, _: found.update({"note": 1}))
+    assert list(plain.state_dict(prefix="p.")) == ["p.0.weight", "p.0.bias", "note"]
+    into = {}
+    assert plain.state_dict(into, "a.") is into
+
+
+def test_a_module_may_load_in_its_own_way():
+    class Transposed(nn.Linear):
+        def _load_from_state_dict(self, state_dict, prefix, *rest):
+            state_dict[f"{prefix}weight"] = state_dict[f"{prefix}weight"].T
+            super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    model = nn.Sequential(Transposed(3, 2))
+    given = {"0.weight": np.arange(6, dtype=np.float32).reshape(3, 2), "0.bias": np.zeros(2)}
+    model.load_state_dict(given)
+    np.testing.assert_array_equal(model[0].weight.detach().numpy(), given["0.weight"].T)
+
+
+def test_to_takes_what_torch_takes(model):
+    assert model.to(tl.float64, non_blocking=True)[2].weight.dtype == np.float64
+    assert model.to(device="cpu", dtype=tl.float32)[2].weight.dtype == np.float32
+    assert model.to(tl.zeros(1, dtype=tl.float16))[2].weight.dtype == np.float16
+    assert model.to("cpu", tl.float32)[2].weight.dtype == np.float32
+    assert model.bfloat16()[2].weight.dtype.name == "bfloat16"
+    assert model[0].steps.dtype == np.int64
+    assert model.cpu().type(tl.float64)[0].steps.dtype == np.float64
+    with pytest.raises(TypeError, match="no argument 'place'"):
+        model.to(place="cpu")
+
+
+def test_gradients_can_be_set_to_zero(model):
+    model(tl.ones((1, 3))).sum().backward()
+    model.zero_grad(set_to_none=False)
+    assert not model[2].bias.grad.numpy().any()
+
+
+def test_device_and_dtype_of_new_layers(device):
+    for layer in (
+        nn.Linear(2, 3, device=device, dtype=tl.float64),
+        nn.Conv2d(2, 3, 3, device=device, dtype=tl.float64),
+        nn.BatchNorm2d(3, device=device, dtype=tl.float64),
+        nn.LSTM(2, 3, device=device, dtype=tl.float64),
+        nn.MultiheadAttention(4, 2, device=device, dtype=tl.float64),
+    ):
+        tensors = [*layer.parameters(), *layer.buffers()]
+        assert {t.device for t in tensors} == {device}
+        assert {str(t.dtype) for t in tensors} <= {"float64", "int64"}
+
+
+def test_unknown_attributes_and_wrappers():
+    class Wrapper(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(self.inner, name)
+
+    wrapped = Wrapper(nn.Linear(2, 3))
+    assert wrapped.out_features == 3
+    with pytest.raises(AttributeError, match="'Linear' object has no attribute 'depth'"):
+        wrapped.depth
+    assert "0" not in dir(nn.Sequential(nn.ReLU()))
+
+
+def test_what_no_layer_takes_is_refused():
+    for wrong in (lambda: nn.Sigmoid(True), lambda: nn.Module(3), lambda: nn.Linear(2, 3, biass=1)):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+def test_parameters_of_whole_numbers_are_not_trained():
+    assert not nn.Parameter(tl.arange(3), requires_grad=False).requires_grad
+    with pytest.raises(TypeError, match="cannot be trained"):
+        nn.Parameter(tl.arange(3))
+    assert nn.Parameter().shape == (0,)

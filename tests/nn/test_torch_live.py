@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 from test_torch_layers import check
-from torch_cases import CASES, Case
+from torch_cases import Case
+from torch_cases_all import CASES
 
 from tensorlite.backend import Device
 

@@ -1,0 +1,25 @@
+"""Modules without initial values."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from tensorlite.nn.module import Module
+
+__all__ = ["skip_init"]
+
+
+def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Module:
+    """Make a module whose values are to be overwritten; here they are drawn all the same.
+
+    Raises
+    ------
+    RuntimeError
+        If the class is no Module, or does not take ``device``.
+    """
+    if not (isinstance(module_cls, type) and issubclass(module_cls, Module)):
+        raise RuntimeError(f"Expected a Module; got {module_cls}")
+    if "device" not in inspect.signature(module_cls).parameters:
+        raise RuntimeError("Module must support a 'device' arg to skip initialization")
+    return module_cls(*args, **kwargs)
