@@ -8,6 +8,7 @@ import numpy as np
 
 from tensorlite.backend import array_backend
 from tensorlite.ops import creation
+from tensorlite.ops.dtypes import default_dtype
 from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
 
@@ -71,7 +72,7 @@ def _fill(tensor: Tensor, array: Any, requires_grad: bool = False) -> None:
 
 def _array_of(data: Any) -> Any:
     if data is None:
-        return np.empty(0, np.float32)
+        return np.empty(0, default_dtype())
     if isinstance(data, Tensor):
         return data.array
     return array_backend((data,)).asarray(data)
@@ -79,7 +80,7 @@ def _array_of(data: Any) -> Any:
 
 def float_dtype(dtype: Any = None) -> Any:
     """The dtype of a layer's parameters where none is given."""
-    return np.float32 if dtype is None else dtype
+    return default_dtype() if dtype is None else dtype
 
 
 def empty(*shape: int, device: Any = None, dtype: Any = None) -> Parameter:

@@ -191,7 +191,8 @@ with_view.defvjp(
 
 def _refuse_shared(x: Tensor) -> None:
     """A write to an expanded Tensor would change many elements at once."""
-    if any(step == 0 and n > 1 for step, n in zip(x.array.strides, x.array.shape, strict=True)):
+    steps = zip(x.array.strides, x.array.shape, strict=True)  # all 0 where there is no element
+    if x.array.size and any(step == 0 and n > 1 for step, n in steps):
         raise RuntimeError(
             f"in-place write to an expanded Tensor of shape {x.shape}, whose elements share "
             "memory: write to a copy, t.clone()"
