@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tensorlite.ops.shape import concat
+from tensorlite.ops.joining import concat
 from tensorlite.tape import no_grad
 from tensorlite.tensor import Tensor
 
