@@ -5,6 +5,7 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 # ruff: noqa: F401, F403
 
 import importlib
+import sys
 from typing import Any
 
 from tensorlite.autograd import checkpoint, hessian, hvp, jacobian, vjp
@@ -66,7 +67,9 @@ def __getattr__(name: str) -> Any:
         return _DTYPES[name]
     if name == "bfloat16":
         return dtypes.bfloat16()
-    raise AttributeError(f"module 'tensorlite' has no attribute {name!r}")
+    from tensorlite.unknown import unknown  # for this message alone
+
+    raise unknown("", name, sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

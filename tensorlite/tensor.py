@@ -129,6 +129,11 @@ class Tensor:
         """Whether no recorded operation made it."""
         return self.node is None
 
+    def __getattr__(self, name: str) -> Any:
+        from tensorlite.unknown import unknown  # for this message alone
+
+        raise unknown("Tensor", name, self)
+
     def __len__(self) -> int:
         if self.array.ndim == 0:
             raise TypeError("len() of a Tensor with no axes")

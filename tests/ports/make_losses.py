@@ -35,12 +35,7 @@ def share_random_numbers() -> None:
     F.dropout2d = lambda x, p=0.5, training=True, inplace=False: (
         x * dropout(torch.ones(x.shape[:2]), p, training)[:, :, None, None]
     )
-    attention = F.scaled_dot_product_attention
-    F.scaled_dot_product_attention = lambda q, k, v, attn_mask=None, dropout_p=0.0, **options: (
-        attention(q, k, v, attn_mask, dropout_p, **options)
-        if dropout_p == 0
-        else dropout((q @ k.mT / q.shape[-1] ** 0.5 + attn_mask).softmax(-1), dropout_p) @ v
-    )
+    F.scaled_dot_product_attention = attention
     distributions.Categorical.sample = lambda self: as_torch(
         tl.distributions.Categorical(logits=tl.tensor(self.logits.detach().numpy())).sample()
     )
@@ -59,6 +54,22 @@ def dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return x * as_torch(ones)
 
 
+plain_attention = F.scaled_dot_product_attention
+
+
+def attention(
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, *rest: Any
+) -> Any:
+    """Attention whose dropout has tensorlite's mask; as nn.MultiheadAttention calls it."""
+    if dropout_p == 0:
+        return plain_attention(q, k, v, attn_mask, dropout_p, *rest)
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    if attn_mask is None and rest and rest[0]:
+        attn_mask = torch.full(scores.shape[-2:], float("-inf")).triu(1)
+    scores = scores if attn_mask is None else scores + attn_mask
+    return dropout(scores.softmax(-1), dropout_p) @ v
+
+
 def as_torch(x: tl.Tensor) -> torch.Tensor:
     """The same values in PyTorch."""
     return torch.from_numpy(x.numpy().copy())
@@ -75,7 +86,9 @@ def main() -> None:
         changed = [
             name
             for name in wanted
-            if any(abs(a - b) > 1e-6 * abs(b) for a, b in zip(made[name], losses[name], strict=True))
+            if any(
+                abs(a - b) > 1e-6 * abs(b) for a, b in zip(made[name], losses[name], strict=True)
+            )
         ]
         sys.exit(f"changed: {changed}" if changed else 0)
     rows = [f'"{name}": {json.dumps(values)}' for name, values in sorted((losses | made).items())]

@@ -103,9 +103,7 @@ class GPT(nn.Module):
         for block in self.transformer.h:
             x = block(x)
         logits = self.lm_head(self.transformer.ln_f(x))
-        loss = F.cross_entropy(
-            logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1
-        )
+        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1)
         return logits, loss
 
 
@@ -127,7 +125,7 @@ def train(model, device):
         total = 0.0
         for _ in range(2):
             data = torch.from_numpy(rng.integers(0, 32, (4, 17)).astype(np.int64))
-            x, y = data[:, :-1].to(device), data[:, 1:].to(device)
+            x, y = data[:, :-1].to(device), data[:, 1:].clone().to(device)
             y[0, :3] = -1
             _, loss = model(x, y)
             (loss / 2).backward()

@@ -68,7 +68,9 @@ def train(net, device):
         ea, eb, ec = net(a, b, c)
         cosine = F.cosine_embedding_loss(ea, ec, 1 - 2 * same)
         similar = F.cosine_similarity(F.normalize(ea, dim=1), eb).mean()
-        loss = contrastive(ea, eb, same.view(-1, 1).float()) + triplet(ea, eb, ec) + cosine - similar
+        loss = (
+            contrastive(ea, eb, same.view(-1, 1).float()) + triplet(ea, eb, ec) + cosine - similar
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

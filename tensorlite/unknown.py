@@ -1,0 +1,77 @@
+"""What to say about a name that is not here: whether torch has it, and what to write instead."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TORCH = "2.13"  # the release that torch_names.txt lists
+
+INSTEAD = {
+    "compile": "call the function or the module as it is: its operations are compiled already",
+    "jit": "there is no scripting: a module is Python, and its kernels are compiled already",
+    "onnx": "there is no export",
+    "fx": "there is no tracing of modules into graphs",
+    "export": "there is no export of modules",
+    "sparse": "Tensors are dense",
+    "sparse_coo_tensor": "Tensors are dense: keep indices and values, and use index_add or scatter_add",
+    "to_sparse": "Tensors are dense: keep indices and values, and use index_add or scatter_add",
+    "quantization": "there are no quantized Tensors",
+    "quantize_per_tensor": "there are no quantized Tensors",
+    "complex": "Tensors are real: keep the real and the imaginary part apart",
+    "complex64": "Tensors are real: keep the real and the imaginary part apart",
+    "complex128": "Tensors are real: keep the real and the imaginary part apart",
+    "view_as_complex": "Tensors are real: keep the real and the imaginary part apart",
+    "view_as_real": "Tensors are real: keep the real and the imaginary part apart",
+    "stft": "Tensors are real: the transform's values would be complex",
+    "istft": "Tensors are real: the transform's values would be complex",
+    "distributed": "training runs in one process",
+    "multiprocessing": "use Python's multiprocessing; loaders have num_workers",
+    "storage": "use t.array, the raw array of NumPy or CuPy",
+    "untyped_storage": "use t.array, the raw array of NumPy or CuPy",
+    "data_ptr": "use t.array, the raw array of NumPy or CuPy",
+    "share_memory_": "Tensors are pickled by value; loaders share memory by themselves",
+    "names": "there are no named axes",
+    "rename": "there are no named axes",
+    "align_to": "there are no named axes",
+}
+
+
+@functools.cache
+def torch_names() -> dict[str, frozenset[str]]:
+    """The public names of torch's modules and of its Tensor, by the module without "torch."."""
+    text = (Path(__file__).parent / "torch_names.txt").read_text()
+    rows = [line.split(": ") for line in text.splitlines()]
+    return {where: frozenset(names.split()) for where, names in rows}
+
+
+def unknown(where: str, name: str, owner: Any) -> AttributeError:
+    """The error for a name that `owner` does not have; Python adds what may have been meant.
+
+    Parameters
+    ----------
+    where
+        A key of `torch_names`: "" is the package itself, "Tensor" its class.
+    name
+        What was asked for.
+    owner
+        The module or the Tensor.
+    """
+    place = "a Tensor" if where == "Tensor" else f"module {owner.__name__!r}"
+    said = f"{place} has no attribute {name!r}"
+    if name[0] != "_" and name in torch_names().get(where, ()):
+        instead = INSTEAD.get(name, "docs/from-torch.md says what differs")
+        said += f". PyTorch {TORCH} has it, tensorlite does not: {instead}"
+    return AttributeError(said, name=name, obj=owner)
+
+
+def answers_for(module: str) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a module that has a counterpart in torch."""
+
+    def __getattr__(name: str) -> Any:
+        raise unknown(module.partition(".")[2], name, sys.modules[module])
+
+    return __getattr__
