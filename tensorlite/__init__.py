@@ -9,7 +9,9 @@ import sys
 from typing import Any
 
 from tensorlite.autograd import checkpoint, hessian, hvp, jacobian, vjp
-from tensorlite.backend import device
+from tensorlite.backend.base import Device as device
+from tensorlite.backend.base import default_device as get_default_device
+from tensorlite.backend.base import set_default_device
 from tensorlite.backend.precision import (
     get_float32_matmul_precision,
     set_float32_matmul_precision,
@@ -33,7 +35,14 @@ from tensorlite.ops.dtypes import (
     uint8,
 )
 from tensorlite.primitive import primitive
-from tensorlite.random import Generator, manual_seed
+from tensorlite.random import (
+    Generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from tensorlite.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorlite.tensor import Size, Tensor
 
@@ -42,7 +51,22 @@ __version__ = "0.1.0"
 methods.attach()
 
 _MODULES = (
-    *("amp", "cuda", "data", "debug", "fft", "io", "nn", "optim", "signal", "special", "testing"),
+    *(
+        "accelerator",
+        "amp",
+        "autograd",
+        "backends",
+        "cuda",
+        "data",
+        "debug",
+        "fft",
+        "io",
+        "nn",
+        "optim",
+        "signal",
+        "special",
+        "testing",
+    ),
     *("training", "utils"),
 )
 # Torch's other names of the dtypes; they must not hide Python's inside this module.

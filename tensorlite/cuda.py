@@ -5,19 +5,36 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
+from tensorlite import random
 from tensorlite.backend import Device, backend_for, parse_device
 from tensorlite.backend import cupy as _cupy
+from tensorlite.backend.base import default_device, set_default_device
 from tensorlite.backend.cupy import OutOfMemoryError, is_available
 
 __all__ = [
+    "Event",
     "OutOfMemoryError",
     "Stream",
+    "current_device",
+    "device",
     "device_count",
     "empty_cache",
+    "get_device_capability",
+    "get_device_name",
     "is_available",
+    "is_bf16_supported",
+    "manual_seed",
+    "manual_seed_all",
+    "mem_get_info",
+    "memory_allocated",
+    "memory_reserved",
     "memory_stats",
+    "set_device",
+    "stream",
     "synchronize",
 ]
+
+device = Device  # as a context manager: ``with tl.cuda.device("cuda:1"):``
 
 
 def device_count() -> int:
@@ -25,7 +42,47 @@ def device_count() -> int:
     return _cupy.device_count() if is_available() else 0
 
 
-def synchronize(device: str | Device = "cuda") -> None:
+def current_device() -> int:
+    """Return the index of the device that "cuda" without a number is made on."""
+    here = default_device()
+    return here.index if here.type == "cuda" else 0
+
+
+def set_device(device: int | str | Device) -> None:
+    """Make Tensors that nobody gives a device on this one."""
+    set_default_device(_cuda(device))
+
+
+def get_device_name(device: int | str | Device = "cuda") -> str:
+    """Return the name that the driver has for a device."""
+    return _properties(device)["name"].decode()
+
+
+def get_device_capability(device: int | str | Device = "cuda") -> tuple[int, int]:
+    """Return major and minor number of the device's compute capability."""
+    properties = _properties(device)
+    return properties["major"], properties["minor"]
+
+
+def is_bf16_supported() -> bool:
+    """Tell whether tensor cores compute in bfloat16: from compute capability 8.0 on."""
+    return is_available() and get_device_capability() >= (8, 0)
+
+
+def _properties(device: int | str | Device) -> dict[str, Any]:
+    device = _cuda(device)
+    return backend_for(device).xp.cuda.runtime.getDeviceProperties(device.index)
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the default generator, which serves all devices (their bits are the same)."""
+    random.manual_seed(seed)
+
+
+manual_seed_all = manual_seed
+
+
+def synchronize(device: int | str | Device = "cuda") -> None:
     """Wait until all work queued on a device has finished."""
     device = _cuda(device)
     backend = backend_for(device)
@@ -33,7 +90,7 @@ def synchronize(device: str | Device = "cuda") -> None:
         backend.synchronize()
 
 
-def memory_stats(device: str | Device = "cuda") -> dict[str, int]:
+def memory_stats(device: int | str | Device = "cuda") -> dict[str, int]:
     """Tell how a device's memory is used.
 
     Returns
@@ -46,6 +103,22 @@ def memory_stats(device: str | Device = "cuda") -> dict[str, int]:
     device = _cuda(device)
     backend_for(device)
     return _cupy.memory_stats(device.index)
+
+
+def memory_allocated(device: int | str | Device = "cuda") -> int:
+    """Count the bytes that arrays of this process hold on a device."""
+    return memory_stats(device)["allocated"]
+
+
+def memory_reserved(device: int | str | Device = "cuda") -> int:
+    """Count the bytes that this process holds on a device, used or not."""
+    return memory_stats(device)["reserved"]
+
+
+def mem_get_info(device: int | str | Device = "cuda") -> tuple[int, int]:
+    """Return the free and all bytes of a device."""
+    stats = memory_stats(device)
+    return stats["free"], stats["total"]
 
 
 def empty_cache() -> None:
@@ -76,7 +149,7 @@ class Stream:
     >>> side.synchronize()
     """
 
-    def __init__(self, device: str | Device = "cuda") -> None:
+    def __init__(self, device: int | str | Device = "cuda") -> None:
         self.device = _cuda(device)
         self._backend = backend_for(self.device)
         with self._backend.on(self.device):
@@ -120,7 +193,50 @@ class Stream:
         self._stream.synchronize()
 
 
-def _cuda(device: str | Device) -> Device:
+def stream(stream: Stream) -> Stream:
+    """Return `stream`, for ``with tl.cuda.stream(side):``."""
+    return stream
+
+
+class Event:
+    """A mark in a stream, to wait for or to measure time with.
+
+    Parameters
+    ----------
+    enable_timing : bool
+        Whether `elapsed_time` will be asked.
+
+    Examples
+    --------
+    >>> start, end = tl.cuda.Event(enable_timing=True), tl.cuda.Event(enable_timing=True)
+    >>> start.record(); y = expensive(x); end.record()
+    >>> end.synchronize()
+    >>> start.elapsed_time(end)  # milliseconds
+    """
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        xp = backend_for("cuda").xp
+        self._event = xp.cuda.Event(disable_timing=not enable_timing)
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Mark the place that a stream has reached; the current one by default."""
+        self._event.record(None if stream is None else stream._stream)
+
+    def synchronize(self) -> None:
+        """Wait until all work before the mark has finished."""
+        self._event.synchronize()
+
+    def query(self) -> bool:
+        """Tell whether all work before the mark has finished."""
+        return self._event.done
+
+    def elapsed_time(self, end: Event) -> float:
+        """Milliseconds from this mark to `end`."""
+        cuda = backend_for("cuda").xp.cuda
+        return cuda.get_elapsed_time(self._event, end._event)
+
+
+def _cuda(device: int | str | Device) -> Device:
     parsed = parse_device(device)
     if parsed.type != "cuda":
         raise ValueError(f"{device!r} is not a CUDA device: use 'cuda' or 'cuda:1'")

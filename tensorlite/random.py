@@ -15,14 +15,17 @@ alone, so any element can be drawn anywhere, in any order. The convention, for e
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from tensorlite.backend import CPU, HOST, Array, Backend, Device, backend_for
+from tensorlite.tensor import Tensor, tensor_of
 
 _LOW = 0xFFFFFFFF
 _CHUNK = 1 << 14  # blocks worked on at a time in NumPy: what stays in cache
@@ -122,7 +125,9 @@ class Generator:
     Parameters
     ----------
     seed
-        Any integer in [0, 2⁶⁴).
+        Any integer in [-2⁶³, 2⁶⁴).
+    device
+        Taken for torch's sake, also in the place of `seed`: a generator serves all devices.
 
     Examples
     --------
@@ -131,21 +136,44 @@ class Generator:
     (2, 3)
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.manual_seed(seed)
+    def __init__(self, seed: int | str | Device = 0, *, device: str | Device = CPU) -> None:
+        self.device = Device(seed if isinstance(seed, (str, Device)) else device)  # torch's place
+        self.manual_seed(seed if isinstance(seed, int) else 0)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start again from `seed`; returns the generator."""
-        if not 0 <= seed < 1 << 64:
-            raise ValueError(f"a seed is an integer in [0, 2**64), not {seed}")
-        self.seed = int(seed)
+        """Start again from `seed`, of which the last 64 bits count; returns the generator."""
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise ValueError(f"a seed is an integer in [-2**63, 2**64), not {seed}")
+        self._seed = int(seed) % (1 << 64)
         self.offset = 0
         return self
+
+    def initial_seed(self) -> int:
+        """The seed that the stream began with."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Start again from a seed that the system draws; returns it."""
+        return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
+
+    def get_state(self) -> Tensor:
+        """Seed and place in the stream, as 16 bytes (uint8)."""
+        return tensor_of(np.array([self._seed, self.offset], np.uint64).view(np.uint8))
+
+    def set_state(self, new_state: Tensor) -> None:
+        """Go on where a generator was when `get_state` was called."""
+        state = np.ascontiguousarray(new_state.numpy())
+        if state.dtype != np.uint8 or state.shape != (16,):
+            raise RuntimeError(
+                f"set_state: a state is what get_state gave, 16 bytes, not {state.dtype} "
+                f"{state.shape}"
+            )
+        self._seed, self.offset = map(int, state.view(np.uint64))
 
     @property
     def key(self) -> tuple[int, int]:
         """The seed as two 32-bit words."""
-        return self.seed & _LOW, self.seed >> 32
+        return self._seed & _LOW, self._seed >> 32
 
     def reserve(self, n: int) -> tuple[tuple[int, int], int]:
         """Set `n` words aside; return the key and the first block, to draw them any time."""
@@ -155,7 +183,7 @@ class Generator:
 
     def state_dict(self) -> dict[str, int]:
         """What `load_state_dict` needs to continue the stream here."""
-        return {"seed": self.seed, "offset": self.offset}
+        return {"seed": self._seed, "offset": self.offset}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue a stream where `state_dict` was taken."""
@@ -227,3 +255,37 @@ default_generator = Generator(int.from_bytes(os.urandom(4), "little"))
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator; everything random in tensorlite follows from it."""
     return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator with a number that the system draws; returns it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed that the default generator began with."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's seed and place, as 16 bytes (uint8)."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Let the default generator go on where it was when `get_rng_state` was called."""
+    default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(*args: Any, enabled: bool = True, **kwargs: Any) -> Iterator[None]:
+    """Draw inside as one likes: the default generator goes on afterwards as if nothing was drawn.
+
+    torch's arguments that name devices are taken: one generator serves all.
+    """
+    state = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(state)

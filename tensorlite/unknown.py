@@ -10,6 +10,8 @@ from typing import Any
 
 TORCH = "2.13"  # the release that torch_names.txt lists
 
+_DENSE = "Tensors are dense: keep indices and values, and use index_add or scatter_add"
+_REAL = "Tensors are real: keep the real and the imaginary part apart"
 INSTEAD = {
     "compile": "call the function or the module as it is: its operations are compiled already",
     "jit": "there is no scripting: a module is Python, and its kernels are compiled already",
@@ -17,15 +19,15 @@ INSTEAD = {
     "fx": "there is no tracing of modules into graphs",
     "export": "there is no export of modules",
     "sparse": "Tensors are dense",
-    "sparse_coo_tensor": "Tensors are dense: keep indices and values, and use index_add or scatter_add",
-    "to_sparse": "Tensors are dense: keep indices and values, and use index_add or scatter_add",
+    "sparse_coo_tensor": _DENSE,
+    "to_sparse": _DENSE,
     "quantization": "there are no quantized Tensors",
     "quantize_per_tensor": "there are no quantized Tensors",
-    "complex": "Tensors are real: keep the real and the imaginary part apart",
-    "complex64": "Tensors are real: keep the real and the imaginary part apart",
-    "complex128": "Tensors are real: keep the real and the imaginary part apart",
-    "view_as_complex": "Tensors are real: keep the real and the imaginary part apart",
-    "view_as_real": "Tensors are real: keep the real and the imaginary part apart",
+    "complex": _REAL,
+    "complex64": _REAL,
+    "complex128": _REAL,
+    "view_as_complex": _REAL,
+    "view_as_real": _REAL,
     "stft": "Tensors are real: the transform's values would be complex",
     "istft": "Tensors are real: the transform's values would be complex",
     "distributed": "training runs in one process",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend.base import Array, Backend, Device, parse_device
+from tensorlite.backend.base import Array, Backend, Device, default_device, parse_device
 from tensorlite.backend.numpy import CPU, NumpyBackend
 
 __all__ = [
@@ -70,18 +70,14 @@ def backend_for(where: str | Device) -> Backend:
     return backend
 
 
-def device(name: str | Device) -> Device:
-    """Name a device: "cpu", "cuda", "cuda:1", or "auto" (CUDA where there is one, else the CPU).
+def device(name: str | Device | None = None) -> Device:
+    """The device of that name, by default where Tensors are made, once it can be used.
 
     Raises
     ------
     RuntimeError
         If a CUDA device is asked for by name and cannot be used.
     """
-    if name == "auto":
-        from tensorlite.backend.cupy import is_available
-
-        return Device("cuda") if is_available() else CPU
-    parsed = parse_device(name)
+    parsed = default_device() if name is None else parse_device(name)
     backend_for(parsed)
     return parsed

@@ -13,11 +13,42 @@ import numpy as np
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share one interface but no base class
 
 
-class Device(NamedTuple):
-    """A place where arrays live: ``Device("cpu", 0)`` or ``Device("cuda", index)``."""
-
+class _Place(NamedTuple):
     type: str
-    index: int = 0
+    index: int
+
+
+class Device(_Place):
+    """A place where arrays live: ``device("cpu")``, ``device("cuda:1")``, ``device("cuda", 1)``.
+
+    ``device("auto")`` is CUDA where there is a GPU that can be used, else the CPU. Inside
+    ``with device("cuda"):`` Tensors are made there by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, type: str | Device = "cpu", index: int | None = None) -> Device:
+        """Read a device's name."""
+        if isinstance(type, Device):
+            return type
+        if isinstance(type, int):
+            type, index = "cuda", type
+        if type == "auto":
+            from tensorlite.backend.cupy import is_available
+
+            type = "cuda" if is_available() else "cpu"
+        match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", str(type))
+        if match is None or (match[2] is not None and index is not None):
+            raise ValueError(f"unknown device {type!r}: use 'cpu', 'cuda', 'cuda:1' or 'auto'")
+        index = int(match[2] or 0) if index is None else index
+        if index and match[1] == "cpu":
+            raise ValueError(f"unknown device 'cpu:{index}': there is one CPU")
+        return super().__new__(cls, match[1], index)
 
     def __str__(self) -> str:
         return self.type if self.type == "cpu" else f"{self.type}:{self.index}"
@@ -25,15 +56,30 @@ class Device(NamedTuple):
     def __repr__(self) -> str:
         return f"device({str(self)!r})"
 
+    def __enter__(self) -> Device:
+        _defaults.append(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _defaults.pop()
+
+
+_defaults = [Device("cpu")]
+
+
+def default_device() -> Device:
+    """Where Tensors are made that nobody gave a device."""
+    return _defaults[-1]
+
+
+def set_default_device(device: str | Device | None) -> None:
+    """Make Tensors that nobody gives a device there; None is the CPU."""
+    _defaults[-1] = Device("cpu" if device is None else device)
+
 
 def parse_device(name: str | Device) -> Device:
     """Read ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; a `Device` passes through."""
-    if isinstance(name, Device):
-        return name
-    match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", str(name))
-    if match is None or (match[1] == "cpu" and match[2] not in (None, "0")):
-        raise ValueError(f"unknown device {name!r}: use 'cpu', 'cuda', 'cuda:1' or 'auto'")
-    return Device(match[1], int(match[2] or 0))
+    return name if isinstance(name, Device) else Device(name)
 
 
 class Backend:

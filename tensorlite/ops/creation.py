@@ -47,7 +47,7 @@ def _new(
     requires_grad: bool,
 ) -> Tensor:
     """Call a function of the array namespace on a device."""
-    device = backend.device("cpu" if device is None else device)
+    device = backend.device(device)
     where = backend_for(device)
     with where.on(device):
         return leaf(getattr(where.xp, name)(*args, dtype=as_dtype(dtype)), requires_grad)

@@ -84,7 +84,7 @@ def _indices(find: Any, row: int, col: int, offset: int, dtype: Any, device: Any
     if row < 0 or col < 0:
         raise RuntimeError(f"{find.__name__}: no matrix has {row} rows and {col} columns")
     places = np.stack(find(row, offset, col)).astype(as_dtype(dtype))
-    where_to: Device = backend.device("cpu" if device is None else device)
+    where_to: Device = backend.device(device)
     return tensor_of(backend_for(where_to).asarray(places, device=where_to))
 
 

@@ -17,7 +17,7 @@ __all__ = ["bernoulli", "rand", "rand_like", "randint", "randn", "randn_like", "
 
 
 def _place(device: str | Device | None) -> Device:
-    return backend.device("cpu" if device is None else device)
+    return backend.device(device)
 
 
 def rand(

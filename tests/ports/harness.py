@@ -1,4 +1,4 @@
-"""Runs a program that is written for torch: on torch, or on tensorlite after its imports changed."""
+"""Runs a program written for torch: on torch, or on tensorlite after its imports were changed."""
 
 from __future__ import annotations
 

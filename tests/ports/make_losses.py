@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import distributions
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import NAMES, losses_of  # noqa: E402
+from harness import NAMES, losses_of
 
-import tensorlite as tl  # noqa: E402
+import tensorlite as tl
 
 FILE = Path(__file__).parent / "losses.json"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harness import NAMES, losses_of, source_of  # noqa: E402
+from harness import NAMES, losses_of, source_of
 
 LOSSES = json.loads((Path(__file__).parent / "losses.json").read_text())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from samples.base import Sample, normal
-
 from tensorlite.nn.hooks import pass_through
 
 

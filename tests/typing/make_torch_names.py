@@ -1,4 +1,4 @@
-"""Write tensorlite/torch_names.txt, the public names of PyTorch (run it where torch is installed)."""
+"""Write tensorlite/torch_names.txt, PyTorch's public names (run it where torch is installed)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-MODULES = """
-nn nn.functional nn.init nn.utils nn.utils.rnn nn.utils.parametrize nn.utils.parametrizations optim
-optim.lr_scheduler optim.swa_utils linalg special fft signal.windows utils.data utils.checkpoint
-distributions autograd autograd.functional func amp cuda cuda.amp backends
-""".split()
+MODULES = (
+    *("nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.parametrize"),
+    *("nn.utils.parametrizations", "optim", "optim.lr_scheduler", "optim.swa_utils", "linalg"),
+    *("special", "fft", "signal.windows", "utils.data", "utils.checkpoint", "distributions"),
+    *("autograd", "autograd.functional", "func", "amp", "cuda", "cuda.amp", "backends"),
+)
 FILE = Path(__file__).parents[2] / "tensorlite" / "torch_names.txt"
 
 
