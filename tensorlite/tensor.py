@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorlite.backend import Array, Device, array_backend
+from tensorlite.backend import Array, Device, array_backend, dlpack
 
 if TYPE_CHECKING:
     from tensorlite.tape import Node
@@ -211,6 +211,8 @@ class Tensor:
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__ of a Tensor that requires grad: use t.detach()")
+        if isinstance(self.array, np.ndarray):
+            return dlpack.export(self.array, **kwargs)
         return self.array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:

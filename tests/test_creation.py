@@ -67,7 +67,8 @@ def test_constants_and_ranges(device) -> None:
     cases = [
         (tl.zeros(2, 3, **on), np.zeros((2, 3), np.float32)),
         (tl.ones((2, 3), **on), np.ones((2, 3), np.float32)),
-        (tl.zeros(**on), np.zeros((), np.float32)),
+        (tl.zeros((), **on), np.zeros((), np.float32)),
+        (tl.zeros(size=(2,), **on), np.zeros(2, np.float32)),
         (tl.full((2,), 2.5, **on), np.full(2, 2.5, np.float32)),
         (tl.full(2, 7, **on), np.full(2, 7)),
         (tl.full((2,), True, **on), np.full(2, True)),
@@ -141,25 +142,216 @@ def test_random_generator_is_apart() -> None:
     assert tl.rand(3).tolist() == expected != own
     assert tl.rand(3, generator=tl.Generator(7)).tolist() == own
     assert tl.rand(100, dtype="float16").array.max() < 1
-    assert tl.randint(5, shape=100).array.max() < 5
+    assert tl.randint(5, size=(100,)).array.max() < 5
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: tl.tensor("abc"), TypeError, "no Tensor holds dtype <U3"),
-        (lambda: tl.tensor(1j), TypeError, "complex128"),
-        (lambda: tl.tensor(None), TypeError, "object"),
-        (lambda: tl.tensor([[1, 2], [3]]), ValueError, "inhomogeneous"),
+        (lambda: tl.tensor("abc"), TypeError, "a str is no array, number or sequence of them"),
+        (lambda: tl.tensor(["a"]), TypeError, "no Tensor holds text"),
+        (lambda: tl.tensor(1j), TypeError, "no Tensor holds complex numbers"),
+        (lambda: tl.tensor([1j]), TypeError, "no Tensor holds complex numbers"),
+        (lambda: tl.tensor(None), TypeError, "a NoneType is no array"),
+        (lambda: tl.tensor([None]), TypeError, "of objects there is no Tensor"),
+        (lambda: tl.tensor([[1, 2], [3]]), ValueError, "not of one length"),
+        (lambda: tl.tensor([2**63]), ValueError, "the largest that int64 holds"),
+        (lambda: tl.tensor([2**70]), ValueError, "the largest that int64 holds"),
+        (
+            lambda: tl.tensor([300], dtype="uint8"),
+            RuntimeError,
+            "uint8 holds numbers from 0 to 255",
+        ),
+        (lambda: tl.full((2,), 300, dtype="uint8"), RuntimeError, "uint8 holds numbers"),
+        (lambda: tl.zeros(), TypeError, r"zeros\(\) needs a size"),
+        (lambda: tl.zeros(-1), RuntimeError, "no negative length"),
+        (lambda: tl.zeros(2, dtype="complex64"), TypeError, "no Tensor holds complex numbers"),
+        (lambda: tl.arange(1, 0), RuntimeError, "lead away from 0"),
+        (lambda: tl.arange(0, 1, 0), ValueError, "step is 0"),
+        (lambda: tl.arange(0, float("nan")), RuntimeError, "not all finite"),
+        (lambda: tl.rand(2, dtype="int64"), NotImplementedError, "drawn are floats, not int64"),
+        (lambda: tl.randint(5, 3), TypeError, "size is a tuple"),
+        (lambda: tl.randint(256, 300, (2,), dtype="uint8"), RuntimeError, "uint8 holds not all"),
+        (lambda: tl.randint(5, (2,), dtype="bool"), RuntimeError, "bool holds not all"),
+        (lambda: tl.normal(tl.zeros(2), -1.0), RuntimeError, "a deviation is at least 0"),
+        (lambda: tl.normal(0.0, 1.0), TypeError, "size must be given"),
+        (lambda: tl.multinomial(tl.tensor([0.0, 1.0]), 2), RuntimeError, "fewer categories"),
+        (lambda: tl.multinomial(tl.tensor([-1.0, 1.0]), 1), RuntimeError, "not negative"),
+        (lambda: tl.multinomial(tl.zeros(2), 1), RuntimeError, "some are above 0"),
         (lambda: tl.zeros(2.5), TypeError, r"integers, not \(2.5,\)"),
         (lambda: tl.zeros((2, "3")), TypeError, "a shape is made of integers"),
         (lambda: tl.zeros(2, dtype="float7"), TypeError, "unknown dtype 'float7'"),
         (lambda: tl.zeros(2, device="gpu"), ValueError, "unknown device 'gpu'"),
-        (lambda: tl.bernoulli(tl.tensor([1.5])), ValueError, "probability"),
-        (lambda: tl.randint(3, 3, (2,)), ValueError, "range must hold"),
+        (lambda: tl.bernoulli(tl.tensor([1.5])), RuntimeError, "probability"),
+        (lambda: tl.randint(3, 3, (2,)), RuntimeError, r"no integer in \[3, 3\)"),
         (lambda: tl.no_such_name, AttributeError, "no_such_name"),
     ],
 )
 def test_errors(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+# --- spellings of torch's -----------------------------------------------------------------------
+
+
+def test_integers_by_position_and_by_name(device) -> None:
+    for drawn, low, high in [
+        (tl.randint(5, (300,), device=device), 0, 5),
+        (tl.randint(-2, 5, (300,), device=device), -2, 5),
+        (tl.randint(high=5, size=(300,), device=device), 0, 5),
+        (tl.randint(-2, high=5, size=(300,), device=device), -2, 5),
+        (tl.randint(5, size=(300,), dtype="float32", device=device), 0, 5),
+        (tl.randint_like(tl.zeros(300, device=device), -2, 5), -2, 5),
+    ]:
+        assert {*drawn.cpu().tolist()} == {*range(low, high)}
+
+
+def test_ranges_of_short_floats_do_not_stand_still(device) -> None:
+    """Each number comes from its own place: running sums stop where the step is rounded away."""
+    numbers = tl.arange(0, 2049, dtype="float16", device=device)
+    assert numbers[-2:].cpu().tolist() == [2047, 2048]
+    numbers = tl.arange(0, 600, dtype="bfloat16", device=device)
+    assert numbers.numel() == 600 and numbers[512].item() == 512 and numbers[-1].item() == 600
+    assert tl.linspace(0, 1, 5, dtype="bfloat16", device=device).cpu().tolist() == [
+        *(0, 0.25, 0.5, 0.75, 1)
+    ]
+
+
+def test_ranges_as_torch_counts(device) -> None:
+    on = dict(device=device)
+    cases = [
+        (tl.arange(2.5, **on), [0.0, 1.0, 2.0]),
+        (tl.arange(5.5, dtype=tl.int64, **on), [0, 1, 2, 3, 4]),
+        (tl.arange(start=1, end=3, **on), [1, 2]),
+        (tl.arange(1, end=3, **on), [1, 2]),
+        (tl.arange(end=3, **on), [0, 1, 2]),
+        (tl.arange(tl.tensor(3), **on), [0, 1, 2]),
+        (tl.arange(3, 0, -1, **on), [3, 2, 1]),
+        (tl.arange(2, 2, **on), []),
+        (tl.linspace(tl.tensor(0.0), 2, 3, **on), [0.0, 1.0, 2.0]),
+        (tl.linspace(-3, 2, 4, dtype=tl.int32, **on), [-3, -1, 0, 2]),
+        (tl.linspace(3, 5, 1, **on), [3.0]),
+        (tl.logspace(0, 3, 4, base=2, dtype=tl.int32, **on), [1, 2, 4, 8]),
+    ]
+    for made, expected in cases:
+        assert made.device == device and made.cpu().tolist() == expected
+
+
+def test_of_the_same_kind(device) -> None:
+    x = tl.zeros(2, 3, dtype="float64", device=device)
+    for made, shape, value in [
+        (x.new_zeros(2), (2,), 0),
+        (x.new_zeros(2, 1), (2, 1), 0),
+        (x.new_zeros((2, 1)), (2, 1), 0),
+        (x.new_ones(size=(4,)), (4,), 1),
+        (x.new_full((2,), 3), (2,), 3),
+        (x.new_tensor([5, 5]), (2,), 5),
+        (tl.full_like(x, 2), (2, 3), 2),
+        (tl.fill(x, 7), (2, 3), 7),
+        (tl.fill(x, tl.tensor(7, device=device)), (2, 3), 7),
+    ]:
+        assert made.dtype == x.dtype and made.device == device and made.shape == shape
+        assert {*made.cpu().reshape(-1).tolist()} == {value}
+    assert x.new_empty(3).shape == (3,) and x.new_zeros(1, dtype=tl.int32).dtype == tl.int32
+
+
+def test_old_names_of_kinds() -> None:
+    assert tl.FloatTensor([1, 2]).dtype == tl.float32 and tl.LongTensor(2, 3).shape == (2, 3)
+    assert isinstance(tl.zeros(1), tl.FloatTensor) and not isinstance(tl.zeros(1), tl.LongTensor)
+    x = tl.zeros(2)
+    assert x.type() == "torch.FloatTensor" and x.type("torch.LongTensor").dtype == tl.int64
+    assert x.type(tl.DoubleTensor).dtype == tl.float64 and x.type(tl.int8).dtype == tl.int8
+    assert x.type_as(tl.zeros(1, dtype=tl.float64)).dtype == tl.float64
+    for name, dtype in dict(byte="uint8", char="int8", short="int16", bfloat16="bfloat16").items():
+        assert getattr(x, name)().dtype.name == dtype
+    assert not x.long().is_floating_point() and tl.is_floating_point(x)
+
+
+def test_moving_changes_nothing_where_nothing_changes(device) -> None:
+    x = tl.zeros(2, device=device)
+    for same in (x.to(device), x.to(device, tl.float32, True), x.to(dtype=tl.float32), x.to(x)):
+        assert same is x
+    assert x.to(device, copy=True) is not x and x.to(tl.float32, False, True) is not x
+    assert x.to(device=device, dtype=tl.int64, non_blocking=True).dtype == tl.int64
+
+
+def test_default_dtype() -> None:
+    try:
+        tl.set_default_dtype(tl.float64)
+        made = (tl.zeros(1), tl.tensor(1.5), tl.arange(0.5), tl.rand(1), tl.Tensor([1]), tl.eye(1))
+        assert {x.dtype for x in made} == {np.dtype("float64")}
+    finally:
+        tl.set_default_dtype(tl.float32)
+    assert tl.tensor(1.5).dtype == np.float32
+
+
+def test_wrapped_values_share_memory() -> None:
+    array = np.zeros(2)
+    assert tl.as_tensor(array).array is array and tl.asarray(array).array is array
+    t = tl.as_tensor(array)
+    assert tl.as_tensor(t) is t and tl.asarray(t, copy=True).array is not array
+    assert tl.as_tensor(array, dtype=tl.float32).dtype == tl.float32
+    with pytest.raises(ValueError, match="without a copy"):
+        tl.asarray(array, dtype=tl.float32, copy=False)
+
+
+# --- random numbers -----------------------------------------------------------------------------
+
+
+def test_numbers_written_at_random(device) -> None:
+    """Each distribution by its mean and its range, from 20,000 draws."""
+    n = 20_000
+    x = tl.zeros(n, device=device)
+    generator = tl.Generator(3)
+    for write, mean, low, high in [
+        (lambda: x.normal_(2.0, 0.5, generator=generator), 2.0, -1, 5),
+        (lambda: x.uniform_(-1, 3, generator=generator), 1.0, -1, 3),
+        (lambda: x.uniform_(**{"from": 1, "to": 2}, generator=generator), 1.5, 1, 2),
+        (lambda: x.bernoulli_(0.3, generator=generator), 0.3, 0, 1),
+        (lambda: x.bernoulli_(tl.full((n,), 0.3, device=device), generator=generator), 0.3, 0, 1),
+        (lambda: x.exponential_(4.0, generator=generator), 0.25, 1e-12, 10),
+        (lambda: x.geometric_(0.25, generator=generator), 4.0, 1, 100),
+        (lambda: x.random_(10, generator=generator), 4.5, 0, 9),
+        (lambda: x.random_(-5, 6, generator=generator), 0.0, -5, 5),
+        (lambda: x.log_normal_(0.0, 0.25, generator=generator), np.exp(0.03125), 0.1, 6),
+    ]:
+        assert write() is x
+        values = x.cpu().numpy().astype(np.float64)
+        assert abs(values.mean() - mean) < 5 * values.std() / np.sqrt(n)
+        assert low <= values.min() and values.max() <= high
+    assert abs(np.median(x.cauchy_(1.0, 0.5, generator=generator).cpu().numpy()) - 1) < 0.05
+
+
+def test_writes_at_random_obey_the_tape() -> None:
+    w = tl.zeros(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        w.normal_()
+    with tl.no_grad():
+        w.normal_()
+    assert (w != 0).all()
+    with pytest.raises(NotImplementedError, match="not int64"):
+        tl.zeros(3, dtype=tl.int64).normal_()
+
+
+def test_categories_are_drawn_as_their_weights_say(device) -> None:
+    weights = tl.tensor([[1.0, 0.0, 3.0], [2.0, 2.0, 0.0]], device=device)
+    drawn = tl.multinomial(weights, 8000, replacement=True, generator=tl.Generator(1)).cpu().numpy()
+    assert drawn.shape == (2, 8000) and drawn.dtype == np.int64
+    counts = np.stack([np.bincount(row, minlength=3) for row in drawn]) / 8000
+    np.testing.assert_allclose(counts, [[0.25, 0, 0.75], [0.5, 0.5, 0]], atol=0.02)
+    both = tl.multinomial(weights, 2, generator=tl.Generator(1)).cpu().numpy()
+    assert {*both[0]} == {0, 2} and {*both[1]} == {0, 1}
+    first = [
+        tl.multinomial(weights[0], 1, generator=tl.Generator(seed)).item() for seed in range(200)
+    ]
+    assert 120 < sum(i == 2 for i in first) < 180
+
+
+def test_normal_of_tensors(device) -> None:
+    mean = tl.arange(4.0, device=device)
+    drawn = tl.normal(mean, tl.full((4,), 1e-3, device=device), generator=tl.Generator(1))
+    np.testing.assert_allclose(drawn.cpu().numpy(), [0, 1, 2, 3], atol=0.02)
+    assert tl.normal(5.0, 1e-3, (2, 3), device=device).shape == (2, 3)
+    counts = tl.poisson(tl.full((4000,), 3.0, device=device), generator=tl.Generator(1))
+    assert counts.dtype == np.float32 and abs(counts.cpu().numpy().mean() - 3) < 0.15

@@ -7,6 +7,7 @@ from tensorlite.ops.axes import *
 from tensorlite.ops.bessel import *
 from tensorlite.ops.compare import *
 from tensorlite.ops.compiled import copies, maps, planes, products, rows
+from tensorlite.ops.convert import *
 from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *
 from tensorlite.ops.decompositions import *
@@ -21,6 +22,8 @@ from tensorlite.ops.gathering import *
 from tensorlite.ops.incomplete_gamma import *
 from tensorlite.ops.index import *
 from tensorlite.ops.joining import *
+from tensorlite.ops.kinds import *
+from tensorlite.ops.like import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
@@ -29,6 +32,7 @@ from tensorlite.ops.parts import *
 from tensorlite.ops.probabilities import *
 from tensorlite.ops.quantiles import *
 from tensorlite.ops.random import *
+from tensorlite.ops.ranges import *
 from tensorlite.ops.reduce import *
 from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *

@@ -6,11 +6,16 @@ import weakref
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tensorlite import backend
 from tensorlite.backend import CPU, Array, Device, array_backend, backend_for
-from tensorlite.ops.elementwise import cast
+from tensorlite.ops.dtypes import as_dtype, is_floating
+from tensorlite.ops.promotion import cast
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
+
+__all__ = ["clone"]
 
 
 @primitive(name="to")
@@ -30,42 +35,127 @@ def to_device(x: Tensor, device: str | Device) -> Tensor:
     return x if source == device else to_device_array(x, device, source)
 
 
-def to(x: Tensor, *targets: Any) -> Tensor:
-    """`x` on another device, in another dtype, or both.
+def to(
+    input: Tensor,
+    *targets: Any,
+    device: Any = None,
+    dtype: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """`input` on another device, in another dtype, or both.
 
     Parameters
     ----------
-    x : Tensor
+    input : Tensor
     *targets
-        A device ("cpu", "cuda:1", "auto"), a dtype, or a Tensor whose device and dtype to take.
+        A device ("cpu", "cuda:1", "auto"), a dtype, or a Tensor whose device and dtype to take;
+        then `non_blocking` and `copy`, if they are given by position.
+    device, dtype
+        The same by name.
+    non_blocking : bool
+        Changes nothing: copies are queued wherever that is safe.
+    copy : bool
+        Whether to copy where nothing changes.
 
     Returns
     -------
     Tensor
-        `x` itself where nothing changes.
+        `input` itself where nothing changes.
     """
-    for target in targets:
+    flags = [target for target in targets if isinstance(target, bool)]
+    copy = copy or (len(flags) > 1 and flags[1])
+    x = input
+    for target in (*targets, device, dtype):
+        if target is None or isinstance(target, bool):
+            continue
         if isinstance(target, Tensor):
-            x = to(x, target.device, target.dtype)
-        elif isinstance(target, Device) or str(target).split(":")[0] in ("cpu", "cuda", "auto"):
-            x = to_device(x, target)
+            x = cast(to_device(x, target.device), target.dtype)
+        elif _is_device(target):
+            x = to_device(x, f"cuda:{target}" if isinstance(target, int) else target)
         else:
             x = cast(x, target)
-    return x
+    return clone(x) if copy and x is input else x
 
 
-@primitive
-def clone(xp: ModuleType, x: Array) -> Array:
-    """Copy into memory of its own; gradients pass."""
+def _is_device(target: Any) -> bool:
+    if isinstance(target, (Device, int)):
+        return True
+    return isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto")
+
+
+@primitive(name="clone")
+def copied(xp: ModuleType, x: Array) -> Array:
+    """Copy into memory of its own, in row order; gradients pass."""
     return array_backend((x,)).copy(x)
 
 
-clone.defvjp(x=lambda g: g)
+copied.defvjp(x=lambda g: g)
 
 
-def contiguous(x: Tensor) -> Tensor:
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Copy into memory of its own, in row order; gradients pass."""
+    return copied(input)
+
+
+def contiguous(x: Tensor, memory_format: Any = None) -> Tensor:
     """`x` with its elements in row order in memory; itself if they are."""
     return x if x.array.flags.c_contiguous else clone(x)
+
+
+def is_contiguous(x: Tensor, memory_format: Any = None) -> bool:
+    """Whether the elements lie in row order in memory, without gaps."""
+    return x.array.flags.c_contiguous
+
+
+def type_as(x: Tensor, other: Tensor) -> Tensor:
+    """`x` in the dtype and on the device of `other`."""
+    return to(x, other)
+
+
+KINDS = {
+    "Float": "float32",
+    "Double": "float64",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Byte": "uint8",
+    "Char": "int8",
+    "Short": "int16",
+    "Int": "int32",
+    "Long": "int64",
+    "Bool": "bool",
+}
+
+
+def kind_dtype(name: str) -> np.dtype | None:
+    """The dtype that a name such as "torch.FloatTensor" means; None if it is no such name."""
+    kind = KINDS.get(name.rpartition(".")[2].removesuffix("Tensor"))
+    return as_dtype(kind) if kind and name.endswith("Tensor") else None
+
+
+def type_(x: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """Name the kind of Tensor this is, "torch.FloatTensor"; or cast to a dtype or such a kind."""
+    on_cuda = x.device.type == "cuda"
+    if dtype is None:
+        kinds = {dtype: kind for kind, dtype in KINDS.items()}
+        return f"torch.{'cuda.' * on_cuda}{kinds.get(x.dtype.name, x.dtype.name)}Tensor"
+    if not isinstance(dtype, str):
+        return cast(x, getattr(dtype, "dtype", dtype))
+    kind = kind_dtype(dtype)
+    if kind is None:
+        return cast(x, dtype)
+    return to(x, kind, device="cuda" if ".cuda." in dtype else "cpu")
+
+
+def is_floating_point(x: Tensor) -> bool:
+    """Whether the dtype holds fractions."""
+    return is_floating(x.dtype)
+
+
+def is_complex(x: Tensor) -> bool:
+    """Whether the dtype is complex: no Tensor's is."""
+    return False
 
 
 def retain_grad(x: Tensor) -> None:
@@ -80,3 +170,8 @@ def retain_grad(x: Tensor) -> None:
             tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
     x.register_hook(keep)
+
+
+METHODS = (
+    *(clone, contiguous, is_complex, is_contiguous, is_floating_point, retain_grad, to, type_as),
+)

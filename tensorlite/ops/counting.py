@@ -236,7 +236,7 @@ def _even_edges(name: str, rows: Any, bins: list, ranges: list) -> list:
 
     Where `bins` has edges already, these.
     """
-    from tensorlite.ops.creation import linspace
+    from tensorlite.ops.ranges import linspace
 
     edges = []
     for column, (count, bounds) in enumerate(zip(bins, ranges, strict=True)):

@@ -1,56 +1,44 @@
-"""Making Tensors: from values, of one value, of a range.
+"""Making Tensors: from values, and of one value.
 
-Tensors are made on their device, the CPU by default. Floats are float32 unless another dtype is
-given.
+Tensors are made on their device, the CPU by default. Floats are of the default dtype, float32,
+unless another is given. `layout` and `pin_memory` are taken as torch has them, and change nothing.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tensorlite import backend
-from tensorlite.backend import CPU, Array, Device, array_backend, backend_for
+from tensorlite.backend import Array, Device, array_backend, backend_for
 from tensorlite.ops.convert import to_device_array
-from tensorlite.ops.dtypes import as_dtype
+from tensorlite.ops.dtypes import as_dtype, default_dtype
+from tensorlite.ops.faces import one_by_one
+from tensorlite.ops.outside import check_dtype, check_fits, is_plain, plain, shared
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = [
-    "arange",
+    "as_tensor",
+    "asarray",
     "empty",
-    "empty_like",
     "eye",
     "from_dlpack",
     "from_numpy",
     "full",
-    "full_like",
-    "linspace",
     "ones",
-    "ones_like",
+    "scalar_tensor",
     "tensor",
     "zeros",
-    "zeros_like",
 ]
 
-_CUDA = 2  # DLPack's number for it
+Where = str | Device | int | None
 
 
-def _new(
-    name: str,
-    args: tuple,
-    dtype: Any,
-    device: str | Device | None,
-    requires_grad: bool,
-) -> Tensor:
-    """Call a function of the array namespace on a device."""
-    device = backend.device(device)
-    where = backend_for(device)
-    with where.on(device):
-        return leaf(getattr(where.xp, name)(*args, dtype=as_dtype(dtype)), requires_grad)
+def place(device: Where) -> Device:
+    """The device to make a Tensor on; the default one unless it is given."""
+    return backend.device(device)
 
 
 def leaf(data: Array, requires_grad: bool) -> Tensor:
@@ -61,23 +49,46 @@ def leaf(data: Array, requires_grad: bool) -> Tensor:
 
 def as_shape(shape: tuple) -> tuple[int, ...]:
     """A shape given as several numbers or as one sequence."""
-    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    lengths = one_by_one(shape)
     try:
-        return tuple(map(operator.index, lengths))
+        lengths = tuple(map(operator.index, lengths))
     except TypeError as error:
         raise TypeError(f"a shape is made of integers, not {lengths}") from error
+    if any(n < 0 for n in lengths):
+        raise RuntimeError(f"a shape has no negative length: {lengths}")
+    return lengths
+
+
+def given_shape(name: str, shape: tuple, size: Any) -> tuple[int, ...]:
+    """The shape from positional arguments or from ``size=``, one of which is there."""
+    if size is not None:
+        if shape:
+            raise TypeError(f"{name}() got its size twice")
+        return as_shape((size,))
+    if not shape:
+        raise TypeError(f"{name}() needs a size: {name}(2, 3), or {name}(()) for a single number")
+    return as_shape(shape)
+
+
+def tensor_dtype(dtype: Any, default: np.dtype | None = None) -> np.dtype:
+    """The dtype asked for, or else the default one; refuse what no Tensor holds."""
+    if dtype is None:
+        return default_dtype() if default is None else default
+    dtype = as_dtype(dtype)
+    check_dtype(dtype, "dtype")
+    return dtype
 
 
 def dtype_of(*numbers: Any) -> np.dtype:
-    """The dtype of a Tensor made from Python numbers: bool, int64 or float32."""
+    """The dtype of a Tensor made from Python numbers: bool, int64, or the default dtype."""
     dtype = np.result_type(*numbers)
-    return np.dtype(np.float32) if dtype == np.float64 else dtype
+    return default_dtype() if dtype == np.float64 else dtype
 
 
 def constructed(values: tuple) -> Tensor:
     """What ``Tensor(*values)`` is: nothing, memory of a shape that is not set, or copied values."""
     if len(values) == 1 and not isinstance(values[0], int):
-        return tensor(values[0], dtype=np.float32)
+        return tensor(values[0], dtype=default_dtype())
     return empty(*values) if values else empty(0)
 
 
@@ -87,179 +98,221 @@ def constructed(values: tuple) -> Tensor:
 def tensor(
     data: Any,
     dtype: Any = None,
-    device: str | Device | None = None,
+    device: Where = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Copy values into a new Tensor.
 
     Parameters
     ----------
     data
-        A number, nested sequences of numbers, an array or a Tensor.
+        A number, nested sequences of numbers, an array of any library, or a Tensor.
     dtype
         By default arrays and Tensors keep theirs (float64 stays float64); Python numbers make
-        float32, int64 or bool.
+        the default dtype, int64 or bool.
     device
         By default where `data` is, else the CPU.
     requires_grad
         Whether operations on it are recorded.
+
+    Raises
+    ------
+    TypeError
+        For what no Tensor holds: complex numbers, text, times, objects.
+    RuntimeError
+        If a number does not fit the integer dtype that is asked for.
 
     Examples
     --------
     >>> tl.tensor([[1, 2.5]])
     tensor([[1. , 2.5]])
     """
+    made = _converted(data, dtype, device, "tensor()")
+    if _may_share(made, data):
+        made = array_backend((made,)).copy(made)
+    return leaf(made, requires_grad)
+
+
+def _converted(data: Any, dtype: Any, device: Where, name: str) -> Array:
+    """The values as an array of a dtype and on a device; the same memory where that is possible."""
+    values = plain(data, name)
+    wanted = values.dtype if dtype is None else tensor_dtype(dtype)
+    if wanted != values.dtype:
+        if isinstance(data, (list, tuple, bool, int, float)):
+            check_fits(values, wanted, name)
+        values = array_backend((values,)).cast(values, wanted)
+    source = array_backend((values,)).device_of(values)
+    target = source if device is None else place(device)
+    return values if target == source else to_device_array(values, target, source)
+
+
+def _may_share(made: Array, data: Any) -> bool:
+    """Whether an array made from `data` may show memory that is not its own."""
+    if isinstance(data, (list, tuple, bool, int, float, np.generic)):
+        return False
+    source = data.array if isinstance(data, Tensor) else data
+    if isinstance(source, np.ndarray) and isinstance(made, np.ndarray):
+        return np.may_share_memory(made, source)
+    return True
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Where = None) -> Tensor:
+    """Wrap values as a Tensor, in the same memory where that is possible; a Tensor as it is."""
     if isinstance(data, Tensor):
-        data = data.array
-    if not hasattr(data, "dtype"):
-        data = np.asarray(data)
-        if dtype is None:
-            dtype = np.float32 if data.size == 0 else dtype_of(data.dtype)
-    dtype = as_dtype(data.dtype if dtype is None else dtype)
-    if dtype.kind not in "biuf" and dtype.name != "bfloat16":
-        raise TypeError(f"tensor(): no Tensor holds dtype {dtype}; use floats, integers or bools")
-    source = array_backend((data,)).device_of(data)
-    target = source if device is None else backend.device(device)
-    if target == source:
-        return leaf(data.astype(dtype, copy=True), requires_grad)
-    return leaf(to_device_array(data, target, source).astype(dtype, copy=False), requires_grad)
+        dtype = data.dtype if dtype is None else dtype
+        return data.to(data.device if device is None else place(device), dtype)
+    return tensor_of(_converted(data, dtype, device, "as_tensor()"))
 
 
-def from_numpy(array: np.ndarray) -> Tensor:
-    """Wrap a NumPy array; the Tensor shares its memory and dtype."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy() of a {type(array).__name__}: use tensor() to copy values")
-    return tensor_of(np.asarray(array))
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Where = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Wrap values as a Tensor; `copy` says whether into memory of its own (default: if needed)."""
+    if copy:
+        return tensor(obj, dtype, device, requires_grad)
+    made = as_tensor(obj, dtype, device)
+    if copy is False:
+        source = obj.array if isinstance(obj, Tensor) else obj
+        if not isinstance(source, np.ndarray) or not np.may_share_memory(made.array, source):
+            raise ValueError("asarray: there is no way to this dtype and device without a copy")
+    return made.requires_grad_() if requires_grad and not made.requires_grad else made
 
 
-def from_dlpack(array: Any) -> Tensor:
+def scalar_tensor(s: float, dtype: Any = None, device: Where = None, **options: Any) -> Tensor:
+    """Make a Tensor with no axes, of the default dtype unless another is given."""
+    return tensor(s, tensor_dtype(dtype), device, **options)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """Wrap a NumPy array; the Tensor shares its memory and dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is no array, or of a dtype that Tensors do not have.
+    ValueError
+        If its memory cannot be used as it is: in another byte order, or not aligned.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy() of a {type(ndarray).__name__}: use tensor() to copy values")
+    check_dtype(ndarray.dtype, "from_numpy()")
+    if not is_plain(ndarray):
+        raise ValueError(
+            "from_numpy() of an array in another byte order, or whose elements are not aligned: "
+            "use tensor() to copy it"
+        )
+    return tensor_of(np.asarray(ndarray))
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
     """Wrap an array of another library through DLPack, without a copy, on its device."""
-    kind, index = array.__dlpack_device__()
-    where = backend_for(Device("cuda", index) if kind == _CUDA else CPU)
-    return tensor_of(where.xp.from_dlpack(array))
+    if isinstance(ext_tensor, Tensor):
+        return tensor_of(ext_tensor.array)
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise TypeError(f"from_dlpack: a {type(ext_tensor).__name__} has no __dlpack__")
+    return tensor_of(shared(ext_tensor, "from_dlpack"))
 
 
-# --- of one value, of a range -------------------------------------------------------------------
+# --- of one value -------------------------------------------------------------------------------
+
+
+def made(name: str, args: tuple, dtype: np.dtype, device: Where, requires_grad: bool) -> Tensor:
+    """Call a function of the array namespace on a device."""
+    target = place(device)
+    where = backend_for(target)
+    with where.on(target):
+        return leaf(getattr(where.xp, name)(*args, dtype=dtype), requires_grad)
 
 
 def zeros(
     *shape: Any,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
+    size: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Return a Tensor of zeros."""
-    return _new("zeros", (as_shape(shape),), dtype, device, requires_grad)
+    shape = given_shape("zeros", shape, size)
+    return made("zeros", (shape,), tensor_dtype(dtype), device, requires_grad)
 
 
 def ones(
     *shape: Any,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
+    size: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Return a Tensor of ones."""
-    return _new("ones", (as_shape(shape),), dtype, device, requires_grad)
+    shape = given_shape("ones", shape, size)
+    return made("ones", (shape,), tensor_dtype(dtype), device, requires_grad)
 
 
 def empty(
     *shape: Any,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
+    size: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """Return a Tensor whose memory is not set."""
-    return _new("empty", (as_shape(shape),), dtype, device, requires_grad)
+    shape = given_shape("empty", shape, size)
+    return made("empty", (shape,), tensor_dtype(dtype), device, requires_grad)
 
 
 def full(
-    shape: int | Sequence[int],
-    value: float,
+    size: Any,
+    fill_value: Any,
     dtype: Any = None,
-    device: str | Device | None = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
-    """Return a Tensor of one value, whose kind gives the dtype: bool, int64 or float32."""
-    dtype = dtype_of(value) if dtype is None else dtype
-    return _new("full", (as_shape((shape,)), value), dtype, device, requires_grad)
+    """Return a Tensor of one value, whose kind gives the dtype: bool, int64 or the default.
 
-
-def arange(
-    start: float,
-    stop: float | None = None,
-    step: float = 1,
-    dtype: Any = None,
-    device: str | Device | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return start, start + step, … below `stop`; int64 if all are integers, else float32.
-
-    ``arange(n)`` begins at 0.
+    Raises
+    ------
+    RuntimeError
+        If the value does not fit the integer dtype that is asked for.
     """
-    if stop is None:
-        start, stop = 0, start
-    dtype = dtype_of(start, stop, step) if dtype is None else dtype
-    return _new("arange", (start, stop, step), dtype, device, requires_grad)
-
-
-def linspace(
-    start: float,
-    stop: float,
-    num: int,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Return `num` numbers at equal distances from `start` to `stop`, both included."""
-    return _new("linspace", (start, stop, num), dtype, device, requires_grad)
+    if isinstance(fill_value, Tensor):
+        dtype = fill_value.dtype if dtype is None else dtype
+        fill_value = fill_value.item()
+    if isinstance(fill_value, complex):
+        raise TypeError("full: no Tensor holds complex numbers")
+    dtype = tensor_dtype(dtype, dtype_of(fill_value))
+    check_fits(np.asarray(fill_value), dtype, "full")
+    if dtype.kind in "iu":
+        fill_value = np.asarray(fill_value).astype(dtype)[()]
+    return made("full", (as_shape((size,)), fill_value), dtype, device, requires_grad)
 
 
 def eye(
     n: int,
     m: int | None = None,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Return the n × m matrix (default n × n) with ones on its diagonal."""
-    return _new("eye", (n, m), dtype, device, requires_grad)
-
-
-# --- like another -------------------------------------------------------------------------------
-
-
-def _like(make: Callable, x: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return make(
-        x.shape,
-        dtype=x.dtype if dtype is None else dtype,
-        device=x.device if device is None else device,
-        requires_grad=requires_grad,
-    )
-
-
-def zeros_like(
-    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return zeros of `x`'s shape, and of its dtype and device unless others are given."""
-    return _like(zeros, x, dtype, device, requires_grad)
-
-
-def ones_like(
-    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return ones of `x`'s shape, and of its dtype and device unless others are given."""
-    return _like(ones, x, dtype, device, requires_grad)
-
-
-def empty_like(
-    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return unset memory of `x`'s shape, and of its dtype and device unless others are given."""
-    return _like(empty, x, dtype, device, requires_grad)
-
-
-def full_like(
-    x: Tensor, value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Return one value in `x`'s shape, and of its dtype and device unless others are given."""
-    return _like(partial(full, value=value), x, dtype, device, requires_grad)
+    for name, length in (("n", n), ("m", m)):
+        if length is not None and length < 0:
+            raise RuntimeError(f"eye: {name} is at least 0, not {length}")
+    return made("eye", (n, m), tensor_dtype(dtype), device, requires_grad)

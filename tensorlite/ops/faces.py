@@ -39,6 +39,20 @@ def takes_axis(function: Callable) -> Callable:
     return face
 
 
+def also_named(**others: tuple[str, ...]) -> Callable:
+    """Let keyword arguments have other names, too: ``also_named(cut=("indices", "sections"))``."""
+    names = {other: name for name, several in others.items() for other in several}
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def face(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **{names.get(key, key): value for key, value in kwargs.items()})
+
+        return face
+
+    return decorate
+
+
 def one_by_one(values: tuple) -> tuple:
     """Numbers given one by one, ``f(2, 3)``, or as one sequence, ``f((2, 3))``."""
     if len(values) == 1 and isinstance(values[0], (tuple, list)):

@@ -21,6 +21,7 @@ from tensorlite.ops.index import (
     take_along,
     take_along_axis,
 )
+from tensorlite.ops.promotion import cast
 from tensorlite.ops.shape import reshape, stack_arrays
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -50,6 +51,10 @@ def checked_numbers(name: str, x: Any, index: Any, n: int, least: int = 0) -> An
     IndexError
         If one is not, or if the index holds no integers.
     """
+    if not hasattr(index, "dtype"):
+        index = np.asarray(index)
+    if index.dtype.kind == "u" or raw(index).size == 0:
+        index = cast(index, np.int64)
     index = index_array(x, index)
     numbers = raw(index)
     if numbers.dtype.kind not in "iu":
@@ -158,9 +163,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Return the elements where `mask` is true, along one axis; the two broadcast."""
-    mask = index_array(input, mask)
     if mask.dtype != bool:
         raise RuntimeError(f"masked_select: the mask is {mask.dtype}, not bool")
+    mask = index_array(input, mask)
     if tuple(input.shape) != tuple(mask.shape):
         input, mask = broadcast_tensors(input, mask)
     return advanced_getitem(input, mask, parts=(ARRAY, Ellipsis))
@@ -186,12 +191,12 @@ def argwhere(input: Tensor) -> Tensor:
     return nonzero(input)
 
 
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """Return 1 at each label and 0 elsewhere, along a new last axis, as int64.
 
     Parameters
     ----------
-    tensor : integer Tensor
+    input : integer Tensor
     num_classes : int
         By default one more than the largest label.
 
@@ -200,15 +205,15 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     IndexError
         On the CPU, if a label is negative or not below `num_classes`.
     """
-    if tensor.dtype.kind not in "iu":
-        raise RuntimeError(f"one_hot: labels are int64, not {tensor.dtype}")
+    if input.dtype.kind not in "iu":
+        raise RuntimeError(f"one_hot: labels are int64, not {input.dtype}")
     if num_classes == -1:
-        if tensor.numel() == 0:
+        if raw(input).size == 0:
             raise RuntimeError("one_hot: of no labels the number of classes must be given")
-        num_classes = int(raw(tensor).max()) + 1
+        num_classes = int(raw(input).max()) + 1
     elif num_classes < 1:
         raise RuntimeError(f"one_hot: at least one class, not {num_classes}")
-    return one_hot_array(tensor, num_classes)
+    return one_hot_array(input, num_classes)
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
@@ -218,7 +223,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise ValueError(f"unravel_index: indices are integers, not {indices.dtype}")
     if any(n < 0 for n in sizes):
         raise ValueError(f"unravel_index: a length of shape {sizes} is negative")
-    left, places = raw(indices), []
+    left, places = raw(indices).astype(np.int64), []
     if indices.device == CPU and left.size and not 0 <= left.min() <= left.max() < np.prod(sizes):
         raise ValueError(f"unravel_index: an index is not inside shape {sizes}")
     for n in reversed(sizes):

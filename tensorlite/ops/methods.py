@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from tensorlite import ops
 from tensorlite.backward import backward
-from tensorlite.ops import axes, convert, inplace, parts, splitting, tiling
+from tensorlite.ops import (
+    axes,
+    convert,
+    inplace,
+    like,
+    parts,
+    random_writes,
+    splitting,
+    tiling,
+)
 from tensorlite.ops.shape import transpose_axes
 from tensorlite.tensor import Tensor
 
@@ -101,12 +108,16 @@ IN_PLACE = (
 )
 
 DTYPE_METHODS = {
-    "half": np.float16,
-    "float": np.float32,
-    "double": np.float64,
-    "int": np.int32,
-    "long": np.int64,
-    "bool": np.bool_,
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "float": "float32",
+    "double": "float64",
+    "char": "int8",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "byte": "uint8",
+    "bool": "bool",
 }
 
 
@@ -130,8 +141,9 @@ def attach() -> None:
         setattr(Tensor, name, function)
     for name, dtype in DTYPE_METHODS.items():
         setattr(Tensor, name, _to_dtype(name, dtype))
-    for function in (convert.to, convert.clone, convert.contiguous, convert.retain_grad):
+    for function in (*convert.METHODS, *like.METHODS, *random_writes.METHODS):
         setattr(Tensor, function.__name__, function)
+    Tensor.type = convert.type_
     for name in IN_PLACE:
         if hasattr(ops, name):
             setattr(Tensor, f"{name}_", inplace.in_place(getattr(ops, name)))
@@ -189,11 +201,11 @@ def _with_shape(op: Callable) -> Callable:
 
 
 def _to_dtype(name: str, dtype: Any) -> Callable:
-    def method(x: Tensor) -> Tensor:
+    def method(x: Tensor, memory_format: Any = None) -> Tensor:
         return ops.cast(x, dtype)
 
     method.__name__ = name
-    method.__doc__ = f"The same numbers as {np.dtype(dtype)}."
+    method.__doc__ = f"The same numbers as {dtype}."
     return method
 
 
@@ -203,14 +215,16 @@ def _iterate(x: Tensor) -> Iterator[Tensor]:
     return iter(ops.unbind(x))
 
 
-def _cpu(x: Tensor) -> Tensor:
+def _cpu(x: Tensor, memory_format: Any = None) -> Tensor:
     """`x` on the CPU; itself if it is there."""
     return convert.to_device(x, "cpu")
 
 
-def _cuda(x: Tensor, index: int = 0) -> Tensor:
-    """`x` on a CUDA device; itself if it is there."""
-    return convert.to_device(x, f"cuda:{index}")
+def _cuda(
+    x: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
+    """`x` on a CUDA device, by default the first; itself if it is there."""
+    return convert.to(x, 0 if device is None else device)
 
 
 def _matrix_transpose(x: Tensor) -> Tensor:

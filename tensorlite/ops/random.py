@@ -6,82 +6,353 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite import backend
-from tensorlite.backend import Device
-from tensorlite.ops.creation import as_shape, leaf
-from tensorlite.ops.dtypes import as_dtype
+from tensorlite.backend import CPU, Array, Device, array_backend
+from tensorlite.ops.creation import Where, as_shape, given_shape, leaf, place, tensor_dtype
+from tensorlite.ops.dtypes import is_floating
 from tensorlite.random import Generator, default_generator
 from tensorlite.tensor import Tensor, tensor_of
 
-__all__ = ["bernoulli", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"]
+__all__ = [
+    "bernoulli",
+    "multinomial",
+    "normal",
+    "poisson",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "randperm",
+]
 
 
-def _place(device: str | Device | None) -> Device:
-    return backend.device(device)
+def source(generator: Generator | None) -> Generator:
+    """The generator given, or the default one."""
+    return default_generator if generator is None else generator
+
+
+def float_dtype(name: str, dtype: Any) -> np.dtype:
+    """The float dtype asked for, or the default one.
+
+    Raises
+    ------
+    NotImplementedError
+        If it is not floating point.
+    """
+    dtype = tensor_dtype(dtype)
+    if not is_floating(dtype):
+        raise NotImplementedError(f"{name}: drawn are floats, not {dtype}")
+    return dtype
+
+
+# --- uniform and normal -------------------------------------------------------------------------
 
 
 def rand(
     *shape: Any,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
-    generator: Generator = default_generator,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Draw numbers uniform in [0, 1)."""
-    return leaf(generator.uniform(as_shape(shape), as_dtype(dtype), _place(device)), requires_grad)
+    shape, dtype = given_shape("rand", shape, size), float_dtype("rand", dtype)
+    return leaf(source(generator).uniform(shape, dtype, place(device)), requires_grad)
 
 
 def randn(
     *shape: Any,
-    dtype: Any = np.float32,
-    device: str | Device | None = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
     requires_grad: bool = False,
-    generator: Generator = default_generator,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Draw numbers from the standard normal distribution."""
-    return leaf(generator.normal(as_shape(shape), as_dtype(dtype), _place(device)), requires_grad)
+    shape, dtype = given_shape("randn", shape, size), float_dtype("randn", dtype)
+    return leaf(source(generator).normal(shape, dtype, place(device)), requires_grad)
 
 
-def rand_like(x: Tensor, generator: Generator = default_generator) -> Tensor:
-    """Draw numbers uniform in [0, 1), of `x`'s shape, dtype and device."""
-    return rand(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-
-
-def randn_like(x: Tensor, generator: Generator = default_generator) -> Tensor:
-    """Draw standard normal numbers, of `x`'s shape, dtype and device."""
-    return randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-
-
-def randint(
-    low: int,
-    high: int | None = None,
-    shape: Any = (),
-    dtype: Any = np.int64,
-    device: str | Device | None = None,
-    generator: Generator = default_generator,
+def rand_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """Draw integers in [low, high); with one bound, in [0, low)."""
-    if high is None:
-        low, high = 0, low
-    return tensor_of(generator.integers(low, high, as_shape((shape,)), dtype, _place(device)))
+    """Draw numbers uniform in [0, 1), of `input`'s shape, and of its dtype and on its device."""
+    dtype = input.dtype if dtype is None else dtype
+    device = input.device if device is None else device
+    return rand(
+        tuple(input.shape),
+        generator=generator,
+        dtype=dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
-def randperm(
-    n: int, device: str | Device | None = None, generator: Generator = default_generator
+def randn_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """Return the numbers 0 … n−1 in random order, as int64."""
-    return tensor_of(generator.permutation(n)).to(_place(device))
+    """Draw standard normal numbers, of `input`'s shape, and of its dtype and on its device."""
+    dtype = input.dtype if dtype is None else dtype
+    device = input.device if device is None else device
+    return randn(
+        tuple(input.shape),
+        generator=generator,
+        dtype=dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
-def bernoulli(p: Tensor, generator: Generator = default_generator) -> Tensor:
-    """Draw 1 with probability `p` and 0 otherwise, for each element; of `p`'s dtype.
+def normal(
+    mean: Tensor | float = 0.0,
+    std: Tensor | float = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Draw normal numbers, of one mean and deviation for `size`, or of Tensors of them.
+
+    The result has no gradient by `mean` and `std`: for one, write ``mean + std * randn``.
 
     Raises
     ------
-    ValueError
-        On the CPU, if a probability is not in [0, 1].
+    RuntimeError
+        If a deviation is negative.
     """
-    if p.device == backend.CPU and not np.all((p.array >= 0) & (p.array <= 1)):
-        raise ValueError("bernoulli: a probability is not in [0, 1]")
-    drawn = generator.uniform(p.shape, np.float32, p.device)
-    return tensor_of((drawn < p.array).astype(p.dtype))
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    lowest = std.array.min() if isinstance(std, Tensor) and std.numel() else std
+    if not isinstance(lowest, Tensor) and lowest < 0:
+        raise RuntimeError(f"normal: a deviation is at least 0, not {lowest}")
+    if not tensors:
+        if size is None:
+            raise TypeError("normal: of two numbers the size must be given, size=(2, 3)")
+        drawn = randn(size, generator=generator, dtype=dtype, device=device)
+        return leaf((drawn * std + mean).array, requires_grad)
+    shape = np.broadcast_shapes(*[tuple(x.shape) for x in tensors])
+    like = tensors[0]
+    values = source(generator).normal(shape, float_dtype("normal", like.dtype), like.device)
+    drawn = tensor_of(values) * _detached(std) + _detached(mean)
+    return leaf(drawn.array, requires_grad)
+
+
+def _detached(x: Any) -> Any:
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+# --- integers -----------------------------------------------------------------------------------
+
+
+def randint(
+    *bounds: Any,
+    low: int | None = None,
+    high: int | None = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Draw integers in [low, high): ``randint(high, size)``, or ``randint(low, high, size)``.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no integer in the range, or the dtype does not hold all of them.
+    """
+    numbers = list(bounds)
+    if size is None:
+        if not numbers or isinstance(numbers[-1], (int, np.integer)):
+            raise TypeError("randint() takes (high, size) or (low, high, size); size is a tuple")
+        size = numbers.pop()
+    if high is None:
+        if not numbers:
+            raise TypeError("randint() needs the end of the range, high")
+        high = numbers.pop()
+    if low is None:
+        low = numbers.pop() if numbers else 0
+    if numbers:
+        raise TypeError("randint() takes (high, size) or (low, high, size)")
+    low, high = int(low), int(high)
+    dtype = tensor_dtype(dtype, np.dtype(np.int64))
+    _check_range("randint", low, high, dtype)
+    drawn = source(generator).integers(low, high, as_shape((size,)), np.int64, place(device))
+    return leaf(drawn.astype(dtype), requires_grad)
+
+
+def _check_range(name: str, low: int, high: int, dtype: np.dtype) -> None:
+    if low >= high:
+        raise RuntimeError(f"{name}: there is no integer in [{low}, {high})")
+    if dtype.kind == "b":
+        least, most = 0, 1
+    elif dtype.kind in "iu":
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    else:
+        return
+    if low < least or high - 1 > most:
+        raise RuntimeError(f"{name}: {dtype} holds not all integers in [{low}, {high})")
+
+
+def randint_like(
+    input: Tensor,
+    *bounds: int,
+    low: int | None = None,
+    high: int | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw integers in [low, high), or [0, high), of `input`'s shape, dtype and device."""
+    return randint(
+        *bounds,
+        low=low,
+        high=high,
+        size=tuple(input.shape),
+        generator=generator,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
+    )
+
+
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """Return the numbers 0 … n−1 in random order, as int64."""
+    if n < 0:
+        raise RuntimeError(f"randperm: n is at least 0, not {n}")
+    dtype = tensor_dtype(dtype, np.dtype(np.int64))
+    drawn = tensor_of(source(generator).permutation(n).astype(dtype)).to(place(device))
+    return leaf(drawn.array, requires_grad)
+
+
+# --- by probabilities ---------------------------------------------------------------------------
+
+
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Draw 1 with probability `input`, or `p`, and 0 otherwise; of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If a probability is not in [0, 1] (of a Tensor, on the CPU).
+    """
+    probabilities = input.array if p is None else p
+    check_probabilities("bernoulli", probabilities, input.device)
+    if p is None:
+        float_dtype("bernoulli", input.dtype)
+    return tensor_of(coins(source(generator), probabilities, input).astype(input.dtype))
+
+
+def check_probabilities(name: str, p: Any, device: Device) -> None:
+    """Refuse what is not in [0, 1]; of an array, on the CPU."""
+    if device == CPU and not np.all((np.asarray(p) >= 0) & (np.asarray(p) <= 1)):
+        raise RuntimeError(f"{name}: a probability is not in [0, 1]")
+
+
+def coins(generator: Generator, p: Any, like: Tensor) -> Array:
+    """Whether each of as many draws as `like` has elements comes out true, as often as `p` says."""
+    return generator.uniform(tuple(like.shape), np.float32, like.device) < p
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw counts of events that are expected `input` times; of `input`'s shape and dtype."""
+    dtype = float_dtype("poisson", input.dtype)
+    rates = input.detach().cpu().array.astype(np.float64)
+    if not (rates >= 0).all():
+        raise RuntimeError("poisson: a rate is negative or no number")
+    words = source(generator).integers(0, 1 << 32, (2,))
+    drawn = np.random.Generator(np.random.Philox(key=words.astype(np.uint64))).poisson(rates)
+    return tensor_of(np.asarray(drawn).astype(dtype)).to(input.device)
+
+
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw numbers of categories, as often as their weights say.
+
+    Parameters
+    ----------
+    input : Tensor
+        Weights that are not negative, of one axis, or of rows that are drawn from by themselves.
+    num_samples : int
+        How many are drawn from each row.
+    replacement : bool
+        Whether a category can be drawn again.
+
+    Returns
+    -------
+    Tensor
+        int64, of shape (num_samples,), or (rows, num_samples).
+    """
+    if len(input.shape) not in (1, 2):
+        raise RuntimeError(f"multinomial: shape {tuple(input.shape)} is not of rows of weights")
+    float_dtype("multinomial", input.dtype)
+    if num_samples < 1:
+        raise RuntimeError(f"multinomial: at least one sample, not {num_samples}")
+    weights = input.array.astype(np.float64).reshape(-1, input.shape[-1])
+    xp = array_backend((weights,)).xp
+    sums = weights.sum(-1)
+    if not bool(((weights >= 0) & (weights < np.inf)).all() and (sums > 0).all()):
+        raise RuntimeError("multinomial: weights are finite, not negative, and some are above 0")
+    rows, n = weights.shape
+    draw = source(generator).uniform
+    if replacement:
+        ends = xp.cumsum(weights, -1) / sums[:, None]
+        ends[ends == ends[:, -1:]] = 1  # what follows the last weight above 0 is never drawn
+        u = draw((rows, num_samples), np.float64, input.device)
+        drawn = xp.stack(
+            [xp.searchsorted(e, x, side="right") for e, x in zip(ends, u, strict=True)]
+        )
+    else:
+        if num_samples > n or int((weights > 0).sum(-1).min()) < num_samples:
+            raise RuntimeError(
+                f"multinomial: {num_samples} samples of fewer categories above 0, without "
+                "replacement"
+            )
+        # The first of exponential clocks to ring, each as fast as its weight, then the second, …
+        clocks = -xp.log1p(-draw((rows, n), np.float64, input.device)) + 1e-300
+        drawn = xp.argsort(-(weights / clocks), -1)[:, :num_samples]
+    return tensor_of(drawn.astype(np.int64).reshape((*input.shape[:-1], num_samples)))

@@ -210,10 +210,10 @@ def index_add(
         A factor on `source`.
     """
     index, axis = _fitting("index_add", input, dim, index, source)
-    source = source if alpha == 1 else source * alpha
-    if not input.shape:
-        return input + reshape(source.sum(), ())
-    return input + getitem_backward(source, index, shape=tuple(input.shape), parts=along(axis))
+    source = with_axis(source if alpha == 1 else source * alpha)
+    x = with_axis(input)
+    y = x + getitem_backward(source, index, shape=tuple(x.shape), parts=along(axis))
+    return y if input.shape else reshape(y, ())
 
 
 @takes_axis
@@ -300,9 +300,9 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Write the elements of `source`, in order, where `mask` is true; `mask` broadcasts."""
-    mask = index_array(input, mask)
     if mask.dtype != bool:
         raise RuntimeError(f"masked_scatter: the mask is {mask.dtype}, not bool")
+    mask = index_array(input, mask)
     if source.dtype != input.dtype:
         raise RuntimeError(
             f"masked_scatter: source is {source.dtype}, and input {input.dtype}: cast one"

@@ -69,12 +69,12 @@ swapaxes.defvjp(x=lambda g, axis0, axis1: swapaxes(g, axis0, axis1))
 
 
 @primitive(view=True)
-def broadcast_to(xp: ModuleType, x: Array, *, shape: Sequence[int]) -> Array:
-    """Repeat `x` to `shape` by NumPy's broadcasting, without a copy."""
+def broadcast_to(xp: ModuleType, x: Array, *, size: Sequence[int]) -> Array:
+    """Repeat `x` to the shape `size` by NumPy's broadcasting, without a copy."""
     try:
-        return array_backend((x,)).broadcast_to(x, shape)
+        return array_backend((x,)).broadcast_to(x, size)
     except ValueError as error:
-        raise ValueError(f"no broadcasting to shape {shape}") from error
+        raise ValueError(f"no broadcasting to shape {size}") from error
 
 
 broadcast_to.defvjp(x=lambda g: g)

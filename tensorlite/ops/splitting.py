@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from tensorlite.ops.dims import one_dim
-from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.faces import also_named, takes_axis
 from tensorlite.ops.index import basic_getitem
 from tensorlite.ops.shape import split_at
 from tensorlite.tensor import Tensor
@@ -90,6 +90,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split_at(input, tuple(range(length, n, length)), axis)
 
 
+# Torch has these once for numbers of parts, and once for places to cut.
+CUTS = also_named(indices_or_sections=("indices", "sections", "tensor_indices_or_sections"))
+
+
+@CUTS
 @takes_axis
 def tensor_split(
     input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0
@@ -138,17 +143,20 @@ def _split_along(
     return tensor_split(input, cut, axis)
 
 
+@CUTS
 def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the second axis (of one axis: along it) in equal parts, or at places given."""
     axis = 0 if len(input.shape) == 1 else 1
     return _split_along("hsplit", input, indices_or_sections, axis, 1)
 
 
+@CUTS
 def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the first of at least two axes, in equal parts, or at the places given."""
     return _split_along("vsplit", input, indices_or_sections, 0, 2)
 
 
+@CUTS
 def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Cut along the third of at least three axes, in equal parts, or at the places given."""
     return _split_along("dsplit", input, indices_or_sections, 2, 3)

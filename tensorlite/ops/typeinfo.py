@@ -35,10 +35,7 @@ __all__ = [
 
 def can_cast(from_: Any, to: Any) -> bool:
     """Whether values of one dtype may be written to another: never to a lower category."""
-    source, target = as_dtype(from_), as_dtype(to)
-    if source.kind == "i" and target.kind == "u":
-        return False
-    return category(source) <= category(target)
+    return category(as_dtype(from_)) <= category(as_dtype(to))
 
 
 def is_tensor(obj: Any) -> bool:

@@ -150,9 +150,9 @@ SAMPLES = [
     Sample(
         ops.broadcast_to,
         [normal(3, 1)],
-        dict(shape=(2, 3, 4)),
-        reference=np.broadcast_to,
-        zero_static=dict(shape=(2, 0, 4)),
+        dict(size=(2, 3, 4)),
+        reference=lambda x, size: np.broadcast_to(x, size),
+        zero_static=dict(size=(2, 0, 4)),
         saves=(),
     ),
     Sample(
@@ -383,7 +383,7 @@ SAMPLES = [
         no_zero="there must be a window",
     ),
     # copies
-    Sample(convert.clone, [normal(2, 3)], reference=np.copy, saves=()),
+    Sample(convert.copied, [normal(2, 3)], reference=np.copy, saves=()),
     Sample(
         convert.to_device_array,
         [normal(2, 3)],

@@ -1,0 +1,120 @@
+"""Making Tensors like another: of its shape, or of its dtype on its device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlite.ops.creation import Where, empty, full, ones, tensor, zeros
+from tensorlite.ops.shape import broadcast_to
+from tensorlite.tensor import Tensor
+
+__all__ = ["empty_like", "fill", "full_like", "ones_like", "zeros_like"]
+
+
+def _as(x: Tensor, dtype: Any, device: Where) -> dict[str, Any]:
+    """The dtype and device of `x`, unless others are given."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"of a Tensor another like it is made, not of a {type(x).__name__}")
+    return {
+        "dtype": x.dtype if dtype is None else dtype,
+        "device": x.device if device is None else device,
+    }
+
+
+def zeros_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Return zeros of `input`'s shape, and of its dtype and device unless others are given."""
+    return zeros(input.shape, requires_grad=requires_grad, **_as(input, dtype, device))
+
+
+def ones_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Return ones of `input`'s shape, and of its dtype and device unless others are given."""
+    return ones(input.shape, requires_grad=requires_grad, **_as(input, dtype, device))
+
+
+def empty_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Return unset memory of `input`'s shape, and of its dtype and device unless others are."""
+    return empty(input.shape, requires_grad=requires_grad, **_as(input, dtype, device))
+
+
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Return one value in `input`'s shape, and of its dtype and device unless others are given."""
+    like = _as(input, dtype, device)
+    return full(input.shape, fill_value, requires_grad=requires_grad, **like)
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """Return one value in `input`'s shape and dtype; a Tensor with no axes has its gradient."""
+    if isinstance(value, Tensor):
+        if value.shape:
+            raise RuntimeError(f"fill: value of shape {tuple(value.shape)} is not one number")
+        return broadcast_to(value.to(input.device, input.dtype), tuple(input.shape)).clone()
+    return full_like(input, value)
+
+
+# --- methods ------------------------------------------------------------------------------------
+
+
+def new_zeros(self: Tensor, *shape: Any, size: Any = None, **options: Any) -> Tensor:
+    """Return zeros, of this Tensor's dtype and device unless others are given."""
+    return zeros(*shape, size=size, **_options(self, options))
+
+
+def new_ones(self: Tensor, *shape: Any, size: Any = None, **options: Any) -> Tensor:
+    """Return ones, of this Tensor's dtype and device unless others are given."""
+    return ones(*shape, size=size, **_options(self, options))
+
+
+def new_empty(self: Tensor, *shape: Any, size: Any = None, **options: Any) -> Tensor:
+    """Return unset memory, of this Tensor's dtype and device unless others are given."""
+    return empty(*shape, size=size, **_options(self, options))
+
+
+def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
+    """Return one value, of this Tensor's dtype and device unless others are given."""
+    return full(size, fill_value, **_options(self, options))
+
+
+def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
+    """Copy values, as this Tensor's dtype and to its device unless others are given."""
+    return tensor(data, **_options(self, options))
+
+
+def _options(x: Tensor, options: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in options.items() if value is not None}
+    return {**_as(x, None, None), **kept}
+
+
+METHODS = (new_empty, new_full, new_ones, new_tensor, new_zeros)
