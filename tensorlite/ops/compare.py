@@ -212,7 +212,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         Without them: where `condition` holds, as one Tensor of indices for each axis.
     """
     if input is None and other is None:
-        from tensorlite.ops.index import nonzero  # which is built on this module
+        from tensorlite.ops.gathering import nonzero  # which is built on this module
 
         return nonzero(condition, as_tuple=True)
     return select(condition, input, other)

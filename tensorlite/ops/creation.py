@@ -143,7 +143,8 @@ def _converted(data: Any, dtype: Any, device: Where, name: str) -> Array:
             check_fits(values, wanted, name)
         values = array_backend((values,)).cast(values, wanted)
     source = array_backend((values,)).device_of(values)
-    target = source if device is None else place(device)
+    stays = device is None and hasattr(data, "dtype")
+    target = source if stays else place(device)
     return values if target == source else to_device_array(values, target, source)
 
 

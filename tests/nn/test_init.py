@@ -16,7 +16,7 @@ from tensorlite.random import Generator
 
 
 def drawn(fn, *shape: int, **kwargs) -> np.ndarray:
-    tensor = empty(*shape)
+    tensor = empty(shape)
     assert fn(tensor, generator=Generator(5), **kwargs) is tensor
     return tensor.array
 
@@ -109,7 +109,7 @@ def test_constants():
 )
 def test_wrong_shapes_are_named(fn, shape, message):
     with pytest.raises(ValueError, match=message):
-        fn(empty(*shape))
+        fn(empty(shape))
 
 
 def test_a_wrong_mode_is_named():

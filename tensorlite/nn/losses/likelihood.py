@@ -9,8 +9,8 @@ import numpy as np
 from tensorlite.nn.losses.reduction import check_same_shape, chosen, divided_sum, reduced
 from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
-from tensorlite.ops.creation import full_like
 from tensorlite.ops.elementwise import exp, log, square
+from tensorlite.ops.like import full_like
 from tensorlite.tensor import Tensor
 
 __all__ = ["gaussian_nll_loss", "kl_div", "poisson_nll_loss"]
