@@ -114,7 +114,7 @@ def {name}({parameters}):
 """
 
 
-def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
+def compile_call(self: Primitive) -> Callable:
     """Make the function users call; its text is written out when it is first called.
 
     Most programs use few primitives, and compiling all of them would be most of the import time.
@@ -143,11 +143,11 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
         "_self": self,
         "_unset": _UNSET,
         "_wrap": wrap,
-        **{f"_default_{n}": v for n, v in (input_defaults | self.defaults).items()},
+        **{f"_default_{n}": v for n, v in (self.input_defaults | self.defaults).items()},
     }
 
     def write_out() -> Callable:
-        exec(_text(self, input_defaults), namespace)
+        exec(_text(self), namespace)
         written = namespace.pop(self.reference.__name__)
         call.__code__ = written.__code__
         call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
@@ -156,9 +156,7 @@ def compile_call(self: Primitive, input_defaults: dict[str, Any]) -> Callable:
 
     namespace["_write_out"] = write_out
     call = FunctionType(_not_yet_written.__code__, namespace, self.reference.__name__)
-    functools.update_wrapper(call, self.reference)
-    del call.__wrapped__  # its signature is the reference's, which callers do not see
-    return call
+    return functools.update_wrapper(call, self.reference)
 
 
 def _not_yet_written(*args: Any, **static: Any) -> Any:
@@ -221,7 +219,7 @@ def _compile_written(kernels: Any) -> None:
     _written.clear()
 
 
-def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
+def _text(self: Primitive) -> str:
     """The source of one primitive's call; see `_CALL`."""
     named = self.names.get
     xs, static = [named(x, x) for x in self.inputs], {n: named(n, n) for n in self.defaults}
@@ -243,7 +241,7 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
         )
     return (_CALL_VARIADIC if self.variadic else _CALL).format(
         name=self.reference.__name__,
-        parameters=", ".join(_parameters(self, input_defaults)),
+        parameters=", ".join(_parameters(self)),
         all=everything,
         first=xs[0] if xs else "",
         also="".join(
@@ -266,16 +264,21 @@ def _text(self: Primitive, input_defaults: dict[str, Any]) -> str:
     )
 
 
-def _parameters(self: Primitive, input_defaults: dict[str, Any]) -> list[str]:
+def takes_positions(self: Primitive) -> bool:
+    """Whether static parameters may be given by position: none is needed after one that is not."""
+    given = [*(dict.fromkeys(self.inputs, _MISSING) | self.input_defaults).values()]
+    needed = [default is _MISSING for default in [*given, *self.defaults.values()]]
+    return self.variadic is None and needed == sorted(needed, reverse=True)
+
+
+def _parameters(self: Primitive) -> list[str]:
     """Parameters of the generated call; static ones may be given by position where that can be."""
     missing = _MISSING
     if self.variadic:
         names = {"*args_": missing, **self.defaults}
     else:
-        inputs = dict.fromkeys(self.inputs, missing) | input_defaults
-        required = [default is missing for default in [*inputs.values(), *self.defaults.values()]]
-        by_position = required == sorted(required, reverse=True)
-        names = {**inputs, **({} if by_position else {"*": missing}), **self.defaults}
+        inputs = dict.fromkeys(self.inputs, missing) | self.input_defaults
+        names = {**inputs, **({} if takes_positions(self) else {"*": missing}), **self.defaults}
     also = [f"{ours}=_unset" for ours in self.names if ours in self.defaults]
     given = {n: "" if d is missing else f"=_default_{n}" for n, d in names.items()}
     given |= {n: "=_unset" for n in self.names if names.get(n) is missing and n in self.defaults}

@@ -35,8 +35,16 @@ from typing import Any
 
 from tensorlite.backend import CPU, Array, array_backend, is_array
 from tensorlite.backward import grad
-from tensorlite.call import as_arrays, compile_call, declined, listed
-from tensorlite.plan import Plan, Residual, residual_names
+from tensorlite.call import as_arrays, compile_call, declined, listed, takes_positions
+from tensorlite.plan import (
+    KEYWORD_ONLY,
+    MISSING,
+    STARRED,
+    Plan,
+    Residual,
+    parameters_of,
+    residual_names,
+)
 from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.views import refresh
@@ -82,17 +90,16 @@ class Primitive:
         self.variadic: str | None = None
         self.defaults: dict[str, Any] = {}
         input_defaults: dict[str, Any] = {}
-        parameters = list(inspect.signature(reference).parameters.values())[1:]
-        for parameter in parameters:
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                self.variadic = parameter.name
-            elif parameter.kind is parameter.KEYWORD_ONLY:
-                if not (aux and parameter.name == "save"):
-                    self.defaults[parameter.name] = parameter.default
+        for parameter, kind, default in parameters_of(reference)[1:]:
+            if kind == STARRED:
+                self.variadic = parameter
+            elif kind == KEYWORD_ONLY:
+                if not (aux and parameter == "save"):
+                    self.defaults[parameter] = default
             else:
-                self.inputs.append(parameter.name)
-                if parameter.default is not parameter.empty:
-                    input_defaults[parameter.name] = parameter.default
+                self.inputs.append(parameter)
+                if default is not MISSING:
+                    input_defaults[parameter] = default
         if reserved := {"g", "y", "needs"}.intersection(self.inputs, self.defaults):
             raise TypeError(f"{self.name}: a rule gives {sorted(reserved)} another meaning; rename")
         self.rules: dict[int, Callable] = {}
@@ -102,10 +109,9 @@ class Primitive:
         self.kernel_from = 0
         self.host_kernel: str | None = None
         self.plans: dict[tuple[bool, ...], Plan] = {}
-        self.call = compile_call(self, input_defaults)
-        self.call.__signature__ = inspect.Signature(
-            [p for p in parameters if p.name != "save"], __validate_parameters__=False
-        )
+        self.input_defaults = input_defaults
+        self.call = compile_call(self)
+        self.call.__wrapped__ = SeenByCallers(self)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -164,13 +170,6 @@ class Primitive:
     def rename(self, names: dict[str, str]) -> None:
         """Let callers use other names of the parameters; see `ops.faces`."""
         self.names = {ours: other for ours, other in names.items() if ours in self.parameters}
-        signature = self.call.__signature__
-        self.call.__signature__ = signature.replace(
-            parameters=[
-                p.replace(name=self.names.get(p.name, p.name))
-                for p in signature.parameters.values()
-            ]
-        )
 
     @property
     def parameters(self) -> list[str]:
@@ -296,6 +295,34 @@ class Primitive:
         raise RuntimeError(
             f"{self.name}: inputs on different devices: {where}. Move one: t.to(device)"
         )
+
+
+class SeenByCallers:
+    """The signature that a primitive's function shows, made when somebody looks.
+
+    `inspect` follows ``__wrapped__`` to it, and on to the source of the reference.
+    """
+
+    def __init__(self, primitive: Primitive) -> None:
+        self.primitive = primitive
+
+    @property
+    def __wrapped__(self) -> Callable:
+        return self.primitive.reference
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """Without `xp`, under the callers' names, static parameters by position, too."""
+        signature = inspect.signature(self.primitive.reference)
+        names = self.primitive.names
+        moved = inspect.Parameter.KEYWORD_ONLY if takes_positions(self.primitive) else None
+        anyhow = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        seen = [
+            p.replace(name=names.get(p.name, p.name), kind=anyhow if p.kind is moved else p.kind)
+            for p in list(signature.parameters.values())[1:]
+            if not (p.name == "save" and self.primitive.aux)
+        ]
+        return signature.replace(parameters=seen)
 
 
 def _describe(value: Any) -> str:

@@ -9,6 +9,7 @@ place, and they take their histories from the base anew.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,7 @@ def write(x: Tensor, index: Any, value: Any) -> None:
 def in_place(op: Callable) -> Callable:
     """The in-place form of an operation: ``x += other``, ``x.clamp_(0, 1)`` and so on."""
 
+    @functools.wraps(op)  # its signature, too
     def update(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         recorded = _is_recorded(x, (*args, *kwargs.values()))
         if not recorded:
@@ -72,6 +74,7 @@ def in_place(op: Callable) -> Callable:
             note_write(x.array)
         return x
 
+    update.__name__ += "_"
     update.__doc__ = f"`{op.__name__}` in place: writes into the Tensor and returns it."
     return update
 
