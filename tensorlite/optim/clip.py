@@ -18,60 +18,113 @@ _PART = 8192  # elements whose squares a team sums
 
 
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale gradients so that their norm, taken together, is at most `max_norm`.
 
     Parameters
     ----------
     parameters
-        Tensors whose ``.grad`` is scaled in place; those without one are left out.
+        Tensors whose ``.grad`` is scaled in place; those without one are left out. One that is
+        given twice counts once.
     max_norm
         The greatest norm.
     norm_type
-        p of the p-norm; `math.inf` for the greatest magnitude.
+        p of the p-norm; `math.inf` or "inf" for the greatest magnitude.
+    error_if_nonfinite
+        Raise where the norm is infinite or NaN, and scale nothing. The host waits for the norm.
+    foreach
+        Accepted for torch's sake.
 
     Returns
     -------
     Tensor
-        The norm before clipping, with no axes, on the device: nothing waits for it here.
+        The norm before clipping, with no axes, on the device of the first gradient; 0 if there is
+        no gradient. Nothing waits for it here.
 
     Raises
     ------
     ValueError
-        If a limit is not positive, or no parameter has a gradient.
+        If `max_norm` is negative, or `norm_type` not positive.
     RuntimeError
-        If gradients are on different devices; nothing was scaled then.
+        If `error_if_nonfinite`, for an infinite or NaN norm.
 
     Notes
     -----
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
     """
-    if not max_norm > 0 or not norm_type > 0:
-        raise ValueError(f"max_norm and norm_type must be positive, not {max_norm}, {norm_type}")
+    max_norm = _at_least_0(max_norm, "max_norm")
     grads = flat_gradients(parameters)
     if not grads:
-        raise ValueError("clip_grad_norm_: no parameter has a gradient: call backward() first")
-    places = sorted({str(array_backend((grad,)).device_of(grad)) for grad in grads})
-    if len(places) > 1:
-        raise RuntimeError(
-            f"clip_grad_norm_: gradients on different devices: {', '.join(places)}. Clip the "
-            "parameters of each device by a call of its own"
-        )
+        return tensor_of(np.zeros((), np.float32))
     backend = array_backend(grads)
-    dense = all(grad.flags.c_contiguous for grad in grads)
-    with on_device_of(grads[0]):
-        if backend.kernels is not None and norm_type == 2 and dense and alike(*grads):
-            return tensor_of(_clip(backend.kernels, grads, max_norm))
-        total = _norm(backend.xp, grads, norm_type)
-        scale = backend.xp.minimum(max_norm / (total + 1e-6), 1.0)
-        for grad in grads:
-            grad *= scale.astype(grad.dtype)
-        return tensor_of(backend.asarray(total))
+    k = backend.kernels
+    plain = k is not None and float(norm_type) == 2 and alike(*grads) and grads[0].itemsize < 8
+    if plain and all(g.flags.c_contiguous for g in grads) and _on_one_device(grads):
+        with on_device_of(grads[0]):
+            norm, factor = _norm_and_factor(k, grads, max_norm)
+            _check_finite(norm, norm_type, error_if_nonfinite)
+            for grad in grads:
+                k.scale_by(grad, factor, grad, grad.size)
+            return tensor_of(norm)
+    norm = _norm(grads, norm_type)
+    _check_finite(norm, norm_type, error_if_nonfinite)
+    _scale(grads, max_norm, norm)
+    return tensor_of(norm)
 
 
-def _clip(k: Any, grads: list[Array], max_norm: float) -> Array:
-    """Clip by kernels, in place; returns the 2-norm, whose squares are summed in float64."""
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of all elements of some Tensors together; parameters as of `clip_grad_norm_`."""
+    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if not given:
+        return tensor_of(np.zeros((), np.float32))
+    norm = _norm([tensor.array for tensor in given], norm_type)
+    _check_finite(norm, norm_type, error_if_nonfinite)
+    return tensor_of(norm)
+
+
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scale gradients by what brings `total_norm` down to `max_norm`, if it is greater."""
+    grads = flat_gradients(parameters)
+    _scale(grads, _at_least_0(max_norm, "max_norm"), total_norm.array)
+
+
+def _at_least_0(value: Any, name: str) -> float:
+    if not float(value) >= 0:
+        raise ValueError(f"{name} must be at least 0, not {value}")
+    return float(value)
+
+
+def _on_one_device(arrays: list[Array]) -> bool:
+    backend = array_backend(arrays)
+    first = backend.device_of(arrays[0])
+    return all(backend.device_of(array) == first for array in arrays[1:])
+
+
+def _check_finite(norm: Array, norm_type: float, wanted: bool) -> None:
+    if wanted and not math.isfinite(float(norm)):
+        raise RuntimeError(
+            f"the total norm of order {norm_type} of the gradients is {float(norm)}, so they "
+            "cannot be clipped; error_if_nonfinite=False scales them all the same"
+        )
+
+
+def _norm_and_factor(k: Any, grads: list[Array], max_norm: float) -> tuple[Array, Array]:
+    """The 2-norm by kernels, its squares summed in float64, and what gradients are scaled by."""
     parts = [-(-grad.size // _PART) for grad in grads]
     partial = k.empty((sum(parts),), np.dtype(np.float64))
     start = 0
@@ -81,24 +134,66 @@ def _clip(k: Any, grads: list[Array], max_norm: float) -> Array:
     norm = k.empty((), accumulator(grads[0].dtype))
     factor = k.empty((1,), grads[0].dtype)
     k.clip_factor(partial, norm, factor, partial.size, max_norm)
+    return norm, factor
+
+
+def _norm(arrays: list[Array], norm_type: float) -> Array:
+    """The p-norm of all arrays together, on the device of the first: the norm of their norms."""
+    p = float(norm_type)
+    if not p > 0:
+        raise ValueError(f"norm_type must be positive, not {norm_type}")
+    backend = array_backend(arrays)
+    first = backend.device_of(arrays[0])
+    norms = []
+    for array in arrays:
+        with on_device_of(array), np.errstate(all="ignore"):
+            norms.append(_one_norm(array_backend((array,)), array, p))
+    with on_device_of(arrays[0]), np.errstate(all="ignore"):
+        if len(norms) == 1:
+            return norms[0]
+        norms = [
+            backend.asarray(
+                n if type(n) is type(arrays[0]) else array_backend((n,)).to_host(n), device=first
+            )
+            for n in norms
+        ]
+        return _one_norm(backend, backend.xp.stack(norms), p)
+
+
+def _one_norm(backend: Any, x: Array, p: float) -> Array:
+    """One array's p-norm, in float32 or wider; its greatest element is 1 on the way.
+
+    So no power is too large or too small for its type.
+    """
+    xp = backend.xp
+    wide = xp.abs(x.astype(xp.promote_types(x.dtype, xp.float32), copy=False))
+    peak = wide.max() if x.size else xp.zeros((), wide.dtype)
+    if math.isinf(p) or not x.size:
+        return backend.asarray(peak)
+    unit = xp.where((peak > 0) & xp.isfinite(peak), peak, xp.ones_like(peak))
+    ratio = wide / unit
+    powers = ratio * ratio if p == 2 else ratio**p
+    return backend.asarray((unit * powers.sum() ** (1 / p)).astype(wide.dtype))
+
+
+def _scale(grads: list[Array], max_norm: float, norm: Array) -> None:
+    """Multiply gradients by max_norm / norm where that is less than 1; by NaN where it is NaN."""
     for grad in grads:
-        k.scale_by(grad, factor, grad, grad.size)
-    return norm
+        backend = array_backend((grad,))
+        with on_device_of(grad), np.errstate(all="ignore"):
+            here = backend.asarray(
+                norm if type(norm) is type(grad) else array_backend((norm,)).to_host(norm),
+                device=backend.device_of(grad),
+            )
+            factor = backend.xp.minimum(max_norm / (here + 1e-6), 1.0)
+            grad *= factor.astype(grad.dtype)
 
 
-def _norm(xp: Any, grads: list[Array], p: float) -> Array:
-    """The p-norm of all gradients, summed in float32 or wider."""
-    if math.isinf(p):
-        return xp.stack([xp.abs(g).max() for g in grads]).max()
-    wide = [g.astype(xp.promote_types(g.dtype, xp.float32), copy=False).reshape(-1) for g in grads]
-    sums = [(g * g if p == 2 else xp.abs(g) ** p).sum() for g in wide]
-    return xp.stack(sums).sum() ** (1 / p)
-
-
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
     """Limit each element of the gradients to [−clip_value, clip_value], in place."""
-    if not clip_value > 0:
-        raise ValueError(f"clip_value must be positive, not {clip_value}")
+    clip_value = _at_least_0(clip_value, "clip_value")
     for grad in flat_gradients(parameters):
         with on_device_of(grad):
             array_backend((grad,)).xp.clip(grad, -clip_value, clip_value, out=grad)
