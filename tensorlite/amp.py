@@ -6,16 +6,21 @@ Micikevicius et al., "Mixed precision training", ICLR 2018.
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array, array_backend
-from tensorlite.call import as_arrays
+from tensorlite.backend import Array, Device, array_backend, parse_device
+from tensorlite.backend.cupy import is_available
 from tensorlite.ops import cast
 from tensorlite.optim import Optimizer
 from tensorlite.optim.arena import flat_gradients
+from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.foreign import as_number, brought
 from tensorlite.plan import is_float
 from tensorlite.primitive import Primitive
 from tensorlite.tape import mode, on_device_of
@@ -45,25 +50,43 @@ class autocast:
 
     Operations named in `LOWER` take float32 inputs as `dtype`; those in `FLOAT32` take half
     precision as float32; all others promote their inputs as always. Parameters stay as they are,
-    and their gradients arrive in their own dtype. A parameter is cast once a block.
+    and their gradients arrive in their own dtype. A parameter is cast once a block. It is a
+    decorator, too.
 
     Parameters
     ----------
+    device_type
+        "cuda" or "cpu": where Tensors are cast. Without a CUDA device, "cuda" warns and does
+        nothing.
     dtype
-        ``"float16"`` or ``"bfloat16"`` (which needs the package ml_dtypes).
+        float16 or bfloat16 (which needs the package ml_dtypes); by default float16 on CUDA and
+        bfloat16 on the CPU. Another dtype warns, and nothing is cast.
     enabled
-        False makes the block do nothing.
+        False makes the block do nothing, and ends an outer one inside it.
+    cache_enabled
+        False casts a parameter at each use.
 
     Examples
     --------
-    >>> with tl.autocast("bfloat16"):
+    >>> with tl.autocast("cuda", dtype=tl.bfloat16):
     ...     loss = F.cross_entropy(model(x), y)
     >>> loss.backward()
     """
 
-    def __init__(self, dtype: Any, *, enabled: bool = True) -> None:
-        self.dtype = _half(dtype)
-        self.enabled = enabled
+    def __init__(
+        self,
+        device_type: str,
+        dtype: Any = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ) -> None:
+        self.device = _device_type(device_type)
+        self.fast_dtype = _half(self.device, dtype, enabled)
+        if enabled and self.device == "cuda" and not is_available():
+            warnings.warn("autocast: there is no CUDA device, nothing is cast", stacklevel=2)
+            enabled = False
+        self.enabled = enabled and self.fast_dtype is not None
+        self.cache_enabled = cache_enabled is None or cache_enabled
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
         self.previous: list[dict[str, Any]] = []
 
@@ -79,64 +102,120 @@ class autocast:
         trace: TracebackType | None,
     ) -> None:
         mode.switches.set(**self.previous.pop())
-        self.leaves.clear()
+        if not self.previous:
+            self.leaves.clear()
+
+    def __call__(self, function: Callable) -> Callable:
+        """Decorate `function`."""
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return wrapped
 
     def _cast_inputs(self, primitive: Primitive, args: tuple) -> tuple:
         if primitive.name in LOWER:
-            return tuple([self._to(arg, self.dtype) for arg in args])
+            return tuple([self._to(arg, self.fast_dtype) for arg in args])
         if primitive.name in FLOAT32:
             return tuple([self._to(arg, np.dtype(np.float32)) for arg in args])
         return args
 
-    def _to(self, arg: Any, dtype: np.dtype) -> Any:
+    def _to(self, arg: Any, dtype: Any) -> Any:
         """Cast a Tensor between float32 and half precision; leave everything else alone."""
         if not isinstance(arg, Tensor) or arg.dtype == dtype or arg.dtype.itemsize > 4:
             return arg
-        if not is_float(arg.array):
+        on_host = arg.array.__class__ is np.ndarray
+        if not is_float(arg.array) or on_host != (self.device == "cpu"):
             return arg
-        if not (arg.is_leaf and arg.requires_grad):
+        if not (arg.is_leaf and arg.requires_grad and self.cache_enabled):
             return cast(arg, dtype)
         known = self.leaves.get(id(arg))
-        if known is None:
+        if known is None or known[1].dtype != dtype:
             known = self.leaves[id(arg)] = (arg, cast(arg, dtype))
         return known[1]
 
 
-def _half(dtype: Any) -> np.dtype:
+def _device_type(name: str | Device) -> str:
+    try:
+        return parse_device(name).type
+    except (ValueError, TypeError, RuntimeError):
+        raise ValueError(
+            f"autocast({name!r}): the first argument is the type of the device, 'cuda' or 'cpu'; "
+            "the dtype follows: autocast('cuda', dtype=tl.float16)"
+        ) from None
+
+
+def _half(device: str, dtype: Any, wanted: bool) -> np.dtype | None:
+    """The short dtype to compute in; None, with a warning, for another one."""
+    if dtype is None:
+        dtype = "float16" if device == "cuda" else "bfloat16"
     if str(dtype) == "bfloat16":
         try:
             from ml_dtypes import bfloat16
         except ImportError:
+            if not wanted:
+                return None
             raise RuntimeError(
                 'bfloat16 needs the package ml_dtypes: pip install "tensorlite[bf16]"'
             ) from None
         return np.dtype(bfloat16)
-    found = np.dtype(dtype)
-    if found.itemsize != 2 or found.kind not in "fV":
-        raise ValueError(f"autocast to {found}: choose 'float16' or 'bfloat16'")
-    return found
+    if np.dtype(dtype) == np.float16:
+        return np.dtype(np.float16)
+    if wanted:
+        message = f"autocast to {np.dtype(dtype)}: only float16 and bfloat16, nothing is cast"
+        warnings.warn(message, stacklevel=3)
+    return None
+
+
+def is_autocast_enabled(device_type: str = "cuda") -> bool:
+    """Whether operations on a type of device are being cast."""
+    policy = mode.switches.autocast
+    return policy is not None and policy.__self__.device == _device_type(device_type)
+
+
+def get_autocast_dtype(device_type: str) -> np.dtype:
+    """What `autocast` casts to on a type of device."""
+    if is_autocast_enabled(device_type):
+        return mode.switches.autocast.__self__.fast_dtype
+    return _half(_device_type(device_type), None, True)
+
+
+class _Unscaled:
+    """What a scaler knows about an optimizer's gradients between two updates."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer  # kept, so that its id is nobody else's
+        self.found_inf: Array | None = None
+        self.unscaled = self.stepped = False
 
 
 class GradScaler:
-    """Scale the loss up so that float16 gradients do not vanish, and undo it in the update.
+    """Scale the loss up so that float16 gradients do not vanish, and undo it before the update.
 
     A step whose gradients hold NaN or infinity changes nothing, and the scale falls; after
-    `growth_interval` good steps it rises. All of it happens on the device: nothing waits.
+    `growth_interval` good steps it rises, as long as it stays finite. With optimizers of this
+    library all of it happens on the device: nothing waits.
 
     Parameters
     ----------
+    device
+        Where it works; without a CUDA device, "cuda" warns and disables it.
     init_scale
         The first scale.
     growth_factor, backoff_factor
         What the scale is multiplied with when it rises and falls.
     growth_interval
         Good steps in a row before it rises.
+    enabled
+        False makes `scale` return what it is given, and `step` the optimizer's own step.
 
     Examples
     --------
-    >>> scaler = tl.amp.GradScaler()
+    >>> scaler = tl.amp.GradScaler("cuda")
     >>> for x, y in loader:
-    ...     with tl.autocast("float16"):
+    ...     with tl.autocast("cuda", dtype=tl.float16):
     ...         loss = F.cross_entropy(model(x), y)
     ...     optimizer.zero_grad()
     ...     scaler.scale(loss).backward()
@@ -146,23 +225,29 @@ class GradScaler:
 
     def __init__(
         self,
+        device: str = "cuda",
         init_scale: float = 2.0**16,
         growth_factor: float = 2.0,
         backoff_factor: float = 0.5,
         growth_interval: int = 2000,
+        enabled: bool = True,
     ) -> None:
-        if not (init_scale > 0 and growth_factor > 1 and 0 < backoff_factor < 1):
+        self.device = _device_type(device)
+        if enabled and self.device == "cuda" and not is_available():
+            warnings.warn("GradScaler: there is no CUDA device, it is disabled", stacklevel=2)
+            enabled = False
+        self._enabled = enabled
+        self._start = (float(init_scale), 0)
+        self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
+        self._growth_interval = growth_interval
+        self._scale: Array | None = None  # float32 with no axes, like the next
+        self._good_steps: Array | None = None
+        self._seen: dict[int, _Unscaled] = {}
+        if enabled and not (init_scale > 0 and growth_factor > 1 and 0 < backoff_factor < 1):
             raise ValueError(
                 "GradScaler needs init_scale > 0, growth_factor > 1 and backoff_factor in (0, 1), "
                 f"not {init_scale}, {growth_factor}, {backoff_factor}"
             )
-        self.growth_factor, self.backoff_factor = growth_factor, backoff_factor
-        self.growth_interval = growth_interval
-        self._start = (init_scale, 0.0)
-        self._scale: Array | None = None  # float32 with no axes, like the next two
-        self._good_steps: Array | None = None
-        self._found_inf: Array | None = None
-        self._unscaled: set[int] = set()
 
     def _place(self, like: Array) -> None:
         """Put the state on the device of the first loss."""
@@ -172,79 +257,170 @@ class GradScaler:
             scale, good_steps = self._start
             self._scale = backend.asarray(np.array(scale, np.float32), device=device)
             self._good_steps = backend.asarray(np.array(good_steps, np.float32), device=device)
-            self._found_inf = backend.asarray(np.array(0.0, np.float32), device=device)
 
-    def scale(self, loss: Tensor) -> Tensor:
-        """`loss` times the scale: call backward on it."""
-        self._place(loss.array)
-        return loss * tensor_of(self._scale)
+    def scale(self, outputs: Any) -> Any:
+        """A loss times the scale: call backward on it. Lists and tuples of them are scaled, too."""
+        if not self._enabled:
+            return outputs
+        if isinstance(outputs, Tensor):
+            self._place(outputs.array)
+            return outputs * tensor_of(brought(self._scale, outputs.array))
+        if isinstance(outputs, (list, tuple)):
+            return type(outputs)([self.scale(output) for output in outputs])
+        raise ValueError(f"scale() takes Tensors, and lists of them, not {type(outputs).__name__}")
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients by the scale now, to clip or read them before `step`."""
-        self._check(optimizer)
-        with on_device_of(self._scale):
-            self._look(optimizer)
-            for grad in self._gradients(optimizer):
-                grad *= (1.0 / self._scale).astype(grad.dtype)
-        self._unscaled.add(id(optimizer))
-
-    def step(self, optimizer: Optimizer) -> None:
-        """Update with unscaled gradients; change nothing if some are not finite."""
-        self._check(optimizer)
-        with on_device_of(self._scale):
-            if id(optimizer) in self._unscaled:
-                inverse = array_backend((self._scale,)).xp.ones_like(self._scale)
-            else:
-                self._look(optimizer)
-                inverse = 1.0 / self._scale
-            optimizer.step(grad_scale=as_arrays(inverse), skip=self._found_inf.copy())
-
-    def update(self) -> None:
-        """Adapt the scale; call it once after all optimizers have stepped."""
-        if self._scale is None:
-            raise RuntimeError("GradScaler.update() before scale(loss): there is nothing to adapt")
-        with on_device_of(self._scale):
-            self._adapt(array_backend((self._scale,)).xp)
-        self._unscaled.clear()
-
-    def _adapt(self, xp: Any) -> None:
-        bad = self._found_inf != 0
-        grown = self._good_steps + 1 >= self.growth_interval
-        factor = xp.where(bad, self.backoff_factor, xp.where(grown, self.growth_factor, 1.0))
-        self._scale *= factor.astype(np.float32)
-        self._good_steps = as_arrays(
-            xp.where(bad | grown, 0.0, self._good_steps + 1).astype(np.float32)
-        )
-        self._found_inf[...] = 0.0
-
-    def _check(self, optimizer: Optimizer) -> None:
-        if self._scale is None:
-            raise RuntimeError("call scaler.scale(loss).backward() before step() or unscale_()")
-        if id(optimizer) in self._unscaled:
+        if not self._enabled:
             return
-        if not self._gradients(optimizer):
+        self._check_scale("unscale_")
+        seen = self._seen.setdefault(id(optimizer), _Unscaled(optimizer))
+        if seen.unscaled:
+            raise RuntimeError("unscale_() was called on this optimizer since the last update()")
+        if seen.stepped:
+            raise RuntimeError("unscale_() is called after step(): call update() first")
+        grads = flat_gradients(p for group in optimizer.param_groups for p in group["params"])
+        if any(grad.dtype == np.float16 for grad in grads):
+            raise ValueError(
+                "GradScaler: a gradient is float16, and would vanish again when it is unscaled; "
+                "keep parameters in float32 and compute inside tl.autocast"
+            )
+        if not grads:
             raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
+        bad = []
+        for grad in grads:
+            xp = array_backend((grad,)).xp
+            with on_device_of(grad), np.errstate(all="ignore"):
+                bad.append(xp.asarray(~xp.isfinite(grad).all()).astype(np.float32))
+                grad /= brought(self._scale, grad).astype(grad.dtype)  # 1 / scale may vanish
+        with on_device_of(self._scale):
+            backend = array_backend((self._scale,))
+            flags = [brought(flag, self._scale).reshape(1) for flag in bad]
+            seen.found_inf = backend.asarray(backend.xp.concatenate(flags).max())
+        seen.unscaled = True
 
-    def _gradients(self, optimizer: Optimizer) -> list[Array]:
-        return flat_gradients(p for group in optimizer.param_groups for p in group["params"])
+    def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        """Update with unscaled gradients; change nothing if some are not finite.
 
-    def _look(self, optimizer: Optimizer) -> None:
-        """Note on the device whether some gradient is not finite."""
-        xp = array_backend((self._scale,)).xp
-        for grad in self._gradients(optimizer):
-            bad = ~xp.isfinite(grad).all()
-            self._found_inf[...] = xp.maximum(self._found_inf, bad.astype(np.float32))
+        Returns
+        -------
+        What the optimizer's step returns, or None if it was left out.
+        """
+        if not self._enabled:
+            return optimizer.step(*args, **kwargs)
+        if "closure" in kwargs or args:
+            raise RuntimeError("a GradScaler cannot step with a closure: its loss is not scaled")
+        self._check_scale("step")
+        seen = self._seen.setdefault(id(optimizer), _Unscaled(optimizer))
+        if seen.stepped:
+            raise RuntimeError("step() was called on this optimizer since the last update()")
+        if not seen.unscaled:
+            self.unscale_(optimizer)
+        seen.stepped = True
+        if type(optimizer).step is FlatOptimizer.step:
+            with on_device_of(self._scale):
+                skip = array_backend((self._scale,)).asarray(seen.found_inf.astype(np.float64))
+            return optimizer.step(skip=skip)
+        return optimizer.step(**kwargs) if float(seen.found_inf) == 0 else None
+
+    def update(self, new_scale: float | Tensor | None = None) -> None:
+        """Adapt the scale; call it once after all optimizers have stepped.
+
+        Parameters
+        ----------
+        new_scale
+            The scale from now on, instead of an adapted one.
+        """
+        if not self._enabled:
+            return
+        self._check_scale("update")
+        with on_device_of(self._scale):
+            if new_scale is not None:
+                self._scale[...] = float(as_number(new_scale))
+            else:
+                self._adapt(array_backend((self._scale,)))
+        self._seen.clear()
+
+    def _adapt(self, backend: Any) -> None:
+        flags = [seen.found_inf for seen in self._seen.values() if seen.found_inf is not None]
+        if not flags:
+            raise RuntimeError("GradScaler.update() before step(optimizer): nothing to adapt to")
+        xp, scale = backend.xp, self._scale
+        bad = xp.concatenate([flag.reshape(1) for flag in flags]).max() != 0
+        full = self._good_steps + 1 >= self._growth_interval
+        with np.errstate(over="ignore"):
+            grown = scale * np.float32(self._growth_factor)
+        grown = xp.where(full & xp.isfinite(grown), grown, scale)
+        self._scale = backend.asarray(
+            xp.where(bad, scale * np.float32(self._backoff_factor), grown).astype(np.float32)
+        )
+        good_steps = xp.where(bad | full, 0.0, self._good_steps + 1)
+        self._good_steps = backend.asarray(good_steps.astype(np.float32))
+
+    def _check_scale(self, what: str) -> None:
+        if self._scale is None:
+            raise RuntimeError(
+                f"GradScaler.{what}(): call scaler.scale(loss).backward() first: there is nothing "
+                "to unscale, and nothing to adapt"
+            )
+
+    # --- what is set --------------------------------------------------------------------------
+
+    def is_enabled(self) -> bool:
+        """Whether it does anything."""
+        return self._enabled
 
     def get_scale(self) -> float:
-        """The scale as a number (waits for the device)."""
+        """The scale as a number (waits for the device); 1 if disabled."""
+        if not self._enabled:
+            return 1.0
         return float(self._start[0] if self._scale is None else self._scale)
 
-    def state_dict(self) -> dict[str, float]:
-        """What `load_state_dict` needs to go on from here."""
-        good_steps = self._start[1] if self._good_steps is None else self._good_steps
-        return {"scale": self.get_scale(), "good_steps": float(good_steps)}
+    def get_growth_factor(self) -> float:
+        """What the scale is multiplied with when it rises."""
+        return self._growth_factor
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Change the growth factor."""
+        self._growth_factor = new_factor
+
+    def get_backoff_factor(self) -> float:
+        """What the scale is multiplied with when it falls."""
+        return self._backoff_factor
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Change the backoff factor."""
+        self._backoff_factor = new_factor
+
+    def get_growth_interval(self) -> int:
+        """Good steps in a row before the scale rises."""
+        return self._growth_interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Change the growth interval."""
+        self._growth_interval = new_interval
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here; empty if disabled."""
+        if not self._enabled:
+            return {}
+        good_steps = self._start[1] if self._good_steps is None else self._good_steps
+        return {
+            "scale": self.get_scale(),
+            "growth_factor": self._growth_factor,
+            "backoff_factor": self._backoff_factor,
+            "growth_interval": self._growth_interval,
+            "_growth_tracker": int(good_steps),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
-        self._start = (float(state["scale"]), float(state["good_steps"]))
-        self._scale = self._good_steps = self._found_inf = None
+        if not self._enabled:
+            return
+        if not state_dict:
+            raise RuntimeError("this state dictionary is of a disabled GradScaler: it is empty")
+        self._start = (float(state_dict["scale"]), int(state_dict["_growth_tracker"]))
+        self._growth_factor = state_dict["growth_factor"]
+        self._backoff_factor = state_dict["backoff_factor"]
+        self._growth_interval = state_dict["growth_interval"]
+        self._scale = self._good_steps = None

@@ -7,6 +7,7 @@ from tensorlite.optim.adam import Adam, AdamW
 from tensorlite.optim.adamax import Adamax
 from tensorlite.optim.asgd import ASGD
 from tensorlite.optim.clip import clip_grad_norm_, clip_grad_value_
+from tensorlite.optim.lbfgs import LBFGS
 from tensorlite.optim.lion import Lion
 from tensorlite.optim.nadam import NAdam
 from tensorlite.optim.optimizer import Optimizer
@@ -17,6 +18,7 @@ from tensorlite.optim.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

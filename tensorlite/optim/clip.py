@@ -11,6 +11,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compiled.arrays import accumulator, alike
 from tensorlite.optim.arena import flat_gradients
+from tensorlite.optim.foreign import brought
 from tensorlite.tape import on_device_of
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -143,7 +144,6 @@ def _norm(arrays: list[Array], norm_type: float) -> Array:
     if not p > 0:
         raise ValueError(f"norm_type must be positive, not {norm_type}")
     backend = array_backend(arrays)
-    first = backend.device_of(arrays[0])
     norms = []
     for array in arrays:
         with on_device_of(array), np.errstate(all="ignore"):
@@ -151,13 +151,8 @@ def _norm(arrays: list[Array], norm_type: float) -> Array:
     with on_device_of(arrays[0]), np.errstate(all="ignore"):
         if len(norms) == 1:
             return norms[0]
-        norms = [
-            backend.asarray(
-                n if type(n) is type(arrays[0]) else array_backend((n,)).to_host(n), device=first
-            )
-            for n in norms
-        ]
-        return _one_norm(backend, backend.xp.stack(norms), p)
+        norms = [brought(norm, arrays[0]) for norm in norms]
+        return _one_norm(backend, backend.xp.concatenate([n.reshape(1) for n in norms]), p)
 
 
 def _one_norm(backend: Any, x: Array, p: float) -> Array:
@@ -181,11 +176,7 @@ def _scale(grads: list[Array], max_norm: float, norm: Array) -> None:
     for grad in grads:
         backend = array_backend((grad,))
         with on_device_of(grad), np.errstate(all="ignore"):
-            here = backend.asarray(
-                norm if type(norm) is type(grad) else array_backend((norm,)).to_host(norm),
-                device=backend.device_of(grad),
-            )
-            factor = backend.xp.minimum(max_norm / (here + 1e-6), 1.0)
+            factor = backend.xp.minimum(max_norm / (brought(norm, grad) + 1e-6), 1.0)
             grad *= factor.astype(grad.dtype)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorlite.backend import Array, is_array
 from tensorlite.optim.arena import Arena, Moved
-from tensorlite.optim.foreign import as_array, as_number
+from tensorlite.optim.foreign import as_array, as_number, brought
 from tensorlite.optim.optimizer import Optimizer
 from tensorlite.optim.states import ParameterState, States
 from tensorlite.tape import note_write_at, run_on_device_of
@@ -190,6 +190,10 @@ class FlatOptimizer(Optimizer):
         for name in names:
             if name not in arena.state:
                 arena.need(name, self.initial(name, group))
+        if grad_scale is not None:
+            grad_scale = brought(grad_scale, arena.data)
+        if skip is not None:
+            skip = brought(skip, arena.data)
         scaled = grad_scale is not None or skip is not None or arena.skipped is not None
         scale: Any = grad_scale
         if group.get("maximize"):

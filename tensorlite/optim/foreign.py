@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import array_backend, is_array
+from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.tensor import Tensor, tensor_of
 
 
@@ -32,6 +32,14 @@ def as_array(value: Any) -> np.ndarray:
 def as_number(value: Any) -> Any:
     """A Tensor or array of one element as a Python number; anything else as it is."""
     return as_array(value).item() if is_tensor(value) else value
+
+
+def brought(array: Array, like: Array) -> Array:
+    """`array` on the device of `like`."""
+    backend = array_backend((like,))
+    if type(array) is not type(like):
+        array = array_backend((array,)).to_host(array)
+    return backend.asarray(array, device=backend.device_of(like))
 
 
 def copied(value: Any) -> Any:

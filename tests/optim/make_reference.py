@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_cases import CASES, IDS, gradients, start
+from torch_cases import CASES, IDS, LBFGS_CASES, LBFGS_STEPS, gradients, start, valley
 
 
 def results(name: str, settings: dict) -> dict[str, np.ndarray]:
@@ -26,6 +26,26 @@ def results(name: str, settings: dict) -> dict[str, np.ndarray]:
     return found
 
 
+def lbfgs(settings: dict) -> dict[str, np.ndarray]:
+    """Parameters, the loss and the count of evaluations after each step."""
+    x = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor(0.25, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([x, y], **settings)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = valley(x, y)
+        loss.backward()
+        return loss
+
+    rows = []
+    for _ in range(LBFGS_STEPS):
+        loss = optimizer.step(closure)
+        state = optimizer.state_dict()["state"][0]
+        rows.append([*x.tolist(), y.item(), loss.item(), state["func_evals"], state["n_iter"]])
+    return {"steps": np.array(rows)}
+
+
 def main() -> None:
     """Write the file."""
     torch.set_num_threads(1)
@@ -34,6 +54,8 @@ def main() -> None:
         for case, (name, settings) in zip(IDS, CASES, strict=True)
         for key, value in results(name, settings).items()
     }
+    for i, settings in enumerate(LBFGS_CASES):
+        everything |= {f"LBFGS-{i}/{key}": value for key, value in lbfgs(settings).items()}
     np.savez_compressed(Path(__file__).with_name("reference.npz"), **everything)
 
 

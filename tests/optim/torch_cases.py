@@ -58,3 +58,19 @@ def gradients() -> Iterator[list[np.ndarray | None]]:
     for step in range(STEPS):
         found = [np.asarray(np.round(rng.normal(size=shape), 3)) for shape in SHAPES]
         yield [None if step % 7 == 3 and i == 1 else g for i, g in enumerate(found)]
+
+
+LBFGS_STEPS = 6
+LBFGS_CASES: list[dict[str, Any]] = [
+    {"lr": 0.1},
+    {"lr": 0.5, "max_iter": 4, "history_size": 3},
+    {"line_search_fn": "strong_wolfe"},
+    {"line_search_fn": "strong_wolfe", "max_iter": 5, "history_size": 2, "lr": 0.2},
+    {"line_search_fn": "strong_wolfe", "max_iter": 3, "max_eval": 4},
+    {"line_search_fn": "strong_wolfe", "lr": 50.0, "max_iter": 4},
+]
+
+
+def valley(x: Any, y: Any) -> Any:
+    """Rosenbrock's function in two dimensions, of a vector and a number."""
+    return ((1 - x) ** 2).sum() + 5 * ((x[1:] - x[:-1] ** 2) ** 2).sum() + (y - x[0] ** 2) ** 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ __all__ = [
     "Event",
     "OutOfMemoryError",
     "Stream",
+    "amp",
     "current_device",
     "device",
     "device_count",
@@ -35,6 +37,12 @@ __all__ = [
 ]
 
 device = Device  # as a context manager: ``with tl.cuda.device("cuda:1"):``
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":
+        return importlib.import_module("tensorlite.cuda.amp")
+    raise AttributeError(f"module 'tensorlite.cuda' has no attribute {name!r}")
 
 
 def device_count() -> int:
