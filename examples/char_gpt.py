@@ -84,7 +84,7 @@ print(f"{len(train_ids):,} characters, {len(splits.classes)} different; {count:,
 
 def batch(ids):
     """Random passages and, for each character, the one that follows it."""
-    passages = windows(ids, args.context + 1)  # a view: (characters − context, context + 1)
+    passages = windows(ids, args.context + 1, stride=1)  # a view: (N − context, context + 1)
     chosen = passages[generator.integers(0, len(passages), (args.batch_size,))]
     chosen = tl.tensor(chosen, device=device)
     return chosen[:, :-1], chosen[:, 1:]  # (B, T), (B, T)

@@ -18,6 +18,9 @@ RUNS = {
         ["--steps", "30", "--width", "32", "--layers", "1", "--context", "32"],
         r"step    30  train loss [23]\.",
     ),
+    "vae": (["--epochs", "2"], r"epoch   2  loss [23]\d\.\d+ nats"),
+    "diffusion": (["--epochs", "1", "--width", "8"], r"epoch   1  loss 0\.[5-9]"),
+    "pinn": (["--steps", "50"], r"step    50  loss 0\.\d+  largest error 0\.[3-9]"),
     "hyperparameters": (["--epochs", "2"], r"wrote hyperparameters\.png"),
 }
 
@@ -39,6 +42,18 @@ def test_example(name, tmp_path):
     arguments, expected = RUNS[name]
     code = [str(ROOT / "examples" / f"{name}.py"), *arguments, "--device", "cpu"]
     assert re.search(expected, run(code, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["vae", "diffusion", "pinn"])
+def test_example_on_torch(name, tmp_path):
+    """With other imports it runs on torch, and prints the same losses; where torch is installed."""
+    pytest.importorskip("torch")
+    example = str(ROOT / "examples" / f"{name}.py")
+    arguments = [*RUNS[name][0], "--device", "cpu"]
+    ours = run([example, *arguments], tmp_path)
+    torchs = run([str(ROOT / "tests" / "ports" / "torch_oracle.py"), example, *arguments], tmp_path)
+    numbers = [[float(x) for x in re.findall(r"loss (\S+)", text)] for text in (ours, torchs)]
+    assert numbers[0] and numbers[0] == pytest.approx(numbers[1], rel=1e-3)
 
 
 def test_the_readme_runs_as_written(tmp_path):
