@@ -1,8 +1,8 @@
 """A network that knows physics: it solves a differential equation (Raissi et al., 2019).
 
-A damped spring, u'' + 2 d u' + w² u = 0 with u(0) = 1 and u'(0) = 0. The loss is how far the network
-is from the equation, whose first and second derivatives come from `autograd` (so training it takes
-third ones), and from the two conditions at the start. The exact answer is known and only judges.
+A damped spring, u'' + 2 d u' + w² u = 0 with u(0) = 1 and u'(0) = 0. The loss is how far the
+network is from the equation, whose first and second derivatives come from `autograd` (so training
+it takes third ones), and from the conditions at the start. The exact answer only judges.
 
     python examples/pinn.py
 """

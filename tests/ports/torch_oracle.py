@@ -55,13 +55,13 @@ plain_attention = F.scaled_dot_product_attention
 
 
 def attention(
-    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, *rest: Any
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False
 ) -> Any:
     """Attention whose dropout has tensorlite's mask; as nn.MultiheadAttention calls it."""
     if dropout_p == 0:
-        return plain_attention(q, k, v, attn_mask, dropout_p, *rest)
+        return plain_attention(q, k, v, attn_mask, dropout_p, is_causal)
     scores = q @ k.mT / q.shape[-1] ** 0.5
-    if attn_mask is None and rest and rest[0]:
+    if attn_mask is None and is_causal:
         attn_mask = torch.full(scores.shape[-2:], float("-inf")).triu(1)
     scores = scores if attn_mask is None else scores + attn_mask
     return dropout(scores.softmax(-1), dropout_p) @ v

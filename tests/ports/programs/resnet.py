@@ -64,7 +64,7 @@ def train(net, device):
     rng = np.random.default_rng(7)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     optimizer = torch.optim.SGD(
-        net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True
+        net.parameters(), lr=0.0005, momentum=0.9, weight_decay=5e-4, nesterov=True
     )
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
     net.train()
