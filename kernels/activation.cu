@@ -22,14 +22,22 @@ template <typename T>
 EACH(n)
 void leaky_relu(const T* x OF(n), T* y OF(n), Index n, double slope) {
     using A = Acc<T>;
-    map(n, [a = A(slope)](A x, A& y) { y = x > 0 ? x : a * x; }, x, out(y));
+    auto rule = [a = A(slope)](A x, A& y) {
+        const A below = a * x;
+        y = x > 0 ? x : below;
+    };
+    map(n, rule, x, out(y));
 }
 
 template <typename T>
 EACH(n)
 void leaky_relu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double slope) {
     using A = Acc<T>;
-    map(n, [a = A(slope)](A g, A x, A& dx) { dx = x > 0 ? g : a * g; }, g, x, out(dx));
+    auto rule = [a = A(slope)](A g, A x, A& dx) {
+        const A below = a * g;
+        dx = x > 0 ? g : below;
+    };
+    map(n, rule, g, x, out(dx));
 }
 
 template <typename T>
@@ -65,15 +73,15 @@ template <typename T>
 EACH(n)
 void silu(const T* x OF(n), T* y OF(n), Index n) {
     using A = Acc<T>;
-    map(n, [](A x, A& y) { y = x * sigmoid(x); }, x, out(y));
+    map(n, [](A x, A& y) { y = (x < -800 ? A(-800) : x) * sigmoid(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
 void silu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
     using A = Acc<T>;
-    auto rule = [](A g, A x, A& dx) {
-        const A s = sigmoid(x);
+    auto rule = [](A g, A any, A& dx) {
+        const A x = limited(any, A(800)), s = sigmoid(x);
         dx = g * s * (1 + x * (1 - s));
     };
     map(n, rule, g, x, out(dx));
@@ -130,19 +138,132 @@ void elu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, doub
     map(n, rule, g, x, out(dx));
 }
 
-// y = log(1 + exp(x))
+// y = log(1 + exp(x)), and x above `threshold`
 template <typename T>
 EACH(n)
-void softplus(const T* x OF(n), T* y OF(n), Index n) {
+void softplus(const T* x OF(n), T* y OF(n), Index n, double threshold) {
     using A = Acc<T>;
-    map(n, [](A x, A& y) { y = relu_of(x) + log1p(exp(-abs(x))); }, x, out(y));
+    auto rule = [t = A(threshold)](A x, A& y) {
+        const A soft = relu_of(x) + log1p(exp(-abs(x)));
+        y = x > t ? x : soft;
+    };
+    map(n, rule, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void softplus_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
+void softplus_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double threshold) {
     using A = Acc<T>;
-    map(n, [](A g, A x, A& dx) { dx = g * sigmoid(x); }, g, x, out(dx));
+    auto rule = [t = A(threshold)](A g, A x, A& dx) {
+        const A soft = g * sigmoid(x);
+        dx = x > t ? g : soft;
+    };
+    map(n, rule, g, x, out(dx));
+}
+
+// y = x above 0, weight x below; a weight each of `channels` rows
+template <typename T>
+ROWS(rows, columns)
+void prelu(const T* x OF(rows * columns), const T* weight OF(channels), T* y OF(rows * columns),
+           Index rows, Index columns, Index channels) {
+    each_team<T>(rows, columns, [=](auto team) {
+        for (Index r : team) {
+            auto in = team.row(x + r * columns);
+            const Acc<T> w = Acc<T>(weight[r % channels]);
+            team.store(y + r * columns, [&](Slot j) {
+                const Acc<T> below = w * in[j];
+                return in[j] > 0 ? in[j] : below;
+            });
+        }
+    });
+}
+
+// dx = g above 0, weight g below; partial[r] = the sum of g x below 0 over row r
+template <typename T>
+ROWS(rows, columns)
+void prelu_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
+                    const T* weight OF(channels), T* dx OF(rows * columns),
+                    Acc<T>* partial OF(rows), Index rows, Index columns, Index channels) {
+    using A = Acc<T>;
+    each_team<T>(rows, columns, [=](auto team) {
+        for (Index r : team) {
+            auto gradient = team.row(g + r * columns);
+            auto in = team.row(x + r * columns);
+            const A w = A(weight[r % channels]);
+            auto slope = [&](Slot j) {
+                const A below = w * gradient[j];
+                return in[j] > 0 ? gradient[j] : below;
+            };
+            auto below = [&](Slot j) {
+                const A product = gradient[j] * in[j];
+                return in[j] > 0 ? A(0) : product;
+            };
+            const A total = team.sum(below);
+            team.store(dx + r * columns, slope);
+            if (team.leader()) partial[r] = total;
+        }
+    });
+}
+
+// The same with a weight a column, and sums over the rows of part p (see column_total)
+template <typename T>
+ROWS(rows, columns)
+void prelu_columns(const T* x OF(rows * columns), const T* weight OF(columns),
+                   T* y OF(rows * columns), Index rows, Index columns) {
+    each_team<T>(rows, columns, [=](auto team) {
+        auto w = team.row(weight);
+        for (Index r : team) {
+            auto in = team.row(x + r * columns);
+            team.store(y + r * columns, [&](Slot j) {
+                const Acc<T> below = w[j] * in[j];
+                return in[j] > 0 ? in[j] : below;
+            });
+        }
+    });
+}
+
+template <typename T>
+ROWS(parts, columns)
+void prelu_columns_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
+                            const T* weight OF(columns), T* dx OF(rows * columns),
+                            Acc<T>* partial OF(parts * columns), Index rows, Index columns,
+                            Index parts) {
+    using A = Acc<T>;
+    each_team<T>(parts, columns, rows, [=](auto team) {
+        auto w = team.row(weight);
+        for (Index p : team) {
+            auto sums = team.sums(partial + p * columns);
+            const Share mine = share(rows, p, parts);
+            for (Index r = mine.first; r < mine.last; ++r) {
+                auto gradient = team.row(g + r * columns);
+                auto in = team.row(x + r * columns);
+                team.each([&](Slot j) {
+                    const A product = gradient[j] * in[j];
+                    sums[j] += in[j] > 0 ? A(0) : product;
+                });
+                team.store(dx + r * columns, [&](Slot j) {
+                    const A below = w[j] * gradient[j];
+                    return in[j] > 0 ? gradient[j] : below;
+                });
+            }
+            team.finish(sums);
+        }
+    });
+}
+
+// y = log(sigmoid(x))
+template <typename T>
+EACH(n)
+void logsigmoid(const T* x OF(n), T* y OF(n), Index n) {
+    using A = Acc<T>;
+    map(n, [](A x, A& y) { y = -relu_of(-x) - log1p(exp(-abs(x))); }, x, out(y));
+}
+
+template <typename T>
+EACH(n)
+void logsigmoid_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
+    using A = Acc<T>;
+    map(n, [](A g, A x, A& dx) { dx = g * sigmoid(-x); }, g, x, out(dx));
 }
 
 }  // namespace tl

@@ -10,6 +10,13 @@ TL_INLINE A relu_of(A x) {
     return x > 0 || x != x ? x : 0;  // NaN stays NaN
 }
 
+// x within ±limit, beyond which a function is straight to the last bit: there its formula meets 0 · inf
+template <typename A>
+TL_INLINE A limited(A x, A limit) {
+    x = x > limit ? limit : x;  // NaN stays NaN
+    return x < -limit ? -limit : x;
+}
+
 // c0 + c1 z + c2 z² + …
 TL_INLINE float polynomial(float, float last) { return last; }
 template <typename... More>
@@ -39,9 +46,11 @@ TL_INLINE float gelu_of(float x) {
                                6.36001432e-06f, 2.33867321e-08f);
     const float q = polynomial(a.square, 1.0f, 0.250317804f, 0.0283786736f, 0.00185897996f,
                                7.24000774e-05f, 1.21659049e-06f);
-    return x * a.of(p, q);
+    return a.below ? 0.0f : x * a.of(p, q);
 }
-TL_INLINE double gelu_of(double x) { return x * 0.5 * erfc(x * -0.70710678118654752); }
+TL_INLINE double gelu_of(double x) {
+    return (x < -40 ? -40 : x) * 0.5 * erfc(x * -0.70710678118654752);
+}
 
 // Φ(x) + x exp(-x²/2) / √(2π)
 TL_INLINE float gelu_slope(float x) {
@@ -52,7 +61,8 @@ TL_INLINE float gelu_slope(float x) {
                                0.000245319307f, 1.03074714e-05f, 3.38963588e-07f, 1.31474896e-09f);
     return a.of(p, q);
 }
-TL_INLINE double gelu_slope(double x) {
+TL_INLINE double gelu_slope(double any) {
+    const double x = limited(any, 40.0);
     return 0.5 * erfc(x * -0.70710678118654752) + x * 0.39894228040143268 * exp(-0.5 * x * x);
 }
 
@@ -63,9 +73,10 @@ TL_INLINE float gelu_tanh_of(float x) {
                                4.51130442e-06f);
     const float q = polynomial(a.square, 1.0f, 0.259774924f, 0.0271919622f, 0.00143584707f,
                                7.28052347e-05f, 4.37972960e-07f);
-    return x * a.of(p, q);
+    return a.below ? 0.0f : x * a.of(p, q);
 }
-TL_INLINE double gelu_tanh_of(double x) {
+TL_INLINE double gelu_tanh_of(double any) {
+    const double x = any < -40 ? -40 : any;
     return x * sigmoid(1.5957691216057308 * x * (1 + 0.044715 * x * x));
 }
 
@@ -78,7 +89,8 @@ TL_INLINE float gelu_tanh_slope(float x) {
                                0.000245935574f, 1.14329808e-05f, 5.46214822e-07f);
     return a.of(p, q);
 }
-TL_INLINE double gelu_tanh_slope(double x) {
+TL_INLINE double gelu_tanh_slope(double any) {
+    const double x = limited(any, 40.0);
     const double s = sigmoid(1.5957691216057308 * x * (1 + 0.044715 * x * x));
     return s + x * s * (1 - s) * 1.5957691216057308 * (1 + 0.134145 * x * x);
 }

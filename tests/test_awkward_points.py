@@ -52,7 +52,7 @@ def gradient(backend: Backend):
         (lambda x: x**0.5, [0.0, 4.0], [0, 0.25]),
         (lambda x: x**1, [0.0, -2.0], [1, 1]),
         (lambda x: 0.0**x, [0.0, 1.0, 2.0], [0, 0, 0]),
-        (lambda x: (-10.0) ** x, [-1.0, 0.0, 1.0], [0, 0, 0]),
+        (lambda x: (-10.0) ** x, [-1.0, 0.0, 1.0], [nan, nan, nan]),
         (lambda x: ops.clamp(x, 3, 1), [0.0, 2.0, 4.0], [0, 0, 0]),
         (ops.asinh, [1e200], [1e-200]),
         (ops.acosh, [1e200], [1e-200]),
@@ -85,7 +85,7 @@ def gradient(backend: Backend):
 )
 def test_gradient(gradient, fn, x, expected):
     (d,) = gradient(fn, x)
-    assert d == pytest.approx(expected, abs=1e-11)
+    assert d == pytest.approx(expected, abs=1e-11, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_gradient(gradient, fn, x, expected):
         (ops.pow, 0.5, inf, (0, 0)),
         (ops.pow, 0.0, 0.0, (0, 0)),
         (ops.pow, 0.0, 2.0, (0, 0)),
-        (ops.pow, -2.0, 2.0, (-4, 0)),
+        (ops.pow, -2.0, 2.0, (-4, nan)),
         (ops.logaddexp, -inf, -inf, (0, 0)),
         (ops.logaddexp, -inf, 0.0, (0, 1)),
         (ops.floor_divide, 7.0, 2.0, (0, 0)),
     ],
 )
 def test_gradients_of_two(gradient, fn, x1, x2, expected):
-    assert gradient(fn, x1, x2) == pytest.approx(list(expected))
+    assert gradient(fn, x1, x2) == pytest.approx(list(expected), nan_ok=True)
 
 
 def test_the_branch_not_taken_gives_no_nan(gradient):

@@ -4,8 +4,8 @@
 """
 # ruff: noqa: F401, F403
 
+from tensorlite.nn.activations import *
 from tensorlite.nn.losses import *
-from tensorlite.ops.activation import *
 from tensorlite.ops.attention import *
 from tensorlite.ops.bias_activation import *
 from tensorlite.ops.channel_norm import *
@@ -22,7 +22,6 @@ from tensorlite.ops.padding import pad
 from tensorlite.ops.pooling import *
 from tensorlite.ops.recurrent import *
 from tensorlite.ops.row_norm import *
-from tensorlite.ops.softmax import *
 from tensorlite.ops.trigonometry import tanh
 
 name_as_torch(list(globals().values()))

@@ -1,4 +1,8 @@
-"""Activation functions."""
+"""Activation functions.
+
+Far out the formulas meet products like 0 · inf, whose limits are finite: there an argument is
+limited first, or the limit chosen.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.arithmetic import minimum
+from tensorlite.ops.arithmetic import clamp, minimum
+from tensorlite.ops.compare import select, where
 from tensorlite.ops.elementwise import erf, exp
+from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, fused
-from tensorlite.ops.splitting import chunk
+from tensorlite.ops.promotion import floats
 from tensorlite.ops.trigonometry import tanh
 from tensorlite.primitive import primitive
+from tensorlite.random import Generator, default_generator
 from tensorlite.tensor import Tensor
 
 __all__ = [
@@ -20,51 +27,59 @@ __all__ = [
     "elu",
     "gelu",
     "glu",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "leaky_relu",
+    "logsigmoid",
     "mish",
+    "prelu",
     "relu",
     "relu6",
+    "rrelu",
     "selu",
     "sigmoid",
     "silu",
     "softplus",
+    "softshrink",
+    "softsign",
+    "tanhshrink",
+    "threshold",
 ]
 
 # --- piecewise linear -------------------------------------------------------------------------
-#
-# Masks multiply: selecting with `where` costs NumPy a mispredicted branch an element.
 
 
 @primitive
 def relu(xp: ModuleType, x: Array) -> Array:
     """``max(x, 0)``; its derivative at 0 is 0."""
+    if x.dtype.kind == "b":
+        raise TypeError("booleans have no rectified form: make them numbers first")
     return xp.maximum(x, 0)
 
 
 @primitive
 def relu_backward(xp: ModuleType, dy: Array, out: Array) -> Array:
     """Cotangent of `relu`'s input from that of its output `out`."""
-    return dy * (out > 0)
+    return xp.where(out > 0, dy, dy.dtype.type(0))
 
 
 relu.defvjp(x=lambda g, y: relu_backward(g, y))
 relu_backward.defvjp(dy=lambda g, out: relu_backward(g, out))
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def leaky_relu(xp: ModuleType, x: Array, *, negative_slope: float = 0.01) -> Array:
     """Scale what is below 0 by `negative_slope`, which is also the derivative at 0."""
-    return xp.maximum(x, 0) + negative_slope * xp.minimum(x, 0)
+    return xp.where(x > 0, x, negative_slope * x)
 
 
 @fused
 def leaky_relu_backward(dy: Any, x: Any, *, negative_slope: float) -> Any:
     """Cotangent of `leaky_relu`'s input."""
-    return dy * (x > 0) + dy * (x <= 0) * negative_slope
+    return where(x > 0, dy, dy * negative_slope)
 
 
 leaky_relu.defvjp(
@@ -76,43 +91,144 @@ leaky_relu.defvjp(
 @float32_inside
 def hardtanh(xp: ModuleType, x: Array, *, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """Clip `x` to [`min_val`, `max_val`]; the derivative at the bounds is 0."""
-    if min_val >= max_val:
-        raise ValueError(f"min_val {min_val} is not below max_val {max_val}")
+    if min_val > max_val:
+        raise ValueError(f"min_val {min_val} is above max_val {max_val}")
+    if x.dtype.kind in "iu":
+        min_val, max_val = int(min_val), int(max_val)
     return xp.clip(x, min_val, max_val)
 
 
-hardtanh.defvjp(x=lambda g, x, min_val, max_val: g * ((x > min_val) & (x < max_val)))
+hardtanh.defvjp(x=lambda g, x, min_val, max_val: where((x <= min_val) | (x >= max_val), 0, g))
 
 
-def relu6(x: Tensor) -> Tensor:
-    """Clip `x` to [0, 6]; the derivative at the bounds is 0."""
-    return hardtanh(x, min_val=0.0, max_val=6.0)
+def relu6(input: Tensor) -> Tensor:
+    """Clip `input` to [0, 6]; the derivative at the bounds is 0."""
+    return hardtanh(input, min_val=0.0, max_val=6.0)
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def hardsigmoid(xp: ModuleType, x: Array) -> Array:
     """`x` / 6 + 1/2, clipped to [0, 1]; the derivative at ±3 is 0."""
     return xp.clip(x / 6 + 0.5, 0, 1)
 
 
-hardsigmoid.defvjp(x=lambda g, x: g * ((x > -3) & (x < 3)) / 6)
+hardsigmoid.defvjp(x=lambda g, x: where((x > -3) & (x < 3), g / 6, 0))
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def hardswish(xp: ModuleType, x: Array) -> Array:
     """`x` · `hardsigmoid` (x) (Howard et al. 2019, "Searching for MobileNetV3")."""
-    return x * hardsigmoid(x)
+    return xp.maximum(x, -3) * hardsigmoid(x)
 
 
-hardswish.defvjp(x=lambda g, x: g * (x >= 3) + g * ((x > -3) & (x < 3)) * (x / 3 + 0.5))
+hardswish.defvjp(
+    x=lambda g, x: where(x >= 3, g, where(x <= -3, 0, g * (clamp(x, -3, 3) / 3 + 0.5)))
+)
+
+
+def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`input` where it is above `threshold`, `value` elsewhere."""
+    return select(input <= threshold, value, input)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input`, and 0 where it is in [-`lambd`, `lambd`]."""
+    return select((input >= -lambd) & (input <= lambd), 0, input)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input`, moved towards 0 by `lambd`; 0 where that would cross it."""
+    if lambd < 0:
+        raise ValueError(f"softshrink: lambd is {lambd}; it must not be negative")
+    return input - clamp(input, -lambd, lambd)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    generator: Generator = default_generator,
+) -> Tensor:
+    """`leaky_relu` with a slope drawn for each element (Xu et al. 2015).
+
+    Parameters
+    ----------
+    input
+        Any shape.
+    lower, upper
+        Between which the slopes are drawn evenly; when not training all are their mean.
+    training
+        Whether to draw.
+    generator
+        Where the slopes come from.
+    """
+    if lower > upper:
+        raise ValueError(f"rrelu: lower {lower} is above upper {upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    from tensorlite.ops.random import rand_like  # which is built on operations
+
+    slope = lower + (upper - lower) * rand_like(input, generator=generator)
+    return select(input <= 0, input * slope, input)
+
+
+@primitive(name="prelu")
+@float32_inside
+def prelu_of_channels(xp: ModuleType, x: Array, weight: Array) -> Array:
+    """`prelu` of x (n, channels, …) by weights (channels,), or of any x by one weight."""
+    return xp.where(x > 0, x, _beside(weight, x) * x)
+
+
+@fused
+def prelu_backward(dy: Any, x: Any, weight: Any) -> tuple[Any, Any]:
+    """Cotangents of both inputs of `prelu_of_channels`."""
+    below = where(x > 0, 0, dy * where(x > 0, 0, x))
+    axes = tuple(i for i in range(x.ndim) if i != 1 or weight.shape == (1,))
+    return where(x > 0, dy, dy * _beside(weight, x)), below.sum(axis=axes).reshape(weight.shape)
+
+
+def _beside(weight: Any, x: Any) -> Any:
+    """The weights in a shape that broadcasts along the channels."""
+    return weight if weight.shape == (1,) else weight.reshape(-1, *[1] * (x.ndim - 2))
+
+
+prelu_of_channels.defvjp_joint(lambda g, needs, x, weight: prelu_backward(g, x, weight))
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """`input` where it is positive, else `weight` times it (He et al. 2015).
+
+    Parameters
+    ----------
+    input
+        Any shape; the channels are its axis 1, if there is one.
+    weight
+        One number, or one for each channel.
+    """
+    count = weight.numel() if isinstance(weight, Tensor) else weight.size
+    if weight.ndim > 1:
+        raise ValueError(f"prelu: weight of shape {tuple(weight.shape)}: one axis at most")
+    if not input.ndim and count != 1:
+        raise ValueError(f"prelu: {count} weights for one number")
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if count not in (1, channels):
+        raise ValueError(
+            f"prelu: {count} weights for an input of shape {tuple(input.shape)}, which has "
+            f"{channels} channels: give one weight, or one a channel"
+        )
+    if not weight.ndim:
+        weight = weight.reshape(1)
+    y = prelu_of_channels(input, weight)
+    return y if input.ndim else y.reshape(())
 
 
 # --- smooth -----------------------------------------------------------------------------------
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def sigmoid(xp: ModuleType, x: Array) -> Array:
     """1 / (1 + exp(-x)), to full relative precision at both ends."""
@@ -129,32 +245,77 @@ def sigmoid_backward(dy: Any, out: Any) -> Any:
 sigmoid.defvjp(x=lambda g, y: sigmoid_backward(g, y))
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
-def softplus(xp: ModuleType, x: Array, *, beta: float = 1.0) -> Array:
-    """``log(1 + exp(beta * x)) / beta``, without overflow."""
-    return xp.logaddexp(0, beta * x) / beta
+def softplus(xp: ModuleType, x: Array, *, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """``log(1 + exp(beta * x)) / beta``, and `x` itself where ``beta * x`` is above `threshold`."""
+    return xp.where(beta * x > threshold, x, xp.logaddexp(0, beta * x) / beta)
 
 
 @fused
-def softplus_backward(dy: Any, x: Any, *, beta: float) -> Any:
+def softplus_backward(dy: Any, x: Any, *, beta: float, threshold: float) -> Any:
     """Cotangent of `softplus`'s input."""
-    return dy * sigmoid(beta * x)
+    return where(beta * x > threshold, dy, dy * sigmoid(beta * x))
 
 
-softplus.defvjp(x=lambda g, x, beta: softplus_backward(g, x, beta=beta))
+softplus.defvjp(
+    x=lambda g, x, beta, threshold: softplus_backward(g, x, beta=beta, threshold=threshold)
+)
 
 
-@primitive
+@primitive(operands=floats)
+@float32_inside
+def logsigmoid(xp: ModuleType, x: Array) -> Array:
+    """``log(sigmoid(x))``, accurate where that is small."""
+    return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+
+@fused
+def logsigmoid_backward(dy: Any, x: Any) -> Any:
+    """Cotangent of `logsigmoid`'s input."""
+    return dy * sigmoid(-x)
+
+
+logsigmoid.defvjp(x=lambda g, x: logsigmoid_backward(g, x))
+
+
+@primitive(operands=floats)
+@float32_inside
+def softsign(xp: ModuleType, x: Array) -> Array:
+    """``x / (1 + |x|)``."""
+    far = xp.isinf(x)
+    return xp.where(far, xp.sign(x), x) / xp.where(far, 1, 1 + xp.abs(x))
+
+
+@fused
+def softsign_backward(dy: Any, x: Any) -> Any:
+    """Cotangent of `softsign`'s input."""
+    size = 1 + abs(x)
+    return dy / size / size
+
+
+softsign.defvjp(x=lambda g, x: softsign_backward(g, x))
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """``input - tanh(input)``."""
+    return input - tanh(input)
+
+
+_FLAT = 800.0  # beyond, exp(-x) is 0 in every dtype
+
+
+@primitive(operands=floats)
 @float32_inside
 def silu(xp: ModuleType, x: Array) -> Array:
     """``x * sigmoid(x)``, also called swish."""
-    return x * sigmoid(x)
+    return xp.maximum(x, -_FLAT) * sigmoid(x)
 
 
 @fused
 def silu_backward(dy: Any, x: Any) -> Any:
     """Cotangent of `silu`'s input."""
+    x = clamp(x, -_FLAT, _FLAT)
     s = sigmoid(x)
     return dy * (s * (1 + x * (1 - s)))
 
@@ -162,16 +323,17 @@ def silu_backward(dy: Any, x: Any) -> Any:
 silu.defvjp(x=lambda g, x: silu_backward(g, x))
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def mish(xp: ModuleType, x: Array) -> Array:
     """``x * tanh(softplus(x))`` (Misra 2019)."""
-    return x * xp.tanh(softplus(x))
+    return xp.maximum(x, -_FLAT) * xp.tanh(softplus(x))
 
 
 @fused
 def mish_backward(dy: Any, x: Any) -> Any:
     """Cotangent of `mish`'s input."""
+    x = clamp(x, -_FLAT, _FLAT)
     t = tanh(softplus(x))
     return dy * (t + x * (1 - t * t) * sigmoid(x))
 
@@ -179,7 +341,7 @@ def mish_backward(dy: Any, x: Any) -> Any:
 mish.defvjp(x=lambda g, x: mish_backward(g, x))
 
 
-@primitive
+@primitive(operands=floats)
 @float32_inside
 def gelu(xp: ModuleType, x: Array, *, approximate: str = "none") -> Array:
     """``x * Φ(x)``, Φ being the normal distribution function (Hendrycks and Gimpel 2016).
@@ -191,22 +353,27 @@ def gelu(xp: ModuleType, x: Array, *, approximate: str = "none") -> Array:
     approximate : {"none", "tanh"}
         "tanh" takes x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
     """
-    if approximate == "tanh":
-        return 0.5 * x * (1 + xp.tanh(_gelu_argument(x)))
-    if approximate != "none":
+    if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate is 'none' or 'tanh', not {approximate!r}")
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+    half = 0.5 * xp.maximum(x, -_NORMAL_FLAT)
+    if approximate == "tanh":
+        return half * (1 + xp.tanh(_gelu_argument(xp.clip(x, -_NORMAL_FLAT, _NORMAL_FLAT))))
+    return half * (1 + erf(x * math.sqrt(0.5)))
 
 
 @fused
 def gelu_backward(dy: Any, x: Any, *, approximate: str) -> Any:
     """Cotangent of `gelu`'s input."""
+    x = clamp(x, -_NORMAL_FLAT, _NORMAL_FLAT)
     if approximate == "tanh":
         t = tanh(_gelu_argument(x))
         slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
         return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
     density = exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
     return dy * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
+
+
+_NORMAL_FLAT = 40.0  # beyond, the normal density is 0 in every dtype
 
 
 def _gelu_argument(x: Any) -> Any:
@@ -219,7 +386,7 @@ gelu.defvjp(x=lambda g, x, approximate: gelu_backward(g, x, approximate=approxim
 # --- exponential linear units -----------------------------------------------------------------
 
 
-@primitive(name="elu")
+@primitive(name="elu", operands=floats)
 @float32_inside
 def scaled_elu(
     xp: ModuleType, x: Array, *, alpha: float = 1.0, scale: float = 1.0, steepness: float = 1.0
@@ -233,7 +400,7 @@ def scaled_elu(
 def elu_backward(dy: Any, x: Any, *, alpha: float, scale: float, steepness: float) -> Any:
     """Cotangent of `scaled_elu`'s input."""
     below = (alpha * steepness) * exp(steepness * minimum(x, 0.0))
-    return scale * (dy * (x > 0) + dy * (x <= 0) * below)
+    return scale * where(x > 0, dy, dy * below)
 
 
 scaled_elu.defvjp(
@@ -243,26 +410,34 @@ scaled_elu.defvjp(
 )
 
 
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015)."""
-    return scaled_elu(x, alpha=alpha)
+    return scaled_elu(input, alpha=alpha)
 
 
-def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017)."""
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
-    return scaled_elu(x, alpha=alpha, steepness=1 / alpha)
+    return scaled_elu(input, alpha=alpha, steepness=1 / alpha)
 
 
-def selu(x: Tensor) -> Tensor:
+def selu(input: Tensor) -> Tensor:
     """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
-    return scaled_elu(x, alpha=1.6732632423543772, scale=1.0507009873554805)
+    return scaled_elu(input, alpha=1.6732632423543772, scale=1.0507009873554805)
 
 
-def glu(x: Tensor, axis: int = -1) -> Tensor:
-    """Scale one half of `x` along `axis` by the sigmoid of the other (Dauphin et al. 2016)."""
-    if x.shape[axis] % 2:
-        raise ValueError(f"glu: axis {axis} of shape {x.shape} is of odd length: no two halves")
-    a, b = chunk(x, 2, axis)
-    return a * sigmoid(b)
+@takes_axis
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Scale one half of `input` along `dim` by the sigmoid of the other (Dauphin et al. 2016)."""
+    if not input.ndim:
+        raise ValueError("glu: one number has no two halves")
+    if not -input.ndim <= dim < input.ndim:
+        raise IndexError(f"glu: dim {dim} of an input of shape {tuple(input.shape)}")
+    if input.shape[dim] % 2:
+        raise ValueError(
+            f"glu: axis {dim} of shape {tuple(input.shape)} is of odd length: no two halves"
+        )
+    half = input.shape[dim] // 2
+    before = (slice(None),) * (dim % input.ndim)
+    return input[(*before, slice(half))] * sigmoid(input[(*before, slice(half, None))])

@@ -7,7 +7,9 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.elementwise import exp
+from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.ops.promotion import cast
 from tensorlite.ops.reduce import sum
 from tensorlite.primitive import primitive
 
@@ -26,9 +28,9 @@ def log_softmax_backward(dy: Any, out: Any, *, axis: int) -> Any:
     return dy - exp(out) * sum(dy, axis=axis, keepdims=True)
 
 
-@primitive
+@primitive(name="softmax")
 @float32_inside
-def softmax(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
+def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``exp(x) / Σ exp(x)`` along `axis`, without overflow.
 
     A slice of nothing but -inf gives NaN.
@@ -40,12 +42,12 @@ def softmax(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
     return y
 
 
-softmax.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
+shares.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
 
 
-@primitive
+@primitive(name="log_softmax")
 @float32_inside
-def log_softmax(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
+def log_shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``x - log Σ exp(x)`` along `axis`, without overflow or the logarithm of 0."""
     if not x.size:
         return x
@@ -53,9 +55,43 @@ def log_softmax(xp: ModuleType, x: Array, *, axis: int = -1) -> Array:
     return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
 
-log_softmax.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
+log_shares.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
 
 
 def _below_zero(x: Array, axis: int) -> Array:
     """`x` less its largest value along `axis`, so that no exponential overflows."""
     return x - x.max(axis=axis, keepdims=True)
+
+
+@takes_axis
+def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """``exp(input) / Σ exp(input)`` along `dim`, without overflow.
+
+    A slice of nothing but -inf gives NaN.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim : int
+        The axis along which the result adds up to 1.
+    dtype
+        Cast `input` to it first.
+    """
+    return shares(input if dtype is None else cast(input, dtype), axis=dim)
+
+
+@takes_axis
+def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """``input - log Σ exp(input)`` along `dim`, without overflow or the logarithm of 0.
+
+    Parameters
+    ----------
+    input : Tensor
+        Any shape.
+    dim : int
+        The axis of the sum.
+    dtype
+        Cast `input` to it first.
+    """
+    return log_shares(input if dtype is None else cast(input, dtype), axis=dim)

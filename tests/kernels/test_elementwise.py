@@ -52,7 +52,8 @@ ACTIVATIONS = {
         False,
         (1.5,),
     ),
-    "softplus": (lambda x: np.logaddexp(x, 0), sigmoid, False, ()),
+    "softplus": (lambda x: np.logaddexp(x, 0), sigmoid, False, (40.0,)),
+    "logsigmoid": (lambda x: -np.logaddexp(-x, 0), lambda x: sigmoid(-x), False, ()),
 }
 
 
@@ -89,10 +90,93 @@ def test_gelu_to_its_stated_error(run, name):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_nan_and_infinity(run, name):
     forward, _, _, extra = ACTIVATIONS[name]
-    x = np.array([np.nan, np.inf, 0], np.float32)
-    with np.errstate(invalid="ignore"):
-        expected = forward(x.astype(float))
-    np.testing.assert_array_equal(run(name, x, ((3,), x.dtype), 3, *extra), expected.astype("f"))
+    for dtype in (np.float32, np.float64):
+        x = np.array([np.nan, np.inf, 0, -np.inf], dtype)
+        with np.errstate(invalid="ignore"):
+            expected = forward(x.astype(float)).astype(dtype)
+        if name in ("gelu", "gelu_tanh", "silu"):
+            expected[3] = 0  # by limit; the formula has 0 · inf
+        np.testing.assert_array_equal(run(name, x, ((4,), dtype), 4, *extra), expected)
+
+
+SLOPES = {"gelu": (1, 0), "gelu_tanh": (1, 0), "silu": (1, 0), "softplus": (1, 0), "elu": (1, 0)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", SLOPES)
+def test_slopes_at_infinity(run, name, dtype):
+    extra = ACTIVATIONS[name][3]
+    x = np.array([np.inf, -np.inf, 1e30, -1e30], dtype)
+    slope = run(f"{name}_backward", np.ones_like(x), x, ((4,), dtype), 4, *extra)
+    np.testing.assert_array_equal(slope, 2 * SLOPES[name])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_powers(run, dtype):
+    dtype, tolerance = DTYPES[dtype]
+    for n in SIZES:
+        x, g = (np.abs(normal(1, n)) + 0.5).astype(dtype), normal(2, n).astype(dtype)
+        x[::2] *= -1
+        wide, out = x.astype(float), ((n,), dtype)
+        for exponent in (-2, -1, 2, 3, 4):
+            close(run("power", x, out, n, exponent), wide**exponent, tolerance)
+            slope = g.astype(float) * exponent * wide ** (exponent - 1)
+            close(run("power_slope", g, x, out, n, exponent), slope, 2 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_choices(run, dtype):
+    dtype, _ = DTYPES[dtype]
+    for n in SIZES:
+        x, y, g = (normal(i, n).astype(dtype) for i in range(3))
+        y[::3] = x[::3]
+        chosen = normal(4, n) > 0
+        out = ((n,), dtype)
+        same = np.testing.assert_array_equal
+        a, b, d = (v.astype(float) for v in (x, y, g))
+        same(run("select", chosen.view(np.uint8), x, y, out, n), np.where(chosen, a, b))
+        same(run("select_or", chosen.view(np.uint8), x, out, n, 0.5, 0.0), np.where(chosen, a, 0.5))
+        same(
+            run("select_or", chosen.view(np.uint8), x, out, n, np.inf, 1.0),
+            np.where(chosen, np.inf, a),
+        )
+        half = np.where(a == b, d / 2, d)
+        same(run("of_larger", g, x, y, out, n, 1.0), np.where(a < b, 0, half))
+        same(run("of_larger", g, x, y, out, n, -1.0), np.where(a > b, 0, half))
+        within = (a >= -0.5) & (a <= 1)
+        same(run("clamp", x, out, n, -0.5, 1.0), np.clip(a, -0.5, 1))
+        same(run("within", g, x, out, n, -0.5, 1.0), np.where(within, d, 0))
+        x[::3] = 0.5
+        half = np.where(x == 0.5, d / 2, d)
+        same(run("of_larger_than", g, x, out, n, 0.5, 1.0), np.where(x < 0.5, 0, half))
+        same(run("of_larger_than", g, x, out, n, 0.5, -1.0), np.where(x > 0.5, 0, half))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_prelu(run, dtype):
+    dtype, tolerance = DTYPES[dtype]
+    for rows, columns, channels in ((0, 3, 3), (4, 1, 2), (6, 33, 3), (5, 1000, 5)):
+        x, g = (normal(i, rows, columns).astype(dtype) for i in range(2))
+        weight = normal(3, channels).astype(dtype)
+        out, sums = ((rows, columns), dtype), ((rows,), _accumulator(dtype))
+        a, d, w = x.astype(float), g.astype(float), np.resize(weight.astype(float), rows)[:, None]
+        y = run("prelu", x, weight, out, rows, columns, channels)
+        close(y, np.where(a > 0, a, w * a), tolerance)
+        dx, partial = run("prelu_backward", g, x, weight, out, sums, rows, columns, channels)
+        close(dx, np.where(a > 0, d, w * d), tolerance)
+        close(partial, np.where(a > 0, 0, d * a).sum(axis=1), 4 * tolerance)
+        w, weight = normal(4, columns), normal(4, columns).astype(dtype)
+        y = run("prelu_columns", x, weight, out, rows, columns)
+        close(y, np.where(a > 0, a, w * a), 2 * tolerance)
+        parts = run.parts(rows)
+        sums = ((parts, columns), _accumulator(dtype))
+        dx, partial = run("prelu_columns_backward", g, x, weight, out, sums, rows, columns, parts)
+        close(dx, np.where(a > 0, d, w * d), 2 * tolerance)
+        close(partial.sum(axis=0), np.where(a > 0, 0, d * a).sum(axis=0), 4 * tolerance)
+
+
+def _accumulator(dtype):
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

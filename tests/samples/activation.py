@@ -9,12 +9,9 @@ import numpy as np
 from samples.base import Sample, distinct, normal, uniform
 from tensorlite.ops import activation as ops
 from tensorlite.ops import bias_activation
-from tensorlite.ops.softmax import (
-    log_softmax,
-    log_softmax_backward,
-    softmax,
-    softmax_backward,
-)
+from tensorlite.ops.softmax import log_shares as log_softmax
+from tensorlite.ops.softmax import log_softmax_backward, softmax_backward
+from tensorlite.ops.softmax import shares as softmax
 
 erf = np.vectorize(math.erf, otypes=[float])
 
@@ -50,6 +47,27 @@ def elu(x, alpha=1.0, scale=1.0, steepness=1.0):
 
 def leaky_relu(x, negative_slope=0.01):
     return np.where(x > 0, x, negative_slope * x)
+
+
+def log_sigmoid(x):
+    return np.log(sigmoid(x))
+
+
+def softsign(x):
+    return x / (1 + np.abs(x))
+
+
+def prelu(x, weight):
+    if len(weight) == 1:
+        return np.where(x > 0, x, weight[0] * x)
+    return np.where(x > 0, x, np.moveaxis(np.moveaxis(x, 1, -1) * weight, -1, 1))
+
+
+def prelu_backward(dy, x, weight):
+    if len(weight) == 1:
+        return dy * np.where(x > 0, 1, weight[0]), np.array([np.sum(dy * np.minimum(x, 0))])
+    dw = [np.sum((dy * np.minimum(x, 0))[:, c]) for c in range(len(weight))]
+    return dy * np.where(x > 0, 1, prelu(-np.ones(x.shape), -weight)), np.array(dw)
 
 
 def silu(x):
@@ -91,7 +109,30 @@ ACTIVATIONS = [
         saves=("x",),
     ),
     Sample(ops.sigmoid, [normal(3, 5)], reference=sigmoid, saves=("y",)),
-    Sample(ops.softplus, [normal(3, 5)], reference=softplus, saves=("x", "beta")),
+    Sample(ops.softplus, [normal(3, 5)], reference=softplus, saves=("x", "beta", "threshold")),
+    Sample(
+        ops.softplus,
+        [normal(3, 5)],
+        dict(beta=2.0, threshold=0.5),
+        reference=lambda x, beta, threshold: np.where(2 * x > 0.5, x, softplus(x, 2.0)),
+    ),
+    Sample(ops.logsigmoid, [normal(3, 5)], reference=log_sigmoid, saves=("x",)),
+    Sample(ops.softsign, [normal(3, 5)], reference=softsign, saves=("x",)),
+    *[
+        Sample(
+            ops.prelu_of_channels,
+            [x, normal(*weight)],
+            reference=prelu,
+            saves=("x", "weight"),
+            zero=[normal(0, 4), normal(4)],
+        )
+        for x, weight in (
+            (off_corners, (5,)),
+            (distinct(2, 3, 2), (1,)),
+            (distinct(2, 4, 3), (4,)),
+            (distinct(2, 4, 3, 5), (4,)),
+        )
+    ],
     Sample(ops.softplus, [normal(3, 5)], dict(beta=2.5), reference=softplus),
     Sample(ops.silu, [normal(3, 5)], reference=silu, saves=("x",)),
     Sample(ops.mish, [normal(3, 5)], reference=mish, saves=("x",)),
@@ -104,14 +145,14 @@ ACTIVATIONS = [
     Sample(
         ops.glu,
         [normal(4, 6)],
-        dict(axis=-1),
-        reference=lambda x, axis: x[:, :3] * sigmoid(x[:, 3:]),
+        dict(dim=-1),
+        reference=lambda x, dim: x[:, :3] * sigmoid(x[:, 3:]),
     ),
     Sample(
         ops.glu,
         [normal(4, 6)],
-        dict(axis=0),
-        reference=lambda x, axis: x[:2] * sigmoid(x[2:]),
+        dict(dim=0),
+        reference=lambda x, dim: x[:2] * sigmoid(x[2:]),
     ),
 ]
 
@@ -137,10 +178,32 @@ BACKWARD = [
     Sample(
         ops.softplus_backward,
         [normal(3, 5), normal(3, 5)],
-        dict(beta=1.5),
-        reference=backward_of(softplus),
+        dict(beta=1.5, threshold=20.0),
+        reference=backward_of(lambda x, beta, threshold: softplus(x, beta)),
         tolerance=100,
     ),
+    Sample(
+        ops.logsigmoid_backward,
+        [normal(3, 5), normal(3, 5)],
+        reference=backward_of(log_sigmoid),
+        tolerance=100,
+    ),
+    Sample(
+        ops.softsign_backward,
+        [normal(3, 5), distinct(3, 5)],
+        reference=lambda dy, x: dy / (1 + np.abs(x)) ** 2,
+    ),
+    *[
+        Sample(
+            ops.prelu_backward,
+            [normal(*shape), distinct(*shape), normal(weights)],
+            reference=prelu_backward,
+            keeps_dtype=False,
+            zero=[normal(0, 4), normal(0, 4), normal(4)],
+            tolerance=4,
+        )
+        for shape, weights in (((3, 5), 5), ((2, 3, 2), 1), ((2, 4, 3), 4))
+    ],
     Sample(
         ops.silu_backward,
         [normal(3, 5), normal(3, 5)],

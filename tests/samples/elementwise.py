@@ -8,7 +8,7 @@ import numpy as np
 
 from samples.base import Input, Sample, booleans, distinct, integers, normal, positive, uniform
 from tensorlite import ops
-from tensorlite.ops.arithmetic import of_larger, of_smaller, pow_slope, truncated_divide
+from tensorlite.ops.arithmetic import of_larger, of_smaller, pow_slope, truncated_divide, within
 from tensorlite.ops.compare import close, select
 from tensorlite.ops.pairwise import xlog1py
 from tensorlite.ops.promotion import cast_float
@@ -180,6 +180,17 @@ BINARY = [
         reference=lambda dy, a, b: np.where(a < b, dy, 0),
         grad=(0,),
     ),
+    *[
+        Sample(
+            within,
+            [normal(3, 4), distinct(3, 4), low, high],
+            reference=lambda dy, x, low, high: np.where(
+                (x >= (low or -9)) & (x <= (high or 9)), dy, 0
+            ),
+            grad=(0,),
+        )
+        for low, high in ((-0.6, 0.9), (None, 0.9), (-0.6, None))
+    ],
     binary(ops.fmax, np.fmax, saves=("x1", "x2")),
     binary(ops.fmin, np.fmin, saves=("x1", "x2")),
     binary(ops.copysign, np.copysign, saves=("x1", "y")),

@@ -11,12 +11,7 @@ from tensorlite.ops import bias_activation, reduce, row_norm
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward
-from tensorlite.ops.softmax import (
-    log_softmax,
-    log_softmax_backward,
-    softmax,
-    softmax_backward,
-)
+from tensorlite.ops.softmax import log_shares, log_softmax_backward, shares, softmax_backward
 
 # --- totals -------------------------------------------------------------------------------------
 
@@ -62,9 +57,9 @@ def _give_rows(primitive: Any, name: str) -> None:
         return y
 
 
-_give_rows(softmax, "softmax")
+_give_rows(shares, "softmax")
 _give_rows(softmax_backward, "softmax_backward")
-_give_rows(log_softmax, "log_softmax")
+_give_rows(log_shares, "log_softmax")
 _give_rows(log_softmax_backward, "log_softmax_backward")
 
 

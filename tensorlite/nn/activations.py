@@ -1,0 +1,130 @@
+"""Activation functions as torch's ``nn.functional`` has them: with ``inplace`` and ``dtype``.
+
+``inplace=True`` writes the result into `input`, as a method with a trailing underscore does.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from tensorlite.ops import activation as ops
+from tensorlite.ops.activation import *  # noqa: F403 (those below take their place)
+from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.inplace import in_place
+from tensorlite.ops.softmax import log_softmax as log_shares
+from tensorlite.ops.softmax import softmax as shares
+from tensorlite.tensor import Tensor
+
+__all__ = [*ops.__all__, "log_softmax", "softmax", "softmin"]
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``max(input, 0)``; its derivative at 0 is 0."""
+    return in_place(ops.relu)(input) if inplace else ops.relu(input)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """Clip `input` to [0, 6]; the derivative at the bounds is 0."""
+    return in_place(ops.relu6)(input) if inplace else ops.relu6(input)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
+    return in_place(ops.selu)(input) if inplace else ops.selu(input)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input * sigmoid(input)``, also called swish."""
+    return in_place(ops.silu)(input) if inplace else ops.silu(input)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input * tanh(softplus(input))`` (Misra 2019)."""
+    return in_place(ops.mish)(input) if inplace else ops.mish(input)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """``input / 6 + 1/2``, clipped to [0, 1]; the derivative at ±3 is 0."""
+    return in_place(ops.hardsigmoid)(input) if inplace else ops.hardsigmoid(input)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """`input` · `hardsigmoid` (input) (Howard et al. 2019, "Searching for MobileNetV3")."""
+    return in_place(ops.hardswish)(input) if inplace else ops.hardswish(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """Scale what is below 0 by `negative_slope`, which is also the derivative at 0."""
+    op = in_place(ops.leaky_relu) if inplace else ops.leaky_relu
+    return op(input, negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015)."""
+    return in_place(ops.elu)(input, alpha) if inplace else ops.elu(input, alpha)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017)."""
+    return in_place(ops.celu)(input, alpha) if inplace else ops.celu(input, alpha)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """Clip `input` to [`min_val`, `max_val`]; the derivative at the bounds is 0."""
+    op = in_place(ops.hardtanh) if inplace else ops.hardtanh
+    return op(input, min_val, max_val)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """`input` where it is above `threshold`, `value` elsewhere."""
+    op = in_place(ops.threshold) if inplace else ops.threshold
+    return op(input, threshold, value)
+
+
+def rrelu(
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
+    """`leaky_relu` with a slope drawn for each element (Xu et al. 2015); see `tl.rrelu`."""
+    op = in_place(ops.rrelu) if inplace else ops.rrelu
+    return op(input, lower, upper, training)
+
+
+def _along(function: Callable, input: Tensor, dim: int | None, dtype: Any) -> Tensor:
+    if dim is None:
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+        warnings.warn(
+            f"{function.__name__} without dim takes {dim} here: write dim={dim}", stacklevel=4
+        )
+    return function(input, dim, dtype)
+
+
+@takes_axis
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """``exp(input) / Σ exp(input)`` along `dim`; with `dtype` the input is cast to it first."""
+    return _along(shares, input, dim, dtype)
+
+
+@takes_axis
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """`softmax` of ``-input``."""
+    return _along(shares, -input, dim, dtype)
+
+
+@takes_axis
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """Logarithm of `softmax`; with `dtype` the input is cast to it first."""
+    return _along(log_shares, input, dim, dtype)
