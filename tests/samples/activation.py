@@ -128,7 +128,7 @@ ACTIVATIONS = [
         )
         for x, weight in (
             (off_corners, (5,)),
-            (distinct(2, 3, 2), (1,)),
+            (distinct(2, 3, 3), (1,)),
             (distinct(2, 4, 3), (4,)),
             (distinct(2, 4, 3, 5), (4,)),
         )

@@ -13,6 +13,7 @@ from tensorlite.backend.numpy import LARGE
 from tensorlite.ops import activation, arithmetic, compare, elementwise, trigonometry
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.dropout import philox_dropout
+from tensorlite.ops.fused import widened
 
 
 def _give(
@@ -308,10 +309,9 @@ def _prelu_backward(k: Any, dy: Array, x: Array, weight: Array) -> Any:
     if weight.size == 1:
         if not k.on_host:
             return NotImplemented
-        below = k.new_clamp(arrays[1], -math.inf, 0.0)
+        below = widened(k.new_clamp(arrays[1], -math.inf, 0.0)) * widened(arrays[0])
         dx = k.new_leaky_relu_backward(*arrays[:2], weight.item())
-        below *= arrays[0]
-        return dx, below.sum(dtype=accumulator(x.dtype)).reshape(1)
+        return dx, below.sum().reshape(1)
     n, channels = x.shape[:2]
     dx = k.empty(x.shape, x.dtype)
     if x.ndim == 2:
