@@ -43,6 +43,12 @@ def test_explicit_dtype(dtype, device) -> None:
         assert t.device == device
 
 
+def test_numbers_are_rounded_once() -> None:
+    assert tl.tensor([0.1], dtype="float64").item() == 0.1
+    assert tl.tensor(1e200, dtype="float64").item() == 1e200
+    assert tl.tensor([2.0**24 + 1], dtype="int64").item() == 2**24 + 1
+
+
 def test_tensor_copies_and_from_numpy_shares() -> None:
     array = np.zeros(3)
     copied, shared = tl.tensor(array), tl.from_numpy(array)

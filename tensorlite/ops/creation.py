@@ -136,8 +136,9 @@ def tensor(
 
 def _converted(data: Any, dtype: Any, device: Where, name: str) -> Array:
     """The values as an array of a dtype and on a device; the same memory where that is possible."""
-    values = plain(data, name)
-    wanted = values.dtype if dtype is None else tensor_dtype(dtype)
+    wanted = None if dtype is None else tensor_dtype(dtype)
+    values = plain(data, name, None if wanted is None else np.dtype(np.float64))
+    wanted = values.dtype if wanted is None else wanted
     if wanted != values.dtype:
         if isinstance(data, (list, tuple, bool, int, float)):
             check_fits(values, wanted, name)

@@ -51,7 +51,7 @@ def check_dtype(dtype: np.dtype, name: str) -> None:
     raise TypeError(f"{name}: {why}")
 
 
-def plain(data: Any, name: str = "tensor()") -> Array:
+def plain(data: Any, name: str = "tensor()", floats: np.dtype | None = None) -> Array:
     """The values of `data` as a plain array, which may share its memory.
 
     Parameters
@@ -61,11 +61,14 @@ def plain(data: Any, name: str = "tensor()") -> Array:
         number, or nested sequences of these.
     name
         Who asks, for messages.
+    floats
+        What Python's floats become, by default the default dtype: numbers on their way to float64
+        must not be rounded to it first.
     """
     if isinstance(data, Tensor):
         return data.array
     if type(data) not in BACKENDS:
-        data = _as_array(data, name)
+        data = _as_array(data, name, floats or default_dtype())
     dtype = data.dtype
     check_dtype(dtype, name)
     if type(data) is np.ndarray and not is_plain(data):
@@ -80,7 +83,7 @@ def is_plain(array: np.ndarray) -> bool:
     return aligned and array.dtype.isnative
 
 
-def _as_array(data: Any, name: str) -> Array:
+def _as_array(data: Any, name: str, floats: np.dtype) -> Array:
     """What is no array of ours yet as one."""
     if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
         raise TypeError(
@@ -89,9 +92,9 @@ def _as_array(data: Any, name: str) -> Array:
     if isinstance(data, (np.ndarray, np.generic)):
         return np.asarray(data)
     if isinstance(data, (list, tuple)):
-        return _of_sequence(data, name)
+        return _of_sequence(data, name, floats)
     if isinstance(data, (bool, int, float)):
-        return _of_numbers(np.asarray(data), name)
+        return _of_numbers(np.asarray(data), name, floats)
     if isinstance(data, complex):
         raise TypeError(f"{name}: {_WHY_NOT['c']}")
     if hasattr(data, "__cuda_array_interface__") or hasattr(data, "__array__"):
@@ -117,7 +120,7 @@ def _of_library(data: Any, name: str) -> Array:
         raise TypeError(f"{name}: a {type(data).__name__} gives no array: {error}") from error
 
 
-def _of_sequence(data: Any, name: str) -> np.ndarray:
+def _of_sequence(data: Any, name: str, floats: np.dtype) -> np.ndarray:
     """Nested sequences of numbers, arrays and Tensors; numbers are of their default dtype."""
     first = data
     while isinstance(first, (list, tuple)) and len(first):
@@ -129,7 +132,7 @@ def _of_sequence(data: Any, name: str) -> np.ndarray:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"{name}: the sequences are not of one length: {error}") from error
-    return array if known else _of_numbers(array, name)
+    return array if known else _of_numbers(array, name, floats)
 
 
 def _on_host(data: Any) -> Any:
@@ -139,10 +142,10 @@ def _on_host(data: Any) -> Any:
     return data.detach().cpu().numpy() if isinstance(data, Tensor) else data
 
 
-def _of_numbers(array: np.ndarray, name: str) -> np.ndarray:
-    """Python's numbers in their dtype: bool, int64, or the default dtype."""
+def _of_numbers(array: np.ndarray, name: str, floats: np.dtype) -> np.ndarray:
+    """Python's numbers in their dtype: bool, int64, or `floats`."""
     if array.size == 0 or array.dtype == np.float64:
-        return array.astype(default_dtype())
+        return array.astype(floats)
     if array.dtype.kind == "u" or (array.dtype.kind == "O" and _all_integers(array)):
         raise ValueError(f"{name}: an integer is above {2**63 - 1}, the largest that int64 holds")
     return array
