@@ -79,7 +79,30 @@ _DTYPES = {
     "long": int64,
     "bool": dtypes.bool_,
 }
-_NAMES = {"autocast": "amp", "load": "io", "save": "io"}  # and the module each is in
+# What torch has in its first room, too, and the module each is in here.
+_NAMES = {
+    "autocast": "amp",
+    "load": "io",
+    "save": "io",
+    **dict.fromkeys(
+        ("are_deterministic_algorithms_enabled", "compile", "use_deterministic_algorithms"),
+        "backends",
+    ),
+    **dict.fromkeys(
+        (
+            *("adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d"),
+            *("batch_norm", "bilinear", "binary_cross_entropy_with_logits", "channel_shuffle"),
+            *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d"),
+            *("conv_transpose3d", "cosine_embedding_loss", "ctc_loss", "dropout", "embedding"),
+            *("embedding_bag", "feature_alpha_dropout", "group_norm", "hardshrink"),
+            *("hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm"),
+            *("margin_ranking_loss", "max_pool1d", "max_pool2d", "max_pool3d", "pixel_shuffle"),
+            *("pixel_unshuffle", "poisson_nll_loss", "prelu", "rms_norm", "rrelu", "threshold"),
+            "triplet_margin_loss",
+        ),
+        "nn.functional",
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -91,6 +114,8 @@ def __getattr__(name: str) -> Any:
         return _DTYPES[name]
     if name == "bfloat16":
         return dtypes.bfloat16()
+    if name[-1] == "_" != name[0] and hasattr(Tensor, name):  # torch.relu_(x) is x.relu_()
+        return getattr(Tensor, name)
     from tensorlite.unknown import unknown  # for this message alone
 
     raise unknown("", name, sys.modules[__name__])

@@ -14,7 +14,7 @@ from tensorlite.backend.precision import (
     set_float32_matmul_precision,
 )
 
-__all__ = ["cuda", "cudnn", "mkl", "mps"]
+__all__ = ["compile", "cuda", "cudnn", "mkl", "mps", "use_deterministic_algorithms"]
 
 
 class _Products:
@@ -41,3 +41,20 @@ cuda = SimpleNamespace(matmul=_Products())
 cudnn = _switches(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
 mps = _switches(is_built=_absent)
 mkl = _switches()
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """Return a function or a module as it is: its kernels are compiled already.
+
+    Without one, a decorator that does so; torch's options are taken and change nothing.
+    """
+    return (lambda function: function) if model is None else model
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Ask for the same bits in every run: taken, as there are no others."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """Whether every run gives the same bits: it does."""
+    return True

@@ -13,7 +13,7 @@ TORCH = "2.13"  # the release that torch_names.txt lists
 _DENSE = "Tensors are dense: keep indices and values, and use index_add or scatter_add"
 _REAL = "Tensors are real: keep the real and the imaginary part apart"
 INSTEAD = {
-    "compile": "call the function or the module as it is: its operations are compiled already",
+    "register_post_accumulate_grad_hook": "use register_hook, or run the code after backward()",
     "jit": "there is no scripting: a module is Python, and its kernels are compiled already",
     "onnx": "there is no export",
     "fx": "there is no tracing of modules into graphs",

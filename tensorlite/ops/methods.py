@@ -8,6 +8,7 @@ from typing import Any
 from tensorlite import ops
 from tensorlite.backward import backward
 from tensorlite.ops import (
+    attributes,
     axes,
     convert,
     inplace,
@@ -143,6 +144,10 @@ def attach() -> None:
         setattr(Tensor, name, _to_dtype(name, dtype))
     for function in (*convert.METHODS, *like.METHODS, *random_writes.METHODS):
         setattr(Tensor, function.__name__, function)
+    for name, function in attributes.METHODS.items():
+        setattr(Tensor, name, function)
+    for name, (value, doc) in attributes.PROPERTIES.items():
+        setattr(Tensor, name, property(value, doc=doc))
     Tensor.type = convert.type_
     for name in IN_PLACE:
         if hasattr(ops, name):
