@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.nn.losses.reduction import check_same_shape, chosen, reduced
-from tensorlite.ops.activation import sigmoid, softplus
+from tensorlite.ops.activation import logsigmoid, sigmoid
 from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast, log, log1p
@@ -103,13 +103,13 @@ def _by_logit(g: Any, x: Any, t: Any, positive: Any) -> Any:
 
 
 def _by_logits_target(g: Any, x: Any, positive: Any) -> Any:
-    return g * (-x if positive is None else positive * softplus(-x) - softplus(x))
+    return g * (-x if positive is None else logsigmoid(-x) - positive * logsigmoid(x))
 
 
 cross_entropy_of_logits.defvjp(
     x=_by_logit,
     t=_by_logits_target,
-    positive=lambda g, x, t: g * where(t == 0, 0.0, t * softplus(where(t == 0, 0.0, -x))),
+    positive=lambda g, x, t: g * where(t == 0, 0.0, -t * logsigmoid(where(t == 0, 0.0, x))),
 )
 
 

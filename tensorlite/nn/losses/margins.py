@@ -64,7 +64,7 @@ def soft_margin_loss(
     """log(1 + exp(-target · input)), with targets 1 and -1; without overflow."""
     check_same_shape("soft_margin_loss", input, target)
     reduction = chosen("soft_margin_loss", reduction, size_average, reduce)
-    return reduced(softplus(-target * input), reduction)
+    return reduced(softplus(-target * input, threshold=math.inf), reduction)
 
 
 def margin_ranking_loss(
