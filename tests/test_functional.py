@@ -253,7 +253,7 @@ def test_group_and_instance_norm(tensor) -> None:
         rows = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + 1e-5)
         expected = rows.reshape(x.shape) * w[:, None, None] + b[:, None, None]
         close(F.group_norm(tensor(x), groups, tensor(w), tensor(b)), expected)
-    close(F.instance_norm(tensor(x), tensor(w), tensor(b)), expected)
+    close(F.instance_norm(tensor(x), None, None, tensor(w), tensor(b)), expected)
 
 
 # --- attention ----------------------------------------------------------------------------------

@@ -67,8 +67,8 @@ ERRORS = {
         zeros(2, 3), zeros(2)
     ),
     "bias_gelu: bias of shape (1, 3)": lambda: F.bias_gelu(zeros(2, 3), zeros(1, 3)),
-    "layer_norm: x of shape (2, 3) does not end with normalized_shape (4,)": lambda: F.layer_norm(
-        zeros(2, 3), 4
+    "layer_norm: input of shape (2, 3) does not end with normalized_shape (4,)": lambda: (
+        F.layer_norm(zeros(2, 3), 4)
     ),
     "batch_norm: 1 values a channel": lambda: F.batch_norm(zeros(1, 3), None, None, training=True),
     "batch_norm: a parameter of shape (4,)": lambda: F.batch_norm(

@@ -15,7 +15,7 @@ from tensorlite.nn import init
 from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
-from tensorlite.ops.attention import attention_weights
+from tensorlite.ops.attention import attend, attention_weights
 from tensorlite.ops.compare import where
 from tensorlite.ops.creation import full
 from tensorlite.ops.joining import cat
@@ -192,7 +192,7 @@ class MultiheadAttention(Module):
             weights = weights.mean(1) if average_attn_weights else weights
             weights = weights if batched else weights[0]
         else:
-            out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
+            out = attend(q, k, v, mask, dropout, is_causal)
         out = out.swapaxes(1, 2)  # (N, L, H, D)
         if batched and not self.batch_first:
             out = out.swapaxes(0, 1)

@@ -6,8 +6,11 @@
 
 from tensorlite.nn.activations import *
 from tensorlite.nn.losses import *
+from tensorlite.nn.multihead import *
 from tensorlite.ops.attention import *
+from tensorlite.ops.bags import *
 from tensorlite.ops.bias_activation import *
+from tensorlite.ops.bilinear import *
 from tensorlite.ops.channel_norm import *
 from tensorlite.ops.compiled import attention, images, recurrent, resampling
 from tensorlite.ops.conv import *
@@ -16,12 +19,17 @@ from tensorlite.ops.dropout import *
 from tensorlite.ops.embedding import *
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.gathering import one_hot
+from tensorlite.ops.grid import *
+from tensorlite.ops.gumbel import *
 from tensorlite.ops.interpolate import *
 from tensorlite.ops.linear import *
 from tensorlite.ops.padding import pad
+from tensorlite.ops.patches import *
 from tensorlite.ops.pooling import *
 from tensorlite.ops.recurrent import *
+from tensorlite.ops.response_norm import *
 from tensorlite.ops.row_norm import *
+from tensorlite.ops.shuffle import *
 from tensorlite.ops.trigonometry import tanh
 
 name_as_torch(list(globals().values()))

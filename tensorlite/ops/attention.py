@@ -13,6 +13,7 @@ from tensorlite.ops.extremes import amax
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.reduce import sum
+from tensorlite.ops.shape import broadcast_to
 from tensorlite.ops.softmax import softmax
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -106,6 +107,8 @@ def _attention_backward(
 
 def _weights(scores: Any) -> Any:
     """Softmax of each row, 0 where all scores are -inf."""
+    if 0 in scores.shape:
+        return scores
     empty = amax(scores, axis=-1, keepdims=True) == -math.inf
     return where(empty, 0.0, softmax(where(empty, 0.0, scores), axis=-1))
 
@@ -135,6 +138,7 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """softmax(query @ keyᵀ · scale) @ value (Vaswani et al. 2017).
 
@@ -150,30 +154,78 @@ def scaled_dot_product_attention(
         Whether position i sees keys up to position i only (both counted from the start).
     scale
         Default: 1/√E.
+    enable_gqa
+        Whether the heads of `key` and `value`, (…, H, S, E), may be fewer: each then serves
+        neighbouring heads of `query` (Ainslie et al. 2023).
 
     Returns
     -------
     Tensor, shape (…, L, V)
         A query that may attend to nothing gives zeros.
     """
+    op = "scaled_dot_product_attention"
     if (
         min(len(query.shape), len(key.shape), len(value.shape)) < 2
         or query.shape[-1] != key.shape[-1]
         or key.shape[-2] != value.shape[-2]
     ):
         raise ValueError(
-            f"scaled_dot_product_attention: query {query.shape}, key {key.shape} and value "
-            f"{value.shape} must be (…, L, E), (…, S, E) and (…, S, V)"
+            f"{op}: query {query.shape}, key {key.shape} and value {value.shape} must be "
+            "(…, L, E), (…, S, E) and (…, S, V)"
         )
-    scores_shape = (query.shape[-2], key.shape[-2])
-    if attn_mask is not None and any(
+    if enable_gqa:
+        key, value = (
+            _for_all_heads(op, name, x, query) for name, x in (("key", key), ("value", value))
+        )
+    _check_mask(op, attn_mask, (query.shape[-2], key.shape[-2]))
+    return attend(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+def _for_all_heads(op: str, name: str, x: Tensor, query: Tensor) -> Tensor:
+    """Keys or values with each head repeated for the query's that it serves."""
+    if len(x.shape) < 3 or len(query.shape) < 3 or query.shape[-3] % max(x.shape[-3], 1):
+        raise ValueError(
+            f"{op}: {name} of shape {x.shape} with enable_gqa=True: its number of heads must "
+            f"divide that of query {query.shape}"
+        )
+    *before, heads, length, width = x.shape
+    times = query.shape[-3] // heads
+    if times == 1:
+        return x
+    wide = broadcast_to(
+        x.reshape(*before, heads, 1, length, width), (*before, heads, times, length, width)
+    )
+    return wide.reshape(*before, heads * times, length, width)
+
+
+def _check_mask(op: str, mask: Tensor | None, scores_shape: tuple[int, int]) -> None:
+    if mask is None:
+        return
+    if mask.dtype.kind not in "bfV":
+        raise TypeError(
+            f"{op}: attn_mask is {mask.dtype}; give booleans (True takes part), such as "
+            "attn_mask.bool(), or floats to add to the scores"
+        )
+    if any(
         n not in (1, wanted)
-        for n, wanted in zip(attn_mask.shape[::-1], scores_shape[::-1], strict=False)
+        for n, wanted in zip(mask.shape[::-1], scores_shape[::-1], strict=False)
     ):
         raise ValueError(
-            f"scaled_dot_product_attention: attn_mask of shape {attn_mask.shape} does not "
-            f"broadcast to the scores (…, {scores_shape[0]}, {scores_shape[1]})"
+            f"{op}: attn_mask of shape {mask.shape} does not broadcast to the scores "
+            f"(…, {scores_shape[0]}, {scores_shape[1]})"
         )
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """`scaled_dot_product_attention` of what is known to fit."""
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1])
     if dropout_p or getattr(attn_mask, "requires_grad", False):

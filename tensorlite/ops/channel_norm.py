@@ -10,7 +10,7 @@ from tensorlite import tape
 from tensorlite.backend import Array
 from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
 from tensorlite.ops.elementwise import rsqrt, square
-from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.reduce import mean
 from tensorlite.ops.row_norm import layer_norm_rows
 from tensorlite.primitive import primitive
@@ -110,7 +110,7 @@ def _batch_norm_vjp(
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -123,11 +123,11 @@ def batch_norm(
 
     Parameters
     ----------
-    x
+    input
         Shape (N, C, …).
     running_mean, running_var
         Averages over batches, (C,): moved by `momentum` towards this batch's mean and unbiased
-        variance when `training`, used instead of them when not. None, None: always this batch's.
+        variance when `training`, used instead of them when not. May be None when `training`.
     weight, bias
         Scale and shift (C,), or None.
     training
@@ -140,10 +140,16 @@ def batch_norm(
     Raises
     ------
     ValueError
-        If a parameter is not (C,), or a channel has only one value to take statistics of.
+        If a parameter is not (C,), a channel has only one value to take statistics of, or
+        statistics are neither to be taken nor given.
     """
+    x = input
     _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
-    if not training and running_mean is not None:
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "batch_norm: running_mean and running_var must be given, or training=True"
+            )
         scale = rsqrt(running_var + eps)
         scale = scale if weight is None else weight * scale
         shift = -running_mean * scale
@@ -151,12 +157,13 @@ def batch_norm(
     count = _values_per_channel(x)
     if count < 2:
         raise ValueError(
-            f"batch_norm: {count} values a channel in x {x.shape} have no variance; use a larger "
-            "batch, or eval()"
+            f"batch_norm: {count} values a channel in input {x.shape} have no variance; use a "
+            "larger batch, or eval()"
         )
     y, center, variance = batch_norm_planes(x, weight, bias, eps=eps)
     if running_mean is not None:
         _move(running_mean, center.array, momentum)
+    if running_var is not None:
         _move(running_var, variance.array * (count / (count - 1)), momentum)
     return y
 
@@ -169,7 +176,7 @@ def _move(average: Tensor, value: Array, momentum: float) -> None:
 
 
 def group_norm(
-    x: Tensor,
+    input: Tensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
@@ -177,8 +184,9 @@ def group_norm(
 ) -> Tensor:
     """Give each group of channels of each image mean 0 and variance 1 (Wu and He 2018).
 
-    `x` is (N, C, …), C divides by `num_groups`; `weight` and `bias` are (C,) or None.
+    `input` is (N, C, …), C divides by `num_groups`; `weight` and `bias` are (C,) or None.
     """
+    x = input
     _check_channels("group_norm", x, weight, bias)
     if num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(
@@ -190,23 +198,60 @@ def group_norm(
 
 
 def instance_norm(
-    x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Give each channel of each image mean 0 and variance 1 (Ulyanov et al. 2016).
 
-    `x` is (N, C, …) with at least one spatial axis; `weight` and `bias` are (C,) or None.
+    Parameters
+    ----------
+    input
+        Shape (N, C, …) with at least one spatial axis.
+    running_mean, running_var
+        Averages over images, (C,), or None: moved by `momentum` towards the mean over this batch
+        of each image's mean and unbiased variance.
+    weight, bias
+        Scale and shift (C,), or None.
+    use_input_stats
+        If not, the running averages are used instead of each image's own.
     """
-    if math.prod(x.shape[2:]) == 1:
-        raise ValueError(f"instance_norm: x {x.shape} has one value a channel: no variance")
+    x = input
+    _check_channels("instance_norm", x, running_mean, running_var, weight, bias)
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "instance_norm: running_mean and running_var must be given, or use_input_stats=True"
+            )
+        return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
+    count = math.prod(x.shape[2:])
+    if count == 1:
+        raise ValueError(f"instance_norm: input {x.shape} has one value a channel: no variance")
+    for average, correction in ((running_mean, None), (running_var, 1)):
+        if average is not None and math.prod(x.shape):
+            _move(average, _over_images(x.array, correction), momentum)
     return group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def _over_images(x: Array, correction: int | None) -> Array:
+    """Mean over the images of each channel's mean, or of its variance with a `correction`."""
+    x = widened(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    if correction is None:
+        return x.mean(axis=(0, 2))
+    return x.var(axis=2, ddof=correction).mean(axis=0)
 
 
 def _check_channels(op: str, x: Tensor, *parameters: Tensor | None) -> None:
     if len(x.shape) < 2:
-        raise ValueError(f"{op}: x of shape {x.shape} has no channels; it must be (N, C, …)")
+        raise ValueError(f"{op}: input of shape {x.shape} has no channels; it must be (N, C, …)")
     for parameter in parameters:
         if parameter is not None and parameter.shape != x.shape[1:2]:
             raise ValueError(
-                f"{op}: a parameter of shape {parameter.shape} for x of shape {x.shape}; it must "
-                f"be (channels,) = {x.shape[1:2]}"
+                f"{op}: a parameter of shape {parameter.shape} for input of shape {x.shape}; it "
+                f"must be (channels,) = {x.shape[1:2]}"
             )

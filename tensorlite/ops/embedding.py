@@ -1,4 +1,4 @@
-"""Rows of a table by number."""
+"""Rows of a table by number; `bags` has sums of them."""
 
 from __future__ import annotations
 
@@ -7,38 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.index import segment_sum
+from tensorlite.ops.norms import vector_norm
 from tensorlite.primitive import primitive
+from tensorlite.tape import no_grad
+from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["embedding"]
 
 
-@primitive
-def embedding(
-    xp: ModuleType, indices: Array, weight: Array, *, padding_idx: int | None = None
+@primitive(name="embedding")
+def table_rows(
+    xp: ModuleType,
+    indices: Array,
+    weight: Array,
+    *,
+    padding_idx: int | None = None,
+    by_frequency: bool = False,
 ) -> Array:
-    """Row ``indices[i, …]`` of `weight` for each index.
-
-    Parameters
-    ----------
-    indices
-        Integers of any shape, in [0, rows).
-    weight
-        Table (rows, D).
-    padding_idx
-        Row that receives no gradient.
-
-    Returns
-    -------
-    Tensor, shape (*indices.shape, D)
-
-    Raises
-    ------
-    IndexError
-        For an index outside the table, on the CPU; CUDA does not look, which would wait for it.
-    """
+    """Row ``indices[i, …]`` of `weight` for each index; see `embedding`."""
     rows = weight.shape[0]
     if weight.ndim != 2:
         raise ValueError(f"the table must have two axes (rows, D), not shape {weight.shape}")
@@ -71,15 +60,95 @@ def embedding_backward(
 
 
 def _embedding_backward_vjp(g: Any, indices: Any, padding_idx: int | None) -> Any:
-    d = embedding(indices, g)
+    d = table_rows(indices, g)
     if padding_idx is None:
         return d
     return where((indices != padding_idx).reshape(*indices.shape, 1), d, 0.0)
 
 
-embedding.defvjp(
-    weight=lambda g, indices, weight_shape, padding_idx: embedding_backward(
-        g, indices, rows=weight_shape[0], padding_idx=padding_idx
-    )
-)
+def _table_vjp(
+    g: Any, indices: Any, weight_shape: tuple, padding_idx: int | None, by_frequency: bool
+) -> Any:
+    if by_frequency:
+        g = g / _frequencies(indices).astype(g.dtype)
+    return embedding_backward(g, indices, rows=weight_shape[0], padding_idx=padding_idx)
+
+
+def _frequencies(indices: Any) -> Array:
+    """How often each index occurs, (*indices.shape, 1); a raw array."""
+    raw = indices.array if isinstance(indices, Tensor) else indices
+    xp = array_backend((raw,)).xp
+    return xp.bincount(raw.reshape(-1))[raw][..., None] if raw.size else raw[..., None]
+
+
+table_rows.defvjp(weight=_table_vjp)
 embedding_backward.defvjp(dy=_embedding_backward_vjp)
+
+
+# --- functions ----------------------------------------------------------------------------------
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Row ``input[i, …]`` of `weight` for each index.
+
+    Parameters
+    ----------
+    input
+        Integers of any shape, in [0, rows).
+    weight
+        Table (rows, D).
+    padding_idx
+        Row that receives no gradient; negative ones count from the end.
+    max_norm
+        If given, rows that are looked up and whose `norm_type`-norm is larger are shortened to it,
+        in the table itself.
+    scale_grad_by_freq
+        Whether a row's gradient is divided by how often it was looked up.
+    sparse
+        Without effect: gradients are dense.
+
+    Returns
+    -------
+    Tensor, shape (*input.shape, D)
+
+    Raises
+    ------
+    IndexError
+        For an index outside the table, on the CPU; CUDA does not look, which would wait for it.
+    """
+    padding_idx = table_row("embedding", padding_idx, weight)
+    if max_norm is not None:
+        _shorten(input, weight, max_norm, norm_type)
+    return table_rows(input, weight, padding_idx=padding_idx, by_frequency=bool(scale_grad_by_freq))
+
+
+def table_row(op: str, padding_idx: int | None, weight: Tensor) -> int | None:
+    """The number of a row, counted from the start."""
+    if padding_idx is None:
+        return None
+    rows = weight.shape[0]
+    if not -rows <= padding_idx < rows:
+        raise ValueError(f"{op}: padding_idx {padding_idx} is no row of a table of {rows}")
+    return padding_idx % rows
+
+
+def _shorten(indices: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+    """Shorten the rows that are looked up, in place."""
+    check_indices(indices.array, weight.shape[0], "rows of the table")
+    with no_grad():
+        raw = indices.array
+        used = array_backend((raw,)).xp.unique(raw)
+        if not used.size:
+            return
+        found = weight[tensor_of(used)]
+        lengths = vector_norm(found, ord=norm_type, axis=-1, keepdims=True)
+        scale = where(lengths > max_norm, max_norm / (lengths + 1e-7), 1.0)
+        weight[tensor_of(used)] = found * scale

@@ -158,17 +158,17 @@ def _rows(x: Any) -> Any:
 
 
 def layer_norm(
-    x: Tensor,
+    input: Tensor,
     normalized_shape: int | Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Give the trailing axes of `x` mean 0 and variance 1 (Ba et al. 2016).
+    """Give the trailing axes of `input` mean 0 and variance 1 (Ba et al. 2016).
 
     Parameters
     ----------
-    x
+    input
         Shape (…, *normalized_shape).
     normalized_shape
         Lengths of the axes to normalize over.
@@ -177,24 +177,24 @@ def layer_norm(
     eps
         Added to the variance.
     """
-    x, shape, (weight, bias) = _flat_rows("layer_norm", x, normalized_shape, weight, bias)
+    x, shape, (weight, bias) = _flat_rows("layer_norm", input, normalized_shape, weight, bias)
     return layer_norm_rows(x, weight, bias, eps=eps).reshape(shape)
 
 
 def rms_norm(
-    x: Tensor,
+    input: Tensor,
     normalized_shape: int | Sequence[int],
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """Divide the trailing axes of `x` by their root mean square (Zhang and Sennrich 2019).
+    """Divide the trailing axes of `input` by their root mean square (Zhang and Sennrich 2019).
 
     As `layer_norm` without mean and bias; `eps` is by default the dtype's spacing at 1 (float32's
     for shorter ones, which are computed in float32).
     """
     if eps is None:
-        eps = float(np.finfo(np.float32 if is_short(x.dtype) else x.dtype).eps)
-    x, shape, (weight,) = _flat_rows("rms_norm", x, normalized_shape, weight)
+        eps = float(np.finfo(np.float32 if is_short(input.dtype) else input.dtype).eps)
+    x, shape, (weight,) = _flat_rows("rms_norm", input, normalized_shape, weight)
     return rms_norm_rows(x, weight, eps=eps).reshape(shape)
 
 
@@ -205,7 +205,9 @@ def _flat_rows(
     one = isinstance(normalized_shape, int)
     wanted = (normalized_shape,) if one else tuple(normalized_shape)
     if not wanted or x.shape[-len(wanted) :] != wanted:
-        raise ValueError(f"{op}: x of shape {x.shape} does not end with normalized_shape {wanted}")
+        raise ValueError(
+            f"{op}: input of shape {x.shape} does not end with normalized_shape {wanted}"
+        )
     for name, parameter in zip(("weight", "bias"), parameters, strict=False):
         if parameter is not None and parameter.shape != wanted:
             raise ValueError(

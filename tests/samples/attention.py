@@ -7,7 +7,7 @@ import numpy as np
 from samples.base import Sample, integers, normal
 from tensorlite.ops.attention import attention, attention_backward, rotate
 from tensorlite.ops.dropout import philox_dropout
-from tensorlite.ops.embedding import embedding, embedding_backward
+from tensorlite.ops.embedding import embedding_backward, table_rows
 from tensorlite.random import philox_uniform
 
 
@@ -143,14 +143,16 @@ SAMPLES = [
         for padding_idx in (None, 2)
         for sample in (
             Sample(
-                embedding,
+                table_rows,
                 [integers(3, 4, high=7), normal(7, 3)],
                 dict(padding_idx=padding_idx),
                 # The row for padding is a constant: its gradient is 0, whatever it does to y.
                 reference=looked_up,
                 grad=() if padding_idx is not None else None,
                 zero=[integers(0, 4, high=7), normal(7, 3)],
-                saves=("indices", "weight_shape", "padding_idx") if padding_idx is None else None,
+                saves=None
+                if padding_idx is not None
+                else ("indices", "weight_shape", "padding_idx", "by_frequency"),
             ),
             Sample(
                 embedding_backward,

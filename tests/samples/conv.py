@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from samples.base import Sample, normal
 from tensorlite.ops import conv
 from tensorlite.ops.conv import Geometry
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
+from tensorlite.ops.patches import Patches, columns_of, image_of
 
 
 def every_term(size, kernel, out, geometry):
@@ -116,6 +118,49 @@ def samples_of(size, kernel, stride, padding, dilation, groups):
     )
 
 
+def columns(x, patches):
+    size = x.shape[2:]
+    out = output_size(size, patches.kernel, patches[1:])
+    y = np.zeros((*x.shape[:2], *patches.kernel, *out))
+    for window, tap, place in every_term(size, patches.kernel, out, patches[1:]):
+        y[(slice(None), slice(None), *tap, *window)] = x[(slice(None), slice(None), *place)]
+    return y.reshape(x.shape[0], x.shape[1] * math.prod(patches.kernel), math.prod(out))
+
+
+def images(d, size, patches):
+    out = output_size(size, patches.kernel, patches[1:])
+    d = d.reshape(d.shape[0], d.shape[1] // math.prod(patches.kernel), *patches.kernel, *out)
+    x = np.zeros((*d.shape[:2], *size))
+    for window, tap, place in every_term(size, patches.kernel, out, patches[1:]):
+        x[(slice(None), slice(None), *place)] += d[(slice(None), slice(None), *tap, *window)]
+    return x
+
+
+PATCHES = [
+    ((5, 6), Patches((3, 2), (1, 1), (0, 0), (1, 1))),
+    ((7, 6), Patches((2, 3), (2, 3), (1, 2), (2, 1))),
+]
+
+
+def patch_samples(size, patches):
+    windows = math.prod(output_size(size, patches.kernel, patches[1:]))
+    yield Sample(
+        columns_of,
+        [normal(2, 3, *size)],
+        dict(patches=patches),
+        reference=columns,
+        saves=("x_shape", "patches"),
+    )
+    yield Sample(
+        image_of,
+        [normal(2, 3 * math.prod(patches.kernel), windows)],
+        dict(size=size, patches=patches),
+        reference=images,
+        saves=("patches",),
+        tolerance=4,
+    )
+
+
 def affine(x, weight, bias=None):
     y = np.tensordot(x, weight, (-1, 1))
     return y if bias is None else y + bias
@@ -179,4 +224,5 @@ SAMPLES = [
         for bias in ((), (normal(3),))
     ],
     *[sample for case in CASES for sample in samples_of(*case)],
+    *[sample for case in PATCHES for sample in patch_samples(*case)],
 ]

@@ -1,0 +1,48 @@
+"""A form that is linear in each of two inputs."""
+
+from __future__ import annotations
+
+import math
+
+from tensorlite.ops.linalg import matmul
+from tensorlite.ops.reduce import sum
+from tensorlite.tensor import Tensor
+
+__all__ = ["bilinear"]
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input1ᵀ weight[k] input2 + bias[k]`` for each k.
+
+    Parameters
+    ----------
+    input1, input2
+        Shapes (…, A) and (…, B), with the same leading axes.
+    weight
+        Shape (out, A, B).
+    bias
+        Shape (out,), or None.
+
+    Returns
+    -------
+    Tensor, shape (…, out)
+    """
+    if (
+        len(weight.shape) != 3
+        or min(len(input1.shape), len(input2.shape)) < 1
+        or input1.shape[:-1] != input2.shape[:-1]
+        or (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:])
+    ):
+        raise ValueError(
+            f"bilinear: input1 of shape {input1.shape}, input2 of {input2.shape} and weight of "
+            f"{weight.shape} must be (…, A), (…, B) and (out, A, B)"
+        )
+    out, a, b = weight.shape
+    if bias is not None and bias.shape != (out,):
+        raise ValueError(f"bilinear: bias of shape {bias.shape} must be {(out,)}")
+    before = tuple(input1.shape[:-1])
+    rows = math.prod(before)
+    forms = matmul(input1.reshape(rows, a), weight.permute(1, 0, 2).reshape(a, out * b))
+    y = sum(forms.reshape(rows, out, b) * input2.reshape(rows, 1, b), axis=-1)
+    y = y.reshape(*before, out)
+    return y if bias is None else y + bias
