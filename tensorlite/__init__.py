@@ -8,7 +8,6 @@ import importlib
 import sys
 from typing import Any
 
-from tensorlite.autograd import checkpoint, hessian, hvp, jacobian, vjp
 from tensorlite.backend.base import Device as device
 from tensorlite.backend.base import default_device as get_default_device
 from tensorlite.backend.base import set_default_device
@@ -17,7 +16,7 @@ from tensorlite.backend.precision import (
     set_float32_matmul_precision,
 )
 from tensorlite.backend.threads import get_num_threads, set_num_threads
-from tensorlite.backward import grad
+from tensorlite.gradients import grad
 from tensorlite.ops import *
 from tensorlite.ops import dtypes, methods
 from tensorlite.ops.dtypes import (
@@ -43,7 +42,13 @@ from tensorlite.random import (
     seed,
     set_rng_state,
 )
-from tensorlite.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tensorlite.tape import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from tensorlite.tensor import Size, Tensor
 
 __version__ = "0.1.0"
@@ -60,6 +65,7 @@ _MODULES = (
         "data",
         "debug",
         "fft",
+        "func",
         "io",
         "nn",
         "optim",
@@ -82,8 +88,11 @@ _DTYPES = {
 # What torch has in its first room, too, and the module each is in here.
 _NAMES = {
     "autocast": "amp",
+    "checkpoint": "recompute",
     "load": "io",
     "save": "io",
+    "vmap": "func",
+    **dict.fromkeys(("hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"), "autograd"),
     **dict.fromkeys(
         ("are_deterministic_algorithms_enabled", "compile", "use_deterministic_algorithms"),
         "backends",

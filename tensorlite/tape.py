@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
+from tensorlite.decorate import decorated
 from tensorlite.writes import WriteLog
 
 next_index = itertools.count().__next__
@@ -35,6 +36,7 @@ class Switches:
         "autocast",
         "devices",
         "grad",
+        "recomputes",
         "special",
         "trace",
         "views",
@@ -42,6 +44,7 @@ class Switches:
 
     def __init__(self) -> None:
         self.grad = True  # record operations
+        self.recomputes = False  # a checkpointed call runs again, in a backward pass
         self.special = False
         self.devices = False  # compute on the CUDA device where the inputs are
         self.views = False  # look whether an input's memory was written through another Tensor
@@ -176,11 +179,12 @@ class OutputNode(Node):
 # --- switching the tape on and off ------------------------------------------------------------
 
 
-class set_grad_enabled:
-    """Record operations inside or not: a context manager and a decorator."""
+class _Recording:
+    """Record operations inside or not: a context manager, and a decorator of any function."""
 
-    def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
+    enabled = False
+
+    def __init__(self) -> None:
         self.previous: list[bool] = []
 
     def __enter__(self) -> None:
@@ -193,23 +197,63 @@ class set_grad_enabled:
 
     def __call__(self, fn: Callable) -> Callable:
         """Decorate `fn`."""
-
-        @functools.wraps(fn)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with set_grad_enabled(self.enabled):
-                return fn(*args, **kwargs)
-
-        return wrapped
+        return decorated(fn, type(self))
 
 
-def no_grad() -> set_grad_enabled:
-    """Record nothing inside: ``with tl.no_grad(): ...`` or ``@tl.no_grad()``."""
-    return set_grad_enabled(False)
+class no_grad(_Recording):
+    """Record nothing inside: ``with tl.no_grad(): ...``, ``@tl.no_grad()`` or ``@tl.no_grad``."""
+
+    def __new__(cls, fn: Callable | None = None) -> Any:
+        """Make a context manager, or decorate `fn`."""
+        return object.__new__(cls) if fn is None else decorated(fn, cls)
 
 
-def enable_grad() -> set_grad_enabled:
-    """Record again inside a `no_grad` block."""
-    return set_grad_enabled(True)
+class enable_grad(no_grad):
+    """Record again inside a `no_grad` block; used as `no_grad` is."""
+
+    enabled = True
+
+
+class set_grad_enabled(_Recording):
+    """Record operations from here on or not; as a context manager, to the end of the block.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether to record.
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.enabled = bool(mode)
+        super().__enter__()
+        self.fresh = True
+
+    def __enter__(self) -> None:
+        if not self.fresh:
+            super().__enter__()
+        self.fresh = False
+
+    def __call__(self, fn: Callable) -> Callable:
+        """Decorate `fn`, and leave the rest as it was."""
+        self.__exit__()
+        return decorated(fn, functools.partial(set_grad_enabled, self.enabled))
+
+
+class inference_mode(_Recording):
+    """Record nothing inside, as `no_grad` does; with ``mode=False`` record again."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """Make a context manager, or decorate the function given."""
+        return decorated(mode, cls) if callable(mode) else object.__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.enabled = not mode
+
+    def __call__(self, fn: Callable) -> Callable:
+        """Decorate `fn`."""
+        return decorated(fn, functools.partial(inference_mode, not self.enabled))
 
 
 def is_grad_enabled() -> bool:
