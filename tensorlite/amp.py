@@ -129,8 +129,8 @@ class autocast:
         on_host = arg.array.__class__ is np.ndarray
         if not is_float(arg.array) or on_host != (self.device == "cpu"):
             return arg
-        if not (arg.is_leaf and arg.requires_grad and self.cache_enabled):
-            return cast(arg, dtype)
+        if not (arg.is_leaf and arg.requires_grad and self.cache_enabled and mode.switches.grad):
+            return cast(arg, dtype)  # nothing is kept of what is not recorded
         known = self.leaves.get(id(arg))
         if known is None or known[1].dtype != dtype:
             known = self.leaves[id(arg)] = (arg, cast(arg, dtype))

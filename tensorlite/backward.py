@@ -19,12 +19,9 @@ from tensorlite.tape import (
     check_not_overwritten,
     last_write,
     mode,
-    on_device_of,
     run_on_device_of,
-    set_grad_enabled,
 )
 from tensorlite.tensor import Tensor, tensor_of
-from tensorlite.views import refresh
 
 _by_index = attrgetter("index")
 
@@ -41,7 +38,7 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
     return sorted(seen, key=_by_index, reverse=True)
 
 
-def _leading_to(order: list[Node], wanted: set) -> set:
+def leading_to(order: list[Node], wanted: set) -> set:
     """`wanted` and the nodes of `order` that reach it: the only way gradients need to go."""
     needed = set(wanted)
     for node in reversed(order):
@@ -73,7 +70,7 @@ def _fitted(d: Any, target: Any) -> Any:
     return d
 
 
-def _plus(d1: Any, d2: Any) -> Any:
+def plus(d1: Any, d2: Any) -> Any:
     """The sum of two cotangents; of large arrays on all threads."""
     if d1.__class__ is not np.ndarray or d1.size < LARGE:
         return d1 + d2
@@ -114,7 +111,7 @@ def propagate(
     """
     cotangents: dict[Node, Any] = {}
     for node, g in roots:
-        cotangents[node] = _plus(cotangents[node], g) if node in cotangents else g
+        cotangents[node] = plus(cotangents[node], g) if node in cotangents else g
     heap = [(-node.index, node) for node in cotangents]  # the newest first: what it feeds is done
     heapify(heap)
     switches = mode.switches
@@ -127,7 +124,7 @@ def propagate(
         if several_devices:
             _follow(g)
         if node.hooks is not None:
-            g = _run_hooks(node.hooks, g, create_graph)
+            g = run_hooks(node.hooks, g, create_graph)
         parents = node.parents
         if needed is not None:
             if node in captured:
@@ -145,7 +142,7 @@ def propagate(
             check_not_overwritten(node)
         if create_graph:
             saved = plan.as_tensors(node)
-        if not retain_graph:
+        if plan.keeps and not retain_graph:
             node.saved = None
         if needed is not None:
             found = plan.pull_some(g, saved, tuple([parent in needed for parent in parents]))
@@ -167,7 +164,7 @@ def propagate(
                 read = () if last and plan.asks == "last" else saved
                 deliver(parent, d, (g, read, found))
             elif parent in cotangents:
-                cotangents[parent] = _plus(cotangents[parent], d)
+                cotangents[parent] = plus(cotangents[parent], d)
             else:
                 cotangents[parent] = d
                 heappush(heap, (-parent.index, parent))
@@ -182,7 +179,7 @@ def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
         heappush(heap, (-parent.index, parent))
     slots = cotangents[parent]
     previous = slots[node.position]  # of another alias of this output
-    slots[node.position] = g if previous is None else _plus(previous, g)
+    slots[node.position] = g if previous is None else plus(previous, g)
 
 
 def _follow(g: Any) -> None:
@@ -193,10 +190,10 @@ def _follow(g: Any) -> None:
             array_backend((array,)).follow(array)
 
 
-def _run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
+def run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
     """Show a cotangent to the user's hooks, as a Tensor; a hook may return another."""
     tensor = g if create_graph else tensor_of(g)
-    for hook in hooks:
+    for hook in tuple(hooks):
         changed = hook(tensor)
         if changed is not None:
             tensor = changed
@@ -281,7 +278,7 @@ class Accumulate:
         """Take a gradient that arrived at `leaf`; `holders` may have it too (see `propagate`)."""
         if leaf.hooks is not None:
             previous = self.waiting.get(leaf)
-            self.waiting[leaf] = d if previous is None else _plus(previous, d)
+            self.waiting[leaf] = d if previous is None else plus(previous, d)
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
                 array_backend((leaf.array,)).write(own_place(leaf).array, d)
@@ -312,10 +309,10 @@ class Accumulate:
         """Run the hooks of the leaves that have some."""
         for leaf, d in self.waiting.items():
             _follow(d)
-            self.add(leaf, _run_hooks(leaf.hooks, d, self.create_graph))
+            self.add(leaf, run_hooks(leaf.hooks, d, self.create_graph))
 
 
-def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
+def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     """The cotangent to start from, checked against the output, on whose device we are."""
     if g is None:
         if output.array.size != 1:
@@ -338,13 +335,13 @@ def _seed(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     return g.array if g.dtype == output.dtype else g.array.astype(output.dtype)
 
 
-_HELPERS = (_plus, _fitted, _run_hooks, _used_twice, check_not_overwritten, own_place)
+_HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place)
 
 
 def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
     """`backward` on the current device; in the ordinary case on the CPU the walk is compiled."""
     accumulate = Accumulate(create_graph)
-    seed = _seed(output, gradient, create_graph, "backward()")
+    seed = seed_of(output, gradient, create_graph, "backward()")
     kernels = array_backend((output.array,)).kernels
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
@@ -365,9 +362,9 @@ def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: b
 def backward(
     output: Tensor,
     gradient: Any = None,
-    *,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradient of `output` to the ``.grad`` of every leaf it depends on.
 
@@ -381,102 +378,28 @@ def backward(
         Keep the saved arrays, so that backward can run again (default: as `create_graph`).
     create_graph
         Record the backward pass itself, for higher derivatives.
+    inputs
+        Add to the ``.grad`` of these Tensors only, leaves or not.
 
     Raises
     ------
     RuntimeError
         If nothing in `output`'s history requires a gradient, or its graph was already used.
     """
-    if mode.switches.views:
-        refresh(output)
     if not output.requires_grad:
         raise RuntimeError(
             "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
             "or it was computed under no_grad()"
         )
     retain = create_graph if retain_graph is None else bool(retain_graph)
+    if inputs is not None:
+        from tensorlite.gradients import backward_to  # built on this module
+
+        backward_to(inputs, [output], [gradient], retain, create_graph)
+        return
     switches = mode.switches
     recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
     try:
         run_on_device_of(output.array, _backward, output, gradient, retain, create_graph)
     finally:
         switches.grad = recording
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Any = None,
-    *,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """Gradients of `outputs` with respect to `inputs`, leaving every ``.grad`` alone.
-
-    Parameters
-    ----------
-    outputs
-        Tensors to differentiate; their gradients add up.
-    inputs
-        Tensors to differentiate by: leaves or intermediate results.
-    grad_outputs
-        Cotangents, one an output (default: 1 for single numbers).
-    retain_graph, create_graph
-        As in `backward`.
-    allow_unused
-        Return None for an input that the outputs do not depend on, instead of raising.
-
-    Returns
-    -------
-    tuple of Tensor
-        One for each input, of its shape and dtype.
-    """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if isinstance(grad_outputs, (list, tuple)):
-        cotangents = list(grad_outputs)
-    else:
-        cotangents = [grad_outputs] * len(outputs)
-    if len(cotangents) != len(outputs) or not outputs:
-        raise ValueError(f"grad(): {len(cotangents)} grad_outputs for {len(outputs)} outputs")
-    if mode.switches.views:
-        for x in (*outputs, *inputs):
-            refresh(x)
-    for i, x in enumerate(inputs):
-        if not x.requires_grad:
-            raise RuntimeError(f"grad(): input {i} of shape {x.shape} does not require grad")
-
-    wanted = [x.node or x for x in inputs]
-    found: dict[Any, Any] = dict.fromkeys(wanted)
-
-    def deliver(leaf: Tensor, d: Any, holders: tuple = ()) -> None:
-        if leaf in found:
-            found[leaf] = d if found[leaf] is None else _plus(found[leaf], d)
-
-    roots = []
-    for output, cotangent in zip(outputs, cotangents, strict=True):
-        with on_device_of(output.array):
-            seed = _seed(output, cotangent, create_graph, "grad()")
-        if output.node is not None:
-            roots.append((output.node, seed))
-        elif output.requires_grad:
-            deliver(output, seed)
-    order = reachable(node for node, _ in roots)
-    with set_grad_enabled(create_graph), on_device_of(outputs[0].array):
-        propagate(
-            roots,
-            deliver,
-            retain_graph=create_graph if retain_graph is None else retain_graph,
-            create_graph=create_graph,
-            needed=_leading_to(order, set(wanted)),
-            captured=found,
-        )
-    results = [found[key] for key in wanted]
-    for i, (x, d) in enumerate(zip(inputs, results, strict=True)):
-        if d is None and not allow_unused:
-            raise RuntimeError(
-                f"grad(): the outputs do not depend on input {i} of shape {x.shape}; pass "
-                "allow_unused=True to get None for it"
-            )
-    return tuple(d if d is None or create_graph else tensor_of(d) for d in results)

@@ -17,7 +17,7 @@ from tensorlite.tensor import Tensor
 _PACKAGE = str(Path(__file__).parent)
 
 
-def _users_line() -> str:
+def users_line() -> str:
     """File and line of the innermost frame outside this package."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
@@ -63,12 +63,12 @@ def detect_anomaly() -> Any:
     ...     loss = (x / x.sum()).log().mean()
     ...     loss.backward()
     """
-    return _switched(anomaly=_refuse_non_finite, trace=_users_line)
+    return _switched(anomaly=_refuse_non_finite, trace=users_line)
 
 
 def trace_lines() -> Any:
     """Inside this block, nodes remember the line of your code that made them."""
-    return _switched(trace=_users_line)
+    return _switched(trace=users_line)
 
 
 class SavedArrays(NamedTuple):

@@ -33,6 +33,8 @@ class Plan:
         (input position, rule, positions of its arguments among the residuals).
     joint
         Positions of the joint rule's arguments, if there is one.
+    keeps
+        Whether arrays are among the residuals: then a graph can be walked only once.
     save
         Picks the residuals from (*inputs, output, aux, *static).
     pull
@@ -61,6 +63,7 @@ class Plan:
         self.differentiable = bool(self.rules) or self.joint is not None
         self.pull = self._puller()
         self.save = self._saver()
+        self.keeps = any(r.kind in ("input", "inputs", "output", "aux") for r in self.residuals)
 
     def _slots(self, rule: Callable, skip: int) -> list[int]:
         """Positions among the residuals of what `rule` names."""

@@ -34,8 +34,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite.backend import CPU, Array, array_backend, is_array
-from tensorlite.backward import grad
 from tensorlite.call import as_arrays, compile_call, declined, listed, takes_positions
+from tensorlite.gradients import grad
 from tensorlite.plan import (
     KEYWORD_ONLY,
     MISSING,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import weakref
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -119,6 +120,9 @@ def _cos_sin(xp: ModuleType, turns: Array) -> tuple[Array, Array]:
 _REFERENCES = {"bits": philox_bits, "uniform": philox_uniform, "normal": philox_normal}
 
 
+_all: weakref.WeakSet[Generator] = weakref.WeakSet()
+
+
 class Generator:
     """A stream of random numbers: a seed, and how many blocks were drawn.
 
@@ -135,6 +139,12 @@ class Generator:
     >>> g.uniform((2, 3)).shape
     (2, 3)
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Generator:
+        """Make one, also by copying or unpickling, and keep it in sight of `states`."""
+        made = object.__new__(cls)
+        _all.add(made)
+        return made
 
     def __init__(self, seed: int | str | Device = 0, *, device: str | Device = CPU) -> None:
         self.device = Device(seed if isinstance(seed, (str, Device)) else device)  # torch's place
@@ -250,6 +260,17 @@ class Generator:
 
 
 default_generator = Generator(int.from_bytes(os.urandom(4), "little"))
+
+
+def states() -> list[tuple[Generator, int, int]]:
+    """Where all generators are, for `restore`."""
+    return [(generator, generator._seed, generator.offset) for generator in list(_all)]
+
+
+def restore(states: list[tuple[Generator, int, int]]) -> None:
+    """Bring generators back to where they were."""
+    for generator, seed, offset in states:
+        generator._seed, generator.offset = seed, offset
 
 
 def manual_seed(seed: int) -> Generator:

@@ -6,6 +6,7 @@ that importing goes one way only.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -254,27 +255,39 @@ class Tensor:
         self.requires_grad = requires_grad
         return self
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call ``hook(gradient)`` when this Tensor's gradient is known; it may return another.
 
         Returns
         -------
-        callable
-            Call it to remove the hook.
+        HookHandle
+            Its ``remove()`` removes the hook.
         """
         if not self.requires_grad:
             raise RuntimeError("register_hook() of a Tensor that does not require grad")
         owner = self.node if self.node is not None else self
         if owner.hooks is None:
             owner.hooks = []
-        hooks = owner.hooks
-        hooks.append(hook)
+        return HookHandle(owner.hooks, hook)
 
-        def remove() -> None:
-            if hook in hooks:
-                hooks.remove(hook)
 
-        return remove
+class HookHandle:
+    """What registering a hook returns; as a context manager it removes the hook at the end."""
+
+    def __init__(self, hooks: list[Callable], hook: Callable) -> None:
+        self._hooks = hooks
+        self._entry = functools.partial(hook)  # of its own: a hook may be registered twice
+        hooks.append(self._entry)
+
+    def remove(self) -> None:
+        """Take the hook away; once more does nothing."""
+        self._hooks[:] = [entry for entry in self._hooks if entry is not self._entry]
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
 
 
 def tensor_of(array: Array, node: Node | None = None, requires_grad: bool = False) -> Tensor:

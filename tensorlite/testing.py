@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
-from tensorlite.backward import grad
 from tensorlite.call import listed
+from tensorlite.gradients import grad
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["gradcheck"]

@@ -20,8 +20,8 @@ from samples.base import Sample
 
 import tensorlite
 from tensorlite.backend import Backend, Device
-from tensorlite.backward import grad
 from tensorlite.call import listed
+from tensorlite.gradients import grad
 from tensorlite.primitive import PRIMITIVES
 from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.testing import gradcheck

@@ -154,11 +154,12 @@ def test_backward_with_create_graph(device):
 def test_hooks_change_gradients_and_go_away(device):
     x = leaf([1.0, 2.0], device)
     y = x * 3
-    remove = y.register_hook(lambda g: g * 10)
+    handle = y.register_hook(lambda g: g * 10)
     x.register_hook(lambda g: g + 1)
     y.sum().backward()
     np.testing.assert_array_equal(host(x.grad), [31, 31])
-    remove()
+    handle.remove()
+    handle.remove()
     x.grad = None
     (y := x * 3).sum().backward()
     np.testing.assert_array_equal(host(x.grad), [4, 4])

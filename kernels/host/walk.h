@@ -80,10 +80,9 @@ class Walk {
         const Ref plan = Ref::to(tape_.plan(node)), saved = Ref::to(tape_.saved(node));
         if (saved.is_none()) return call(helpers_.used_twice, node), false;
         if (index < overwritten_ && !call(helpers_.check_not_overwritten, node)) return false;
-        if (!retain_graph_) tape_.forget_saved(node);
-
-        const Ref pull = TL_GET(plan, pull), asks = TL_GET(plan, asks);
-        if (!pull || !asks) return false;
+        const Ref pull = TL_GET(plan, pull), asks = TL_GET(plan, asks), keeps = TL_GET(plan, keeps);
+        if (!pull || !asks || !keeps) return false;
+        if (!retain_graph_ && (PyObject*)keeps == Py_True) tape_.forget_saved(node);
         const bool asks_last = !asks.is_none() && !PyUnicode_CompareWithASCIIString(asks, "last");
         const bool is_last = asks_last && !retain_graph_;
         Ref found;

@@ -7,6 +7,7 @@ from typing import Any
 from tensorlite.nn import functional as F
 from tensorlite.nn.norm import Affine
 from tensorlite.nn.parameter import new_buffer
+from tensorlite.tape import mode
 from tensorlite.tensor import Tensor
 
 
@@ -119,7 +120,8 @@ class BatchNormNd(NormBase):
                 f"length {self.num_features}"
             )
         momentum = 0.0 if self.momentum is None else self.momentum
-        counts = self.training and self.track_running_stats
+        again = mode.switches.recomputes  # of a checkpoint, which counted this batch before
+        counts = self.training and self.track_running_stats and not again
         if counts and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
             if self.momentum is None:

@@ -169,7 +169,9 @@ def batch_norm(
 
 
 def _move(average: Tensor, value: Array, momentum: float) -> None:
-    """Move a running average in place."""
+    """Move a running average in place, unless a checkpoint runs its batch for a second time."""
+    if tape.mode.switches.recomputes:
+        return
     average.array *= 1 - momentum
     average.array += (momentum * value).astype(average.dtype, copy=False)
     tape.note_write(average.array)
