@@ -230,7 +230,7 @@ def test_autocast_is_that_of_the_first_run(device):
         seen.append(y.dtype.name)
         return y
 
-    with tl.autocast(dtype="bfloat16"):
+    with tl.autocast(device.type, dtype="bfloat16"):
         y = tl.checkpoint(product, x)
         z = x @ w  # the weights cast inside were not recorded
     (y.float() + z.float()).sum().backward()
@@ -238,7 +238,7 @@ def test_autocast_is_that_of_the_first_run(device):
     np.testing.assert_array_equal(host(w.grad), np.full((4, 4), 8))
     seen.clear()
     y = tl.checkpoint(product, x)
-    with tl.autocast(dtype="bfloat16"):
+    with tl.autocast(device.type, dtype="bfloat16"):
         y.sum().backward()
     assert seen == ["float32", "float32"]
 

@@ -266,6 +266,6 @@ def test_under_autocast_and_in_modules(device):
             return Cube.apply(x * self.weight)
 
     layer = Layer().to(device)
-    with tl.autocast(dtype="bfloat16"):
+    with tl.autocast(device.type, dtype="bfloat16"):
         layer(tl.ones(3, device=device)).sum().backward()
     assert layer.weight.grad.tolist() == [3, 3, 3]
