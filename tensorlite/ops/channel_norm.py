@@ -144,6 +144,8 @@ def batch_norm(
         statistics are neither to be taken nor given.
     """
     x = input
+    if x.shape == (0,):  # torch takes an empty batch that has lost its channels, too
+        return batch_norm(x.reshape(0, 0), running_mean, running_var, weight, bias).reshape(0)
     _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
