@@ -67,6 +67,7 @@ _MODULES = (
         "fft",
         "func",
         "io",
+        "linalg",
         "nn",
         "optim",
         "signal",

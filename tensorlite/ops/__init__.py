@@ -10,7 +10,6 @@ from tensorlite.ops.compiled import copies, maps, planes, products, rows
 from tensorlite.ops.convert import *
 from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *
-from tensorlite.ops.decompositions import *
 from tensorlite.ops.differences import *
 from tensorlite.ops.distance import cdist, cosine_similarity, pairwise_distance, pdist
 from tensorlite.ops.einsum import *
@@ -25,6 +24,8 @@ from tensorlite.ops.joining import *
 from tensorlite.ops.kinds import *
 from tensorlite.ops.like import *
 from tensorlite.ops.linalg import *
+from tensorlite.ops.matrix.older import *
+from tensorlite.ops.matrix.products import *
 from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
 from tensorlite.ops.pairwise import *

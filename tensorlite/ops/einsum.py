@@ -1,8 +1,8 @@
 """Sums of products over named axes, as matrix products.
 
-`einsum`, `tensordot`, `dot` and `outer` all come down to `contract`: two operands whose axes have
-labels are brought to the form (batch, kept, summed) @ (batch, summed, kept) by transposing and
-merging axes. Everything is written with primitives, so the gradients, of any order, follow.
+`einsum` and `tensordot` come down to `contract`: two operands whose axes have labels are brought to
+the form (batch, kept, summed) @ (batch, summed, kept) by transposing and merging axes.
+Everything is written with primitives, so the gradients, of any order, follow.
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from string import ascii_letters
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
+from typing import Any
 
-from numpy.lib.array_utils import normalize_axis_tuple
-
+from tensorlite.ops.dims import named_dims
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_
 from tensorlite.ops.shape import reshape, transpose_axes
 from tensorlite.tensor import Tensor
 
-__all__ = ["dot", "einsum", "outer", "tensordot"]
+__all__ = ["einsum", "tensordot"]
 
 
-def einsum(subscripts: str, *operands: Tensor) -> Tensor:
-    """Sum products of elements over the axes named alike, as `numpy.einsum`.
+def einsum(*args: Any) -> Tensor:
+    """Sum products of elements over the axes named alike: ``einsum(equation, *operands)``.
 
     Parameters
     ----------
-    subscripts : str
+    equation : str
         One letter for each axis, commas between the operands, and after ``->`` the axes of the
-        result: ``"bik,bkj->bij"``. ``...`` stands for axes that broadcast. Without ``->`` the
-        result has the letters that occur once, in alphabetical order.
+        result: ``"bik,bkj->bij"``. ``...`` stands for axes that broadcast; where the result lacks
+        it they are summed, too. Without ``->`` the result has the axes of ``...`` and the letters
+        that occur once, in alphabetical order.
     *operands : Tensor
+        One by one or as one list. Instead of an equation a list of numbers below 52 may follow each
+        operand, and one more say the result's axes: ``einsum(x, [0, 1], y, [1, 2], [0, 2])``;
+        ``...`` stands there, too.
 
     Returns
     -------
@@ -42,7 +46,18 @@ def einsum(subscripts: str, *operands: Tensor) -> Tensor:
     ------
     ValueError
         If the letters do not fit the operands' axes or lengths.
+    RuntimeError
+        If the operands' dtypes differ.
+
+    Examples
+    --------
+    >>> tl.einsum("ij,kj->ik", tl.ones(2, 3), tl.ones(4, 3)).shape
+    (2, 4)
     """
+    subscripts, operands = _equation(args)
+    if len({x.dtype for x in operands}) > 1:
+        dtypes = ", ".join(str(x.dtype) for x in operands)
+        raise RuntimeError(f"einsum: operands of {dtypes}: cast them to one dtype")
     labels, result = _parse(subscripts, [len(x.shape) for x in operands])
     lengths = _lengths(subscripts, labels, operands)
     terms = [
@@ -61,6 +76,7 @@ def einsum(subscripts: str, *operands: Tensor) -> Tensor:
     return _arranged(x, own, result)
 
 
+ORDERED = ascii_uppercase + ascii_lowercase  # as the alphabet sorts them
 Term = tuple[Tensor, str]  # an operand and the labels of its axes
 
 
@@ -95,6 +111,34 @@ def _arranged(x: Tensor, labels: Sequence[str], order: Sequence[str]) -> Tensor:
 # --- reading the subscripts ---------------------------------------------------------------------
 
 
+def _equation(args: tuple) -> tuple[str, Sequence[Tensor]]:
+    """The equation and the operands, in whichever form they were given."""
+    if args and isinstance(args[0], str):
+        rest = args[1:]
+        if len(rest) == 1 and isinstance(rest[0], (tuple, list)):
+            rest = tuple(rest[0])
+        if not rest:
+            raise ValueError("einsum: give at least one operand")
+        return args[0], rest
+    if len(args) < 2 or not all(isinstance(a, (tuple, list)) for a in args[1::2]):
+        raise ValueError(
+            "einsum: an equation and operands, einsum('ij,jk->ik', x, y), or operands each with a "
+            "list of its axes, einsum(x, [0, 1], y, [1, 2], [0, 2])"
+        )
+    pairs, result = len(args) // 2, args[-1] if len(args) % 2 else None
+    equation = ",".join(_as_letters(args[2 * i + 1]) for i in range(pairs))
+    if result is not None:
+        equation += "->" + _as_letters(result)
+    return equation, args[: 2 * pairs : 2]
+
+
+def _as_letters(axes: Sequence) -> str:
+    for axis in axes:
+        if axis is not ... and not 0 <= axis < len(ascii_letters):
+            raise ValueError(f"einsum: axis {axis} in {list(axes)}: use numbers from 0 to 51")
+    return "".join("..." if axis is ... else ORDERED[axis] for axis in axes)
+
+
 def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     """Labels of each operand's axes and of the result's; axes of ``...`` get labels of their own.
 
@@ -119,14 +163,14 @@ def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     if not arrow:
         output = "..." + "".join(sorted(x for x in set(letters) if letters.count(x) == 1))
     result = output.replace("...", dots)
+    if output.count("...") > 1 or any(part.count("...") > 1 for part in parts):
+        raise ValueError(f"einsum: {subscripts!r}: '...' may stand once for an operand")
     unknown = set(letters + output.replace("...", "")) - set(ascii_letters)
     if unknown or len(set(result)) < len(result) or not set(result) <= set("".join(labels)):
         raise ValueError(
             f"einsum: {subscripts!r}: axes are letters, and the result names each of its "
             "axes once, after one of the operands"
         )
-    if dots and "..." not in output:
-        raise ValueError(f"einsum: {subscripts!r}: the result lacks the axes of '...'")
     return labels, result
 
 
@@ -188,31 +232,55 @@ def _next_pair(terms: list[Term], result: str, lengths: dict[str, int]) -> tuple
     return min(combinations(range(len(terms)), 2), key=size)
 
 
-# --- the others ---------------------------------------------------------------------------------
+# --- tensordot ----------------------------------------------------------------------------------
 
 
-def tensordot(a: Tensor, b: Tensor, axes: int | Sequence = 2) -> Tensor:
-    """Sum products over `axes`, as `numpy.tensordot`.
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
+    """Sum products over axes of two Tensors.
 
     Parameters
     ----------
     a, b : Tensor
-    axes : int or (sequence of int, sequence of int)
-        The last `axes` of `a` with the first of `b`, or the axes of each.
+        Of one dtype.
+    dims : int or (sequence of int, sequence of int)
+        The last `dims` axes of `a` with the first of `b`, or the axes of each; a Tensor of such
+        numbers is taken, too. An axis of length 1 fits any other.
 
     Returns
     -------
     Tensor
         The other axes of `a`, then those of `b`.
+
+    Raises
+    ------
+    RuntimeError
+        If the axes do not fit.
     """
-    if isinstance(axes, int):
-        axes = (range(len(a.shape) - axes, len(a.shape)), range(axes))
-    of_a = normalize_axis_tuple(axes[0], len(a.shape), "tensordot: axes of a")
-    of_b = normalize_axis_tuple(axes[1], len(b.shape), "tensordot: axes of b")
-    if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
-        raise ValueError(
-            f"tensordot: axes {of_a} of shape {a.shape} and {of_b} of {b.shape} differ in length"
+    if out is not None:
+        raise TypeError("tensordot: out= is not supported: results are new Tensors")
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"tensordot: operands of {a.dtype} and {b.dtype}: cast one")
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if not 0 <= dims <= min(len(a.shape), len(b.shape)):
+            raise RuntimeError(
+                f"tensordot: dims={dims} for shapes {tuple(a.shape)} and {tuple(b.shape)}"
+            )
+        dims = (range(len(a.shape) - dims, len(a.shape)), range(dims))
+    first, second = ((d,) if isinstance(d, int) else d for d in dims)
+    of_a = named_dims(tuple(first), len(a.shape), "tensordot: a")
+    of_b = named_dims(tuple(second), len(b.shape), "tensordot: b")
+    lengths = [[x.shape[i] for i in own] for x, own in ((a, of_a), (b, of_b))]
+    pairs = zip(*lengths, strict=False)
+    if len(of_a) != len(of_b) or any(n != m and 1 not in (n, m) for n, m in pairs):
+        raise RuntimeError(
+            f"tensordot: axes {of_a} of shape {tuple(a.shape)} and {of_b} of {tuple(b.shape)} "
+            "differ in length"
         )
+    # Beside a length of 1 the longer axis is summed alone.
+    a = _summed_beside_one(a, of_a, lengths[1])
+    b = _summed_beside_one(b, of_b, lengths[0])
     a_labels = "".join(map(chr, range(len(a.shape))))
     b_labels = [chr(len(a.shape) + i) for i in range(len(b.shape))]
     for i, j in zip(of_a, of_b, strict=True):
@@ -221,15 +289,6 @@ def tensordot(a: Tensor, b: Tensor, axes: int | Sequence = 2) -> Tensor:
     return contract(a, a_labels, b, "".join(b_labels), kept)[0]
 
 
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Sum products over `a`'s last axis and `b`'s last but one (or only) one, as `numpy.dot`."""
-    if 0 in (len(a.shape), len(b.shape)):
-        return a * b
-    if len(b.shape) <= 2:
-        return matmul(a, b)
-    return tensordot(a, b, ((-1,), (-2,)))
-
-
-def outer(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply each element of `a` with each of `b`; both are flattened first."""
-    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+def _summed_beside_one(x: Tensor, axes: Sequence[int], others: Sequence[int]) -> Tensor:
+    over = tuple([i for i, n in zip(axes, others, strict=True) if n == 1 and x.shape[i] != 1])
+    return sum_(x, axis=over, keepdims=True) if over else x

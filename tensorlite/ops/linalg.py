@@ -1,4 +1,4 @@
-"""The matrix product, and the trace."""
+"""The matrix product: the primitive that the other products come down to."""
 
 from __future__ import annotations
 
@@ -9,28 +9,49 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.parts import diagonal
-from tensorlite.ops.reduce import sum as sum_
+from tensorlite.ops.promotion import Operands
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
-__all__ = ["matmul", "trace"]
+__all__ = ["matmul"]
 
 
-@primitive
+class _OneDtype(Operands):
+    """Tensors of several dtypes are refused: a product is long, and which way to cast is a choice.
+
+    What a rule multiplies are raw arrays, which are let through.
+    """
+
+    def __call__(self, args: tuple) -> tuple:
+        dtypes = {x.dtype for x in args if isinstance(x, Tensor)}
+        if len(dtypes) > 1:
+            names = " and ".join(str(x.dtype) for x in args)
+            raise RuntimeError(f"matmul: operands of {names}: cast one, x.to(other.dtype)")
+        return args
+
+
+@primitive(operands=_OneDtype())
 def matmul(xp: ModuleType, a: Array, b: Array) -> Array:
-    """Matrix product with NumPy's rules, ``a @ b``.
+    """Matrix product, ``input @ other``.
 
     Parameters
     ----------
-    a : Tensor, shape (..., n, k) or (k,)
-    b : Tensor, shape (..., k, m) or (k,)
-        Leading axes broadcast; a vector counts as a row on the left and a column on the right.
+    input : Tensor, shape (..., n, k) or (k,)
+    other : Tensor, shape (..., k, m) or (k,)
+        Of the same dtype. Leading axes broadcast; a vector counts as a row on the left and a column
+        on the right.
 
     Returns
     -------
     Tensor, shape (..., n, m)
         Without n or m where the operand was a vector.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    RuntimeError
+        If the dtypes differ.
     """
     try:
         return array_backend((a, b)).matmul(a, b)
@@ -39,6 +60,9 @@ def matmul(xp: ModuleType, a: Array, b: Array) -> Array:
             f"matmul: shapes {np.shape(a)} and {np.shape(b)} do not fit: (..., n, k) @ (..., k, m) "
             "needs one k, and leading axes that broadcast"
         ) from error
+
+
+matmul.primitive.rename({"a": "input", "b": "other"})
 
 
 def _matmul_vjp_a(g: Any, a_shape: tuple[int, ...], b: Any) -> Any:
@@ -60,8 +84,3 @@ def _matmul_vjp_b(g: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
 
 
 matmul.defvjp(a=_matmul_vjp_a, b=_matmul_vjp_b)
-
-
-def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Sum of the `offset`-th diagonal of two axes, as `numpy.trace`."""
-    return sum_(diagonal(x, offset, axis1, axis2), -1)

@@ -58,7 +58,7 @@ FAMILIES = (
     ops.scan,
     ops.order,
 )
-NOT_METHODS = ("cast", "rsub", "where")
+NOT_METHODS = ("cast", "cdist", "rsub", "where")
 METHODS = (
     *("adjoint", "as_strided", "expand_dims", "flatten", "moveaxis", "movedim", "narrow", "ravel"),
     *("select", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze"),
@@ -71,7 +71,10 @@ METHODS = (
     *("diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter", "tril", "triu"),
     *("bincount", "diff", "histc", "histogram", "nanquantile", "quantile", "unique"),
     *("unique_consecutive",),
-    *("det", "dot", "inv", "matmul", "outer", "trace"),
+    *("addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "cholesky", "cholesky_inverse"),
+    *("cholesky_solve", "cross", "det", "dot", "ger", "inner", "inverse", "kron", "logdet", "lu"),
+    *("lu_solve", "matmul", "matrix_exp", "matrix_power", "mm", "mv", "outer", "pinverse", "qr"),
+    *("slogdet", "svd", "trace", "triangular_solve", "vdot"),
     *("log_softmax", "relu", "sigmoid", "softmax"),
 )
 # Methods that take lengths or axes one by one, or as one sequence.

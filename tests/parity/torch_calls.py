@@ -19,12 +19,25 @@ from parity.values import (
     decoded,
     leaves,
     plain,
+    read_through,
     rounded,
     sign_free,
 )
 
 LARGEST = 250  # elements of all arguments of a call, or of its results
 INPUT_BITS = 18  # of an argument's mantissa
+# Operations that read one triangle of an argument, or a symmetric one.
+READ = {
+    "cholesky": (0, "symmetric"),
+    "cholesky_inverse": (0, "triangle"),
+    "cholesky_solve": (1, "triangle"),
+    "linalg.cholesky": (0, "symmetric"),
+    "linalg.eigh": (0, "symmetric"),
+    "linalg.eigvalsh": (0, "symmetric"),
+    "linalg.pinv.hermitian": (0, "symmetric"),
+}
+TIED = ("kthvalue", "topk")  # of equal integers any may be named: they get unequal ones
+EXACT = ("linalg.pinv.singular",)  # rounding would change the rank
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
 
 
@@ -228,6 +241,7 @@ def run(form: str, entry: dict, reader: Reader) -> tuple[Any, list]:
     args = [decoded(a, reader.tensor, Names) for a in entry["args"]]
     kwargs = {k: decoded(v, reader.tensor, Names) for k, v in entry.get("kwargs", {}).items()}
     wanted = [x for x in leaves([args, kwargs], torch.Tensor) if x.requires_grad]
+    read_through(entry, args)
     if "names" in entry:
         args, kwargs = [], {**dict(zip(entry["names"], args, strict=True)), **kwargs}
     return call(torch, torch.Tensor, form, args, kwargs), wanted
@@ -281,9 +295,17 @@ def recorded(
     kwargs = {k: v for k, v in kwargs.items() if k not in drop or v is None}
     if elements(args, kwargs) > LARGEST:
         raise Large
-    entry: dict[str, Any] = {"args": [encoded(a, store, INPUT_BITS) for a in args]}
+    if name in TIED and not args[0].dtype.is_floating_point:
+        args[0] = torch.randperm(args[0].numel()).reshape(args[0].shape)
+    bits = 52 if name in EXACT else INPUT_BITS
+    entry: dict[str, Any] = {"args": [encoded(a, store, bits) for a in args]}
     if kwargs:
-        entry["kwargs"] = {k: encoded(v, store, INPUT_BITS) for k, v in kwargs.items()}
+        entry["kwargs"] = {k: encoded(v, store, bits) for k, v in kwargs.items()}
+    if name in READ:
+        i, part = READ[name]
+        if part == "triangle":
+            part = "triu" if kwargs.get("upper") else "tril"
+        entry["through"] = [i, part]
     with_seed(1)
     out, wanted = run(forms[0], entry, reader)
     if elements(out) > LARGEST:

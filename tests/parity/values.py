@@ -170,6 +170,17 @@ def call(library: Any, tensor: type, form: str, args: list, kwargs: dict) -> Any
     return resolved(library, form)(*args, **kwargs)
 
 
+def read_through(entry: dict, args: list) -> None:
+    """Where an operation reads one triangle, differentiate by what it reads.
+
+    What it ignores has a gradient by convention only.
+    """
+    if "through" in entry:
+        i, part = entry["through"]
+        x = args[i]
+        args[i] = (x + x.mT) / 2 if part == "symmetric" else getattr(x, part)()
+
+
 # --- results ------------------------------------------------------------------------------------
 
 
