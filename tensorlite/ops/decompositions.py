@@ -43,7 +43,7 @@ def _call(xp: ModuleType, name: str, *arrays: Array, **options: Any) -> Any:
             "install it or compute on the CPU: x.cpu()"
         ) from error
     except np.linalg.LinAlgError as error:
-        raise LinAlgError(f"{name}: {error}") from error
+        raise LinAlgError(str(error)) from error  # the call adds its name, and the inputs
     return tuple(result) if isinstance(result, tuple) else result
 
 

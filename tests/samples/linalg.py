@@ -8,8 +8,11 @@ import numpy as np
 
 from samples.base import Input, Sample, integers, normal
 from tensorlite import ops
+from tensorlite.ops import decompositions, elimination
+from tensorlite.ops.matrix import factors
 
 LAPACK = dict(dtypes=("float32", "float64"), devices=("cpu",), tolerance=50)
+DIVIDED = dict(dtypes=("float32", "float64"), tolerance=50)
 SQUARE = dict(LAPACK, no_zero="square: the batch above is emptied")
 
 
@@ -88,7 +91,7 @@ def symmetric(a):
 
 def positive_qr(a) -> tuple:
     """Orthonormal columns, with the signs that make r's diagonal positive."""
-    q, r = ops.qr(a)
+    q, r = decompositions.qr(a)
     signs = ops.sign(ops.diagonal(r, 0, -2, -1))
     return q * signs[..., None, :], r * signs[..., :, None]
 
@@ -105,7 +108,7 @@ def gram_schmidt(a) -> tuple[np.ndarray, np.ndarray]:
 
 def eigenvalues_and_squares(a) -> tuple:
     """What of a decomposition does not depend on the signs of the vectors."""
-    w, v = ops.eigh(symmetric(a))
+    w, v = decompositions.eigh(symmetric(a))
     return w, v * v
 
 
@@ -129,7 +132,7 @@ def eigen_by_projectors(a) -> tuple[np.ndarray, np.ndarray]:
 
 def sign_free_svd(a) -> tuple:
     """Singular values, squared left vectors, and the orthogonal factor u @ vh."""
-    u, s, vh = ops.svd(a)
+    u, s, vh = decompositions.svd(a)
     return s, u * u, ops.matmul(u, vh)
 
 
@@ -145,6 +148,63 @@ def svd_by_projectors(a) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     left = [products(a, p) / s[..., i, None, None] for i, p in enumerate(found)]  # u vᵀ
     squares = np.stack([np.diagonal(products(x, x.mT), 0, -2, -1) for x in left], -1)
     return s, squares, sum(left)
+
+
+def pseudoinverse(a, atol, rtol, hermitian=False) -> np.ndarray:
+    """Of matrices of full rank, by the normal equations."""
+    if a.shape[-2] < a.shape[-1]:
+        return products(a.mT, inverse(products(a, a.mT)))
+    return products(inverse(products(a.mT, a)), a.mT)
+
+
+def symmetric_pinv(a, atol, rtol) -> object:
+    return decompositions.pinv((a + a.mT) * 0.5, atol, rtol, hermitian=True)
+
+
+def singular(*shape: int) -> Input:
+    """Square matrices whose last row is the sum of the others: of determinant 0."""
+
+    def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        a = generator.standard_normal(shape)
+        a[..., -1, :] = a[..., :-1, :].sum(-2)
+        return a
+
+    return Input(shape, draw)
+
+
+def cofactor_matrix(a) -> np.ndarray:
+    n = np.arange(a.shape[-1])
+    y = np.empty_like(a)
+    for i in n:
+        for j in n:
+            y[..., i, j] = (-1) ** (i + j) * determinant(a[..., n != i, :][..., n != j])
+    return y
+
+
+def gauss(a, pivot=True) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss's, row by row, of one matrix after another."""
+    lu, k = a.copy(), min(a.shape[-2:])
+    pivots = np.empty((*a.shape[:-2], k), np.int32)
+    for batch in np.ndindex(a.shape[:-2]):
+        x = lu[batch]
+        for j in range(k):
+            row = j + np.abs(x[j:, j]).argmax() if pivot else j
+            x[[j, row]] = x[[row, j]]
+            pivots[(*batch, j)] = row + 1
+            for i in range(j + 1, len(x)):
+                x[i, j] /= x[j, j]
+                x[i, j + 1 :] -= x[i, j] * x[j, j + 1 :]
+    return lu, pivots
+
+
+def exchanged(pivots, n, dtype) -> np.ndarray:
+    p = np.zeros((*pivots.shape[:-1], n, n))
+    for batch in np.ndindex(pivots.shape[:-1]):
+        rows = np.arange(n)
+        for i, other in enumerate(pivots[batch]):
+            rows[[i, other - 1]] = rows[[other - 1, i]]
+        p[batch][rows, np.arange(n)] = 1
+    return p
 
 
 SAMPLES = [
@@ -175,29 +235,25 @@ SAMPLES = [
         reference=products,
         no_zero="above",
     ),
-    *[
-        Sample(
-            ops.trace,
-            [normal(3, 4, 2)],
-            static,
-            reference=lambda x, **static: np.trace(x, **static),
-        )
-        for static in [dict(), dict(offset=1, axis1=1, axis2=2), dict(offset=-2, axis1=-1, axis2=0)]
-    ],
+    Sample(ops.trace, [normal(3, 4)], reference=np.trace),
     Sample(ops.dot, [normal(3), normal(3)], reference=np.dot),
-    Sample(ops.dot, [normal(2, 3), normal(4, 3, 2)], reference=np.dot, no_zero="of two shapes"),
-    Sample(ops.outer, [normal(3), normal(2, 2)], reference=np.outer),
+    Sample(ops.outer, [normal(3), normal(4)], reference=np.outer),
     *[
         Sample(
             ops.tensordot,
             [normal(2, 3, 4), normal(4, 3, 2)],
-            dict(axes=axes),
-            reference=np.tensordot,
+            dict(dims=dims),
+            reference=lambda a, b, dims: np.tensordot(a, b, dims),
             zero=[normal(0, 3, 4), normal(4, 3, 0)],
         )
-        for axes in [((1, 2), (1, 0)), ((0, -1), (2, 0)), 1]
+        for dims in [((1, 2), (1, 0)), ((0, -1), (2, 0)), 1]
     ],
-    Sample(ops.tensordot, [normal(2, 3), normal(4)], dict(axes=0), reference=np.tensordot),
+    Sample(
+        ops.tensordot,
+        [normal(2, 3), normal(4)],
+        dict(dims=0),
+        reference=lambda a, b, dims: np.tensordot(a, b, dims),
+    ),
     *[
         Sample(
             ops.einsum, [subscripts, *operands], reference=np.einsum, no_zero="lengths are shared"
@@ -215,16 +271,22 @@ SAMPLES = [
             ("ij,ij->i", normal(1, 3), normal(2, 3)),
         ]
     ],
-    Sample(ops.det, [regular(2, 3, 3)], reference=determinant, zero=[regular(0, 3, 3)], **LAPACK),
-    Sample(ops.inv, [regular(2, 3, 3)], reference=inverse, saves=("y",), **LAPACK),
     Sample(
-        ops.slogdet,
+        decompositions.det,
+        [regular(2, 3, 3)],
+        reference=determinant,
+        zero=[regular(0, 3, 3)],
+        **LAPACK,
+    ),
+    Sample(decompositions.inv, [regular(2, 3, 3)], reference=inverse, saves=("y",), **LAPACK),
+    Sample(
+        decompositions.slogdet,
         [regular(2, 3, 3)],
         reference=lambda a: (np.sign(determinant(a)), np.log(np.abs(determinant(a)))),
         **LAPACK,
     ),
     *[
-        Sample(ops.solve, [a, b], reference=solution, zero=zero, **LAPACK)
+        Sample(decompositions.solve, [a, b], reference=solution, zero=zero, **LAPACK)
         for a, b, zero in [
             (regular(3, 3), normal(3), [regular(0, 0), normal(0)]),
             (regular(2, 3, 3), normal(3), [regular(0, 3, 3), normal(3)]),
@@ -233,32 +295,117 @@ SAMPLES = [
         ]
     ],
     Sample(
-        named(ops.cholesky, lambda a: ops.cholesky(symmetric(a))),
+        named(decompositions.cholesky, lambda a: decompositions.cholesky(symmetric(a))),
         [positive_definite(2, 3, 3)],
         reference=lambda a: cholesky_factor(symmetric(a)),
         **LAPACK,
     ),
-    Sample(ops.cholesky, [positive_definite(3, 3)], reference=cholesky_factor, grad=(), **SQUARE),
+    Sample(
+        decompositions.cholesky,
+        [positive_definite(3, 3)],
+        reference=cholesky_factor,
+        grad=(),
+        **SQUARE,
+    ),
     *[
-        Sample(named(ops.qr, positive_qr), [normal(*shape)], reference=gram_schmidt, **LAPACK)
+        Sample(
+            named(decompositions.qr, positive_qr),
+            [normal(*shape)],
+            reference=gram_schmidt,
+            **LAPACK,
+        )
         for shape in [(2, 3, 3), (5, 3), (2, 3, 5)]
     ],
-    Sample(ops.qr, [normal(4, 3)], reference=np.linalg.qr, **LAPACK),
+    Sample(decompositions.qr, [normal(4, 3)], reference=np.linalg.qr, **LAPACK),
     Sample(
-        named(ops.eigh, eigenvalues_and_squares),
+        named(decompositions.eigh, eigenvalues_and_squares),
         [regular(2, 3, 3)],
         reference=eigen_by_projectors,
         **LAPACK,
     ),
-    Sample(ops.eigh, [positive_definite(3, 3)], reference=np.linalg.eigh, grad=(), **SQUARE),
+    Sample(
+        decompositions.eigh, [positive_definite(3, 3)], reference=np.linalg.eigh, grad=(), **SQUARE
+    ),
     *[
-        Sample(named(ops.svd, sign_free_svd), [x], reference=svd_by_projectors, **LAPACK)
+        Sample(named(decompositions.svd, sign_free_svd), [x], reference=svd_by_projectors, **LAPACK)
         for x in [regular(2, 3, 3), normal(2, 5, 3), normal(2, 3, 5)]
     ],
     Sample(
-        ops.svd,
+        decompositions.svd,
         [normal(4, 3)],
         reference=lambda a: np.linalg.svd(a, full_matrices=False),
+        **LAPACK,
+    ),
+    Sample(
+        decompositions.cofactors,
+        [regular(2, 3, 3)],
+        reference=cofactor_matrix,
+        zero=[regular(0, 3, 3)],
+        **LAPACK,
+    ),
+    Sample(
+        decompositions.cofactors,
+        [singular(2, 3, 3)],
+        reference=cofactor_matrix,
+        grad=(),
+        no_zero="above",
+        dtypes=("float64",),
+        devices=("cpu",),
+        tolerance=50,
+    ),
+    *[
+        Sample(
+            decompositions.pinv,
+            [normal(*shape), 0.0, 1e-6],
+            reference=pseudoinverse,
+            grad=(0,),
+            zero=[normal(0, *shape[1:]), 0.0, 1e-6],
+            **LAPACK,
+        )
+        for shape in [(2, 4, 3), (2, 3, 4), (2, 3, 3)]
+    ],
+    Sample(
+        named(decompositions.pinv, symmetric_pinv),
+        [positive_definite(2, 3, 3), 0.0, 1e-6],
+        reference=lambda a, atol, rtol: inverse(symmetric(a)),
+        grad=(0,),
+        zero=[positive_definite(0, 3, 3), 0.0, 1e-6],
+        **LAPACK,
+    ),
+    *[
+        Sample(elimination.lu_packed, [x], static, reference=gauss, zero=[zero], **DIVIDED)
+        for x, zero, static in [
+            (regular(2, 3, 3), regular(0, 3, 3), dict()),
+            (normal(2, 5, 3), normal(2, 0, 3), dict()),
+            (normal(2, 3, 5), normal(2, 3, 0), dict()),
+            (regular(3, 3), regular(0, 0), dict(pivot=False)),
+            (regular(40, 40), regular(0, 0), dict()),  # more than a block
+        ]
+    ],
+    Sample(
+        elimination.permutation,
+        [integers(2, 3, low=3, high=5)],
+        dict(n=4, dtype=np.float64),
+        reference=exchanged,
+        zero=[integers(0, 3, low=3, high=5)],
+        keeps_dtype=False,
+    ),
+    Sample(
+        elimination.unit_lower,
+        [normal(2, 3, 3)],
+        reference=lambda x: np.tril(x, -1) + np.eye(x.shape[-1]),
+    ),
+    Sample(
+        elimination.unit_lower,
+        [normal(4, 3)],
+        reference=lambda x: np.tril(x, -1) + np.eye(*x.shape),
+    ),
+    Sample(
+        factors.upper_factor,
+        [normal(4, 3)],
+        reference=lambda a: np.linalg.qr(a)[1],
+        grad=(),
+        no_zero="of the decomposition above",
         **LAPACK,
     ),
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from tensorlite import return_types
 from tensorlite.backend import array_backend
 from tensorlite.ops import decompositions
-from tensorlite.ops import lu as packed
+from tensorlite.ops import elimination as packed
 from tensorlite.ops.decompositions import LinAlgError
 from tensorlite.ops.matrix.checks import also_called, check_matrices
 from tensorlite.ops.parts import triu

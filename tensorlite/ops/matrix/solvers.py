@@ -10,7 +10,7 @@ import numpy as np
 from tensorlite import return_types
 from tensorlite.backend import array_backend
 from tensorlite.ops import decompositions
-from tensorlite.ops import lu as packed
+from tensorlite.ops import elimination as packed
 from tensorlite.ops.axes import movedim
 from tensorlite.ops.creation import eye
 from tensorlite.ops.decompositions import LinAlgError
