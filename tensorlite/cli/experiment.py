@@ -144,7 +144,9 @@ class Experiment:
         if settings.schedule == "cosine":
             return lr_scheduler.CosineAnnealingLR(optimizer, steps), "batch"
         if settings.schedule == "one-cycle":
-            return lr_scheduler.OneCycleLR(optimizer, settings.lr, max(2, steps)), "batch"
+            length = max(2, steps)
+            schedule = lr_scheduler.OneCycleLR(optimizer, settings.lr, length, cycle_momentum=False)
+            return schedule, "batch"
         if settings.schedule == "plateau":
             return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=3), "epoch"
         return None, "epoch"

@@ -1,5 +1,8 @@
 """Optimizers on flat arenas, learning-rate schedules, gradient clipping; names are torch's."""
 
+import importlib
+from typing import Any
+
 from tensorlite.optim import lr_scheduler
 from tensorlite.optim.adadelta import Adadelta
 from tensorlite.optim.adagrad import Adagrad
@@ -35,3 +38,9 @@ __all__ = [
     "clip_grad_value_",
     "lr_scheduler",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "swa_utils":  # it needs modules, which need not be there
+        return importlib.import_module("tensorlite.optim.swa_utils")
+    raise AttributeError(f"module 'tensorlite.optim' has no attribute {name!r}")

@@ -9,7 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_cases import CASES, IDS, LBFGS_CASES, LBFGS_STEPS, gradients, start, valley
+from torch.optim import lr_scheduler, swa_utils
+from torch_cases import (
+    CASES,
+    IDS,
+    LBFGS_CASES,
+    LBFGS_STEPS,
+    MEASURES,
+    PLATEAUS,
+    SCHEDULE_STEPS,
+    SCHEDULES,
+    gradients,
+    start,
+    two_groups,
+    valley,
+)
 
 
 def results(name: str, settings: dict) -> dict[str, np.ndarray]:
@@ -46,6 +60,30 @@ def lbfgs(settings: dict) -> dict[str, np.ndarray]:
     return {"steps": np.array(rows)}
 
 
+def schedule(name: str) -> np.ndarray:
+    """Rates and momenta of both groups before each step."""
+    optimizer = two_groups(torch.optim, [torch.zeros(1) for _ in range(2)], "resumed" in name)
+    library = swa_utils if name.startswith("SWALR") else lr_scheduler
+    made = SCHEDULES[name](library, optimizer)
+    rows = []
+    for _ in range(SCHEDULE_STEPS):
+        rows.append([*made.get_last_lr(), *(g["momentum"] for g in optimizer.param_groups)])
+        optimizer.step()
+        made.step()
+    return np.array(rows)
+
+
+def plateau(settings: dict) -> np.ndarray:
+    """Rates after each measure."""
+    optimizer = two_groups(torch.optim, [torch.zeros(1) for _ in range(2)], False)
+    made = lr_scheduler.ReduceLROnPlateau(optimizer, **settings)
+    rows = []
+    for measure in MEASURES:
+        made.step(measure)
+        rows.append(made.get_last_lr())
+    return np.array(rows)
+
+
 def main() -> None:
     """Write the file."""
     torch.set_num_threads(1)
@@ -56,6 +94,8 @@ def main() -> None:
     }
     for i, settings in enumerate(LBFGS_CASES):
         everything |= {f"LBFGS-{i}/{key}": value for key, value in lbfgs(settings).items()}
+    everything |= {f"schedule {name}": schedule(name) for name in SCHEDULES}
+    everything |= {f"plateau {name}": plateau(PLATEAUS[name]) for name in PLATEAUS}
     np.savez_compressed(Path(__file__).with_name("reference.npz"), **everything)
 
 

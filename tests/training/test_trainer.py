@@ -135,7 +135,7 @@ def test_schedules_step_once_an_epoch_or_once_a_batch(make):
         )
         history = trainer.fit(loader, epochs=3)
         assert [record["lr"] for record in history] == rates
-    trainer, loader = make(lr=0.0, schedule=lambda o: ReduceLROnPlateau(o, patience=0))
+    trainer, loader = make(lr=0.0, schedule=lambda o: ReduceLROnPlateau(o, patience=0, eps=0))
     trainer.optimizer.param_groups[0]["lr"] = 1e-12
     trainer.fit(loader, epochs=3)
     assert trainer.optimizer.param_groups[0]["lr"] < 1e-12
