@@ -48,7 +48,7 @@ def leading_to(order: list[Node], wanted: set) -> set:
 
 
 def _unbroadcast(d: Any, shape: tuple) -> Any:
-    """Sum a cotangent down to the shape that broadcasting had enlarged."""
+    """Sum a cotangent down to the shape that broadcasting had enlarged; see `ops.totals`."""
     extra = len(d.shape) - len(shape)
     if len(shape) == 1 and shape[0] == d.shape[-1] > 0:  # a bias, for which there are kernels
         from tensorlite.ops.channels import channel_sum  # operations are built on this module
@@ -57,7 +57,11 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and d.shape[extra + i] != 1
     )
-    return d.sum(axis=axes, keepdims=True).reshape(shape)
+    if not axes:
+        return d.reshape(shape)
+    from tensorlite.ops.reduce import sum as total
+
+    return total(d, axis=axes, keepdims=True).reshape(shape)
 
 
 def _fitted(d: Any, target: Any) -> Any:

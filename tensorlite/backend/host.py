@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.machinery
 import importlib.util
+import math
 import os
 import platform
 import shutil
@@ -254,5 +255,8 @@ def _silence_blas() -> None:
 
 
 def _parts(rows: int) -> int:
-    """Into how many parts column sums over `rows` rows are cut, whatever the number of threads."""
-    return max(1, min(rows, 32))
+    """Into how many parts column sums over `rows` rows are cut, whatever the number of threads.
+
+    Of many rows so many that neither a part nor the sum of all parts is a long chain.
+    """
+    return max(1, min(rows, max(32, math.isqrt(rows))))

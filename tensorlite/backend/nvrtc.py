@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Collection
 from functools import cache
@@ -237,5 +238,5 @@ class CudaLibrary:
 
     @staticmethod
     def parts(rows: int) -> int:
-        """Into how many parts column sums over `rows` rows are cut."""
-        return max(1, min(rows, 256))
+        """Into how many parts column sums over `rows` rows are cut; see the host's."""
+        return max(1, min(rows, max(256, math.isqrt(rows))))

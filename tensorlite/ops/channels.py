@@ -9,6 +9,7 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.shape import broadcast_to
+from tensorlite.ops.totals import total
 from tensorlite.primitive import primitive
 
 
@@ -27,7 +28,7 @@ def rows_of(x: Any) -> Any:
 @float32_inside
 def channel_sum(xp: ModuleType, x: Array) -> Array:
     """Sum (N, C, …) over all axes but the second: the gradient of a bias."""
-    return x.sum(axis=(0, *range(2, x.ndim)))
+    return total(xp, x, (0, *range(2, x.ndim)))
 
 
 channel_sum.defvjp(x=lambda g, x_shape: broadcast_to(per_channel(g, len(x_shape)), x_shape))

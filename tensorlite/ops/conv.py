@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NamedTuple
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.channels import channel_sum, per_channel
 from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.padding import pad_constant
+from tensorlite.ops.totals import total
 from tensorlite.ops.windows import (
     enlarged,
     inside,
@@ -126,7 +127,8 @@ def _filters(weight: Array, groups: int) -> Array:
 
 def sum_images(each: Array) -> Array:
     """Add up what each image contributes, in float32 or wider."""
-    return widened(each).sum(axis=0).astype(each.dtype, copy=False)
+    xp = array_backend((each,)).xp
+    return total(xp, each, 0).astype(each.dtype, copy=False)
 
 
 def check_operands(x: Array, weight: Array, bias: Array | None, groups: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from tensorlite.backend import HOST, Array, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.dtypes import accumulator
+from tensorlite.ops.totals import BLOCK
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -205,11 +206,15 @@ def _axes_indexed(parts: tuple, indices: tuple[Array, ...]) -> int:
 def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array:
     """Add row ``i`` of `values` to row ``rows[i]`` of `count` zero rows, in order of i.
 
-    Sorting makes the order of the sums fixed on every device, which atomic additions do not.
+    Sorting makes the order of the sums fixed on every device, which atomic additions do not. Long
+    sums of short floats are in float32, those of float32 in float64 (see `ops.totals`).
     """
     dtype = values.dtype
-    values = values.astype(accumulator(dtype) or dtype, copy=False)
     columns = values.shape[1]
+    if xp is np and columns == 1 and dtype.kind in "fV":
+        sums = np.bincount(rows, values[:, 0].astype(np.float64), minlength=count)
+        return sums.reshape(count, 1).astype(dtype, copy=False)
+    values = values.astype(accumulator(dtype) or dtype, copy=False)
     if xp is np and columns == 1:
         sums = np.zeros(count, values.dtype)
         np.add.at(sums, rows, values[:, 0])
@@ -220,7 +225,9 @@ def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array
         bounds = xp.searchsorted(rows[order], xp.arange(count + 1))
         # A last row of zeros, for bounds that are one past the end.
         padded = xp.concatenate((values[order], xp.zeros((1, columns), values.dtype)))
-        sums = xp.add.reduceat(padded, bounds[:-1], axis=0)
+        long = xp is np and dtype.char == "f" and rows.size > BLOCK and np.diff(bounds).max() > BLOCK
+        wide = np.float64 if long else None
+        sums = xp.add.reduceat(padded, bounds[:-1], axis=0, dtype=wide)
         # `reduceat` takes an element for an empty segment.
         sums = xp.where((bounds[:-1] < bounds[1:])[:, None], sums, 0)
     return sums.reshape(count, columns).astype(dtype, copy=False)

@@ -16,7 +16,7 @@ from tensorlite import return_types
 from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import share
 from tensorlite.ops.dims import lifts_numbers, one_dim
-from tensorlite.ops.dtypes import as_dtype
+from tensorlite.ops.dtypes import as_dtype, float32, is_short
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
@@ -159,6 +159,9 @@ def running_logsumexp(xp: ModuleType, x: Array, *, axis: int) -> Array:
 
 def _running_logsumexp_vjp(g: Any, x: Any, y: Any, axis: int) -> Any:
     """``dx[i] = exp(x[i] - y[i]) * s[i]``, ``s[i] = g[i] + exp(y[i] - y[i + 1]) * s[i + 1]``."""
+    if is_short(x.dtype):  # whose y are rounded to steps of a tenth and more
+        x = cast(x, float32)
+        y = running_logsumexp(x, axis=axis)
     s = recurrence(share(y, neighbour(y, axis, 1, edge=np.inf)), g, axis, reverse=True)
     return share(x, y) * s
 

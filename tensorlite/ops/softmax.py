@@ -11,6 +11,7 @@ from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.promotion import cast
 from tensorlite.ops.reduce import sum
+from tensorlite.ops.totals import total
 from tensorlite.primitive import primitive
 
 __all__ = ["log_softmax", "softmax"]
@@ -38,7 +39,7 @@ def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     if not x.size:
         return x
     y = xp.exp(_below_zero(x, axis))
-    y /= y.sum(axis=axis, keepdims=True)
+    y /= total(xp, y, axis, keepdims=True)
     return y
 
 
@@ -52,7 +53,7 @@ def log_shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     if not x.size:
         return x
     shifted = _below_zero(x, axis)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted - xp.log(total(xp, xp.exp(shifted), axis, keepdims=True))
 
 
 log_shares.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
