@@ -130,13 +130,15 @@ class NumpyBackend(Backend):
 
     def _pooled_matmul(self, a: Array, b: Array, bias: Array | None) -> Array:
         """Multiply on the kernels' pool of threads, which NumPy's own must not compete with."""
+        if not (a.flags.aligned and b.flags.aligned):
+            a, b = a.copy(), b.copy()
         left = a if a.ndim > 1 else a[None]
         right = b if b.ndim > 1 else b[:, None]
         lead = ()
         if left.ndim > 2 or right.ndim > 2:
             lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
         y = np.empty((*lead, left.shape[-2], right.shape[-1]), a.dtype)
-        bias = bias if bias is None else np.ascontiguousarray(bias)
+        bias = bias if bias is None else np.require(bias, requirements="CA")
         self.kernels.matmul(left, right, y, bias, False)
         if a.ndim == 1:
             y = y[..., 0, :]

@@ -225,9 +225,8 @@ def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array
         bounds = xp.searchsorted(rows[order], xp.arange(count + 1))
         # A last row of zeros, for bounds that are one past the end.
         padded = xp.concatenate((values[order], xp.zeros((1, columns), values.dtype)))
-        long = xp is np and dtype.char == "f" and rows.size > BLOCK and np.diff(bounds).max() > BLOCK
-        wide = np.float64 if long else None
-        sums = xp.add.reduceat(padded, bounds[:-1], axis=0, dtype=wide)
+        long = xp is np and dtype.char == "f" and np.diff(bounds).max() > BLOCK
+        sums = xp.add.reduceat(padded, bounds[:-1], axis=0, dtype=np.float64 if long else None)
         # `reduceat` takes an element for an empty segment.
         sums = xp.where((bounds[:-1] < bounds[1:])[:, None], sums, 0)
     return sums.reshape(count, columns).astype(dtype, copy=False)

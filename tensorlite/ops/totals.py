@@ -51,8 +51,9 @@ def _needs_cuts(x: np.ndarray, axes: tuple[int, ...]) -> bool:
 
 
 def _nearest(x: np.ndarray) -> int:
-    """The axis whose elements are nearest to each other in memory."""
-    return min(range(x.ndim), key=lambda i: abs(x.strides[i]) if x.shape[i] > 1 else math.inf)
+    """The axis whose elements are nearest in memory, NumPy's innermost; of several the last."""
+    strides = [abs(s) if n > 1 else math.inf for s, n in zip(x.strides, x.shape, strict=True)]
+    return max(i for i, stride in enumerate(strides) if stride == min(strides))
 
 
 def _cut_total(x: np.ndarray, axes: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -17,7 +17,9 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 def packed(*arrays: Any) -> list | None:
-    """The arrays without gaps, if they share one float dtype and none is empty; else None.
+    """The arrays without gaps and aligned, if they share one float dtype and none is empty.
+
+    Else None.
 
     None among them passes: an input that was left out.
     """
@@ -25,10 +27,16 @@ def packed(*arrays: Any) -> list | None:
         return None
     result = []
     for array in arrays:
-        if array is not None and not array.flags.c_contiguous:
+        if array is not None and not plain(array):
             array = array_backend((array,)).copy(array)
         result.append(array)
     return result
+
+
+def plain(array: Any) -> bool:
+    """Whether an array's elements lie one behind the other, each where its dtype may begin."""
+    flags = array.flags
+    return flags.c_contiguous and (array.__class__ is not np.ndarray or flags.aligned)
 
 
 def alike(*arrays: Any) -> bool:

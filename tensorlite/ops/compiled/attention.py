@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.attention import attention, attention_backward
-from tensorlite.ops.compiled.arrays import accumulator, alike, widened_on_host
+from tensorlite.ops.compiled.arrays import accumulator, alike, plain, widened_on_host
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 
@@ -84,7 +84,7 @@ def _attention_arguments(
     allowed = [(batch, 1), (heads, 1), (queries, 1)]
     if any(n not in pair for n, pair in zip(shape, allowed, strict=False)):
         return None
-    mask = mask if mask.flags.c_contiguous else mask.copy()
+    mask = mask if plain(mask) else mask.copy()
     if mask.dtype == bool:
         masks = [None, mask]
     elif mask.dtype == query.dtype:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops import pool
-from tensorlite.ops.compiled.arrays import packed, pair, widened_on_host
+from tensorlite.ops.compiled.arrays import packed, pair, plain, widened_on_host
 from tensorlite.ops.compiled.columns import convolve, correlate, spread
 from tensorlite.ops.conv import (
     Geometry,
@@ -160,7 +160,7 @@ def _max_pool_backward(
         return NotImplemented
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)
     out = pair(dy.shape[2:], 1)
-    index = index if index.flags.c_contiguous else index.copy()
+    index = index if plain(index) else index.copy()
     k.max_pool2d_backward(*arrays, index, dx, *_planes(dx.shape), *_window(window, True), *out)
     return dx
 

@@ -8,7 +8,7 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops.channel_norm import batch_norm_backward, batch_norm_planes
 from tensorlite.ops.channels import channel_sum
-from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.compiled.arrays import accumulator, packed, plain
 
 
 def _planes(x: Array) -> tuple[int, int, int]:
@@ -67,7 +67,7 @@ def _batch_norm_backward(
 def _channel_sum(k: Any, x: Array) -> Any:
     n, channels, size = _planes(x)
     parts = k.parts(n)
-    if size == 1 and parts == n and x.dtype.char in "fd" and x.flags.c_contiguous and x.size:
+    if size == 1 and parts == n and x.dtype.char in "fd" and plain(x) and x.size:
         partial = x  # few rows: as many as there would be partial sums
     elif (arrays := packed(x)) is None:
         return NotImplemented

@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops import bias_activation, reduce, row_norm
-from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.compiled.arrays import accumulator, packed, plain
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward
 from tensorlite.ops.softmax import log_shares, log_softmax_backward, shares, softmax_backward
@@ -87,7 +87,7 @@ def _cross_entropy(
     x, weight = arrays
     rows, classes = x.shape
     labels = labels.astype(np.int64, copy=False)
-    if not labels.flags.c_contiguous:
+    if not plain(labels):
         labels = labels.copy()
     wide = accumulator(x.dtype)
     count = None
@@ -229,6 +229,7 @@ def _embedding_backward(
     if arrays is None or not rows or dy.shape[:-1] != indices.shape:
         return NotImplemented
     ids = indices.ravel().astype(np.int64, copy=False)
+    ids = ids if plain(ids) else ids.copy()
     columns = dy.shape[-1]
     if k.on_host:
         check_indices(ids, rows, "rows of the table")
