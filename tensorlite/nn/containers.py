@@ -12,6 +12,9 @@ from tensorlite.nn.pairs import together
 from tensorlite.nn.registry import Kind
 
 
+_MODULE = Kind.MODULE
+
+
 class _List(Module):
     """Modules under the names "0", "1", …, which are their names in a state dict."""
 
@@ -196,7 +199,12 @@ class Sequential(_List):
         """Feed `input` through all modules."""
         before = None  # a module that may be computed as one with the next
         given = input  # others may read it: one that overwrites it does so by itself
-        for _, module in self._members():
+        own = self.__dict__
+        try:  # as a list: a hook may add to them
+            modules = [own[name] for name, kind in self._kinds.items() if kind is _MODULE]
+        except KeyError:  # one stands behind a method of its name
+            modules = list(self)
+        for module in modules:
             if before is not None:
                 as_one = together(before, module)
                 if as_one is not None and not (input is given and _overwrites(before)):

@@ -115,11 +115,8 @@ class Module(Changes):
                 f"{type(value).__name__}: assign a {wanted[kind]} or None, or delete it first"
             )
 
-    def __getattr__(self, name: str) -> Any:  # only what is not found elsewhere
-        hidden = self.__dict__.get("_hidden", {})
-        if name in hidden:  # behind a property that raised AttributeError
-            return hidden[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    # No __getattr__: with one, every attribute that is read costs more. Where a subclass calls
+    # super().__getattr__(name) the answer is AttributeError, as it should be.
 
     def __delattr__(self, name: str) -> None:
         if name in self._kinds:

@@ -257,6 +257,13 @@ def test_a_member_named_as_a_method_does_not_hide_it():
     assert not next(net.parameters()).detach().numpy().any()
 
 
+def test_a_sequential_with_a_member_named_as_a_method():
+    model = nn.Sequential(nn.ReLU())
+    model.append = nn.Tanh()
+    assert len(model) == 2
+    assert model(tl.tensor([-1.0, 1.0])).tolist() == pytest.approx([0, np.tanh(1)], rel=1e-6)
+
+
 def test_relu_in_place_of_what_a_sequential_is_given():
     """It overwrites its input; what comes from the layer before nobody else has."""
     x = tl.tensor(np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32))
