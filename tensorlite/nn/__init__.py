@@ -4,7 +4,7 @@
 modules.
 """
 
-from tensorlite.nn import functional, init, utils
+from tensorlite.nn import functional, init, modules, utils
 from tensorlite.nn.activation import (
     CELU,
     ELU,
@@ -328,5 +328,6 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "modules",
     "utils",
 ]

@@ -35,14 +35,6 @@ class ReLU(_InPlace):
         return F.relu(input, inplace=True) if self.inplace else F.relu(input)
 
 
-class ReLU6(_InPlace):
-    """min(max(x, 0), 6)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.relu6(input, inplace=True) if self.inplace else F.relu6(input)
-
-
 class SELU(_InPlace):
     """Scaled ELU, which keeps mean 0 and variance 1."""
 
@@ -364,6 +356,21 @@ class Hardtanh(Module):
     def extra_repr(self) -> str:
         """The options."""
         return f"min_val={self.min_val}, max_val={self.max_val}{_and_in_place(self)}"
+
+
+class ReLU6(Hardtanh):
+    """min(max(x, 0), 6)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply it to each element."""
+        return F.relu6(input, inplace=True) if self.inplace else F.relu6(input)
+
+    def extra_repr(self) -> str:
+        """Whether it overwrites."""
+        return "inplace=True" if self.inplace else ""
 
 
 class RReLU(Module):

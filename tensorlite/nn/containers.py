@@ -11,7 +11,6 @@ from tensorlite.nn.module import Module
 from tensorlite.nn.pairs import together
 from tensorlite.nn.registry import Kind
 
-
 _MODULE = Kind.MODULE
 
 

@@ -1,0 +1,6 @@
+"""What torch's module of this name has: base classes that programs ask for."""
+
+from tensorlite.nn.conv import Conv1d, Conv2d, Conv3d, _ConvNd
+from tensorlite.nn.conv import ConvTransposeNd as _ConvTransposeNd
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "_ConvNd", "_ConvTransposeNd"]
