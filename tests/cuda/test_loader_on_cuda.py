@@ -97,3 +97,13 @@ def test_copies_under_way_do_not_write_to_memory_of_others(leave):
     for other in others:
         np.testing.assert_array_equal(other.to("cpu").numpy(), np.zeros(rows))
     np.testing.assert_array_equal(batch[0].to("cpu").numpy(), x[:1])
+
+
+def test_workers_make_batches_for_the_device():
+    x = np.arange(60000, dtype=np.float32).reshape(20, 3000)
+    options = {"batch_size": 6, "num_workers": 2, "device": "cuda"}
+    for _ in range(2):
+        batches = list(DataLoader([(row, i) for i, row in enumerate(x)], **options))
+        found = np.concatenate([rows.to("cpu").numpy() for rows, _ in batches])
+        np.testing.assert_array_equal(found, x)
+        assert str(batches[0][1].device) == "cuda:0"
