@@ -3,6 +3,7 @@
 
 #if defined(__CUDACC__)
 #define TL_INLINE __device__ __forceinline__
+typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;
 typedef unsigned long long uint64_t;
