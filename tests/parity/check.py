@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import tensorlite as tl
-from parity import promotion
 from parity.values import (
-    DTYPES,
     HERE,
     Numbers,
     call,
     cotangent,
     decoded,
     leaves,
-    read_json,
     read_through,
     sign_free,
 )
@@ -39,33 +34,7 @@ class Problem(NamedTuple):
     text: str
 
 
-class Tables:
-    """What is stored, read when first asked for."""
-
-    @functools.cached_property
-    def calls(self) -> dict[str, list]:
-        return read_json("table.json")
-
-    @functools.cached_property
-    def refused(self) -> dict[str, list]:
-        return read_json("refused.json")
-
-    @functools.cached_property
-    def promotion(self) -> dict[str, list]:
-        return read_json("promotion.json")
-
-    @functools.cached_property
-    def numbers(self) -> Numbers:
-        return Numbers.read(HERE / "numbers.npz")
-
-    def names(self) -> Iterator[str]:
-        """Every case: a name, ``refuses NAME`` and ``dtype NAME``."""
-        yield from self.calls
-        yield from (f"refuses {name}" for name in self.refused)
-        yield from (f"dtype {name}" for name in self.promotion)
-
-
-TABLES = Tables()
+NUMBERS = Numbers.read(HERE / "numbers.npz")
 
 
 class Missing(Exception):
@@ -80,7 +49,7 @@ class Library:
         self.wanted: list = []
 
     def tensor(self, text: str) -> Any:
-        array, dtype, wants = TABLES.numbers[text]
+        array, dtype, wants = NUMBERS[text]
         x = tl.tensor(array.copy(), dtype=getattr(tl, dtype), device=self.device)
         if wants:
             x.requires_grad_()
@@ -107,8 +76,8 @@ class Library:
 
 def check_exists(form: str) -> None:
     """Raise `Missing` where tensorlite has no such function, method or property."""
-    if form.startswith(("property ", "Tensor.")):
-        name = form.removeprefix("property ").removeprefix("Tensor.")
+    if form.startswith(("property ", "in place ", "Tensor.")):
+        name = form.removeprefix("Tensor.").rpartition(" ")[2]
         if not hasattr(tl.Tensor, name):
             raise Missing(f"Tensor has no {name}")
         return
@@ -178,7 +147,7 @@ def sequence_differs(
 def tensor_differs(
     expected: str, got: Any, where: str, loose: float, kind: str = "value"
 ) -> Iterator[Problem]:
-    array, dtype, _ = TABLES.numbers[expected]
+    array, dtype, _ = NUMBERS[expected]
     if not isinstance(got, tl.Tensor):
         yield Problem("type", f"{where}: {type(got).__name__}, not a Tensor")
     elif tuple(got.shape) != array.shape:
@@ -210,7 +179,7 @@ def gradients_differ(
             rest = g if text is None else text
             if rest is None:
                 continue
-            values = host(rest) if text is None else TABLES.numbers[rest][0]
+            values = host(rest) if text is None else NUMBERS[rest][0]
             if np.any(values):
                 yield Problem(kind, f"{where} {i}: {g!r}, expected {text}")
         else:
@@ -283,127 +252,3 @@ def determined(name: str, out: Any) -> Any:
         return out
     made = sign_free(name, list(out), tl.abs)
     return type(out)(*made) if hasattr(out, "_fields") else type(out)(made)
-
-
-def calls_of(name: str, device: Any, quick: bool) -> Iterator[Problem]:
-    entries = TABLES.calls[name]
-    for entry in entries[:FEW] if quick else entries:
-        for form in entry["forms"]:
-            try:
-                problems = list(answers(name, form, entry, device, quick))
-            except Missing as error:
-                problems = [Problem("missing", str(error))]
-            except Exception as error:  # any: it is what the caller would see
-                if lacks_cusolver(error, device):
-                    continue
-                text = f"{type(error).__name__}: {str(error)[:300]}"
-                problems = [Problem("raises", text)]
-            for kind, text in problems:
-                yield Problem(kind, f"{shown(form, entry)}: {text}")
-        if "names" in entry and not quick:
-            yield from names_differ(name, entry, device)
-
-
-def names_differ(name: str, entry: dict, device: Any) -> Iterator[Problem]:
-    """Give every argument by torch's name of it."""
-    form = entry["forms"][0]
-    try:
-        out = Library(device).call(form, entry, by_name=True)
-    except Missing:
-        return
-    except Exception as error:
-        if not lacks_cusolver(error, device):
-            text = f"{type(error).__name__}: {str(error)[:300]}"
-            yield Problem("keywords", f"{shown(form, entry)} by {entry['names']}: {text}")
-        return
-    for _, text in differs(entry["out"], determined(name, out), "result", LOOSE.get(name, 1.0)):
-        yield Problem("keywords", f"{shown(form, entry)} by {entry['names']}: {text}")
-
-
-def lacks_cusolver(error: Exception, device: Any) -> bool:
-    """Whether the library that CUDA needs here is not installed, and the error says so."""
-    return "cuda" in str(device) and "CUDA needs cuSOLVER" in str(error)
-
-
-def refusals_of(name: str, device: Any, quick: bool) -> Iterator[Problem]:
-    entries = TABLES.refused[name]
-    for entry in entries[:FEW] if quick else entries:
-        form = entry["forms"][0]
-        try:
-            Library(device).call(form, entry)
-        except Missing as error:
-            yield Problem("missing", str(error))
-        except REFUSALS:
-            continue
-        except Exception as error:  # no answer that helps anybody
-            text = f"{type(error).__name__}: {error}"
-            yield Problem("raises", f"{shown(form, entry)}: {text}, for {entry['raises']}")
-        else:
-            yield Problem("accepts", f"{shown(form, entry)}: torch raises {entry['raises']}")
-
-
-class OnDevice:
-    """tensorlite whose `ones` and `tensor` are on a device."""
-
-    def __init__(self, device: Any) -> None:
-        self.device = device
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(tl, name)
-        if name in ("ones", "tensor"):
-            return functools.partial(value, device=self.device)
-        return value
-
-
-def promotions_of(name: str, device: Any, quick: bool) -> Iterator[Problem]:
-    library = OnDevice(device)
-    if name in promotion.UNARY:
-        function = getattr(tl, name, None)
-        if function is None:
-            yield Problem("missing", f"there is no tensorlite.{name}")
-            return
-        extra = (0,) if name in promotion.ALONG else ()
-        ((_, _, _, row),) = TABLES.promotion[name]
-        for dtype, expected in zip(DTYPES, row.split(), strict=True):
-            x = promotion.operand(library, dtype, "tensor")
-            yield from dtype_differs(expected, lambda x=x: function(x, *extra), f"{name}({dtype})")
-        return
-    function = promotion.BINARY[name]
-    for a, left, b, row in TABLES.promotion[name]:
-        dtypes = promotion.dtypes_of(b)
-        for right, expected in zip(dtypes, row.split(), strict=True):
-            if quick and "bfloat16" not in (left, right) and left != "int64":
-                continue
-            x, y = promotion.operand(library, left, a), promotion.operand(library, right, b)
-            text = f"{name}: {left} {a}, {right} {b}"
-            number = "number" in (a, b)
-            if expected == "-" and number:
-                continue  # numbers are taken in more places than torch takes them
-            yield from dtype_differs(expected, lambda x=x, y=y: function(library, x, y), text)
-
-
-def dtype_differs(expected: str, function: Any, text: str) -> Iterator[Problem]:
-    try:
-        got = function().dtype
-    except AttributeError as error:
-        yield Problem("missing", f"{text}: {error}")
-        return
-    except REFUSALS as error:
-        if expected not in "-?":
-            yield Problem("raises", f"{text}: {type(error).__name__}: {error}")
-        return
-    if expected == "?":
-        return
-    if expected == "-":
-        yield Problem("accepts", f"{text}: gives {got}, torch refuses")
-    elif got != getattr(tl, expected):
-        yield Problem("dtype", f"{text}: {got}, expected {expected}")
-
-
-def problems(case: str, device: Any = "cpu", quick: bool = False) -> list[Problem]:
-    """All differences of one case; none if it agrees with torch."""
-    kind, _, name = case.rpartition(" ")
-    run = {"": calls_of, "refuses": refusals_of, "dtype": promotions_of}[kind]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return list(run(name, device, quick))

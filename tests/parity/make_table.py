@@ -1,6 +1,6 @@
 """Make the parity tables from torch 2.13 and its own operator database.
 
-    python tests/parity/make_table.py           # writes table.json, refused.json, numbers.npz
+    python tests/parity/make_table.py           # writes the tables
     python tests/parity/make_table.py --check   # compares, and writes nothing
 
 It needs torch 2.13 and expecttest, which torch's database imports. The suite needs neither.
@@ -33,6 +33,7 @@ from parity.torch_calls import (
     Large,
     Reader,
     Unfit,
+    aliases,
     elements,
     encoded,
     entry_for,
@@ -224,6 +225,7 @@ def made() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     extra = extra_calls()
     table: dict[str, list] = {}
     refused: dict[str, list] = {}
+    others: dict[str, list] = {}
     for name in (HERE / "names.txt").read_text(encoding="utf-8").split():
         op = by_name[name]
         table[name] = entries_of(name, op, store)
@@ -233,7 +235,14 @@ def made() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             table[name].append(recorded(name, form, args, kwargs, second, store))
         if bad := refused_by(op, store):
             refused[name] = bad
-    tables = {"table.json": table, "refused.json": refused, "promotion.json": promotion.made(torch)}
+        if forms := aliases(op):
+            others[name] = forms
+    tables = {
+        "table.json": table,
+        "refused.json": refused,
+        "aliases.json": others,
+        "promotion.json": promotion.made(torch),
+    }
     return tables, store.arrays()
 
 

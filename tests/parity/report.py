@@ -4,8 +4,8 @@
     python tests/parity/report.py sort linalg.svd  # why these differ
     python tests/parity/report.py --update         # writes missing.txt anew
 
-A case is a name of the table, ``refuses NAME`` (what torch refuses) or ``dtype NAME`` (promotion);
-a name alone shows all three.
+A case is a name of the table, ``alias of NAME`` (its other names), ``in place NAME`` (methods that end
+in _), ``refuses NAME`` (what torch refuses) or ``dtype NAME`` (promotion); a name shows all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from parity import missing  # noqa: E402
-from parity.check import TABLES, Problem, problems  # noqa: E402
+from parity.cases import ASKED, TABLES, problems  # noqa: E402
+from parity.check import Problem  # noqa: E402
 
 SHOWN = 12  # differences of a case
 KINDS = (
@@ -69,10 +70,11 @@ def show(names: list[str], device: str) -> None:
 
 
 def summarise(outcome: dict[str, list[Problem]]) -> None:
-    for title, prefix in (("names", ""), ("refusals", "refuses "), ("dtypes", "dtype ")):
-        part = {c: f for c, f in outcome.items() if c[: c.rfind(" ") + 1] == prefix}
+    for asked in ASKED:
+        part = {c: f for c, f in outcome.items() if c.rpartition(" ")[0] == asked}
         kinds = Counter(worst(f) if f else "as torch" for f in part.values())
-        print(f"{title}: {len(part)}: " + ", ".join(f"{n} {k}" for k, n in kinds.most_common()))
+        counts = ", ".join(f"{n} {k}" for k, n in kinds.most_common())
+        print(f"{asked or 'names'}: {len(part)}: {counts}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity import missing
-from parity.check import TABLES, problems
+from parity.cases import TABLES, problems
 
 LISTED = missing.read()
 

@@ -224,6 +224,37 @@ def by_keyword(form: str, entry: dict, out: Any, reader: Reader) -> list[str] | 
     return None
 
 
+def in_place(forms: list[str], entry: dict, out: Any, reader: Reader) -> str | None:
+    """The method that leaves the result in the first argument, if there is one."""
+    method = forms[0].rpartition(".")[2] + "_"
+    if not isinstance(out, torch.Tensor) or not hasattr(torch.Tensor, method):
+        return None
+    args = [decoded(a, reader.tensor, Names) for a in entry["args"]]
+    kwargs = {k: decoded(v, reader.tensor, Names) for k, v in entry.get("kwargs", {}).items()}
+    if not isinstance(args[0], torch.Tensor):
+        return None
+    try:
+        got = getattr(args[0].clone(), method)(*args[1:], **kwargs)
+    except REFUSALS:
+        return None
+    same = got.dtype == out.dtype and got.shape == out.shape and equal(out, got)
+    return method if same else None
+
+
+def aliases(op: Any) -> list[str]:
+    """Other names of a function, as forms of its call."""
+    if op.op is not resolve(op.name):
+        return []
+    found = []
+    for other in op.aliases:
+        name = other.name.removeprefix("torch.")
+        if callable(resolve(name)):
+            found.append(f"torch.{name}")
+        if "." not in name and hasattr(torch.Tensor, name):
+            found.append(f"Tensor.{name}")
+    return found
+
+
 def elements(*values: Any) -> int:
     return sum(x.numel() for x in leaves(values, torch.Tensor))
 
@@ -317,6 +348,8 @@ def recorded(
     entry["forms"] = forms
     if forms[0].startswith("torch.") and (names := by_keyword(forms[0], entry, out, reader)):
         entry["names"] = names
+    if method := in_place(forms, entry, out, reader):
+        entry["in place"] = method
     float64 = [x for x in leaves(out, torch.Tensor) if x.dtype == torch.float64]
     small = all(x.dtype == torch.float64 for x in wanted)
     if wanted and float64 and small:

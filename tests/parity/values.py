@@ -161,7 +161,12 @@ def resolved(library: Any, form: str) -> Any:
 
 
 def call(library: Any, tensor: type, form: str, args: list, kwargs: dict) -> Any:
-    """Call a function ``torch.x``, a method ``Tensor.x``, or read a ``property x``."""
+    """Call a function ``torch.x``, a method ``Tensor.x`` or ``in place x_``, or read a property."""
+    if form.startswith("in place "):
+        x = args[0].clone()
+        if getattr(x, form[9:])(*args[1:], **kwargs) is not x:
+            raise TypeError(f"{form[9:]} returns another Tensor")
+        return x
     if form.startswith("property "):
         return getattr(args[0], form[9:])
     if form.startswith("Tensor."):
