@@ -18,7 +18,6 @@ from parity.check import (
     answers,
     determined,
     differs,
-    lacks_cusolver,
     shown,
 )
 from parity.values import DTYPES, read_json

@@ -4,8 +4,8 @@
     python tests/parity/report.py sort linalg.svd  # why these differ
     python tests/parity/report.py --update         # writes missing.txt anew
 
-A case is a name of the table, ``alias of NAME`` (its other names), ``in place NAME`` (methods that end
-in _), ``refuses NAME`` (what torch refuses) or ``dtype NAME`` (promotion); a name shows all of them.
+A case is a name of the table, ``alias of NAME`` (its other names), ``in place NAME`` (methods that
+end in _), ``refuses NAME`` (what torch refuses) or ``dtype NAME`` (promotion); a name shows all.
 """
 
 from __future__ import annotations
