@@ -476,6 +476,8 @@ class TripletMarginLoss(_Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
+        if margin <= 0:
+            raise ValueError(f"TripletMarginLoss: margin {margin} must be > 0")
         self.margin = margin
         self.p = p
         self.eps = eps

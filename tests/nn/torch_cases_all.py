@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch_cases
+import torch_cases_functions
 import torch_cases_more
 
-CASES = [*torch_cases.CASES, *torch_cases_more.CASES]
+CASES = [*torch_cases.CASES, *torch_cases_more.CASES, *torch_cases_functions.CASES]
