@@ -7,11 +7,14 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import HOST, array_backend
 from tensorlite.ops.dims import named_dims, one_dim
 from tensorlite.ops.dtypes import as_dtype
 from tensorlite.ops.faces import one_by_one, takes_axis
 from tensorlite.ops.index import basic_getitem
+from tensorlite.ops.outside import check_dtype, is_plain
 from tensorlite.ops.shape import broadcast_to, reshape, swapaxes, transpose_axes
 from tensorlite.tensor import Size, Tensor, tensor_of
 
@@ -109,7 +112,7 @@ def view(input: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
         except TypeError:
             shape, dtype = (), shape[0]
     if dtype is not None:
-        return tensor_of(input.array.view(as_dtype(dtype)))
+        return _bits(input, as_dtype(dtype))
     sizes = tuple(map(operator.index, one_by_one(shape)))
     if not input.array.flags.c_contiguous and not _viewable(input.array, sizes):
         raise RuntimeError(
@@ -117,6 +120,20 @@ def view(input: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
             f"that shape {sizes} can be had without a copy: use reshape(), or contiguous() before"
         )
     return reshape(input, sizes)
+
+
+def _bits(input: Tensor, dtype: Any) -> Tensor:
+    """The same bits read as another dtype, without history."""
+    check_dtype(dtype, "view")
+    try:
+        array = input.array.view(dtype)
+    except ValueError as error:
+        raise RuntimeError(f"view: {error}") from error
+    if isinstance(array, np.ndarray) and not is_plain(array):
+        raise RuntimeError(
+            f"view: elements of {dtype} would lie off their boundaries: use clone() before"
+        )
+    return tensor_of(array)
 
 
 def _viewable(x: Any, shape: tuple[int, ...]) -> bool:

@@ -180,4 +180,6 @@ def shared(data: Any, name: str) -> Array:
         )
     array = host_array(data)
     check_dtype(array.dtype, name)
+    if not is_plain(array):
+        raise BufferError(f"{name}: the elements lie off their boundaries: copy the array first")
     return array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def _on_device(values: np.ndarray, device: Where) -> Any:
 
 def _spaced(name: str, start: Any, end: Any, steps: int, whole: bool) -> np.ndarray:
     """`steps` numbers from `start` to `end` in float64, each half counted from its own end."""
-    start, end = _number(start, name), _number(end, name)
+    start, end, steps = _number(start, name), _number(end, name), operator.index(steps)
     if steps < 0:
         raise RuntimeError(f"{name}: at least 0 steps, not {steps}")
     if steps == 1:
