@@ -30,6 +30,26 @@ if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
 
 
+# What an operand may be without a look at it, beside arrays of a device.
+PLAIN = {type(None), bool, int, float}
+
+
+def from_outside(name: str, x: Any) -> Any:
+    """An operand as it is, or as a plain array; what is no Tensor, array or number is refused."""
+    if x.__class__ in PLAIN or isinstance(x, Tensor) or is_plain(x):
+        return x
+    from tensorlite.ops.outside import operand  # which knows what Tensors may hold
+
+    return operand(x, name)
+
+
+def is_plain(x: Any) -> bool:
+    """Whether kernels understand `x`: an array of a known device, in order, or a number."""
+    if x.__class__ is np.ndarray:
+        return x.flags.aligned and x.dtype.isnative
+    return x.__class__ in BACKENDS or isinstance(x, (np.generic, int, float))
+
+
 _UNWRAP = """
     if isinstance({x}, _Tensor):
         {x}_raw = {x}.array
@@ -37,7 +57,7 @@ _UNWRAP = """
             kind_ = {x}_raw.__class__ if kind_ is None else _mixed(({all}))
         {x}_parent = ({x}.node or {x}) if {x}.requires_grad else None
     else:
-        {x}_raw = {x}
+        {x}_raw = {x} if {x}.__class__ in _PLAIN else _from_outside({x})
         {x}_parent = None
 """
 
@@ -98,7 +118,7 @@ def {name}({parameters}):
     kinds_ = {{x.array.__class__ for x in args_ if isinstance(x, _Tensor)}}
     if len(kinds_) > 1:
         _mixed(args_)
-{together}    raw_ = tuple([x.array if isinstance(x, _Tensor) else x for x in args_])
+{together}    raw_ = tuple([x.array if isinstance(x, _Tensor) else _from_outside(x) for x in args_])
     if not kinds_:
         return _forward(raw_, {static})[0]
     parents_ = tuple(
@@ -124,7 +144,9 @@ def compile_call(self: Primitive) -> Callable:
         "_ERRORS": (ValueError, TypeError, IndexError),
         "_Node": Node,
         "_NotImplemented": NotImplemented,
+        "_PLAIN": PLAIN,
         "_Tensor": Tensor,
+        "_from_outside": functools.partial(from_outside, self.name),
         "_tensor_of": tensor_of,
         "_as_arrays": as_arrays,
         "_compiled": declined,
@@ -228,9 +250,9 @@ def _text(self: Primitive) -> str:
     also = {ours: torchs for ours, torchs in self.names.items() if ours in self.defaults}
     together = ""
     if self.operands is not None:
-        together = f"    {everything or 'args_'} = _operands(({everything}))\n"
+        together = f"    {everything} = _operands([*map(_from_outside, ({everything}))])\n"
         if self.variadic:
-            together = "    args_ = _operands(args_)\n"
+            together = "    args_ = _operands([*map(_from_outside, args_)])\n"
     marked = (
         f", {xs[0]}, _self, ({''.join(f'{v}, ' for v in static.values())}))" if self.view else ""
     )

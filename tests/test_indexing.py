@@ -212,7 +212,7 @@ def test_short_floats_add_in_float32(device) -> None:
         (([0, 2],), "item: index 2 is out of bounds for axis 0 with size 2"),
         ((0, 0, 0), "too many indices"),
         ((..., ...), "ellipsis"),
-        (1.0, "an index has dtype float64"),
+        (1.0, "an index has dtype float32"),
         ("a", "an index has dtype <U1"),
         ([True, False, True], "boolean index did not match"),
         (([0, 1], [0, 1, 2]), "could not be broadcast"),

@@ -73,6 +73,8 @@ class PrimitiveCall {
                 parent = tape_.parent(x);
                 x = tape_.data(x);
                 if (!x || !PyArray_CheckExact(x)) Py_RETURN_NOTIMPLEMENTED;
+            } else if (!is_plain(x)) {
+                Py_RETURN_NOTIMPLEMENTED;
             }
             if (parent != Py_None) needs |= 1u << i;
             PyTuple_SET_ITEM((PyObject*)raw, i, Py_NewRef(x));
@@ -121,10 +123,23 @@ class PrimitiveCall {
         return true;
     }
 
-    // Whether an array made from `x` shows its memory: NumPy names the owner in both.
+    // Whether kernels understand an operand that is no Tensor: an array as NumPy makes them, or a
+    // number. Others are Python's to make plain, or to refuse.
+    static bool is_plain(PyObject* x) {
+        if (PyArray_CheckExact(x)) return PyArray_ISBEHAVED_RO((PyArrayObject*)x);
+        return x == Py_None || PyFloat_Check(x) || PyLong_Check(x) || PyArray_IsScalar(x, Generic);
+    }
+
+    // Whether an array made from `x` shows its memory: NumPy names `x` or its owner as the base, and
+    // `as_strided` puts an object between that does.
     static bool shows(PyObject* y, PyObject* x) {
+        PyObject* base = PyArray_BASE((PyArrayObject*)y);
+        if (!base) return false;
         PyObject* owner = PyArray_BASE((PyArrayObject*)x);
-        return PyArray_BASE((PyArrayObject*)y) == (owner ? owner : x);
+        if (base == x || base == owner || PyArray_Check(base)) return base == x || base == owner;
+        const Ref held(PyObject_GetAttrString(base, "base"));
+        if (!held) PyErr_Clear();
+        return held && (held == x || held == owner);
     }
 
     // Python's call makes the same mistake again, and explains it.

@@ -215,6 +215,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         from tensorlite.ops.gathering import nonzero  # which is built on this module
 
         return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where() needs both input and other, or neither")
     return select(condition, input, other)
 
 

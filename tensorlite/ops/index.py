@@ -17,6 +17,7 @@ from tensorlite.backend import HOST, Array, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.dtypes import accumulator
 from tensorlite.ops.totals import BLOCK
+from tensorlite.ops.outside import plain
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -56,7 +57,9 @@ def _is_integer(part: Any) -> bool:
     """Whether a part of an index is one number: Python's, NumPy's, or an array without axes."""
     if isinstance(part, (int, np.integer)):
         return not isinstance(part, bool)
-    return getattr(part, "ndim", 1) == 0 and part.dtype.kind in "iu" and part.dtype != np.uint8
+    if getattr(part, "ndim", 1) or not isinstance(part.dtype, np.dtype):
+        return False
+    return part.dtype.kind in "iu" and part.dtype != np.uint8
 
 
 def index_array(x: Any, part: Any) -> Any:
@@ -65,8 +68,8 @@ def index_array(x: Any, part: Any) -> Any:
     Bytes are masks, as in torch. An index in host memory fits every device.
     """
     raw = part.array if isinstance(part, Tensor) else part
-    if not hasattr(raw, "dtype"):
-        raw = np.asarray(raw)
+    if not isinstance(getattr(raw, "dtype", None), np.dtype):
+        raw = np.asarray(raw) if isinstance(raw, (list, tuple, str)) else plain(raw, "an index")
         if raw.size == 0:  # NumPy makes [] a float array
             raw = raw.astype(np.int64)
     if raw.dtype.kind not in "biu":

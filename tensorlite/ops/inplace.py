@@ -19,6 +19,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.ops.convert import to_device
 from tensorlite.ops.dtypes import category
 from tensorlite.ops.index import assign, parse_index, setitem
+from tensorlite.ops.outside import plain
 from tensorlite.ops.promotion import cast
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, note_write, on_device_of
@@ -102,7 +103,7 @@ def _operand(x: Tensor, value: Any) -> Any:
     """A value to write: a Tensor, a number, or an array on `x`'s device."""
     if isinstance(value, (Tensor, bool, int, float)):
         return value
-    return array_backend((x.array,)).asarray(value, device=x.device)
+    return array_backend((x.array,)).asarray(plain(value, "a write"), device=x.device)
 
 
 def _is_recorded(x: Tensor, operands: tuple) -> bool:

@@ -12,6 +12,7 @@ from tensorlite.ops.dtypes import promote_types
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import one_by_one, takes_axis
 from tensorlite.ops.index import basic_getitem
+from tensorlite.ops.outside import operand
 from tensorlite.ops.padding import pad_constant
 from tensorlite.ops.shape import broadcast_to, concat_arrays, reshape, stack_arrays
 from tensorlite.tensor import Tensor
@@ -39,8 +40,8 @@ def _of_one_dtype(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
     if not tensors:
         raise ValueError(f"{name}: there are no Tensors to join")
     for i, x in enumerate(tensors):
-        if not hasattr(x, "dtype"):
-            raise TypeError(f"{name}: element {i} is a {type(x).__name__}, not a Tensor")
+        if not isinstance(x, Tensor):
+            tensors[i] = operand(x, f"{name}: element {i}")
     first = tensors[0].dtype
     if all(x.dtype == first for x in tensors):
         return tensors

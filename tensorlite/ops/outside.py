@@ -155,6 +155,23 @@ def _all_integers(array: np.ndarray) -> bool:
     return all(isinstance(value, int) for value in array.reshape(-1))
 
 
+def operand(x: Any, name: str) -> Array:
+    """An array of another library, or one that is not in order, as an operation takes it.
+
+    Raises
+    ------
+    TypeError
+        If it is no array: sequences are made Tensors by who knows their dtype.
+    """
+    library = any(hasattr(x, method) for method in ("__array__", "__dlpack__"))
+    if not library or isinstance(x, (str, bytes)):
+        raise TypeError(
+            f"{name}: a {type(x).__name__} is no Tensor, array or number; "
+            "make a Tensor of values: tl.tensor(…)"
+        )
+    return plain(x, name)
+
+
 def check_fits(array: np.ndarray, dtype: np.dtype, name: str) -> None:
     """Refuse numbers that an integer dtype does not hold; negative ones may stand for unsigned."""
     if dtype.kind not in "iu" or array.dtype.kind == "b" or array.size == 0:

@@ -159,11 +159,11 @@ class Foreign:
 def test_what_another_library_returns_is_left_to_the_text(monkeypatch):
     @tl.primitive
     def plus(xp, x, y):
-        return xp.add(x, y)
+        return xp.add(x, Foreign())
 
     found = []
     for _ in range(2):
-        y = plus(X, Foreign())
+        y = plus(X, 1)
         found.append((type(y), type(y.array), y.shape, y.dtype, y.requires_grad))
         monkeypatch.setitem(plus.__globals__, "_compiled", declined)
     assert found[0] == found[1]

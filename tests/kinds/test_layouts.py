@@ -1,7 +1,8 @@
 """How an array lies in memory changes no result and no gradient, of any primitive.
 
 Strides that are negative or larger than an element are tried in `test_primitives.py`; here those
-that NumPy alone can make: 0, as of what was broadcast, and such that elements are not aligned.
+that NumPy alone can make: 0, as of what was broadcast, and such that elements are not aligned; and
+memory that must not be written.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ def unaligned(a: np.ndarray) -> np.ndarray:
     view = memory[1:].view(a.dtype).reshape(a.shape)
     view[...] = a
     return view
+
+
+def read_only(a: np.ndarray) -> np.ndarray:
+    """The same values where nothing may be written."""
+    a = a.copy()
+    a.flags.writeable = False
+    return a
 
 
 def packed(a: np.ndarray) -> np.ndarray:
@@ -67,7 +75,7 @@ def run(sample: Sample, arguments: list[Any], places: tuple[int, ...]) -> list[n
     return [t.array for t in (*outputs, *found) if t is not None]
 
 
-@pytest.mark.parametrize("layout", [spread, unaligned])
+@pytest.mark.parametrize("layout", [spread, unaligned, read_only])
 @pytest.mark.parametrize("name", CASES)
 def test_layout(name: str, layout: Any, device: Device, backend: Backend) -> None:
     if device.type != "cpu":
