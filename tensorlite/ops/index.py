@@ -16,8 +16,8 @@ import numpy as np
 from tensorlite.backend import HOST, Array, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.dtypes import accumulator
-from tensorlite.ops.totals import BLOCK
 from tensorlite.ops.outside import plain
+from tensorlite.ops.totals import BLOCK
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor, tensor_of
 
