@@ -17,8 +17,8 @@ from samples.base import Input, Sample
 
 from tensorlite import ops
 from tensorlite.backend import Backend, Device
-from tensorlite.backward import grad
 from tensorlite.call import listed
+from tensorlite.gradients import grad
 from tensorlite.ops.norms import vector_norm
 from tensorlite.primitive import PRIMITIVES
 from tensorlite.tensor import Tensor, tensor_of
