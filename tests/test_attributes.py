@@ -29,7 +29,7 @@ def test_shape_in_place(device) -> None:
     assert x.t_() is x and x.shape == (3, 2)
     assert x.unsqueeze_(0).squeeze_().transpose_(0, 1).tolist() == [[0, 1, 2], [3, 4, 5]]
     row = x[0]
-    with pytest.raises(RuntimeError, match="would not follow; write t = t.t"):
+    with pytest.raises(RuntimeError, match="would not follow"):
         x.t_()
     assert row.tolist() == [0, 1, 2]
 
@@ -60,7 +60,7 @@ def test_names_of_torchs_first_room(device) -> None:
     assert tl.relu_(x) is x and x.tolist() == [0, 2]
     assert tl.layer_norm is tl.nn.functional.layer_norm
     assert tl.compile(abs) is abs and tl.compile(mode="max-autotune")(abs) is abs
-    with pytest.raises(AttributeError, match="PyTorch 2.13 has it, tensorlite does not: Tensors"):
+    with pytest.raises(AttributeError, match="has it, tensorlite does not: Tensors"):
         tl.sparse_coo_tensor
     with pytest.raises(AttributeError, match=r"a Tensor has no attribute 'to_sparse'\. PyTorch"):
         x.to_sparse()

@@ -139,15 +139,23 @@ def _product(a: Array, b: Array, geometry: Geometry, out: Array | None, accumula
     a, b = _packed(a, b, geometry)
     if out is None:
         out = cupy.empty(geometry.shape, a.dtype)
-    product = cublaslt.product(_problem(a, b, geometry, out, cublaslt.DEFAULT, 0))
-    if not product.supported:
-        raise cublaslt.CublasLtError(f"cuBLASLt has no algorithm for {product.problem}")
+    problem = _problem(a, b, geometry, out, cublaslt.DEFAULT, 0)
+    exact = problem._replace(tf32=False)  # a chip without TF32 can do the product all the same
+    if not any(_run(each, a, b, out, accumulate) for each in dict.fromkeys((problem, exact))):
+        raise cublaslt.CublasLtError(f"cuBLASLt has no algorithm for {problem}")
+    return out
+
+
+def _run(problem: cublaslt.Problem, a: Array, b: Array, out: Array, accumulate: bool) -> bool:
+    """Queue a product part by part; False, and nothing done, where there is no algorithm."""
+    product = cublaslt.product(problem)
     stream = cupy.cuda.get_current_stream().ptr
     size = a.dtype.itemsize
     pa, pb, po = a.data.ptr, b.data.ptr, out.data.ptr
-    for da, db, do in geometry.offsets:
+    return product.supported and all(
         product.run(pa + da * size, pb + db * size, po + do * size, accumulate, stream)
-    return out
+        for da, db, do in problem.geometry.offsets
+    )
 
 
 def _fused(
@@ -162,16 +170,14 @@ def _fused(
         return False
     a, b = _packed(a, b, geometry)
     product = cublaslt.product(_problem(a, b, geometry, out, *code))
-    if product.supported:
-        product.run(
-            a.data.ptr,
-            b.data.ptr,
-            out.data.ptr,
-            accumulate,
-            cupy.cuda.get_current_stream().ptr,
-            *[0 if x is None else x.data.ptr for x in (follows.bias, follows.aux)],
-        )
-    return product.supported
+    return product.supported and product.run(
+        a.data.ptr,
+        b.data.ptr,
+        out.data.ptr,
+        accumulate,
+        cupy.cuda.get_current_stream().ptr,
+        *[0 if x is None else x.data.ptr for x in (follows.bias, follows.aux)],
+    )
 
 
 def _problem(

@@ -220,10 +220,12 @@ class Product:
 
     def run(
         self, a: int, b: int, out: int, accumulate: bool, stream: int, bias: int = 0, aux: int = 0
-    ) -> None:
+    ) -> bool:
         """Queue the product on `stream`; all operands are device addresses.
 
         `bias` is read (BIAS) or written (BGRAD, BGRADA, BGRADB), `aux` likewise (GELU, DGELU).
+        False, and nothing queued, where the library cannot after all, whatever its heuristic said;
+        the product is then not `supported` any more.
         """
         size = self._heuristic.workspace
         scratch = workspace(self.problem.device, stream) if size else 0
@@ -250,13 +252,17 @@ class Product:
                 size,
                 stream,
             )
-        if status != SUCCESS:
+        if status in (NOT_SUPPORTED, INVALID_VALUE):
+            self.supported = False
+        elif status != SUCCESS:
             _check(status, f"cublasLtMatmul for {self.problem}")
+        return self.supported
 
 
 product = functools.lru_cache(maxsize=4096)(Product)
 
-_workspaces: dict[tuple[int, int], Any] = {}
+_workspaces: dict[tuple[int, int, int], Any] = {}
+_PER_THREAD = 2  # the address that every thread has for its own default stream
 
 
 @functools.cache
@@ -268,12 +274,22 @@ def workspace_size(device: int) -> int:
 
 def workspace(device: int, stream: int) -> int:
     """Address of the stream's scratch memory: what runs at the same time must not share it."""
-    memory = _workspaces.get((device, stream))
+    key = (device, stream, threading.get_ident() if stream == _PER_THREAD else 0)
+    memory = _workspaces.get(key)
     if memory is None:
         # From the common pool even during a capture: it serves every later call on this stream.
         memory = cupy.get_default_memory_pool().malloc(workspace_size(device))
-        _workspaces[device, stream] = memory
+        _workspaces[key] = memory
     return memory.ptr
+
+
+def stream_made(device: int, stream: int) -> None:
+    """Let a new stream have its address's scratch memory for itself.
+
+    A stream that was destroyed may have had the address, and its last product may still run.
+    """
+    if (device, stream, 0) in _workspaces:
+        cupy.cuda.Device(device).synchronize()
 
 
 def release_workspaces() -> None:

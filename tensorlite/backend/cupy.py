@@ -258,6 +258,12 @@ class CudaBackend(Backend):
         """Wait until all work queued on the current device has finished."""
         self.xp.cuda.Device().synchronize()
 
+    def stream_made(self, device: int, stream: int) -> None:
+        """Keep a new stream apart from the work of a destroyed one that had its address."""
+        from tensorlite.backend.cublaslt import stream_made
+
+        stream_made(device, stream)
+
     def empty_cache(self) -> None:
         """Give memory that no array uses back to the driver, on all devices."""
         from tensorlite.backend.cublaslt import release_workspaces

@@ -78,9 +78,13 @@ class Worker:
 
 
 def _environment(threads: str) -> dict[str, str]:
-    """Ours, without what slows NumPy's BLAS; as many threads for XLA and for NumPy as for us."""
+    """Ours, without what slows NumPy's BLAS; as many threads for XLA and for NumPy as for us.
+
+    JAX leaves the other workers their part of a GPU's memory.
+    """
     kept = {k: v for k, v in os.environ.items() if k not in SLOW_BLAS}
-    return kept | {"NPROC": threads, "OPENBLAS_NUM_THREADS": threads}
+    threads_of = {"NPROC": threads, "OPENBLAS_NUM_THREADS": threads}
+    return kept | threads_of | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def compare(

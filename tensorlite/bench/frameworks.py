@@ -34,8 +34,12 @@ class Framework:
     ) -> None:
         self.device, self.dtype = device, dtype
         self.library = importlib.import_module(name)
-        if name == "torch" and threads is not None:
-            self.library.set_num_threads(threads)
+        if name == "torch":
+            if threads is not None:
+                self.library.set_num_threads(threads)
+            # As ours: float32 is float32, also in convolutions, which torch rounds by default.
+            self.library.backends.cudnn.allow_tf32 = False
+            self.library.backends.cuda.matmul.allow_tf32 = False
         self.nn, self.optim = self.library.nn, self.library.optim
         self.functional = self.nn.functional
 

@@ -20,6 +20,7 @@ def build(kind: str, name: str, device: str, dtype: str) -> tuple:
     """What `worker.build` returns: what to time, and how to bring a result to NumPy."""
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda")
     jax.config.update("jax_enable_x64", dtype == "float64")
+    jax.config.update("jax_default_matmul_precision", "highest")  # float32, as ours, not TF32
     phases = _op(name, dtype) if kind == "ops" else {"step": _STEPS[name](dtype)}
     waiting = {phase: _waited(run) for phase, run in phases.items()}
     return waiting, lambda y: np.asarray(y, np.float64)

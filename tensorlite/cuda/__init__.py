@@ -162,6 +162,7 @@ class Stream:
         self._backend = backend_for(self.device)
         with self._backend.on(self.device):
             self._stream = self._backend.xp.cuda.Stream(non_blocking=True)
+        self._backend.stream_made(self.device.index, self._stream.ptr)
         self._entered: list[Any] = []
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import cupy as cp
 import ml_dtypes
@@ -309,6 +310,48 @@ def test_a_known_shape_is_captured_and_replayed():
         graph.launch()
         stream.synchronize()
     assert_close(out, wide(a) @ wide(b), scale=20)
+
+
+@pytest.mark.parametrize("status", [cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE])
+def test_a_product_refused_after_the_heuristic_said_yes(status, monkeypatch):
+    """The unfused way is taken, now and later; without one it is an error that says so."""
+    x, w, bias = draw((6, 24), "f4"), draw((24, 8), "f4", 1), draw((8,), "f4", 2)
+    library = cublaslt.library()
+    matmul, fused = library.cublasLtMatmul, []
+
+    class Refusing:
+        def __getattr__(self, name):
+            return getattr(library, name)
+
+        def cublasLtMatmul(self, *args):
+            fused.append(len(fused))
+            return status if len(fused) == 1 else matmul(*args)
+
+    cublaslt.product.cache_clear()
+    monkeypatch.setattr(cublaslt, "library", Refusing)
+    for _ in range(2):
+        y = blas.matmul(x, w, bias=bias, epilogue="gelu")
+        assert_close(y, gelu(wide(x) @ wide(w) + wide(bias)), scale=6)
+    assert len(fused) == 3  # refused once, then plain twice
+    monkeypatch.setattr(Refusing, "cublasLtMatmul", lambda self, *args: status)
+    cublaslt.product.cache_clear()
+    with pytest.raises(cublaslt.CublasLtError, match="has no algorithm"):
+        blas.matmul(x, w)
+    cublaslt.product.cache_clear()
+
+
+def test_threads_do_not_share_the_workspace_of_their_default_streams():
+    addresses = []
+    workers = [
+        threading.Thread(target=lambda: addresses.append(cublaslt.workspace(0, 2)))
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len({cublaslt.workspace(0, 2), *addresses}) == 3
+    cublaslt.release_workspaces()
 
 
 def test_streams_have_workspaces_of_their_own():

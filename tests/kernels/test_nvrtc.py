@@ -42,7 +42,7 @@ def test_no_kernel_spills(nvrtc, family, choice):
         for kernel in kernels:
             library.addNameExpression(program, nvrtc.instance_name(kernel, choice))
         flags = [f"-arch=sm_{architecture}", "-ftz=true", "--ptxas-options=-v"]
-        library.compileProgram(program, [*nvrtc.options_of(family), *flags])
+        library.compileProgram(program, [*nvrtc.options_of(family), "-default-device", *flags])
         log = library.getProgramLog(program)
         library.destroyProgram(program)
         reports = re.findall(r"Function properties for (\w+)\n(.*)", log)

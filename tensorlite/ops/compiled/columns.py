@@ -12,7 +12,8 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops.channels import per_channel
 from tensorlite.ops.compiled.arrays import pair
-from tensorlite.ops.conv import Geometry, sum_images
+from tensorlite.ops.conv import Geometry
+from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
 
 
@@ -40,11 +41,23 @@ def spread(k: Any, d: Array, weight: Array, shape: tuple[int, ...], geometry: Ge
 def correlate(k: Any, d: Array, x: Array, kernel: Sequence[int], geometry: Geometry) -> Array:
     """`convolution_weight` of arrays without gaps."""
     columns = _columns(k, x, kernel, geometry)
-    each = matmul(_filters_out(d, geometry.groups), columns.mT)  # (N, G, O/G, C/G·K)
+    filters = _filters_out(d, geometry.groups)
     shape = (d.shape[1], x.shape[1] // geometry.groups, *kernel)
-    if d.dtype.char not in "fd":
-        return sum_images(each).reshape(shape)
-    total = k.empty(shape, d.dtype)
+    # One gradient an image, of so many at a time that they need no more memory than the columns.
+    most = max(columns.size // math.prod(shape), 1)
+    total = None
+    for start in range(0, len(x), most):
+        images = slice(start, start + most)
+        part = _summed(k, matmul(filters[images], columns[images].mT), shape)
+        total = part if total is None else total + part
+    return total.astype(d.dtype, copy=False)
+
+
+def _summed(k: Any, each: Array, shape: tuple[int, ...]) -> Array:
+    """The sum of weight gradients (N, G, O/G, C/G·K) over the images, in float32 or wider."""
+    if each.dtype.char not in "fd":
+        return widened(each).sum(axis=0).reshape(shape)
+    total = k.empty(shape, each.dtype)
     k.column_total(each, total, 1, len(each), total.size)
     return total
 
