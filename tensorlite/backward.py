@@ -314,6 +314,8 @@ class Accumulate:
         for leaf, d in self.waiting.items():
             _follow(d)
             self.add(leaf, run_hooks(leaf.hooks, d, self.create_graph))
+            for hook in tuple(leaf.after_grad or ()):
+                hook(leaf)
 
 
 def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:

@@ -62,6 +62,7 @@ class Tensor:
     grad: Tensor | None = None
     grad_buffer: Tensor | None = None  # what `grad` will be: a place in an optimizer's arena
     hooks: list[Callable] | None = None
+    after_grad: list[Callable] | None = None  # hooks that `backward` calls when it is through
 
     def __init__(self, *values: Any) -> None:
         from tensorlite.ops.creation import constructed  # operations are built on this module
@@ -269,6 +270,22 @@ class Tensor:
         if owner.hooks is None:
             owner.hooks = []
         return HookHandle(owner.hooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
+        """Call ``hook(self)`` at the end of every `backward` that added to this leaf's ``grad``.
+
+        Returns
+        -------
+        HookHandle
+            Its ``remove()`` removes the hook.
+        """
+        if self.node is not None or not self.requires_grad:
+            raise RuntimeError("post accumulate grad hooks are for leaves that require grad")
+        if self.after_grad is None:
+            self.after_grad = []
+        if self.hooks is None:
+            self.hooks = []  # so that `backward` waits for this leaf's total
+        return HookHandle(self.after_grad, hook)
 
 
 class HookHandle:

@@ -197,6 +197,26 @@ def test_hooks_return_handles(device):
     assert x.grad.tolist() == [1]
 
 
+def test_hooks_after_the_gradient(device):
+    x = tl.tensor([1.0, 2.0], device=device, requires_grad=True)
+    seen = []
+
+    def step(leaf):
+        seen.append(leaf.grad.tolist())
+        leaf.grad = None
+
+    handle = x.register_post_accumulate_grad_hook(step)
+    x.register_hook(lambda g: g * 10)
+    (x * 2 + x).sum().backward()
+    assert seen == [[30, 30]]
+    assert x.grad is None
+    handle.remove()
+    x.sum().backward()
+    assert (len(seen), x.grad.tolist()) == (1, [10, 10])
+    with pytest.raises(RuntimeError, match="for leaves"):
+        (x * 2).register_post_accumulate_grad_hook(step)
+
+
 # --- checks ------------------------------------------------------------------------------------
 
 
