@@ -43,7 +43,7 @@ KNOWN = {
             *("int | Sequence[int] | None", "tuple[Tensor, ...]", "Tensor | float", "Callable"),
             *("float | Tensor", "int | Tensor", "Tensor | float | None", "Sequence[float] | None"),
             *("tuple[Tensor, Tensor]", "Tensor | Sequence[Tensor]", "np.ndarray", "Size"),
-            *("Generator | None", "str | Device", "np.dtype | None", "Callable[[], None]"),
+            *("Generator | None", "str | Device", "np.dtype | None", "HookHandle"),
         )
     },
 }
@@ -143,7 +143,11 @@ def package_names() -> str:
         if isinstance(found, type) and found.__name__ == name not in ("Tensor", "Size", "Device")
         if found.__module__.startswith("tensorlite.")
     )
-    return modules + classes + "\n"
+    later = "".join(
+        f"from tensorlite.{module} import {name} as {name}\n"
+        for name, module in sorted(tl._NAMES.items())
+    )
+    return modules + classes + later + "\n"
 
 
 def members() -> Iterator[str]:
@@ -195,11 +199,16 @@ def tensor_stub() -> str:
         "class Size(tuple[_int, ...]):\n    def numel(self) -> _int: ...\n"
         "    def __getitem__(self, index: Any) -> Any: ...\n\n"
     )
+    handle = (
+        "class HookHandle:\n    def remove(self) -> None: ...\n"
+        "    def __enter__(self) -> HookHandle: ...\n"
+        "    def __exit__(self, *_: Any) -> None: ...\n\n"
+    )
     aliases = "\n_bool = bool\n_int = int\n_float = float\n\n"
     wrap = (
         "\ndef tensor_of(array: Any, node: Any = None, requires_grad: _bool = ...) -> Tensor: ...\n"
     )
-    return HEAD + IMPORTS + aliases + size + "class Tensor:\n" + body + "\n" + wrap
+    return HEAD + IMPORTS + aliases + size + handle + "class Tensor:\n" + body + "\n" + wrap
 
 
 STUBS = {
