@@ -176,14 +176,17 @@ def call(library: Any, tensor: type, form: str, args: list, kwargs: dict) -> Any
 
 
 def read_through(entry: dict, args: list) -> None:
-    """Where an operation reads one triangle, differentiate by what it reads.
+    """Differentiate by what an operation reads: a triangle, or logarithms of probabilities.
 
-    What it ignores has a gradient by convention only.
+    What it ignores, or takes for granted, has a gradient by convention only.
     """
     if "through" in entry:
         i, part = entry["through"]
         x = args[i]
-        args[i] = (x + x.mT) / 2 if part == "symmetric" else getattr(x, part)()
+        if part == "symmetric":
+            args[i] = (x + x.mT) / 2
+        else:
+            args[i] = x.log_softmax(-1) if part == "log_softmax" else getattr(x, part)()
 
 
 # --- results ------------------------------------------------------------------------------------
