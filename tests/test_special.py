@@ -222,8 +222,9 @@ def test_values(backend, name, dtype):
         columns = [c[held].astype("f") for c in columns]
     y = _called(name, [tensor_of(backend.asarray(c)) for c in columns])
     assert y.dtype == dtype
+    floor = 1e-37 if dtype == "float32" else 1e-300  # below, numbers may be flushed to 0
     tolerance = 3e-7 if dtype == "float32" else LOOSE.get(name, 5e-15)
-    np.testing.assert_allclose(backend.to_host(y.array), expected, rtol=tolerance, atol=1e-44)
+    np.testing.assert_allclose(backend.to_host(y.array), expected, rtol=tolerance, atol=floor)
 
 
 EDGES = {  # as torch has them
@@ -433,7 +434,7 @@ def test_windows(name, options, expected):
     assert made(0, **options).shape == (0,)
     with pytest.raises(ValueError, match="a window of -1 points"):
         made(-1, **options)
-    with pytest.raises(TypeError, match="floating point"):
+    with pytest.raises(ValueError, match="float32 or float64"):
         made(5, dtype="int64", **options)
 
 

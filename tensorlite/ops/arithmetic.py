@@ -15,7 +15,7 @@ from tensorlite.ops.compare import isnan, where
 from tensorlite.ops.dtypes import weak
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import fused, widened
-from tensorlite.ops.promotion import cast, floats, same_dtype
+from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
 from tensorlite.ops.rounding import trunc
 from tensorlite.ops.slopes import zero
 from tensorlite.primitive import primitive
@@ -62,7 +62,19 @@ def add(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
 add.defvjp(x1=lambda g: g, x2=lambda g, alpha: g if alpha == 1 else g * alpha)
 
 
-@primitive(operands=same_dtype)
+class NoBooleans(Operands):
+    """`same_dtype`, but for booleans, whose difference would be no boolean."""
+
+    def __call__(self, args: tuple) -> tuple:
+        """Refuse booleans; bring the others to one dtype."""
+        if any(getattr(x, "dtype", None) == np.bool_ for x in args):
+            raise TypeError(
+                "sub: a Tensor of bool has no difference: use ~t, or t1 ^ t2, or t.float() first"
+            )
+        return super().__call__(args)
+
+
+@primitive(operands=NoBooleans())
 def sub(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
     """``x1 - alpha * x2``."""
     if x1.__class__ is not x2.__class__:
@@ -200,6 +212,10 @@ def pow(xp: Any, x1: Array, x2: Array) -> Array:
     ValueError
         If both are integers and `x2` is negative.
     """
+    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
+        raise TypeError(f"{x1!r} and {x2!r} are both numbers: one must be a Tensor")
+    if isinstance(x2, bool) and x1.dtype.kind == "b":
+        return x1 | (not x2)
     if isinstance(x2, (int, float)) and x2 == x2 // 1:
         return _whole_power(xp, x1, int(x2))
     return xp.power(*weak(x1, x2))
@@ -247,7 +263,8 @@ def _pow_by_base(g: Any, x1: Any, x2: Any) -> Any:
         return pow_slope(g, x1, exponent=x2)
     steep = (x1 == 0) & (x2 >= 0) & (x2 < 1)
     power = pow(where(steep, math.inf, x1), x2 - 1)
-    return g * where(power == 0, 0, x2) * power  # where x2 is infinite it may not count
+    flat = (power == 0) | (x2 == 0)  # whatever the other factor is
+    return g * where(flat, 0, x2) * where(flat, 0, power)
 
 
 def _pow_by_exponent(g: Any, y: Any, x1: Any, x2: Any) -> Any:
@@ -255,7 +272,8 @@ def _pow_by_exponent(g: Any, y: Any, x1: Any, x2: Any) -> Any:
         logarithm = math.log(x1) if x1 > 0 else -math.inf if x1 == 0 else math.nan
         if 0 < x1 < math.inf:
             return g * y * logarithm
-        return where(_is_flat(y, x1, x2), 0, g * logarithm)
+        flat = _is_flat(y, x1, x2)
+        return where(flat, 0, g * where(flat, 1, y) * logarithm)
     flat = _is_flat(y, x1, x2)
     logarithm = log(where(flat, 1, where(x1 < 0, math.nan, x1)))
     return where(flat, 0, g * y * logarithm)

@@ -35,7 +35,7 @@ def _far(xp: Any, order: int, size: Any) -> Any:
     y = 1.0 + 0 / size
     for k in range(26, 0, -1):
         y = 1 - (4 * order - (2 * k - 1) ** 2) / (8 * k * size) * y
-    return y / xp.sqrt(2 * math.pi * size)
+    return y / (math.sqrt(2 * math.pi) * xp.sqrt(size))
 
 
 def _scaled(xp: Any, order: int, x: Any) -> Any:

@@ -273,8 +273,11 @@ def isclose(
     """
     if rtol < 0 or atol < 0:
         raise ValueError(f"isclose: rtol={rtol} and atol={atol} must not be negative")
-    dtypes = [x.dtype for x in (input, other) if hasattr(x, "dtype")]
-    if len(set(dtypes)) > 1:
+    for x in (input, other):
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"isclose: {x!r} is no Tensor")
+    dtypes = [input.dtype, other.dtype]
+    if dtypes[0] != dtypes[1]:
         raise TypeError(f"isclose: input is {dtypes[0]}, other {dtypes[1]}: make them of one dtype")
     return close(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
 

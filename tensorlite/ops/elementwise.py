@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import Array
 from tensorlite.ops import special
 from tensorlite.ops.promotion import cast, floats
@@ -64,8 +66,8 @@ absolute = abs
 
 @primitive
 def square(xp: Any, x: Array) -> Array:
-    """``x**2``."""
-    return x * x
+    """``x**2``; of booleans an integer."""
+    return x * x if x.dtype.kind != "b" else x.astype(np.int64)
 
 
 square.defvjp(x=lambda g, x: 2 * g * x)

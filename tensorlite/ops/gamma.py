@@ -37,7 +37,7 @@ def zeta_of(xp: Any, s: Any, q: Any) -> Any:
         total = total + (q + k) ** -s
     far = q + steps
     power = far**-s
-    total = total + power * (far / (s - 1) + 0.5)
+    total = total + far ** (1 - s) / (s - 1) + 0.5 * power  # far**-s alone may be 0
     term = s * power / far
     for j, b in enumerate(_BERNOULLI, start=1):
         total = total + b / math.factorial(2 * j) * term
@@ -82,7 +82,8 @@ def lgamma_of(xp: Any, x: Any) -> Any:
     fraction = size - xp.floor(size)
     sine = xp.sin(math.pi * xp.minimum(fraction, 1 - fraction))
     below = math.log(math.pi) - xp.log(size) - xp.log(sine) - above
-    return xp.where(xp.isinf(x), xp.inf, xp.where(x < 0, below, above))
+    infinite = xp.isinf(x) | ((x < 0) & (fraction == 0))
+    return xp.where(infinite, xp.inf, xp.where(x < 0, below, above))
 
 
 @primitive(operands=floats)

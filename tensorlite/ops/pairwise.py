@@ -13,6 +13,7 @@ from tensorlite.ops.compare import isinf, where
 from tensorlite.ops.dtypes import default_dtype, weak
 from tensorlite.ops.elementwise import log, log1p
 from tensorlite.ops.promotion import floats, same_dtype
+from tensorlite.ops.rounding import sign
 from tensorlite.ops.slopes import zero
 from tensorlite.primitive import primitive
 
@@ -39,7 +40,7 @@ def copysign(xp: Any, x1: Array, x2: Array) -> Array:
 
 
 copysign.defvjp(
-    x1=lambda g, x1, y: where(x1 == 0, 0, where((x1 < 0) == (y < 0), g, -g)),
+    x1=lambda g, x1, y: g * sign(x1) * sign(y),
     x2=zero,
 )
 

@@ -171,7 +171,7 @@ def entr(xp: Any, x: Array) -> Array:
 entr.defvjp(x=lambda g, x: g * (-1 - log(x)))
 
 
-@primitive(operands=floats)
+@primitive(name="logit", operands=floats)
 def log_odds(xp: Any, x: Array) -> Array:
     """``log(x / (1 - x))``."""
     return xp.log(x / (1 - x))

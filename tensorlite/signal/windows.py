@@ -14,7 +14,7 @@ import numpy as np
 
 from tensorlite.ops.bessel import i0
 from tensorlite.ops.creation import tensor
-from tensorlite.ops.dtypes import as_dtype, default_dtype, is_floating
+from tensorlite.ops.dtypes import as_dtype, default_dtype
 from tensorlite.tensor import Tensor
 
 __all__ = [
@@ -41,8 +41,8 @@ def _places(M: int, sym: bool) -> tuple[np.ndarray, float]:
 
 def _made(values: np.ndarray, dtype: Any = None, **options: Any) -> Tensor:
     dtype = default_dtype() if dtype is None else as_dtype(dtype)
-    if not is_floating(dtype):
-        raise TypeError(f"a window of dtype {dtype}: it must be floating point")
+    if dtype.char not in "fd":
+        raise ValueError(f"a window of dtype {dtype}: it must be float32 or float64")
     if values.size == 1:
         values = np.ones(1)
     return tensor(values, dtype=dtype, **options)
