@@ -64,6 +64,7 @@ _MODULES = (
         "cuda",
         "data",
         "debug",
+        "distributions",
         "fft",
         "func",
         "io",
