@@ -1,4 +1,4 @@
-"""Write reference.npz: what torch says of the distributions in torch_cases.py, in float64.
+"""Write reference.npz: what torch says of the distributions in distribution_cases.py, in float64.
 
 Run with torch 2.13: ``python tests/distributions/make_reference.py``.
 """
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from distribution_cases import CASES, FACTS, PAIRS
 from torch import distributions
-from torch_cases import CASES, FACTS, PAIRS
 
 
 def leaves(parameters: list) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Write reference.npz: parameters and state after the steps in torch_cases.py, by torch in float64.
+"""Write reference.npz: parameters and state after the steps in optimizer_cases.py, by torch in float64.
 
 Run with torch 2.13: ``python tests/optim/make_reference.py``.
 """
@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.optim import lr_scheduler, swa_utils
-from torch_cases import (
+from optimizer_cases import (
     CASES,
     IDS,
     LBFGS_CASES,
@@ -24,6 +23,7 @@ from torch_cases import (
     two_groups,
     valley,
 )
+from torch.optim import lr_scheduler, swa_utils
 
 
 def results(name: str, settings: dict) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_cases import LBFGS_CASES, LBFGS_STEPS, valley
+from optimizer_cases import LBFGS_CASES, LBFGS_STEPS, valley
 
 import tensorlite as tl
 from tensorlite.optim import LBFGS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_cases import MEASURES, PLATEAUS, SCHEDULE_STEPS, SCHEDULES, two_groups
+from optimizer_cases import MEASURES, PLATEAUS, SCHEDULE_STEPS, SCHEDULES, two_groups
 
 import tensorlite as tl
 from tensorlite import optim

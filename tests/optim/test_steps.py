@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_cases import CASES, IDS, gradients, start
+from optimizer_cases import CASES, IDS, gradients, start
 
 import tensorlite as tl
 from tensorlite import nn, optim

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_cases import CASES, PAIRS
+from distribution_cases import CASES, PAIRS
 
 import tensorlite as tl
 from tensorlite import distributions
