@@ -84,23 +84,25 @@ from tensorlite.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from tensorlite.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
-    CosineEmbeddingLoss,
     CrossEntropyLoss,
     CTCLoss,
     GaussianNLLLoss,
-    HingeEmbeddingLoss,
-    HingeLoss,
     HuberLoss,
     KLDivLoss,
     L1Loss,
-    MarginRankingLoss,
     MSELoss,
-    MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss,
-    MultiMarginLoss,
     NLLLoss,
     PoissonNLLLoss,
     SmoothL1Loss,
+)
+from tensorlite.nn.margin_loss import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
     SoftMarginLoss,
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
@@ -124,6 +126,7 @@ from tensorlite.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from tensorlite.nn.parallel import DataParallel
 from tensorlite.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from tensorlite.nn.parameter_containers import ParameterDict, ParameterList
 from tensorlite.nn.pooling import (
@@ -208,6 +211,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

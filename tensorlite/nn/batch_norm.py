@@ -124,7 +124,7 @@ class BatchNormNd(NormBase):
         again = mode.switches.recomputes  # of a checkpoint, which counted this batch before
         counts = self.training and self.track_running_stats and not again
         if counts and self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()
         by_batch = self.training or (self.running_mean is None and self.running_var is None)

@@ -13,7 +13,7 @@ TORCHS = signatures.load()
 
 # What torch has, and tensorlite has not: other devices, deprecated classes, rare layers.
 ABSENT = {
-    *("AdaptiveLogSoftmaxWithLoss", "Container", "CrossMapLRN2d", "DataParallel"),
+    *("AdaptiveLogSoftmaxWithLoss", "Container", "CrossMapLRN2d"),
     *("FractionalMaxPool2d", "FractionalMaxPool3d", "LinearCrossEntropyLoss", "NLLLoss2d"),
     *("Module.ipu", "Module.mtia", "Module.xpu", "utils.parametrizations.orthogonal"),
     *("utils.convert_conv2d_weight_memory_format", "utils.convert_conv3d_weight_memory_format"),

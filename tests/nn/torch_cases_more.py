@@ -197,7 +197,9 @@ CASES = [
         lambda nn: nn.Transformer(8, 2, 1, 2, 12, dropout=0.0, batch_first=True),
         [(3, 5, 8), (3, 4, 8)],
         run=lambda nn, model, src, tgt: model(
-            src, tgt, tgt_mask=nn.Transformer.generate_square_subsequent_mask(4, dtype=src.dtype)
+            src,
+            tgt,
+            tgt_mask=nn.Transformer.generate_square_subsequent_mask(4, src.device, src.dtype),
         ),
     ),
     # parametrized
