@@ -6,7 +6,7 @@ from tensorlite.ops.arithmetic import *
 from tensorlite.ops.axes import *
 from tensorlite.ops.bessel import *
 from tensorlite.ops.compare import *
-from tensorlite.ops.compiled import copies, maps, planes, products, rows
+from tensorlite.ops.compiled import copies, maps, planes, products, rows, scans
 from tensorlite.ops.convert import *
 from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *
