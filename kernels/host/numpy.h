@@ -3,6 +3,7 @@
 
 #include "host/objects.h"
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION  // else NumPy 2.2 hides what is newer than 1.20
 #define PY_ARRAY_UNIQUE_SYMBOL tensorlite_numpy
 #include <numpy/arrayobject.h>
 

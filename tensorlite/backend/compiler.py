@@ -204,12 +204,14 @@ def library(device: str) -> Any | None:
     mode = os.environ.get("TENSORLITE_KERNELS", "auto")
     if mode not in ("auto", "reference", "compiled"):
         raise ValueError(f"TENSORLITE_KERNELS is {mode!r}; use auto, reference or compiled")
-    if mode == "reference":
-        return None
-    loaded = _load(device)
-    if isinstance(loaded, KernelsUnavailable):
-        if mode == "compiled":
-            raise loaded
+    loaded = None if mode == "reference" else _load(device)
+    if mode == "compiled" and isinstance(loaded, KernelsUnavailable):
+        raise loaded
+    if loaded is None or isinstance(loaded, KernelsUnavailable):
+        if device == "cpu":
+            from .host import spare_cores
+
+            spare_cores()
         return None
     return loaded
 

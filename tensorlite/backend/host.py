@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import hashlib
 import importlib.machinery
 import importlib.util
 import math
 import os
 import platform
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -57,25 +60,55 @@ FAMILY_FLAGS = {
 
 
 def load_host() -> ModuleType:
-    """Load the extension, building it first where the cache does not hold a sound one."""
+    """Load the extension, building it first where no cache holds a sound one.
+
+    Where the user's cache cannot be written the system's folder for temporary files is tried, and
+    then this process compiles for itself alone. A build that failed is not tried again until
+    ``tensorlite warmup`` says so, or what went into it changes.
+    """
     compiler, cached = place()
-    name = cached.name
-    if _is_sound(cached):
-        return _import(cached)
+    for path in (cached, _second_cache() / cached.name):
+        if _is_sound(path):
+            return _import(path)
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(cached.parent / "lock"):
-            if not _is_sound(cached):
-                with tempfile.TemporaryDirectory(dir=cached.parent) as work:
-                    _build(compiler, Path(work) / name).replace(cached)
-        return _import(cached)
+        return _built_in(cached, compiler)
     except OSError as error:
-        say(f"cannot write {cached.parent} ({error.strerror}); compiling for this process only")
-        with tempfile.TemporaryDirectory() as work:
-            return _import(_build(compiler, Path(work) / name))
+        why = f"cannot write {cached.parent} ({error.strerror})"
+    with contextlib.suppress(OSError):
+        return _built_in(_second_cache() / cached.name, compiler)
+    say(f"{why}; compiling for this process only")
+    with tempfile.TemporaryDirectory() as work:
+        return _import(_build(compiler, Path(work) / cached.name))
 
 
-def place() -> tuple[Path, Path]:
+def _built_in(cached: Path, compiler: Command) -> ModuleType:
+    """Build the extension in a cache, once for all processes, and load it."""
+    failed = cached.with_suffix(".failed")
+    if failed.is_file():
+        raise KernelsUnavailable(f"{failed.read_text()} (tensorlite warmup tries again)")
+    cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _lock(cached.parent / "lock"):
+        if not _is_sound(cached):
+            with tempfile.TemporaryDirectory(dir=cached.parent) as work:
+                try:
+                    _build(compiler, Path(work) / cached.name).replace(cached)
+                except _Ended:
+                    raise
+                except KernelsUnavailable as error:
+                    failed.write_text(str(error))
+                    raise
+    return _import(cached)
+
+
+def forget_failure() -> None:
+    """Let the next process try a build again that failed."""
+    _, cached = place()
+    for path in (cached, _second_cache() / cached.name):
+        with contextlib.suppress(OSError):
+            path.with_suffix(".failed").unlink()
+
+
+def place() -> tuple[Command, Path]:
     """Return the compiler, and the file that the extension is or will be in; builds nothing.
 
     Raises
@@ -88,8 +121,9 @@ def place() -> tuple[Path, Path]:
 
 
 def is_built() -> bool:
-    """Whether the extension lies in the cache, whole, so that nothing will be compiled."""
-    return _is_sound(place()[1])
+    """Whether the extension lies in a cache, whole, so that nothing will be compiled."""
+    cached = place()[1]
+    return _is_sound(cached) or _is_sound(_second_cache() / cached.name)
 
 
 def cache_folder() -> Path:
@@ -98,9 +132,45 @@ def cache_folder() -> Path:
     return Path(base) / "tensorlite" / "kernels"
 
 
-def _find_compiler() -> Path:
-    candidates = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
-    found = next((path for name in candidates if name and (path := shutil.which(name))), None)
+def _second_cache() -> Path:
+    """Where they are kept if that cannot be written: a folder of the user's own among temporaries.
+
+    What others can write is not loaded: then the name is one that is not there.
+    """
+    folder = Path(tempfile.gettempdir()) / f"tensorlite-{getpass.getuser()}" / "kernels"
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in (folder.parent, folder):
+            state = each.lstat()
+            if (
+                state.st_uid != os.getuid()
+                or not stat.S_ISDIR(state.st_mode)
+                or state.st_mode & 0o22
+            ):
+                return folder / "not-safe"
+    return folder
+
+
+class _Ended(KernelsUnavailable):
+    """A compiler that somebody stopped, or memory: the next process may have more luck."""
+
+
+Command = tuple[str, ...]
+
+
+def _find_compiler() -> Command:
+    """The compiler's command: that of ``$CXX``, which may have a launcher before it, or one found.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If there is none, or no Python headers.
+    """
+    asked = shlex.split(os.environ.get("CXX", ""))
+    if asked and shutil.which(asked[0]) is None:
+        raise KernelsUnavailable(f"CXX is {shlex.join(asked)!r}, and there is no {asked[0]!r}")
+    candidates = [asked] if asked else [["g++"], ["clang++"], ["c++"]]
+    found = next(((path, *c[1:]) for c in candidates if (path := shutil.which(c[0]))), None)
     if found is None:
         raise KernelsUnavailable("no C++ compiler; install g++ (Debian: apt install g++)")
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
@@ -108,10 +178,10 @@ def _find_compiler() -> Path:
         raise KernelsUnavailable(
             f"no Python headers ({header}); install them (Debian: apt install python3-dev)"
         )
-    return Path(found)
+    return found
 
 
-def _flags(compiler: Path) -> list[str]:
+def _flags(compiler: Command) -> list[str]:
     native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
     folder = kernels_folder()
     return [
@@ -122,13 +192,13 @@ def _flags(compiler: Path) -> list[str]:
 
 
 @cache
-def _is_clang(compiler: Path) -> bool:
+def _is_clang(compiler: Command) -> bool:
     """Ask it: on macOS g++ is clang by another name."""
-    version = subprocess.run([str(compiler), "--version"], capture_output=True, text=True)
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     return "clang" in version.stdout
 
 
-def _family_flags(family: str, compiler: Path) -> list[str]:
+def _family_flags(family: str, compiler: Command) -> list[str]:
     plain = any(family in unit for unit in PLAIN_LOOPS) and not _is_clang(compiler)
     return [*FAMILY_FLAGS.get(family, []), *(["-fno-peel-loops"] if plain else [])]
 
@@ -145,13 +215,15 @@ def _sources() -> dict[str, str]:
     return sources
 
 
-def _cache_key(compiler: Path) -> str:
+def _cache_key(compiler: Command) -> str:
     """Digest of everything the machine code depends on."""
     digest = hashlib.blake2b(digest_size=16)
-    # The compiler's file stands for its version: asking it would cost a process at every start.
-    stat = compiler.resolve().stat()
-    parts = [str(compiler.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
-    parts += [_processor(), sys.version, np.__version__]
+    parts = [_processor(), sys.version, np.__version__, *compiler]
+    for word in compiler:
+        # A program's file stands for its version: asking it would cost a process at every start.
+        if (path := shutil.which(word)) is not None:
+            file = Path(path).resolve()
+            parts += [str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)]
     digest.update("\0".join(parts).encode())
     generator = Path(__file__).with_name("bindings.py")
     for path in [Path(__file__), generator, *sorted(kernels_folder().rglob("*.*"))]:
@@ -191,7 +263,7 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(compiler: Path, target: Path) -> Path:
+def _build(compiler: Command, target: Path) -> Path:
     """Compile all families and the bindings side by side, link them, and append the digest."""
     say("compiling kernels for this CPU, once …")
     start = time.perf_counter()
@@ -207,12 +279,12 @@ def _build(compiler: Path, target: Path) -> Path:
     def compile_one(source: Path) -> str:
         output = str(work / f"{source.stem}.o")
         flags = [*_flags(compiler), *_family_flags(source.stem, compiler), *includes]
-        _run([str(compiler), *flags, "-c", str(source), "-o", output])
+        _run([*compiler, *flags, "-c", str(source), "-o", output])
         return output
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, jobs))
-    _run([str(compiler), "-shared", "-pthread", *objects, "-o", str(target)])
+    _run([*compiler, "-shared", "-pthread", *objects, "-o", str(target)])
     with target.open("ab") as file:
         file.write(hashlib.blake2b(target.read_bytes(), digest_size=32).digest())
     say(f"kernels compiled in {time.perf_counter() - start:.1f} s")
@@ -221,6 +293,8 @@ def _build(compiler: Path, target: Path) -> Path:
 
 def _run(command: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode < 0:
+        raise _Ended(f"{Path(command[0]).name} was ended by signal {-result.returncode}")
     if result.returncode:
         lines = result.stderr.strip().splitlines()
         shown = next((line for line in lines if "error" in line), "\n".join(lines[:3]))
@@ -239,7 +313,7 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _silence_blas() -> None:
+def _silence_blas(threads: int = 1) -> None:
     """Keep NumPy's OpenBLAS at one thread: two pools on the same cores cost two to four times."""
     import ctypes
 
@@ -251,7 +325,20 @@ def _silence_blas() -> None:
             blas = ctypes.CDLL(path)
             for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads"):
                 if hasattr(blas, name):
-                    getattr(blas, name)(1)
+                    getattr(blas, name)(threads)
+
+
+def spare_cores() -> None:
+    """Without kernels, let NumPy's OpenBLAS run on half of the cores that this process may use.
+
+    Its threads wait for each other by spinning, and on a machine where something else runs on one
+    of the cores a training takes ten times as long. ``OPENBLAS_NUM_THREADS`` says otherwise.
+    """
+    if "OPENBLAS_NUM_THREADS" not in os.environ:
+        usable = (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
+        _silence_blas(max((usable or 1) // 2, 1))
 
 
 def _parts(rows: int) -> int:

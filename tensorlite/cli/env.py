@@ -60,11 +60,20 @@ def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
     except KernelsUnavailable as missing:
         wrong.append(f"compiled kernels are off, NumPy runs in their place: {missing}")
         return [("kernels", "NumPy only")]
-    state = "compiled" if library.exists() else "will be compiled at first use"
+    state = "compiled" if host.is_built() else "will be compiled at first use"
+    if (failed := library.with_suffix(".failed")).is_file():
+        state = "NumPy only"
+        wrong.append(
+            f"kernels did not compile: {failed.read_text()} (tensorlite warmup tries again)"
+        )
     if os.environ.get("TENSORLITE_KERNELS") == "reference":
         state = "switched off by TENSORLITE_KERNELS=reference"
     threads = f"{_usable_cpus()} (tensorlite.set_num_threads)"
-    return [("kernels", f"{state}  {library}"), ("compiler", str(compiler)), ("threads", threads)]
+    return [
+        ("kernels", f"{state}  {library}"),
+        ("compiler", " ".join(compiler)),
+        ("threads", threads),
+    ]
 
 
 def _cuda(wrong: list[str]) -> list[tuple[str, str]]:

@@ -29,7 +29,13 @@ def run(args: Namespace) -> int:
     if args.dtype:
         raise UsageError("--dtype is of CUDA: the CPU's kernels are one file for all dtypes")
     built = host.is_built()
+    host.forget_failure()
     _kernels(device)  # says itself what it compiles and how long it takes
+    if not host.is_built():
+        raise RuntimeError(
+            f"kernels were compiled, but there is no place to keep them: {host.cache_folder()} "
+            "cannot be written; set XDG_CACHE_HOME"
+        )
     print(f"cpu: {NOTHING if built else 'all kernels compiled'}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -50,7 +51,9 @@ def _ignored(*patterns):
 
 def _start(tree, **environment):
     variables = {k: v for k, v in os.environ.items() if not k.startswith("TENSORLITE")}
-    variables |= {"PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache"), **environment}
+    variables |= {"PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache")}
+    variables |= {"TMPDIR": str(tree / "temporary"), **environment}
+    (tree / "temporary").mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-c", USE], env=variables, cwd=tree, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -115,12 +118,38 @@ def test_two_processes_at_once_compile_once(tree):
     _library_file(tree)
 
 
-def test_unwritable_cache_is_said_and_does_not_matter(tree):
+def test_unwritable_cache_has_a_second(tree):
     (tree / "cache").write_text("a file where the folder should be")
+    code, out, err = _use(tree)
+    assert (code, err.count("compiled in")) == (0, 1), err
+    assert "temporary" in out
+    assert _use(tree) == (0, out, "")
+
+
+def test_what_others_can_write_is_not_loaded(tree):
+    (tree / "cache").write_text("a file where the folder should be")
+    open_to_all = tree / "temporary" / f"tensorlite-{getpass.getuser()}"
+    open_to_all.mkdir(parents=True)
+    open_to_all.chmod(0o777)
+    (open_to_all / "kernels" / "not-safe").parent.mkdir()
+    (open_to_all / "kernels" / "not-safe").write_text("a file, so that nothing is put there")
     code, out, err = _use(tree)
     assert code == 0, err
     assert "used" in out
     assert "compiling for this process only" in err
+    assert [path.name for path in (open_to_all / "kernels").iterdir()] == ["not-safe"]
+
+
+def test_the_compiler_that_is_asked_for(tree):
+    launcher = tree / "launcher"
+    launcher.write_text(f'#!/bin/sh\necho called >> {tree / "calls"}\nexec "$@"\n')
+    launcher.chmod(0o755)
+    code, out, err = _use(tree, CXX=f"{launcher} g++")
+    assert code == 0 and "used" in out, err
+    assert "called" in (tree / "calls").read_text()
+    code, out, err = _use(tree, CXX="no-such-compiler -O3")
+    assert (code, out) == (0, "")
+    assert "CXX is 'no-such-compiler -O3', and there is no 'no-such-compiler'" in err
 
 
 @pytest.mark.parametrize("mode", ["auto", "compiled"])
@@ -144,6 +173,13 @@ def test_a_source_that_does_not_compile_leaves_the_reference(tree):
     assert (code, out) == (0, "")
     assert "compiled kernels are off" in err
     assert "tiny.cu" in err
+    code, out, again = _use(tree)
+    assert (code, out) == (0, "")
+    assert "compiling" not in again and "tensorlite warmup tries again" in again
+    command = [sys.executable, "-c", "from tensorlite.backend.host import *; forget_failure()"]
+    environment = os.environ | {"PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache")}
+    subprocess.run(command, cwd=tree, env=environment, check=True)
+    assert "compiling" in _use(tree)[2]
 
 
 def test_a_declaration_that_cannot_be_read_is_an_error():

@@ -56,7 +56,7 @@ def test_every_task_runs_once(tmp_path):
     program = tmp_path / "every_task_once"
     compiler, _ = place()
     subprocess.run(
-        [compiler, "-std=c++17", "-O2", "-pthread", *includes, *sources, "-o", program], check=True
+        [*compiler, "-std=c++17", "-O2", "-pthread", *includes, *sources, "-o", program], check=True
     )
     run = subprocess.run([program, "50000"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
