@@ -153,11 +153,11 @@ class AveragedModel(Module):
             buffers = [*buffers, *zip(means, here, strict=True)]
         elif self.avg_fn is not None:
             for mean, value in zip(means, here, strict=True):
-                _copy(mean, self.avg_fn(mean.detach(), value, self.n_averaged))
+                _copy(mean, self.avg_fn(mean.detach(), value, self.n_averaged.to(mean.device)))
         else:
             update = self.multi_avg_fn or get_swa_multi_avg_fn()
             for group in _by_place(means, here):
-                update(*group, self.n_averaged)
+                update(*group, self.n_averaged.to(group[0][0].device))
         for mean, value in buffers:
             _copy(mean, value.detach().to(mean.device))
         self.n_averaged.array[...] = count + 1

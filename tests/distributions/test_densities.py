@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from distribution_cases import CASES, PAIRS
+from distribution_cases import CASES, PAIRS, where_there_is_a_solver
 
 import tensorlite as tl
 from tensorlite import distributions
@@ -27,6 +27,7 @@ def expected(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+@where_there_is_a_solver
 def test_facts_are_torchs(name, device):
     parameters, make, value = CASES[name]
     given = leaves(parameters, device)
@@ -55,6 +56,7 @@ def test_facts_are_torchs(name, device):
 
 
 @pytest.mark.parametrize("name", PAIRS)
+@where_there_is_a_solver
 def test_divergences_are_torchs(name, device):
     parameters, make = PAIRS[name]
     given = leaves(parameters, device)

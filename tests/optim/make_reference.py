@@ -1,4 +1,4 @@
-"""Write reference.npz: parameters and state after the steps in optimizer_cases.py, by torch in float64.
+"""Write reference.npz: what torch makes of the cases in optimizer_cases.py, in float64.
 
 Run with torch 2.13: ``python tests/optim/make_reference.py``.
 """
