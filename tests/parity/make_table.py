@@ -154,6 +154,7 @@ def drawn(op: Any, dtype: torch.dtype, grad: bool) -> list:
 def entries_of(name: str, op: Any, store: Store) -> list[dict]:
     dtypes = op.supported_dtypes("cpu")
     plan = [(torch.float64, KEPT), (torch.float32, 1), (torch.int64, 1), (torch.bool, 1)]
+    plan += [(torch.bfloat16, 1), (torch.uint8, 1)]
     if torch.float64 not in dtypes:
         plan = [(torch.int64, KEPT), (torch.bool, 2), (torch.uint8, 1)]
     entries: list[dict] = []
