@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import multiprocessing
@@ -9,6 +10,7 @@ import multiprocessing.connection
 import pickle
 import signal
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +23,16 @@ __all__ = ["Workers"]
 _END = object()
 _open: set[Any] = set()  # our ends of all connections: a fork has them, too, and closes them
 _PATIENCE = 2.0  # seconds that workers have to end by themselves
+
+
+_alive: weakref.WeakSet[Workers] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """End all workers while the interpreter is still whole."""
+    for workers in list(_alive):
+        workers.close()
 
 
 class _Worker:
@@ -76,6 +88,7 @@ class Workers:
         self.in_order = in_order
         self.epoch = 0
         self.workers: list[_Worker] = []
+        _alive.add(self)
         try:
             for i in range(count):
                 ours, theirs = context.Pipe()

@@ -424,6 +424,7 @@ def gone(pid, within=15.0):
         ("list(batches)", "kill"),
         ("sys.exit(3)", 3),
         ("raise LookupError", 1),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
     ],
 )
 def test_processes_end_with_their_parent(action, status):
@@ -449,6 +450,7 @@ def test_processes_end_with_their_parent(action, status):
         assert "KeyboardInterrupt" in error
     elif status != "kill":
         assert child.returncode == status
+        assert error.count("Traceback") == (status != 3)
 
 
 @pytest.mark.parametrize(

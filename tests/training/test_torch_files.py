@@ -233,3 +233,21 @@ def test_torch_reads_what_we_write(tmp_path):
         assert loaded[name] == values[name]
     assert loaded["size"] == torch.Size([1])
     assert (loaded["dtype"], loaded["device"]) == (torch.float16, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pt"])
+def test_tensors_of_the_device_go_and_come_back(tmp_path, device, form):
+    strided = tl.arange(6.0, device=device).reshape(2, 3).mT
+    half = tl.ones(2, device=device).to("bfloat16")
+    state = {"w": strided, "nested": [strided[1], {"h": half}]}
+    tl.save(state, tmp_path / f"s.{form}")
+    for location in (device, str(device), lambda tensor, where: str(device), {"cpu": device}):
+        loaded = tl.load(tmp_path / f"s.{form}", map_location=location)
+        tensors = [loaded["w"], loaded["nested"][0], loaded["nested"][1]["h"]]
+        if form == "pt" or not isinstance(location, dict):
+            assert {t.device for t in tensors} == {device}
+        assert tensors[0].to("cpu").tolist() == [[0, 3], [1, 4], [2, 5]]
+        assert tensors[2].dtype.name == "bfloat16"
+    assert str(tl.load(tmp_path / f"s.{form}")["w"].device) == "cpu"
+    there = tl.load(FILES / "nested.pt", map_location=device)
+    assert {there[name].device for name in ("transposed", "parameter", "empty")} == {device}
