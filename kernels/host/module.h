@@ -248,6 +248,10 @@ PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given);
 
+// host/pad.cpp
+PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given);
+
 inline PyObject* py_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(num_threads()); }
 
 inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
@@ -288,6 +292,8 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"use_tape", (PyCFunction)(void (*)(void))py_use_tape, METH_FASTCALL, "use_tape(Tensor, Node, OutputNode, next_index, Views)"}, \
     {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
+    {"new_pad", (PyCFunction)(void (*)(void))py_new_pad, METH_FASTCALL, "new_pad(x, widths, how)"}, \
+    {"new_pad_backward", (PyCFunction)(void (*)(void))py_new_pad_backward, METH_FASTCALL, "new_pad_backward(d, widths, mode)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
 

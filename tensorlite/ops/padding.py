@@ -71,7 +71,7 @@ def pad(
 
 def _cropped(x: Tensor, widths: Widths) -> Tensor:
     """Cut off what negative widths say."""
-    if all(before >= 0 and after >= 0 for before, after in widths):
+    if min(map(min, widths), default=0) >= 0:
         return x
     for n, (before, after) in zip(x.shape, widths, strict=True):
         if n + min(before, 0) + min(after, 0) < 0:
@@ -89,6 +89,8 @@ def _cropped(x: Tensor, widths: Widths) -> Tensor:
 
 def _added(widths: Widths) -> Widths:
     """The widths above 0."""
+    if min(map(min, widths), default=0) >= 0:
+        return widths
     return tuple([(max(before, 0), max(after, 0)) for before, after in widths])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tensorlite.backend import HOST, Array
 from tensorlite.backend.numpy import LARGE
+from tensorlite.ops.padding import pad_constant, pad_edges, pad_edges_backward
 from tensorlite.ops.shape import concat_arrays, reshape, stack_arrays
 
 
@@ -21,6 +22,11 @@ def _reshape(k: Any, x: Array, *, shape: Any) -> Any:
 
 
 reshape.kernel(_reshape, from_size=LARGE)
+
+
+pad_constant.on_host("new_pad")
+pad_edges.on_host("new_pad")
+pad_edges_backward.on_host("new_pad_backward")
 
 
 def _alike(k: Any, xs: tuple[Array, ...]) -> bool:
