@@ -75,10 +75,11 @@ Index count_of(const std::vector<Axis>& axes, size_t begin, size_t end) {
 
 constexpr Index kNowhere = INT64_MIN;
 
-// Where row `row` of the result comes from, in bytes; kNowhere if it is all of one value.
-Index row_source(const std::vector<Axis>& axes, Index row) {
+// Where part `row` of the first `count` axes of the result comes from, in bytes; kNowhere if it is
+// all of one value.
+Index row_source(const std::vector<Axis>& axes, size_t count, Index row) {
     Index place = 0;
-    for (size_t i = axes.size() - 1; i-- > 0;) {
+    for (size_t i = count; i-- > 0;) {
         const Axis& axis = axes[i];
         const Index length = axis.from.size(), from = axis.from[row % length];
         if (from < 0) return kNowhere;
@@ -93,15 +94,23 @@ void pad_rows(const char* x, T* y, const std::vector<Axis>& axes, T value) {
     const Axis& last = axes.back();
     const Index length = last.from.size(), rows = count_of(axes, 0, axes.size() - 1);
     const bool dense = last.step == sizeof(T);
+    const size_t planes = axes.size() > 1 ? axes.size() - 2 : 0;
+    const Axis single = {0, 0, 1, 0, {0}}, &middle = axes.size() > 1 ? axes[planes] : single;
+    const Index rows_each = middle.from.size();
     parallel_range(rows, kGrain / (length + 1) + 1, [&](Index begin, Index end) {
-        for (Index row = begin; row < end; ++row) {
+        Index plane = begin / rows_each, within = begin % rows_each;
+        Index place = row_source(axes, planes, plane);
+        for (Index row = begin; row < end; ++row, ++within) {
+            if (within == rows_each) {  // divisions once a plane, not once a row
+                within = 0;
+                place = row_source(axes, planes, ++plane);
+            }
             T* to = y + row * length;
-            const Index place = row_source(axes, row);
-            if (place == kNowhere) {
+            if (place == kNowhere || middle.from[within] < 0) {
                 std::fill_n(to, length, value);
                 continue;
             }
-            const char* from = x + place;
+            const char* from = x + place + middle.from[within] * middle.step;
             const auto at = [&](Index j) { return *(const T*)(from + last.from[j] * last.step); };
             const auto edge = [&](Index j) { to[j] = last.from[j] < 0 ? value : at(j); };
             for (Index j = 0; j < last.before; ++j) edge(j);
@@ -131,7 +140,7 @@ void add_rows(const T* g, T* dx, const std::vector<Axis>& axes) {
             char* to = (char*)(dx + block * size);
             std::memset(to, 0, size * sizeof(T));
             for (Index row = 0; row < rows; ++row) {
-                T* sums = (T*)(to + row_source(inner, row));
+                T* sums = (T*)(to + row_source(inner, inner.size() - 1, row));
                 const T* from = g + (block * rows + row) * length;
                 for (Index j = 0; j < last.n; ++j) sums[j] += from[last.before + j];
                 for (Index j = 0; j < last.before; ++j) sums[last.from[j]] += from[j];
