@@ -27,6 +27,7 @@ class WriteLog:
         self._lows: list[int] = []  # sorted; range i reaches from lows[i] up to highs[i]
         self._highs: list[int] = []
         self._times: list[int] = []
+        self._latest = 0  # the range that was noted last
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -38,9 +39,14 @@ class WriteLog:
             return
         with self._lock:
             lows, highs, times = self._lows, self._highs, self._times
+            i = self._latest
+            if i < len(lows) and lows[i] == low and highs[i] == high:
+                times[i] = when  # the same memory again, as in most programs
+                return
             first, last = bisect_right(highs, low), bisect_left(lows, high)  # those that overlap
+            self._latest = first
             if last - first == 1 and lows[first] == low and highs[first] == high:
-                times[first] = when  # the same memory again, as in most programs
+                times[first] = when
                 return
             pieces = [(low, high, when)]
             if first < last:  # what is left of the outermost ranges stays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import is_not
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +17,21 @@ from tensorlite.tape import note_write_at, run_on_device_of
 from tensorlite.tensor import Tensor
 
 
-class _Flat(NamedTuple):
+class _Flat:
     """The arenas of a group, and what it was when they were made."""
 
-    group: dict[str, Any]
-    parameters: list[Tensor]
-    arenas: list[Arena]
+    __slots__ = ("arenas", "group", "parameters")
+
+    def __init__(
+        self, group: dict[str, Any], parameters: list[Tensor], arenas: list[Arena]
+    ) -> None:
+        self.group, self.parameters, self.arenas = group, parameters, arenas
 
     def fits(self, group: dict[str, Any]) -> bool:
         """Whether it is still the same group of the same parameters."""
-        now = group["params"]
-        same = self.group is group and len(now) == len(self.parameters)
-        return same and not any(map(is_not, now, self.parameters))
+        now, before = group["params"], self.parameters
+        same = self.group is group and len(now) == len(before)
+        return same and True not in map(is_not, now, before)
 
 
 class FlatOptimizer(Optimizer):
@@ -132,19 +135,20 @@ class FlatOptimizer(Optimizer):
         self.steps_taken += 1
         if self._before_step or self._after_step:
             return self.between_hooks(self._all_steps, closure, grad_scale=grad_scale, skip=skip)
-        return self._all_steps(closure, grad_scale=grad_scale, skip=skip)
+        return self._all_steps(closure, grad_scale, skip)
 
     step.has_hooks = True  # here, not around it
 
     def _all_steps(
-        self, closure: Any = None, *, grad_scale: Array | None = None, skip: Array | None = None
+        self, closure: Any = None, grad_scale: Array | None = None, skip: Array | None = None
     ) -> Any:
         loss = None if closure is None else self.loss_of(closure)
         if skip is not None and (self.kernel_name is None or skip.__class__ is np.ndarray):
             if float(skip) != 0:
                 return loss
             skip = None
-        for group, flat in zip(self.param_groups, self._present(), strict=True):
+        for flat in self._present():
+            group = flat.group
             for arena in tuple(flat.arenas):
                 try:
                     run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
