@@ -5,6 +5,7 @@ from __future__ import annotations
 from tensorlite.ops.activation import sigmoid as expit
 from tensorlite.ops.bessel import i0, i0e, i1, i1e
 from tensorlite.ops.elementwise import erf, erfc, exp2, expm1, log1p
+from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.gamma import digamma, polygamma, zeta
 from tensorlite.ops.gamma import digamma as psi
 from tensorlite.ops.gamma import lgamma as gammaln
@@ -52,3 +53,5 @@ __all__ = [
     "xlogy",
     "zeta",
 ]
+
+name_as_torch([globals()[name] for name in __all__])

@@ -430,6 +430,7 @@ def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Array:
     return xp.where(near, start + weight * difference, end - difference * (1 - weight))
 
 
+lerp.primitive.rename({"start": "input"})
 lerp.defvjp(
     start=lambda g, weight: g * (1 - weight),
     end=lambda g, weight: g * weight,

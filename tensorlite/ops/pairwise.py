@@ -54,6 +54,9 @@ def heaviside(xp: Any, x1: Array, x2: Array) -> Array:
     return xp.where(x1 != x1, x1, step).astype(dtype, copy=False)
 
 
+heaviside.primitive.rename({"x1": "input", "x2": "values"})
+
+
 @primitive(operands=same_dtype)
 def nextafter(xp: Any, x1: Array, x2: Array) -> Array:
     """The number next to `x1` on the way to `x2`."""
