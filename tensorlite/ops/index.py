@@ -259,7 +259,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
 @primitive(name="setitem")
 def with_item(xp: ModuleType, x: Array, value: Any, *indices: Array, parts: tuple) -> Array:
     """Write `value` into ``[parts]`` of a copy of `x`."""
-    x = array_backend((x,)).copy(x)
+    x = xp.asarray(array_backend((x,)).copy(x))  # a cotangent may be a NumPy number
     assign(x, parts, indices, value)
     return x
 

@@ -132,6 +132,7 @@ def attach() -> None:
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
         setattr(Tensor, f"__i{name}__", inplace.in_place(function))
+    Tensor.__rdiv__ = Tensor.__rtruediv__  # torch has it by the older name, too
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(getattr(ops, name)))
     for name, op in UNARY.items():

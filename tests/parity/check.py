@@ -21,8 +21,8 @@ from parity.values import (
 )
 
 TOLERANCE = {"float64": 1e-8, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
-# Samples of `table.json` whose float64 answers differ by more between two right implementations.
-LOOSE: dict[str, float] = {}
+# Where torch's own answers in float64 are less exact: factors on the tolerance.
+LOOSE = {"nn.functional.hardsigmoid": 10.0}  # its slope is 1 / 6 in float32
 REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, ArithmeticError)
 FEW = 2  # calls an operation in a quick run
 
