@@ -93,6 +93,14 @@ def reduced_count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod([shape[i] for i in all_dims(axis, len(shape))])
 
 
+def is_plain(x: Any, axis: Axis) -> bool:
+    """Whether the array's own methods read `axis` as it is read here, and it has elements.
+
+    Small arrays are reduced in a microsecond: they can do without the rest of this module.
+    """
+    return (axis is None or axis.__class__ is int) and x.ndim and x.size
+
+
 def check_not_empty(name: str, shape: tuple[int, ...], axis: Axis) -> None:
     """Refuse to look for an element where there is none.
 

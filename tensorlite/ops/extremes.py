@@ -12,7 +12,15 @@ from tensorlite import return_types
 from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import maximum, minimum
 from tensorlite.ops.compare import where
-from tensorlite.ops.dims import Axis, all_dims, check_not_empty, kept, lifts_numbers, one_dim
+from tensorlite.ops.dims import (
+    Axis,
+    all_dims,
+    check_not_empty,
+    is_plain,
+    kept,
+    lifts_numbers,
+    one_dim,
+)
 from tensorlite.ops.dtypes import float32, int64
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
@@ -34,6 +42,8 @@ def amax(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False)
     IndexError or RuntimeError
         Of no elements.
     """
+    if is_plain(x, axis):
+        return x.max(axis=axis, keepdims=keepdims)
     check_not_empty("amax", x.shape, axis)
     return x.max(axis=all_dims(axis, x.ndim), keepdims=keepdims)
 
@@ -48,6 +58,8 @@ def amin(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False)
     IndexError or RuntimeError
         Of no elements.
     """
+    if is_plain(x, axis):
+        return x.min(axis=axis, keepdims=keepdims)
     check_not_empty("amin", x.shape, axis)
     return x.min(axis=all_dims(axis, x.ndim), keepdims=keepdims)
 
@@ -89,12 +101,16 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
 @primitive
 def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first largest element: along `axis`, or (None) in the flattened `x`."""
+    if is_plain(x, axis) and x.dtype.char in "fdli":
+        return x.argmax(axis=axis, keepdims=keepdims)
     return _place_of_extreme("argmax", x, axis, keepdims)
 
 
 @primitive
 def argmin(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first smallest element: along `axis`, or (None) in the flattened `x`."""
+    if is_plain(x, axis) and x.dtype.char in "fdli":
+        return x.argmin(axis=axis, keepdims=keepdims)
     return _place_of_extreme("argmin", x, axis, keepdims)
 
 

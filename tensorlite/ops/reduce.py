@@ -15,7 +15,7 @@ import numpy as np
 from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import share
 from tensorlite.ops.compare import isnan, where
-from tensorlite.ops.dims import Axis, all_dims, dropped, kept, reduced_count
+from tensorlite.ops.dims import Axis, all_dims, dropped, is_plain, kept, reduced_count
 from tensorlite.ops.dtypes import as_dtype, float32, is_short, uint8
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+add_reduce = np.add.reduce  # what `ndarray.sum` calls in the end
+
+
 def in_float32(x: Any) -> Any:
     """A float16 or bfloat16 array or Tensor in float32; anything else as it is."""
     return cast(x, float32) if is_short(x.dtype) else x
@@ -55,9 +58,10 @@ def sum(
 
     `dtype` is what the elements are cast to before they are added.
     """
-    one = dtype is None and axis.__class__ is int and x.dtype.char in "fd"
-    if one and -x.ndim <= axis < x.ndim and x.shape[axis] <= BLOCK:  # the commonest, made fast
-        return x.sum(axis=axis, keepdims=keepdims)
+    if axis.__class__ is int and dtype is None and x.__class__ is np.ndarray:
+        shape = x.shape  # the commonest, made fast
+        if x.dtype.char in "fd" and -len(shape) <= axis < len(shape) and shape[axis] <= BLOCK:
+            return add_reduce(x, axis, None, None, keepdims)
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)
     y = total(xp, x, axis, keepdims)
@@ -215,12 +219,16 @@ logsumexp.defvjp(x=_logsumexp_vjp)
 @primitive
 def any(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether at least one element is nonzero; of uint8 as 0 or 1 in uint8, else a bool."""
+    if is_plain(x, axis) and x.dtype.char != "B":
+        return x.any(axis=axis, keepdims=keepdims)
     return _truth(x.any(axis=_truth_dims(axis, x.ndim), keepdims=keepdims), x.dtype)
 
 
 @primitive
 def all(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether every element is nonzero; of uint8 as 0 or 1 in uint8, else a bool."""
+    if is_plain(x, axis) and x.dtype.char != "B":
+        return x.all(axis=axis, keepdims=keepdims)
     return _truth(x.all(axis=_truth_dims(axis, x.ndim), keepdims=keepdims), x.dtype)
 
 

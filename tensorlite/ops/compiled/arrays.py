@@ -27,8 +27,10 @@ def packed(*arrays: Any) -> list | None:
         return None
     result = []
     for array in arrays:
-        if array is not None and not plain(array):
-            array = array_backend((array,)).copy(array)
+        if array is not None:
+            flags = array.flags  # as in `plain`, without a call
+            if not (flags.c_contiguous and (array.__class__ is not np.ndarray or flags.aligned)):
+                array = array_backend((array,)).copy(array)
         result.append(array)
     return result
 
