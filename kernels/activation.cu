@@ -266,4 +266,27 @@ void logsigmoid_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index 
     map(n, [](A g, A x, A& dx) { dx = g * sigmoid(-x); }, g, x, out(dx));
 }
 
+// Cross-entropy of sigmoid(x) against t. What the target rules out does not count, be it infinite.
+template <typename T>
+EACH(n)
+void logits_loss(const T* x OF(n), const T* t OF(n), T* y OF(n), Index n) {
+    using A = Acc<T>;
+    auto rule = [](A x, A t, A& y) {
+        const A small = log1p(exp(-abs(x)));
+        const A yes = t * (small + relu_of(-x)), no = (1 - t) * (small + relu_of(x));
+        y = (t == 0 ? A(0) : yes) + (t == 1 ? A(0) : no);
+    };
+    map(n, rule, x, t, out(y));
+}
+
+template <typename T>
+EACH(n)
+void logits_loss_backward(const T* g OF(n), const T* x OF(n), const T* t OF(n), T* dx OF(n), Index n) {
+    using A = Acc<T>;
+    auto rule = [](A g, A x, A t, A& dx) {
+        dx = g * ((1 - t) * sigmoid(x) - t * sigmoid(-x));
+    };
+    map(n, rule, g, x, t, out(dx));
+}
+
 }  // namespace tl

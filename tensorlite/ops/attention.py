@@ -164,20 +164,17 @@ def scaled_dot_product_attention(
         A query that may attend to nothing gives zeros.
     """
     op = "scaled_dot_product_attention"
-    if (
-        min(len(query.shape), len(key.shape), len(value.shape)) < 2
-        or query.shape[-1] != key.shape[-1]
-        or key.shape[-2] != value.shape[-2]
-    ):
+    q, k, v = query.array.shape, key.array.shape, value.array.shape
+    if min(len(q), len(k), len(v)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
         raise ValueError(
-            f"{op}: query {query.shape}, key {key.shape} and value {value.shape} must be "
-            "(…, L, E), (…, S, E) and (…, S, V)"
+            f"{op}: query {q}, key {k} and value {v} must be (…, L, E), (…, S, E) and (…, S, V)"
         )
     if enable_gqa:
         key, value = (
             _for_all_heads(op, name, x, query) for name, x in (("key", key), ("value", value))
         )
-    _check_mask(op, attn_mask, (query.shape[-2], key.shape[-2]))
+    if attn_mask is not None:
+        _check_mask(op, attn_mask, (q[-2], k[-2]))
     return attend(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
@@ -198,9 +195,7 @@ def _for_all_heads(op: str, name: str, x: Tensor, query: Tensor) -> Tensor:
     return wide.reshape(*before, heads * times, length, width)
 
 
-def _check_mask(op: str, mask: Tensor | None, scores_shape: tuple[int, int]) -> None:
-    if mask is None:
-        return
+def _check_mask(op: str, mask: Tensor, scores_shape: tuple[int, int]) -> None:
     if mask.dtype.kind not in "bfV":
         raise TypeError(
             f"{op}: attn_mask is {mask.dtype}; give booleans (True takes part), such as "
@@ -227,7 +222,7 @@ def attend(
 ) -> Tensor:
     """`scaled_dot_product_attention` of what is known to fit."""
     if scale is None:
-        scale = 1 / math.sqrt(query.shape[-1])
+        scale = 1 / math.sqrt(query.array.shape[-1])
     if dropout_p or getattr(attn_mask, "requires_grad", False):
         weights = attention_weights(query, key, attn_mask, is_causal, scale)
         return matmul(dropout(weights, dropout_p), value)

@@ -51,7 +51,8 @@ def batch_norm_planes(
 
 
 def _values_per_channel(x: Any) -> int:
-    return x.shape[0] * math.prod(x.shape[2:])
+    shape = x.shape
+    return shape[0] * math.prod(shape[2:])
 
 
 def _batch_norm_gradients(dy: Any, x: Any, weight: Any, center: Any, rstd: Any) -> tuple:
@@ -144,7 +145,7 @@ def batch_norm(
         statistics are neither to be taken nor given.
     """
     x = input
-    if x.shape == (0,):  # torch takes an empty batch that has lost its channels, too
+    if x.array.shape == (0,):  # torch takes an empty batch that has lost its channels, too
         return batch_norm(x.reshape(0, 0), running_mean, running_var, weight, bias).reshape(0)
     _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
     if not training:
@@ -192,12 +193,11 @@ def group_norm(
     """
     x = input
     _check_channels("group_norm", x, weight, bias)
-    if num_groups < 1 or x.shape[1] % num_groups:
-        raise ValueError(
-            f"group_norm: {x.shape[1]} channels do not divide into {num_groups} groups"
-        )
-    rows = x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
-    y = layer_norm_rows(rows, eps=eps).reshape(x.shape)
+    shape = x.array.shape
+    if num_groups < 1 or shape[1] % num_groups:
+        raise ValueError(f"group_norm: {shape[1]} channels do not divide into {num_groups} groups")
+    rows = x.reshape(shape[0], num_groups, math.prod(shape[1:]) // num_groups)
+    y = layer_norm_rows(rows, eps=eps).reshape(shape)
     return y if weight is None and bias is None else channel_affine(y, weight, bias)
 
 
@@ -251,11 +251,12 @@ def _over_images(x: Array, correction: int | None) -> Array:
 
 
 def _check_channels(op: str, x: Tensor, *parameters: Tensor | None) -> None:
-    if len(x.shape) < 2:
-        raise ValueError(f"{op}: input of shape {x.shape} has no channels; it must be (N, C, …)")
+    shape = x.array.shape
+    if len(shape) < 2:
+        raise ValueError(f"{op}: input of shape {shape} has no channels; it must be (N, C, …)")
     for parameter in parameters:
-        if parameter is not None and parameter.shape != x.shape[1:2]:
+        if parameter is not None and parameter.array.shape != shape[1:2]:
             raise ValueError(
-                f"{op}: a parameter of shape {parameter.shape} for input of shape {x.shape}; it "
-                f"must be (channels,) = {x.shape[1:2]}"
+                f"{op}: a parameter of shape {parameter.array.shape} for input of shape {shape}; "
+                f"it must be (channels,) = {shape[1:2]}"
             )

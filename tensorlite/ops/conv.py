@@ -239,7 +239,7 @@ def _conv(
 ) -> Tensor:
     op = f"conv{axes}d"
     x, unbatched = with_batch(op, x, axes)
-    _check_weight(op, axes, x, weight, bias, groups, weight.shape[:1])
+    _check_weight(op, axes, x, weight, bias, groups, transposed=False)
     stride = per_axis(stride, axes, "stride", op)
     dilation = per_axis(dilation, axes, "dilation", op)
     if padding == "same":
@@ -337,7 +337,7 @@ def _conv_transpose(
 ) -> Tensor:
     op = f"conv_transpose{axes}d"
     x, unbatched = with_batch(op, x, axes)
-    _check_weight(op, axes, x, weight, bias, groups, (weight.shape[1] * groups,))
+    _check_weight(op, axes, x, weight, bias, groups, transposed=True)
     stride = per_axis(stride, axes, "stride", op)
     dilation = per_axis(dilation, axes, "dilation", op)
     padding = per_axis(padding, axes, "padding", op, least=0)
@@ -377,21 +377,24 @@ def _check_weight(
     weight: Tensor,
     bias: Tensor | None,
     groups: int,
-    filters: tuple[int, ...],
+    transposed: bool,
 ) -> None:
     """Refuse what would else end in an error from deeper down, or in a broadcast."""
-    if len(weight.shape) != axes + 2:
+    shape = weight.array.shape
+    if len(shape) != axes + 2:
         raise ValueError(
-            f"{op}: weight of shape {weight.shape} must have {axes + 2} axes: (filters, channels, "
+            f"{op}: weight of shape {shape} must have {axes + 2} axes: (filters, channels, "
             f"{axes} spatial)"
         )
-    dtypes = [v.dtype for v in (x, weight, bias) if v is not None]
-    if len({dtype.kind in "fV" for dtype in dtypes}) > 1:
+    dtype = x.array.dtype
+    others = [v.array.dtype for v in (weight, bias) if v is not None]
+    if any(other != dtype and (other.kind in "fV") != (dtype.kind in "fV") for other in others):
         raise TypeError(
-            f"{op}: input, weight and bias of {', '.join(map(str, dtypes))}: integers and floats "
-            "do not mix; give input.float()"
+            f"{op}: input is {dtype}, weight and bias are {', '.join(map(str, others))}: integers "
+            "and floats do not mix; give input.float()"
         )
     if groups < 1:
         raise ValueError(f"{op}: groups must be at least 1, not {groups}")
-    if bias is not None and bias.shape != filters:
-        raise ValueError(f"{op}: bias of shape {bias.shape} for {filters[0]} filters")
+    filters = shape[1] * groups if transposed else shape[0]
+    if bias is not None and bias.array.shape != (filters,):
+        raise ValueError(f"{op}: bias of shape {bias.array.shape} for {filters} filters")

@@ -168,3 +168,63 @@ scale_rows.defvjp(
     x=lambda g, scale: scale_rows(g, scale),
     scale=lambda g, x: sum(g * x, axis=1),
 )
+
+
+# --- of log-probabilities -----------------------------------------------------------------------
+
+
+@primitive(name="nll_loss")
+def nll_rows(
+    xp: ModuleType,
+    x: Array,
+    labels: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int,
+    mean: bool,
+) -> Array:
+    """-w_label · x_label of each row of `x` (rows, classes), or the mean; see `cross_entropy_rows`.
+
+    What has no weight does not count, be it infinite.
+    """
+    wide, weight = widened(x), widened(weight)
+    place, own, _ = _targets(xp, labels, weight, wide, ignore_index, 0.0)
+    loss = -_unless_nothing(xp, own, wide[xp.arange(x.shape[0]), place])
+    if mean:
+        with np.errstate(invalid="ignore"):  # not a number where nothing counts
+            loss = loss.sum() / own.sum()
+    return loss.astype(x.dtype, copy=False)
+
+
+@primitive
+def nll_backward(
+    xp: ModuleType,
+    dy: Array,
+    labels: Array,
+    weight: Array | None,
+    *,
+    classes: int,
+    ignore_index: int,
+    mean: bool,
+) -> Array:
+    """Cotangent of the rows."""
+    wide, weight = widened(dy), widened(weight)
+    dx = xp.zeros((labels.size, classes), wide.dtype)
+    place, own, _ = _targets(xp, labels, weight, dx, ignore_index, 0.0)
+    if mean:
+        count = own.sum()
+        own = own / xp.where(count == 0, 1, count)
+    dx[xp.arange(labels.size), place] = -own * wide
+    return dx.astype(dy.dtype, copy=False)
+
+
+nll_rows.defvjp(
+    x=lambda g, x_shape, labels, weight, ignore_index, mean: nll_backward(
+        g, labels, weight, classes=x_shape[1], ignore_index=ignore_index, mean=mean
+    )
+)
+nll_backward.defvjp(
+    dy=lambda g, labels, weight, ignore_index, mean: nll_rows(
+        g, labels, weight, ignore_index=ignore_index, mean=mean
+    )
+)

@@ -156,7 +156,7 @@ def _adaptive_max(op: str, axes: int, x: Tensor, output_size: Any, return_indice
     x, unbatched = with_batch(op, x, axes)
     _check_not_empty(op, x)
     out = _wanted_size(op, axes, x, output_size)
-    window = _even_window(x.shape[2:], out)
+    window = _even_window(x.array.shape[2:], out)
     if window is not None:
         parts = max_pool_indexed(x, window=window) if return_indices else max_pool(x, window=window)
     else:
@@ -349,7 +349,7 @@ def _adaptive_avg(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
     x, unbatched = with_batch(op, x, axes)
     _check_not_empty(op, x)
     out = _wanted_size(op, axes, x, output_size)
-    window = _even_window(x.shape[2:], out)
+    window = _even_window(x.array.shape[2:], out)
     if window is None:
         return unbatched(adaptive_avg_pool(x, out))
     return unbatched(avg_pool(x, window=window, count_include_pad=True))
@@ -427,13 +427,17 @@ def _window(
     stride = per_axis(stride, axes, "stride", op) if given else kernel
     padding = per_axis(padding, axes, "padding", op, least=0)
     dilation = per_axis(dilation, axes, "dilation", op)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
+    if any(padding) and any(
+        2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)
+    ):
         raise ValueError(f"{op}: padding {padding} is more than half of the window {kernel}")
     return Window(kernel, stride, padding, dilation, bool(ceil_mode))
 
 
 def _wanted_size(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
     """One length for each axis, None being its own."""
+    if output_size.__class__ is int and output_size >= 0:
+        return (output_size,) * axes
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
     if len(sizes) != axes:
         raise ValueError(f"{op}: output_size={output_size} is not one length, or {axes}")
@@ -456,5 +460,6 @@ def _even_window(size: Sequence[int], out: Sequence[int]) -> Window | None:
 
 
 def _check_not_empty(op: str, x: Tensor) -> None:
-    if 0 in x.shape[1:]:
-        raise ValueError(f"{op}: input of shape {tuple(x.shape)} has an axis of length 0")
+    shape = x.array.shape
+    if 0 in shape[1:]:
+        raise ValueError(f"{op}: input of shape {shape} has an axis of length 0")

@@ -178,7 +178,8 @@ def layer_norm(
         Added to the variance.
     """
     x, shape, (weight, bias) = _flat_rows("layer_norm", input, normalized_shape, weight, bias)
-    return layer_norm_rows(x, weight, bias, eps=eps).reshape(shape)
+    y = layer_norm_rows(x, weight, bias, eps=eps)
+    return y if shape is None else y.reshape(shape)
 
 
 def rms_norm(
@@ -195,26 +196,28 @@ def rms_norm(
     if eps is None:
         eps = float(np.finfo(np.float32 if is_short(input.dtype) else input.dtype).eps)
     x, shape, (weight,) = _flat_rows("rms_norm", input, normalized_shape, weight)
-    return rms_norm_rows(x, weight, eps=eps).reshape(shape)
+    y = rms_norm_rows(x, weight, eps=eps)
+    return y if shape is None else y.reshape(shape)
 
 
 def _flat_rows(
     op: str, x: Tensor, normalized_shape: int | Sequence[int], *parameters: Tensor | None
-) -> tuple[Tensor, tuple[int, ...], list[Tensor | None]]:
-    """`x` with the axes to normalize as one, its own shape, and the parameters to match."""
+) -> tuple[Tensor, tuple[int, ...] | None, Sequence[Tensor | None]]:
+    """`x` with the axes to normalize as one, its own shape if that differs, and the parameters."""
     one = isinstance(normalized_shape, int)
     wanted = (normalized_shape,) if one else tuple(normalized_shape)
-    if not wanted or x.shape[-len(wanted) :] != wanted:
+    shape = x.array.shape
+    if not wanted or shape[-len(wanted) :] != wanted:
         raise ValueError(
-            f"{op}: input of shape {x.shape} does not end with normalized_shape {wanted}"
+            f"{op}: input of shape {shape} does not end with normalized_shape {wanted}"
         )
     for name, parameter in zip(("weight", "bias"), parameters, strict=False):
-        if parameter is not None and parameter.shape != wanted:
+        if parameter is not None and parameter.array.shape != wanted:
             raise ValueError(
-                f"{op}: {name} of shape {parameter.shape} is not of normalized_shape {wanted}"
+                f"{op}: {name} of shape {parameter.array.shape} is not of normalized_shape {wanted}"
             )
     if len(wanted) == 1:
-        return x, x.shape, list(parameters)
+        return x, None, parameters
     columns = math.prod(wanted)
-    flat = x.reshape(*x.shape[: -len(wanted)], columns)
-    return flat, x.shape, [p if p is None else p.reshape(columns) for p in parameters]
+    flat = x.reshape(*shape[: -len(wanted)], columns)
+    return flat, shape, [p if p is None else p.reshape(columns) for p in parameters]

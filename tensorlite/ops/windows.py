@@ -15,6 +15,8 @@ def per_axis(
     value: int | Sequence[int], axes: int, name: str, op: str, least: int = 1
 ) -> tuple[int, ...]:
     """One number for each of `axes` spatial axes, none below `least`."""
+    if value.__class__ is int and value >= least:
+        return (value,) * axes
     try:
         values = tuple(map(operator.index, value if isinstance(value, Iterable) else (value,)))
     except TypeError as error:
@@ -36,14 +38,14 @@ def with_batch(
     ValueError
         If `x` is neither (N, C, …) nor (C, …) with that many spatial axes.
     """
-    ndim = len(x.shape)
-    if ndim == axes + 2:
+    shape = x.array.shape
+    if len(shape) == axes + 2:
         return x, _as_it_is
-    if ndim == axes + 1:
-        return x.reshape(1, *x.shape), _without_batch
+    if len(shape) == axes + 1:
+        return x.reshape(1, *shape), _without_batch
     spatial = ", ".join(("D, H, W", "H, W", "L")[3 - axes : 4 - axes])
     raise ValueError(
-        f"{op}: {name} of shape {tuple(x.shape)} is neither (N, C, {spatial}) nor (C, {spatial})"
+        f"{op}: {name} of shape {shape} is neither (N, C, {spatial}) nor (C, {spatial})"
     )
 
 

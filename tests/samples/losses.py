@@ -8,8 +8,17 @@ import math
 import numpy as np
 
 from samples.base import Input, Sample, normal, positive, uniform
-from tensorlite.nn.losses.binary import cross_entropy_of_logits, cross_entropy_of_probabilities
 from tensorlite.nn.losses.ctc import ctc
+from tensorlite.ops.cross_entropy import nll_backward, nll_rows
+from tensorlite.ops.likelihoods import (
+    cross_entropy_of_logits,
+    cross_entropy_of_logits_backward,
+    cross_entropy_of_probabilities,
+    divergence,
+    huber,
+    log_divergence,
+    weighted_cross_entropy_of_logits,
+)
 
 
 def of_probabilities(x, t):
@@ -19,6 +28,28 @@ def of_probabilities(x, t):
 def of_logits(x, t, positive=None):
     p = 1 / (1 + np.exp(-x))
     return -(t * np.log(p) * (1 if positive is None else positive) + (1 - t) * np.log(1 - p))
+
+
+LABELS = np.array([0, 2, 1, 2])
+WEIGHT = np.array([0.5, 2.0, 1.5])
+
+
+def nll_matrix(labels, weight, ignore_index, mean, classes):
+    """What a row's classes count, so that the loss is the sum of products."""
+    counts = np.zeros((len(labels), classes))
+    for row, label in zip(counts, labels, strict=True):
+        if label != ignore_index:
+            row[label] = 1 if weight is None else weight[label]
+    return -counts / (counts.sum() if mean else 1)
+
+
+def nll(x, labels, weight, ignore_index, mean):
+    each = (nll_matrix(labels, weight, ignore_index, mean, x.shape[1]) * x).sum(1)
+    return each.sum() if mean else each
+
+
+def nll_gradient(dy, labels, weight, classes, ignore_index, mean):
+    return nll_matrix(labels, weight, ignore_index, mean, classes) * (dy if mean else dy[:, None])
 
 
 def every_alignment(log_probs, states, steps, final, skips):
@@ -71,15 +102,75 @@ SAMPLES = [
         saves=("x", "t"),
         tolerance=8,
     ),
+    Sample(
+        cross_entropy_of_logits,
+        [normal(3, 4), uniform(3, 4, low=0.1, high=0.9)],
+        reference=of_logits,
+        saves=("x", "t"),
+        tolerance=4,
+    ),
+    Sample(
+        cross_entropy_of_logits_backward,
+        [normal(3, 4), normal(3, 4), uniform(3, 4, low=0.1, high=0.9)],
+        reference=lambda dy, x, t: dy * (1 / (1 + np.exp(-x)) - t),
+        saves=("dy", "x", "t"),
+        tolerance=4,
+    ),
+    Sample(
+        weighted_cross_entropy_of_logits,
+        [normal(3, 4), uniform(3, 4, low=0.1, high=0.9), positive(3, 4)],
+        reference=of_logits,
+        saves=("x", "t", "positive"),
+        tolerance=4,
+    ),
+    Sample(
+        divergence,
+        [normal(3, 4), uniform(3, 4, low=0.1, high=0.9)],
+        reference=lambda x, t: t * (np.log(t) - x),
+        saves=("x", "t"),
+        tolerance=4,
+    ),
+    Sample(
+        huber,
+        [normal(3, 4)],
+        dict(delta=0.6),
+        reference=lambda d, delta: np.where(
+            abs(d) < delta, d * d / 2, delta * (abs(d) - delta / 2)
+        ),
+        saves=("d", "delta"),
+        tolerance=2,
+    ),
+    Sample(
+        log_divergence,
+        [normal(3, 4), normal(3, 4)],
+        reference=lambda x, t: np.exp(t) * (t - x),
+        saves=("x", "t"),
+        tolerance=4,
+    ),
     *[
-        Sample(
-            cross_entropy_of_logits,
-            [normal(3, 4), uniform(3, 4, low=0.1, high=0.9), *weights],
-            reference=of_logits,
-            saves=("x", "t", "positive"),
-            tolerance=4,
+        sample
+        for weight in (None, WEIGHT)
+        for mean in (False, True)
+        for sample in (
+            Sample(
+                nll_rows,
+                [normal(4, 3), LABELS, weight],
+                dict(ignore_index=1, mean=mean),
+                reference=nll,
+                grad=(0,),
+                no_zero="a mean of nothing is no number",
+                tolerance=4,
+            ),
+            Sample(
+                nll_backward,
+                [normal(*([] if mean else [4])), LABELS, weight],
+                dict(classes=3, ignore_index=1, mean=mean),
+                reference=nll_gradient,
+                grad=(0,),
+                no_zero="a mean of nothing is no number",
+                tolerance=4,
+            ),
         )
-        for weights in ([], [positive(3, 4)])
     ],
     *[
         Sample(

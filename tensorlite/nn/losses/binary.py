@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 
-from tensorlite.backend import Array
 from tensorlite.nn.losses.reduction import check_same_shape, chosen, reduced
-from tensorlite.ops.activation import logsigmoid, sigmoid
-from tensorlite.ops.arithmetic import maximum
-from tensorlite.ops.compare import where
-from tensorlite.ops.elementwise import cast, log, log1p
-from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.elementwise import cast
+from tensorlite.ops.likelihoods import (
+    cross_entropy_of_logits,
+    cross_entropy_of_probabilities,
+    weighted_cross_entropy_of_logits,
+)
 from tensorlite.ops.reduce import mean
-from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 __all__ = [
@@ -23,30 +19,6 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "multilabel_soft_margin_loss",
 ]
-
-
-@primitive(name="binary_cross_entropy")
-@float32_inside
-def cross_entropy_of_probabilities(xp: ModuleType, x: Array, t: Array) -> Array:
-    """-(t log x + (1 - t) log(1 - x)), logarithms not below -100."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return -(t * xp.maximum(xp.log(x), -100) + (1 - t) * xp.maximum(xp.log1p(-x), -100))
-
-
-def _by_probability(g: Any, x: Any, t: Any) -> Any:
-    # Not steeper than torch's; of float16, than it can hold.
-    steepest = 2.0**-14 if x.dtype == np.float16 else 1e-12
-    return g * (x - t) / maximum(x * (1 - x), steepest)
-
-
-def _by_target(g: Any, x: Any) -> Any:
-    certain, impossible = x == 1, x == 0
-    no = where(certain, -100.0, maximum(log1p(where(certain, 0.0, -x)), -100.0))
-    yes = where(impossible, -100.0, maximum(log(where(impossible, 1.0, x)), -100.0))
-    return g * (no - yes)
-
-
-cross_entropy_of_probabilities.defvjp(x=_by_probability, t=_by_target)
 
 
 def binary_cross_entropy(
@@ -80,39 +52,6 @@ def binary_cross_entropy(
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-@primitive(name="binary_cross_entropy_with_logits")
-@float32_inside
-def cross_entropy_of_logits(
-    xp: ModuleType, x: Array, t: Array, positive: Array | None = None
-) -> Array:
-    """`cross_entropy_of_probabilities` of sigmoid(x), the part of t times `positive`.
-
-    What the target rules out does not count, be it infinite.
-    """
-    with np.errstate(invalid="ignore"):
-        small = xp.log1p(xp.exp(-xp.abs(x)))
-        yes = small + xp.maximum(-x, 0)
-        yes = yes if positive is None else yes * positive
-        no = small + xp.maximum(x, 0)
-        return xp.where(t == 0, 0, t * yes) + xp.where(t == 1, 0, (1 - t) * no)
-
-
-def _by_logit(g: Any, x: Any, t: Any, positive: Any) -> Any:
-    wanted = t if positive is None else t * positive
-    return g * ((1 - t) * sigmoid(x) - wanted * sigmoid(-x))
-
-
-def _by_logits_target(g: Any, x: Any, positive: Any) -> Any:
-    return g * (-x if positive is None else logsigmoid(-x) - positive * logsigmoid(x))
-
-
-cross_entropy_of_logits.defvjp(
-    x=_by_logit,
-    t=_by_logits_target,
-    positive=lambda g, x, t: g * where(t == 0, 0.0, -t * logsigmoid(where(t == 0, 0.0, x))),
-)
-
-
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -128,7 +67,11 @@ def binary_cross_entropy_with_logits(
     """
     check_same_shape("binary_cross_entropy_with_logits", input, target)
     reduction = chosen("binary_cross_entropy_with_logits", reduction, size_average, reduce)
-    loss = cross_entropy_of_logits(input, _as_floats(target, input), pos_weight)
+    target = _as_floats(target, input)
+    if pos_weight is None:
+        loss = cross_entropy_of_logits(input, target)
+    else:
+        loss = weighted_cross_entropy_of_logits(input, target, pos_weight)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -149,4 +92,4 @@ def multilabel_soft_margin_loss(
 
 def _as_floats(target: Tensor, input: Tensor) -> Tensor:
     """Targets that are integers or booleans in the dtype of the predictions."""
-    return target if target.dtype.kind in "fV" else cast(target, input.dtype)
+    return target if target.array.dtype.kind in "fV" else cast(target, input.dtype)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array, array_backend
-from tensorlite.nn.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.backend import Array
+from tensorlite.nn.losses.reduction import check_same_shape, chosen, reduced
 from tensorlite.ops.axes import movedim
 from tensorlite.ops.compare import where
-from tensorlite.ops.cross_entropy import cross_entropy_rows
-from tensorlite.ops.index import take_along_axis
+from tensorlite.ops.cross_entropy import cross_entropy_rows, nll_rows
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.softmax import log_softmax
 from tensorlite.tape import is_grad_enabled
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.tensor import Tensor
 
 __all__ = ["cross_entropy", "nll_loss"]
 
@@ -128,11 +126,11 @@ def nll_loss(
     reduction = chosen("nll_loss", reduction, size_average, reduce)
     x, labels = _examples("nll_loss", input, target, weight)
     _check_labels("nll_loss", labels.array, x.shape[1], ignore_index)
-    place, own = _places(labels, weight, ignore_index, x.dtype)
-    picked = take_along_axis(x, place[:, None], axis=1).reshape(-1)
-    loss = -where(own == 0, 0.0, picked) * own
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
+    loss = nll_rows(x, labels, weight, ignore_index=ignore_index, mean=reduction == "mean")
     if reduction == "mean":
-        return divided_sum(loss, own)
+        return loss
     return reduced(loss, reduction) if reduction != "none" else loss.reshape(target.shape)
 
 
@@ -166,14 +164,3 @@ def _check_labels(op: str, labels: Array, classes: int, ignore_index: int) -> No
     wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignore_index)]
     if wrong.size:
         raise IndexError(f"{op}: class index {wrong[0]} is not in [0, {classes}), the classes")
-
-
-def _places(
-    labels: Tensor, weight: Tensor | None, ignore_index: int, dtype: Any
-) -> tuple[Array, Tensor]:
-    """Of each label the class to look at, and how much it counts."""
-    raw = labels.array
-    valid = raw != ignore_index
-    place = array_backend((raw,)).xp.where(valid, raw, 0)
-    own = valid.astype(dtype) if weight is None else valid * weight.array[place]
-    return place, tensor_of(own)

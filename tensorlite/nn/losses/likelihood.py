@@ -11,6 +11,7 @@ from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log, square
 from tensorlite.ops.like import full_like
+from tensorlite.ops.likelihoods import divergence, log_divergence
 from tensorlite.tensor import Tensor
 
 __all__ = ["gaussian_nll_loss", "kl_div", "poisson_nll_loss"]
@@ -31,15 +32,7 @@ def kl_div(
     """
     check_same_shape("kl_div", input, target)
     reduction = chosen("kl_div", reduction, size_average, reduce)
-    impossible = target == (-math.inf if log_target else 0)
-    # Chosen twice: so that neither the value nor a gradient is 0 · inf.
-    if log_target:
-        likely = where(impossible, 0.0, target)
-        each = exp(likely) * (likely - where(impossible, 0.0, input))
-    else:
-        likely = where(impossible, 1.0, target)
-        each = likely * (log(likely) - where(impossible, 0.0, input))
-    loss = where(impossible, 0.0, each)
+    loss = log_divergence(input, target) if log_target else divergence(input, target)
     if reduction == "batchmean":
         return divided_sum(loss, input.shape[0] if input.shape else 1)
     return reduced(loss, reduction)

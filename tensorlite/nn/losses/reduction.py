@@ -51,11 +51,11 @@ def chosen(op: str, reduction: str, size_average: bool | None, reduce: bool | No
 
 def check_same_shape(op: str, input: Tensor, target: Any, names: str = "input target") -> None:
     """Refuse what would broadcast: (N, 1) against (N,) would compare all pairs."""
+    if isinstance(target, Tensor) and input.array.shape == target.array.shape:
+        return
     a, b = names.split()
     if not isinstance(target, Tensor):
         raise TypeError(f"{op}: {b} must be a Tensor, not {type(target).__name__}")
-    if input.shape == target.shape:
-        return
     hint = "give both the same shape"
     if math.prod(input.shape) == math.prod(target.shape):
         hint = f"reshape one, such as {a}.reshape({tuple(target.shape)})"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tensorlite.nn.losses.reduction import check_same_shape, chosen, divided_sum, reduced
-from tensorlite.ops.arithmetic import maximum, minimum
 from tensorlite.ops.elementwise import abs, square
+from tensorlite.ops.likelihoods import huber
 from tensorlite.tensor import Tensor
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
@@ -72,7 +72,7 @@ def huber_loss(
     check_same_shape("huber_loss", input, target)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, not {delta}")
-    loss = _huber(input - target, delta)
+    loss = huber(input - target, delta)
     if weight is not None:
         check_same_shape("huber_loss", loss, weight, "input weight")
         loss = loss * weight
@@ -94,10 +94,4 @@ def smooth_l1_loss(
         raise ValueError(f"smooth_l1_loss: beta must not be negative, but is {beta}")
     if beta == 0:
         return reduced(abs(input - target), reduction)
-    return reduced(_huber(input - target, beta) / beta, reduction)
-
-
-def _huber(difference: Tensor, delta: float) -> Tensor:
-    """Of the signed difference: its slope is `near`, and right at 0 to any order."""
-    near = minimum(maximum(difference, -delta), delta)
-    return near * (difference - 0.5 * near)
+    return reduced(huber(input - target, beta) / beta, reduction)

@@ -10,7 +10,14 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.numpy import LARGE
-from tensorlite.ops import activation, arithmetic, compare, elementwise, trigonometry
+from tensorlite.ops import (
+    activation,
+    arithmetic,
+    compare,
+    elementwise,
+    likelihoods,
+    trigonometry,
+)
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.fused import widened
@@ -62,6 +69,8 @@ for _name in ("tanh", "tanh_backward"):
 for _name in ("logsigmoid", "relu", "sigmoid", "silu"):
     _give(getattr(activation, _name), _name)
     _give(getattr(activation, f"{_name}_backward"), f"{_name}_backward")
+_give(likelihoods.cross_entropy_of_logits, "logits_loss")
+_give(likelihoods.cross_entropy_of_logits_backward, "logits_loss_backward")
 for _ending in ("", "_backward"):
     _give(getattr(activation, f"leaky_relu{_ending}"), f"leaky_relu{_ending}", "negative_slope")
     _give(
