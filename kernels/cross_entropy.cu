@@ -103,18 +103,23 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             const bool valid = label >= 0 && label < classes;
             const auto in = team.row(x + r * classes);
             const A peak = team.max([&](Slot j) { return in[j]; });
+            // Of a class that has no weight the logit, which may be -inf, does not count.
+            A value = 0;
+            if (smoothing > 0)
+                value = spread * team.sum([&](Slot j) {
+                    const A share = w[j] * (peak - in[j]);
+                    return w[j] == 0 ? A(0) : share;
+                });
             auto power = [&](Slot j) { return exp(in[j] - peak); };
             const auto powers = team.keep(power);
-            const A lse = peak + log(powers.sum);
             const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
-            A value = own;
-            if (valid) value = own == 0 ? A(0) : own * (lse - A(x[r * classes + label]));
-            if (smoothing > 0)
-                value += spread * team.sum([&](Slot j) {
-                    const A share = w[j] * (lse - in[j]);
-                    return w[j] == 0 ? A(0) : share;  // -inf may stand at a class without weight
-                });
-            if (team.leader()) loss[r] = scale * value;
+            if (team.leader()) {
+                const A log_total = log(powers.sum);
+                value += all * log_total;
+                if (own != 0)
+                    value += own * (log_total + peak - (valid ? A(x[r * classes + label]) : A(0)));
+                loss[r] = scale * value;
+            }
             if (!dx) continue;
             const A factor = (own + all) * scale / powers.sum;
             auto plain = [&](Slot j) {

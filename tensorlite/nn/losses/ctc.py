@@ -111,6 +111,11 @@ def ctc_loss(
         Whether impossible sequences (too short for their labels) give 0 instead of inf. Their
         gradient is 0 either way.
 
+    Notes
+    -----
+    The gradient is that of the loss by `log_probs`. torch's is by what went into `log_softmax`; after
+    that function's own gradient the two are the same.
+
     Raises
     ------
     ValueError
