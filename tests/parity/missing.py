@@ -1,7 +1,7 @@
 """Cases of the parity table that tensorlite does not pass yet: `missing.txt`, and how to write it.
 
 A line is a kind of difference and a case. A case that passes and stands there fails the suite:
-``python tests/parity/report.py --update`` writes the list anew.
+``python tests/parity/report.py --update`` takes it out.
 """
 
 from __future__ import annotations
