@@ -156,7 +156,7 @@ def batch_norm(x, scale, bias, mean, var, *, epsilon=1e-5, momentum=0.9, trainin
 
 @adapts("InstanceNormalization")
 def instance_norm(x, scale, bias, *, epsilon=1e-5):
-    return F.instance_norm(x, scale, bias, epsilon)
+    return F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
 
 
 @adapts("GroupNormalization")
@@ -191,12 +191,12 @@ def mean_variance_norm(x, *, axes=(0, 2, 3)):
 
 @adapts("NegativeLogLikelihoodLoss")
 def nll_loss(x, target, weight=None, *, ignore_index=-100, reduction="mean"):
-    return F.nll_loss(x, target, weight, ignore_index, reduction)
+    return F.nll_loss(x, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 @adapts("SoftmaxCrossEntropyLoss")
 def cross_entropy(x, target, weight=None, *, ignore_index=-100, reduction="mean"):
-    loss = F.cross_entropy(x, target, weight, ignore_index, reduction)
+    loss = F.cross_entropy(x, target, weight, ignore_index=ignore_index, reduction=reduction)
     return loss, F.log_softmax(x, axis=1)
 
 

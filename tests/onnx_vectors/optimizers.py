@@ -35,7 +35,7 @@ def adam(
     if count.item() or norm_coefficient_post:
         raise NotCovered("eps inside the correction, or a second decay")
     hyper = [rate.item(), norm_coefficient, 1, 0, alpha, beta, epsilon, 1.0, 1.0, False]
-    return updated(Adam, tensors, Adam.state_names, hyper)
+    return updated(Adam, tensors, ("exp_avg", "exp_avg_sq"), hyper)
 
 
 @adapts("Adagrad")
