@@ -234,7 +234,9 @@ def resize(
     corners = coordinate_transformation_mode == "align_corners"
     if corners and any(n * by % 1 for n, by in zip(x.shape[2:], given, strict=True)):
         raise NotCovered("aligned corners between two elements")
-    return F.interpolate(x, mode=names[mode], align_corners=corners, **factor)
+    if mode != "nearest":
+        factor["align_corners"] = corners
+    return F.interpolate(x, mode=names[mode], **factor)
 
 
 @adapts("Upsample")

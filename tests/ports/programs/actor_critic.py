@@ -38,7 +38,7 @@ def build():
 
 def train(model, device):
     rng = np.random.default_rng(11)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, eps=1e-5)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-5)
     for _ in range(5):
         obs = torch.tensor(rng.standard_normal((12, 3)), dtype=torch.float32, device=device)
         with torch.no_grad():
