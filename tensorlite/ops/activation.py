@@ -221,8 +221,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         )
     if not weight.ndim:
         weight = weight.reshape(1)
-    y = prelu_of_channels(input, weight)
-    return y if input.ndim else y.reshape(())
+    if not input.ndim:
+        return prelu_of_channels(input.reshape(1), weight).reshape(())
+    return prelu_of_channels(input, weight)
 
 
 # --- smooth -----------------------------------------------------------------------------------

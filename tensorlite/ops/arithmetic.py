@@ -156,7 +156,12 @@ def floor_divide(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 / x2`` rounded down; its gradient is 0."""
     x1, x2 = weak(x1, x2)
     _check_divisor(xp, x1, x2)
-    return xp.floor_divide(x1, x2)
+    y = xp.floor_divide(x1, x2)
+    if xp is np or y.dtype.kind in "iub":
+        return y
+    return xp.where(xp.isinf(x1), xp.nan, y).astype(
+        y.dtype, copy=False
+    )  # as NumPy and torch have it
 
 
 floor_divide.defvjp(x1=zero, x2=zero)
@@ -218,7 +223,18 @@ def pow(xp: Any, x1: Array, x2: Array) -> Array:
         return x1 | (not x2)
     if isinstance(x2, (int, float)) and x2 == x2 // 1:
         return _whole_power(xp, x1, int(x2))
+    if isinstance(x2, float) and x2 == 0.5 and x1.dtype.kind not in "iub":
+        return xp.sqrt(x1)
+    if is_array(x2) and x2.dtype.kind == "i" and np.result_type(x1).kind in "iub":
+        return _integer_power(xp, x1, x2)
     return xp.power(*weak(x1, x2))
+
+
+def _integer_power(xp: Any, x: Array, exponent: Array) -> Array:
+    """``x ** exponent`` of integers: to a negative power that is 0, but of 1 and -1."""
+    power = xp.power(x, xp.maximum(exponent, 0))
+    of_one = xp.where(x == 1, 1, xp.where(x == -1, 1 - 2 * (exponent % 2), 0))
+    return xp.where(exponent < 0, of_one, power).astype(power.dtype, copy=False)
 
 
 def _whole_power(xp: Any, x: Array, exponent: int) -> Array:
@@ -290,6 +306,10 @@ pow.primitive.rename({"x1": "input", "x2": "exponent"})
 
 def float_power(input: Any, exponent: Any) -> Any:
     """``input ** exponent`` in float64, whatever the dtypes."""
+    if isinstance(input, (int, float)) and isinstance(exponent, (int, float)):
+        raise TypeError(
+            f"float_power: {input!r} and {exponent!r} are numbers: one must be a Tensor"
+        )
     if not isinstance(input, (int, float)):
         input = cast(input, np.float64)
     elif not isinstance(exponent, (int, float)):

@@ -56,6 +56,8 @@ class Operands:
 
     def __call__(self, args: tuple) -> tuple:
         """The inputs of a call, Tensors and arrays in one dtype; numbers stay as they are."""
+        if all(x.__class__ in (int, float, bool) for x in args):
+            raise TypeError(f"{', '.join(map(repr, args))}: at least one must be a Tensor")
         args = tuple([x.item() if isinstance(x, np.generic) else x for x in args])
         mixed = [x for x in args[self.first :] if _counts(x)]
         if not any(hasattr(x, "dtype") for x in mixed):

@@ -39,6 +39,12 @@ def bits_above_0(*shape: int) -> Input:
     return integers(*shape, low=0, high=30)
 
 
+@np.vectorize(otypes=[int])
+def integer_power(a, n):
+    """0 to negative powers, but of 1 and -1."""
+    return int(a) ** abs(int(n)) if n >= 0 or abs(a) == 1 else 0
+
+
 def unary(op, reference, x=None, saves=(), **options) -> Sample:
     return Sample(op, [x or normal(3, 5)], reference=reference, saves=saves, **options)
 
@@ -209,6 +215,11 @@ BINARY = [
     binary(ops.gcd, np.gcd, bits_above_0, bits_above_0),
     binary(ops.lcm, np.lcm, bits_above_0, bits_above_0),
     binary(ops.pow, np.power, a=positive, saves=("x1", "x2", "y")),
+    Sample(
+        ops.pow,
+        [integers(40, low=-3, high=4), integers(40, low=-3, high=4)],
+        reference=integer_power,
+    ),
     *[Sample(ops.pow, [normal(3, 4), n], reference=np.power, tolerance=4) for n in (0, 1, 2, 3)],
     *[
         Sample(ops.pow, [positive(3, 4), n], reference=np.power, tolerance=4)
