@@ -43,6 +43,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     before = tuple(input1.shape[:-1])
     rows = math.prod(before)
     forms = matmul(input1.reshape(rows, a), weight.permute(1, 0, 2).reshape(a, out * b))
-    y = sum(forms.reshape(rows, out, b) * input2.reshape(rows, 1, b), axis=-1)
+    products = forms.reshape(rows, out, b) * input2.reshape(rows, 1, b)
+    y = sum(products, axis=-1, dtype=products.dtype)
     y = y.reshape(*before, out)
     return y if bias is None else y + bias

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from tensorlite.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
-from tensorlite.ops.resample import Sampling, nearest, resample
+from tensorlite.ops.resample import Sampling, nearest, resample, resample_bytes
 from tensorlite.tensor import Tensor
 
 __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
@@ -31,7 +33,8 @@ def interpolate(
     Parameters
     ----------
     input
-        Shape (N, C, L), (N, C, H, W) or (N, C, D, H, W). Floats; for the nearest modes anything.
+        Shape (N, C, L), (N, C, H, W) or (N, C, D, H, W). Floats; for the nearest modes anything,
+        for "bilinear" and "bicubic" uint8, too, which is rounded after each axis, as torch does.
     size
         New lengths: one for all spatial axes, or one each. Either this or `scale_factor`.
     scale_factor
@@ -94,7 +97,8 @@ def _mixtures(
 ) -> Tensor:
     kind = "cubic" if mode == "bicubic" else "linear"
     order = list(range(len(out)))
-    if math.prod(out) > math.prod(x.shape[2:]):
+    bytewise = x.dtype == np.uint8
+    if bytewise or math.prod(out) > math.prod(x.shape[2:]):
         order.reverse()  # the last axis is the slowest to read along: do it while it is short
     for i in order:
         length, new = x.shape[2 + i], out[i]
@@ -102,7 +106,7 @@ def _mixtures(
         if aligned:
             step = (length - 1, new - 1) if new > 1 else (0, 1)
         how = Sampling(kind, *step, aligned, antialias)
-        x = resample(x, axis=2 + i, size=new, how=how)
+        x = (resample_bytes if bytewise else resample)(x, axis=2 + i, size=new, how=how)
     return x
 
 
@@ -122,7 +126,8 @@ def _check(input: Tensor, mode: str, align_corners: bool | None, antialias: bool
         )
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError("interpolate: antialias is for bilinear and bicubic")
-    if mode not in ("nearest", "nearest-exact") and input.dtype.kind not in "fV":
+    pixels = input.dtype == np.uint8 and mode in ("bilinear", "bicubic")
+    if mode not in ("nearest", "nearest-exact") and input.dtype.kind not in "fV" and not pixels:
         raise TypeError(
             f"interpolate: mode {mode!r} mixes elements, which {input.dtype} cannot hold: give "
             "input.float(), and round the result"

@@ -171,6 +171,26 @@ resample_backward.defvjp(
 
 
 @primitive
+def resample_bytes(xp: ModuleType, x: Array, *, axis: int, size: int, how: Sampling) -> Array:
+    """Resample uint8 along `axis` in whole numbers, with weights of 15 bits, as Pillow does.
+
+    The result is rounded, halves up, and cut to what uint8 holds.
+    """
+    places, weights = mixture(x.shape[axis], size, how)
+    precision = 0
+    while precision < 22 and int(0.5 + weights.max(initial=0) * (2 << precision)) < 1 << 15:
+        precision += 1
+    scaled = weights * (1 << precision)
+    whole = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int32)
+    behind = (1,) * (x.ndim - axis - 1)
+    total = xp.full((), 1 << (precision - 1), np.int32)
+    for place, weight in zip(places, whole, strict=True):
+        part = xp.take(x, xp.asarray(place), axis).astype(np.int32)
+        total = total + part * xp.asarray(weight).reshape(-1, *behind)
+    return xp.clip(total >> precision, 0, 255).astype(np.uint8)
+
+
+@primitive
 def nearest(xp: ModuleType, x: Array, *, size: tuple[int, ...], how: tuple[Sampling, ...]) -> Array:
     """Resample all spatial axes of `x` (N, C, …) by their nearest elements, of any dtype."""
     for axis, (n, each) in enumerate(zip(size, how, strict=True), start=2):

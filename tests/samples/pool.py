@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from samples.base import Input, Sample, distinct, normal
+from samples.base import Input, Sample, distinct, integers, normal
 from tensorlite.ops import pool
 from tensorlite.ops.pool import Window
 from tensorlite.ops.resample import (
@@ -16,6 +16,7 @@ from tensorlite.ops.resample import (
     nearest_backward,
     resample,
     resample_backward,
+    resample_bytes,
 )
 
 
@@ -326,60 +327,76 @@ def nearest_elements_backward(dy, size, how):
 
 KINDS = [("linear", False, False), ("linear", True, False), ("linear", False, True)]
 
-RESAMPLING = [
-    sample
-    for axis in (2, 3)
-    for length, size in ((5, 7), (5, 3), (1, 4))
-    for kind, aligned, smooth in [*KINDS, ("cubic", False, False)]
-    for step in [(length - 1, size - 1) if aligned else (length, size)]
-    for how in [Sampling(kind, *step, aligned, smooth)]
-    for sample in (
+RESAMPLING = (
+    [
+        sample
+        for axis in (2, 3)
+        for length, size in ((5, 7), (5, 3), (1, 4))
+        for kind, aligned, smooth in [*KINDS, ("cubic", False, False)]
+        for step in [(length - 1, size - 1) if aligned else (length, size)]
+        for how in [Sampling(kind, *step, aligned, smooth)]
+        for sample in (
+            Sample(
+                resample,
+                [normal(2, 3, *((length, 4) if axis == 2 else (4, length)))],
+                dict(axis=axis, size=size, how=how),
+                reference=resampled,
+                saves=("x_shape", "axis", "how"),
+                tolerance=4,
+            ),
+            Sample(
+                resample_backward,
+                [normal(2, 3, *((size, 4) if axis == 2 else (4, size)))],
+                dict(axis=axis, size=length, how=how),
+                reference=resampled_backward,
+                saves=("dy_shape", "axis", "how"),
+                tolerance=4,
+            ),
+        )
+    ]
+    + [
         Sample(
-            resample,
-            [normal(2, 3, *((length, 4) if axis == 2 else (4, length)))],
-            dict(axis=axis, size=size, how=how),
-            reference=resampled,
-            saves=("x_shape", "axis", "how"),
-            tolerance=4,
-        ),
-        Sample(
-            resample_backward,
-            [normal(2, 3, *((size, 4) if axis == 2 else (4, size)))],
-            dict(axis=axis, size=length, how=how),
-            reference=resampled_backward,
-            saves=("dy_shape", "axis", "how"),
-            tolerance=4,
-        ),
-    )
-] + [
-    sample
-    for size, out in (
-        ((5,), (12,)),
-        ((7,), (3,)),
-        ((3, 4), (6, 8)),
-        ((5, 4), (7, 11)),
-        ((9, 4), (4, 1)),
-        ((3, 2, 4), (2, 4, 5)),
-    )
-    for kind in ("nearest", "exact")
-    for how in [tuple(Sampling(kind, n, o) for n, o in zip(size, out, strict=True))]
-    for sample in (
-        Sample(
-            nearest,
-            [normal(2, 3, *size)],
-            dict(size=out, how=how),
-            reference=nearest_elements,
-            saves=("x_shape", "how"),
-        ),
-        Sample(
-            nearest_backward,
-            [normal(2, 3, *out)],
-            dict(size=size, how=how),
-            reference=nearest_elements_backward,
-            saves=("dy_shape", "how"),
-            tolerance=4,
-        ),
-    )
-]
+            resample_bytes,
+            [
+                integers(2, 3, 4, 5, high=250),
+            ],
+            dict(axis=axis, size=7, how=Sampling("linear", n, 7)),
+            reference=lambda x, axis, size, how: np.floor(
+                resampled(x, axis, size, how) + 0.5
+            ).astype(np.uint8),
+        )
+        for axis, n in ((2, 4), (3, 5))
+    ]
+    + [
+        sample
+        for size, out in (
+            ((5,), (12,)),
+            ((7,), (3,)),
+            ((3, 4), (6, 8)),
+            ((5, 4), (7, 11)),
+            ((9, 4), (4, 1)),
+            ((3, 2, 4), (2, 4, 5)),
+        )
+        for kind in ("nearest", "exact")
+        for how in [tuple(Sampling(kind, n, o) for n, o in zip(size, out, strict=True))]
+        for sample in (
+            Sample(
+                nearest,
+                [normal(2, 3, *size)],
+                dict(size=out, how=how),
+                reference=nearest_elements,
+                saves=("x_shape", "how"),
+            ),
+            Sample(
+                nearest_backward,
+                [normal(2, 3, *out)],
+                dict(size=size, how=how),
+                reference=nearest_elements_backward,
+                saves=("dy_shape", "how"),
+                tolerance=4,
+            ),
+        )
+    ]
+)
 
 SAMPLES = POOLING + RESAMPLING

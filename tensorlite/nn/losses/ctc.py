@@ -113,8 +113,8 @@ def ctc_loss(
 
     Notes
     -----
-    The gradient is that of the loss by `log_probs`. torch's is by what went into `log_softmax`; after
-    that function's own gradient the two are the same.
+    The gradient is that of the loss by `log_probs`. torch's is by what went into `log_softmax`:
+    behind that function's own gradient the two are the same.
 
     Raises
     ------
