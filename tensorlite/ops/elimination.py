@@ -2,7 +2,7 @@
 
 NumPy has none, so it is written out: column by column inside blocks, and block by block with matrix
 products (Golub and Van Loan, "Matrix Computations", 3.2.11 and 3.4). It needs no LAPACK, and so
-runs on CUDA without cuSOLVER.
+runs on CUDA without cuSOLVER; its gradient solves equations, and needs that.
 """
 
 from __future__ import annotations

@@ -373,7 +373,7 @@ SAMPLES = [
         **LAPACK,
     ),
     *[
-        Sample(elimination.lu_packed, [x], static, reference=gauss, zero=[zero], **DIVIDED)
+        Sample(elimination.lu_packed, [x], static, reference=gauss, zero=[zero], **options)
         for x, zero, static in [
             (regular(2, 3, 3), regular(0, 3, 3), dict()),
             (normal(2, 5, 3), normal(2, 0, 3), dict()),
@@ -381,6 +381,7 @@ SAMPLES = [
             (regular(3, 3), regular(0, 0), dict(pivot=False)),
             (regular(40, 40), regular(0, 0), dict()),  # more than a block
         ]
+        for options in (LAPACK, dict(DIVIDED, grad=(), devices=("cuda",)))  # slopes ask for LAPACK
     ],
     Sample(
         elimination.permutation,
