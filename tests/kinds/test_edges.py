@@ -197,7 +197,7 @@ RULES = {
     *("relu_backward", "leaky_relu_backward", "sigmoid_backward", "softplus_backward"),
     *("logsigmoid_backward", "softsign_backward", "silu_backward", "mish_backward"),
     *("gelu_backward", "elu_backward", "tanh_backward", "pow_slope", "of_larger", "of_smaller"),
-    *("within", "prelu_backward"),
+    *("within", "prelu_backward", "cross_entropy_of_logits_backward"),
 }
 # Elementwise, and not driven to the edges.
 ELSEWHERE = {
@@ -210,6 +210,8 @@ ELSEWHERE = {
     "bias_gelu": "gelu of a sum",
     "binary_cross_entropy": "its edges are in tests/test_losses.py",
     "binary_cross_entropy_with_logits": "its edges are in tests/test_losses.py",
+    "huber": "its edges are in tests/test_losses.py",
+    "kl_div": "its edges are in tests/test_losses.py",
     "lerp": "sums and products",
     "heaviside": "has no gradient, and torch none either",
     "ldexp": "takes integers",
