@@ -161,7 +161,8 @@ def floor_divide(xp: Any, x1: Array, x2: Array) -> Array:
         return y
     # CuPy rounds the quotient, which may have vanished, or have been infinite to begin with.
     vanished = (y == 0) & (x1 != 0) & ((x1 < 0) != (x2 < 0))
-    return xp.where(xp.isinf(x1), xp.nan, xp.where(vanished, -1, y)).astype(y.dtype, copy=False)
+    y = xp.where(vanished, -1, y).astype(y.dtype, copy=False)
+    return xp.where(xp.isinf(x1) & (x2 != 0), xp.nan, y).astype(y.dtype, copy=False)
 
 
 floor_divide.defvjp(x1=zero, x2=zero)
