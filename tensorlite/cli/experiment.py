@@ -107,7 +107,7 @@ class Experiment:
     def trainer(self, callbacks: Iterable[Callback]) -> Trainer:
         """The trainer of this run."""
         optimizer = self._optimizer()
-        schedule, per = self._schedule(optimizer)
+        schedule, per = schedule_of(self.settings, optimizer, len(self.train_loader))
         return Trainer(
             self.model,
             optimizer,
@@ -137,16 +137,16 @@ class Experiment:
             options["momentum"] = settings.momentum
         return OPTIMIZERS[settings.optimizer](self.model.named_parameters(), **options)
 
-    def _schedule(self, optimizer: Optimizer) -> tuple[Any, str]:
-        """The schedule, and what it counts."""
-        settings = self.settings
-        steps = settings.epochs * len(self.train_loader)
-        if settings.schedule == "cosine":
-            return lr_scheduler.CosineAnnealingLR(optimizer, steps), "batch"
-        if settings.schedule == "one-cycle":
-            length = max(2, steps)
-            schedule = lr_scheduler.OneCycleLR(optimizer, settings.lr, length, cycle_momentum=False)
-            return schedule, "batch"
-        if settings.schedule == "plateau":
-            return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=3), "epoch"
-        return None, "epoch"
+
+def schedule_of(settings: Settings, optimizer: Optimizer, batches: int) -> tuple[Any, str]:
+    """The schedule of a run whose epochs have so many batches, and what it counts."""
+    steps = settings.epochs * batches
+    if settings.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, steps), "batch"
+    if settings.schedule == "one-cycle":
+        length = max(2, steps)
+        schedule = lr_scheduler.OneCycleLR(optimizer, settings.lr, length, cycle_momentum=False)
+        return schedule, "batch"
+    if settings.schedule == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=3), "epoch"
+    return None, "epoch"

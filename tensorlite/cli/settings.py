@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,39 @@ BY_MODEL_LARGE: dict[str, dict[str, Any]] = {
 }
 RATE_BESIDE_ADAM = {"sgd": 25.0, "adagrad": 5.0, "rmsprop": 0.5, "lion": 0.3}  # rules of thumb
 DECOUPLED = ("adamw", "lion")  # only theirs is decay; in the others it adds to the gradient
+
+NO_TEXT = {  # by the ends of names: learning their characters is not what anybody means
+    "a table": (
+        "csv",
+        "tsv",
+        "arff",
+        "parquet",
+        "feather",
+        "arrow",
+        "orc",
+        "xls",
+        "xlsx",
+        "ods",
+        "db",
+    ),
+    "a file of arrays": (
+        "npy",
+        "npz",
+        "mat",
+        "h5",
+        "hdf5",
+        "safetensors",
+        "pt",
+        "pth",
+        "bin",
+        "onnx",
+        "pkl",
+    ),
+    "an archive": ("zip", "tar", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar"),
+    "an image": ("png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "svg"),
+    "a document": ("pdf", "doc", "docx", "ppt", "pptx", "epub"),
+    "a recording": ("wav", "mp3", "flac", "ogg", "mp4", "avi", "mkv", "mov"),
+}
 
 
 @dataclass(frozen=True)
@@ -98,27 +131,39 @@ def complete(asked: dict[str, Any]) -> Settings:
 
 
 def restore(state: dict[str, Any], asked: dict[str, Any]) -> Settings:
-    """The settings of a checkpoint; anything else asked for is refused.
+    """The settings of a checkpoint, with as many epochs as asked for, if those are more.
 
     Raises
     ------
     UsageError
-        If a setting differs from the run's own, since the run would not be the same.
+        If another setting differs from the run's own, since the run would not be the same.
     """
     settings = Settings(**state)
     own = asdict(settings)
     for name, value in asked.items():
-        if own[name] != value:
+        if name == "epochs" and value < own[name]:
+            raise UsageError(f"--epochs {value} is less than the run's {own[name]}: ask for more")
+        if name != "epochs" and own[name] != value:
             flag = "DATASET" if name == "dataset" else "--" + name.replace("_", "-")
             raise UsageError(
                 f"{flag} {value} differs from the run's {own[name]}: a resumed run keeps its "
                 "settings; leave it out, or start a new run"
             )
-    return settings
+    return replace(settings, epochs=asked.get("epochs", settings.epochs))
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower().removeprefix(".")
 
 
 def _dataset(name: str) -> str:
     """A dataset's name, or the whole path of a text file."""
     if name.lower().replace("_", "-") not in data.names() and Path(name).is_file():
+        kind = next((kind for kind, ends in NO_TEXT.items() if _suffix(name) in ends), None)
+        if kind is not None:
+            raise ValueError(
+                f"{name} is {kind}: train reads the names of datasets (see tensorlite data) or a "
+                "text file, whose characters it learns to continue"
+            )
         return str(Path(name).resolve())
     return choose("dataset", name, data.names())

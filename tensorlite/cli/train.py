@@ -13,8 +13,10 @@ from tensorlite.cli import curves, settings
 from tensorlite.cli.console import Console, header
 from tensorlite.cli.errors import UsageError
 from tensorlite.cli.experiment import Experiment, test_loader
+from tensorlite.cli.longer import Longer
 from tensorlite.cli.restored import metadata
 from tensorlite.training import RunFolder, Trainer
+from tensorlite.training.stopping import Stopping
 
 RUNS = Path("runs")
 
@@ -23,17 +25,23 @@ def run(args: Namespace) -> int:
     """Train, or go on training; then judge the best weights by the test data."""
     asked = settings.given(args)
     resume = args.resume is not None
+    longer = None
     if resume:
         out = _folder_to_resume(args)
-        _, known = metadata(RunFolder(out).last)
+        checkpoint, known = metadata(RunFolder(out).last)
         chosen = settings.restore(known["settings"], asked)
+        if (end := _end(out, checkpoint, chosen)) is not None:
+            print(end)
+            return 0
+        if chosen.epochs > known["settings"]["epochs"]:
+            longer = Longer(chosen)
     else:
         chosen = settings.complete(asked)
         out = new_folder(chosen.label) if args.out is None else Path(args.out)
         RunFolder(out).check_free()
     experiment = Experiment(chosen, args.device or "auto", out)
     console = Console()
-    trainer = experiment.trainer([console])
+    trainer = experiment.trainer(list(filter(None, (longer, console))))
     print(header(experiment, trainer), flush=True)
     try:
         trainer.fit(
@@ -47,6 +55,17 @@ def run(args: Namespace) -> int:
         console.close()
     _finish(experiment, trainer)
     return 0
+
+
+def _end(out: Path, checkpoint: dict[str, Any], chosen: settings.Settings) -> str | None:
+    """What to say of a run that has come to its end and was judged, or None."""
+    stopping = Stopping(chosen.patience, chosen.target_loss)
+    stopping.load_state_dict(checkpoint["stopping"])
+    reason = stopping.reason(chosen.epochs)
+    if reason is None or not (out / "summary.json").exists():
+        return None
+    go_on = f"; more: tensorlite train --resume {out} --epochs N" if reason == "epochs" else ""
+    return f"{out} is finished: stopped by {reason} after epoch {stopping.epoch}{go_on}"
 
 
 def _folder_to_resume(args: Namespace) -> Path:

@@ -87,10 +87,29 @@ def test_a_folder_without_permission(tl, monkeypatch):
     refused(tl, ["train", "--out", "locked"], 1, "no permission to write")
 
 
-@pytest.mark.parametrize("flags", ["--lr 0.5", "--model cnn", "--seed 7", "--epochs 9"])
+@pytest.mark.parametrize("flags", ["--lr 0.5", "--model cnn", "--seed 7", "--patience 3"])
 def test_resuming_with_other_settings(tl, run, flags):
     name, value = flags.split()
     refused(tl, ["train", "--resume", run, name, value], 2, f"{name} {value} differs from the run")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("table.csv", "a table"),
+        ("TABLE.TSV", "a table"),
+        ("sheet.xlsx", "a table"),
+        ("arrays.npz", "a file of arrays"),
+        ("weights.safetensors", "a file of arrays"),
+        ("text.txt.gz", "an archive"),
+        ("texts.zip", "an archive"),
+        ("photo.JPEG", "an image"),
+        ("book.pdf", "a document"),
+    ],
+)
+def test_files_that_are_no_text(tl, name, kind):
+    Path(name).write_text("a,b\n1,2\n" * 1000)
+    refused(tl, ["train", name], 2, f"{name} is {kind}", "names of datasets", "a text file")
 
 
 def test_resuming_with_another_dataset_or_folder(tl, run):

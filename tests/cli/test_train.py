@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import content
 
 from tensorlite import data
 from tensorlite.cli import curves, predict
@@ -19,6 +20,10 @@ KEYS = [
     *("dataset", "model", "device", "epochs", "best_epoch", "stopped_by", "val_loss", "test_loss"),
     *("test_accuracy", "seconds", "samples_per_second", "parameters", "seed"),
 ]
+
+
+def history(out):
+    return [json.loads(line) for line in Path(out, "history.jsonl").read_text().splitlines()]
 
 
 def summary(out):
@@ -210,10 +215,78 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tl, process):
 
 def test_resume_finds_the_newest_run(tl):
     tl("train", "diabetes", "--epochs", 1)
-    status, out, _ = tl("train", "--resume")
+    status, out, _ = tl("train", "--resume", "--epochs", 2)
     assert status == 0
     assert "writing to runs/diabetes-mlp\n" in out
-    assert "stopped by epochs after epoch 1" in out
+    assert "stopped by epochs after epoch 2" in out
+
+
+@pytest.mark.parametrize("more", [[], ["--epochs", 2]])
+def test_resuming_a_finished_run_changes_nothing(tl, more):
+    tl("train", "diabetes", "--epochs", 2, "--out", "run")
+    before, times = content("run"), {p: p.stat().st_mtime_ns for p in Path("run").iterdir()}
+    status, out, err = tl("train", "--resume", "run", *more)
+    assert (status, err) == (0, "")
+    assert out == (
+        "run is finished: stopped by epochs after epoch 2; "
+        "more: tensorlite train --resume run --epochs N\n"
+    )
+    assert content("run") == before
+    assert {p: p.stat().st_mtime_ns for p in Path("run").iterdir()} == times
+
+
+def test_a_run_that_ended_early_stays_ended(tl):
+    tl("train", "diabetes", "--epochs", 9, "--target-loss", 1e9, "--out", "run")
+    before = content("run")
+    status, out, _ = tl("train", "--resume", "run", "--epochs", 20)
+    assert status == 0
+    assert out == "run is finished: stopped by target_loss after epoch 1\n"
+    assert content("run") == before
+
+
+def test_a_run_that_was_killed_before_its_summary_is_judged(tl):
+    tl("train", "diabetes", "--epochs", 1, "--out", "run")
+    Path("run/summary.json").unlink()
+    status, out, _ = tl("train", "--resume", "run")
+    assert status == 0 and "stopped by epochs after epoch 1" in out
+    assert summary("run")["epochs"] == 1
+
+
+def test_fewer_epochs_than_the_run_has(tl):
+    tl("train", "diabetes", "--epochs", 2, "--out", "run")
+    status, _, err = tl("train", "--resume", "run", "--epochs", 1)
+    assert status == 2 and "--epochs 1 is less than the run's 2" in err
+
+
+def rates(out):
+    return [record["lr"] for record in history(out)]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "plateau", "constant"])
+def test_more_epochs(tl, schedule):
+    """The epochs of before stay; the rates of the others are those of a run of that length."""
+    train = ["train", "diabetes", "--schedule", schedule]
+    tl(*train, "--epochs", 4, "--out", "whole")
+    tl(*train, "--epochs", 2, "--out", "run")
+    first = [record["train_loss"] for record in history("run")]
+    status, out, _ = tl("train", "--resume", "run", "--epochs", 4)
+    assert status == 0 and "stopped by epochs after epoch 4" in out
+    assert [record["train_loss"] for record in history("run")][:2] == first
+    assert [record["epoch"] for record in history("run")] == [1, 2, 3, 4]
+    np.testing.assert_allclose(rates("run")[2:], rates("whole")[2:], rtol=1e-9)
+    assert summary("run")["epochs"] == 4
+    assert "is finished" in tl("train", "--resume", "run")[1]  # 4 are its own epochs now
+
+
+def test_more_epochs_for_a_run_that_was_cut(tl, process):
+    """In mid-epoch, too; and what goes on can be cut again."""
+    train = ["train", "diabetes", "--save-every", 2]
+    process(*train, "--epochs", 2, "--out", "run", before=KILL.format(batches=13, signal="SIGKILL"))
+    tl("train", "--resume", "run", "--epochs", 3)
+    tl(*train, "--epochs", 3, "--out", "whole")
+    assert len(rates("run")) == 3
+    np.testing.assert_allclose(rates("run")[-1], rates("whole")[-1], rtol=1e-9)
+    assert load_checkpoint("run/last.safetensors")["metadata"]["settings"]["epochs"] == 3
 
 
 def test_a_terminal_shows_a_progress_bar(process):
