@@ -80,6 +80,28 @@ def test_an_impossible_class_that_does_not_count(options, classes, tensor) -> No
         np.testing.assert_allclose(host(logs.grad), gradient)
 
 
+@pytest.mark.parametrize("row", [[-INF] * 3, [INF, 0, -INF], [math.nan] * 3])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", [{}, dict(label_smoothing=0.1)])
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.filterwarnings("error")
+def test_a_row_that_is_ignored_may_hold_anything(row, reduction, options, loss, tensor) -> None:
+    if loss is F.nll_loss:
+        options = {}
+    logits = np.array([row, [1.0, -2.0, 0.5], [-INF, 0, 1.0]])
+    labels = tensor(np.array([-100, 1, 2]))
+    x = tensor(logits, requires_grad=True)
+    value = loss(x, labels, reduction=reduction, **options)
+    known = tensor(np.where(np.isinf(logits), -1e4, logits)[1:], requires_grad=True)
+    expected = loss(known, labels[1:], reduction=reduction, **options)
+    if not options:
+        np.testing.assert_allclose(host(value)[-2:] if value.ndim else host(value), host(expected))
+    value.sum().backward()
+    expected.sum().backward()
+    assert not host(x.grad)[0].any()
+    np.testing.assert_allclose(host(x.grad)[1:], host(known.grad), atol=1e-12)
+
+
 def test_an_impossible_class_of_probability_nought(tensor) -> None:
     x = tensor([[1.0, 2.0, -INF]], requires_grad=True)
     t = tensor([[0.25, 0.75, 0.0]], requires_grad=True)

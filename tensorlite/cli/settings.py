@@ -39,36 +39,12 @@ RATE_BESIDE_ADAM = {"sgd": 25.0, "adagrad": 5.0, "rmsprop": 0.5, "lion": 0.3}  #
 DECOUPLED = ("adamw", "lion")  # only theirs is decay; in the others it adds to the gradient
 
 NO_TEXT = {  # by the ends of names: learning their characters is not what anybody means
-    "a table": (
-        "csv",
-        "tsv",
-        "arff",
-        "parquet",
-        "feather",
-        "arrow",
-        "orc",
-        "xls",
-        "xlsx",
-        "ods",
-        "db",
-    ),
-    "a file of arrays": (
-        "npy",
-        "npz",
-        "mat",
-        "h5",
-        "hdf5",
-        "safetensors",
-        "pt",
-        "pth",
-        "bin",
-        "onnx",
-        "pkl",
-    ),
-    "an archive": ("zip", "tar", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar"),
-    "an image": ("png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "svg"),
-    "a document": ("pdf", "doc", "docx", "ppt", "pptx", "epub"),
-    "a recording": ("wav", "mp3", "flac", "ogg", "mp4", "avi", "mkv", "mov"),
+    "a table": "csv tsv arff parquet feather arrow orc xls xlsx ods db",
+    "a file of arrays": "npy npz mat h5 hdf5 safetensors pt pth bin onnx pkl",
+    "an archive": "zip tar gz tgz bz2 xz zst 7z rar",
+    "an image": "png jpg jpeg gif bmp tif tiff webp svg",
+    "a document": "pdf doc docx ppt pptx epub",
+    "a recording": "wav mp3 flac ogg mp4 avi mkv mov",
 }
 
 
@@ -159,7 +135,7 @@ def _suffix(name: str) -> str:
 def _dataset(name: str) -> str:
     """A dataset's name, or the whole path of a text file."""
     if name.lower().replace("_", "-") not in data.names() and Path(name).is_file():
-        kind = next((kind for kind, ends in NO_TEXT.items() if _suffix(name) in ends), None)
+        kind = next((kind for kind, ends in NO_TEXT.items() if _suffix(name) in ends.split()), None)
         if kind is not None:
             raise ValueError(
                 f"{name} is {kind}: train reads the names of datasets (see tensorlite data) or a "

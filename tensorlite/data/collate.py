@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tensorlite.backend import array_backend, is_array
+from tensorlite.ops.dtypes import promote_types
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["default_collate", "default_convert", "mapped"]
@@ -114,7 +116,11 @@ def _stacked(tensors: Sequence[Any]) -> Tensor:
         return stack(tensors)
     arrays = [t.array if isinstance(t, Tensor) else t for t in tensors]
     backend = array_backend(arrays)
+    dtypes = {a.dtype for a in arrays}
+    dtype = functools.reduce(promote_types, dtypes) if len(dtypes) > 1 else None
     with backend.on(backend.device_of(arrays[0])):
+        if dtype is not None:
+            arrays = [a.astype(dtype, copy=False) for a in arrays]
         return tensor_of(backend.xp.stack(arrays))
 
 

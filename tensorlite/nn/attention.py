@@ -17,7 +17,7 @@ from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
 from tensorlite.ops.attention import attend, attention_weights
 from tensorlite.ops.compare import where
-from tensorlite.ops.creation import full
+from tensorlite.ops.creation import as_tensor, full
 from tensorlite.ops.joining import cat
 from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
@@ -270,15 +270,21 @@ def _masks(
     keys = k.shape[2] - extra
     masks = []
     if attn_mask is not None:
+        attn_mask = _mask(attn_mask, q)
         _check_mask("attn_mask", attn_mask, (queries, keys), (n * heads, queries, keys))
         attn_mask = _seen(attn_mask, extra)
         if attn_mask.ndim == 3:
             attn_mask = attn_mask.reshape((n, heads, queries, keys + extra))
         masks.append(attn_mask)
     if padding is not None:
+        padding = _mask(padding, q)
         _check_mask("key_padding_mask", padding, (n, keys), *[(keys,)] * (n == 1))
         masks.append(_seen(padding, extra).reshape((n, 1, 1, keys + extra)))
     return masks
+
+
+def _mask(mask: Any, q: Tensor) -> Tensor:
+    return mask if isinstance(mask, Tensor) else as_tensor(mask, device=q.device)
 
 
 def _seen(mask: Tensor, extra: int) -> Tensor:

@@ -196,6 +196,8 @@ def _for_all_heads(op: str, name: str, x: Tensor, query: Tensor) -> Tensor:
 
 
 def _check_mask(op: str, mask: Tensor, scores_shape: tuple[int, int]) -> None:
+    if not hasattr(mask, "dtype"):
+        raise TypeError(f"{op}: attn_mask must be a Tensor or an array, not {type(mask).__name__}")
     if mask.dtype.kind not in "bfV":
         raise TypeError(
             f"{op}: attn_mask is {mask.dtype}; give booleans (True takes part), such as "

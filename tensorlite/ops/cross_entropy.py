@@ -47,7 +47,8 @@ def cross_entropy_rows(
     wide, weight = widened(x), widened(weight)
     place, own, spread = _targets(xp, labels, weight, wide, ignore_index, label_smoothing)
     each_row = xp.arange(x.shape[0])
-    shifted = wide - wide.max(axis=1, keepdims=True) if x.size else wide
+    with np.errstate(invalid="ignore"):  # a row of nothing but -inf
+        shifted = wide - wide.max(axis=1, keepdims=True) if x.size else wide
     e = xp.exp(shifted)
     total = e.sum(axis=1)
     log_total = xp.log(total)
@@ -63,7 +64,7 @@ def cross_entropy_rows(
     loss = loss.astype(x.dtype, copy=False)
     if not with_gradient:
         return loss
-    e *= (all_weight / total)[:, None]
+    e = _unless_nothing(xp, all_weight[:, None], e / total[:, None])
     e[each_row, place] -= own
     if spread is not None:
         e -= spread

@@ -213,6 +213,8 @@ def _check_range(name: str, low: int, high: int, dtype: np.dtype) -> None:
         least, most = 0, 1
     elif dtype.kind in "iu":
         least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    elif dtype.kind == "f":
+        least, most = float(np.finfo(dtype).min), float(np.finfo(dtype).max)
     else:
         return
     if low < least or high - 1 > most:

@@ -175,6 +175,13 @@ Point = namedtuple("Point", "x y")
         ([np.zeros(2, np.uint8)] * 2, "uint8", [[0, 0], [0, 0]]),
         ([np.array(1.5, np.float16)] * 2, "float16", [1.5, 1.5]),
         ([np.ones(1, ml_dtypes.bfloat16)] * 2, "bfloat16", [[1], [1]]),
+        # Arrays and Tensors of several dtypes have torch's dtype together.
+        ([tl.tensor(1), tl.tensor(0.5)], "float32", [1, 0.5]),
+        ([tl.tensor(0.5), tl.tensor(1)], "float32", [0.5, 1]),
+        ([np.array([1]), np.array([0.5], np.float32)], "float32", [[1], [0.5]]),
+        ([tl.ones(1).bfloat16(), tl.zeros(1)], "float32", [[1], [0]]),
+        ([tl.ones(1).bfloat16(), tl.zeros(1).half()], "float32", [[1], [0]]),
+        ([tl.tensor(True), tl.tensor(2)], "int64", [1, 2]),
     ],
     ids=repr,
 )

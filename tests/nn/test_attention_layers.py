@@ -141,6 +141,59 @@ def test_an_encoder_copies_its_layer(device):
     assert not np.shares_memory(first.array, second.array)
 
 
+INTEGERS = [[0, 1, 1, 0]] * N  # as tokenizers give them: 1 takes part
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
+@pytest.mark.parametrize("form", ["Tensor", "array"])
+def test_masks_of_integers_are_refused(dtype, form, attention, device):
+    """Added to the scores they would change results a little, and nobody would see it."""
+    x = normal(N, L, E, device=device)
+    mask = np.array(INTEGERS, dtype)
+    mask = tl.tensor(mask, device=device) if form == "Tensor" else mask
+    encoder = nn.TransformerEncoderLayer(E, H, 8, batch_first=True).to(device)
+    decoder = nn.TransformerDecoderLayer(E, H, 8, batch_first=True).to(device)
+    for refused in (
+        lambda: attention(x, x, x, key_padding_mask=mask),
+        lambda: attention(x[0], x[0], x[0], attn_mask=mask[0]),
+        lambda: encoder(x, src_key_padding_mask=mask),
+        lambda: nn.TransformerEncoder(encoder, 1)(x, src_key_padding_mask=mask),
+        lambda: decoder(x, x, memory_key_padding_mask=mask),
+        lambda: decoder(x, x, tgt_key_padding_mask=mask),
+    ):
+        with pytest.raises(TypeError, match=rf"of dtype {dtype}; only bool masks.*\.bool\(\)"):
+            refused()
+    if form == "Tensor":
+        with pytest.raises(TypeError, match=f"attn_mask is {dtype}; give booleans"):
+            nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask[:, None])
+
+
+def test_masks_may_be_arrays_and_lists(attention, device):
+    x = normal(N, L, E, device=device)
+    blocked = np.array(INTEGERS) == 0
+    expected = host(attention(x, x, x, key_padding_mask=tl.tensor(blocked, device=device))[0])
+    for mask in (blocked, blocked.tolist()):
+        np.testing.assert_array_equal(host(attention(x, x, x, key_padding_mask=mask)[0]), expected)
+    with pytest.raises(TypeError, match="must be a Tensor or an array, not list"):
+        nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=blocked.tolist())
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize(("queries", "keys"), [(0, 0), (0, 3), (2, 0)])
+def test_lengths_of_zero(queries, keys, need_weights, attention, device):
+    """With nothing to attend to, what comes out is the output layer's bias."""
+    x = tl.ones(N, queries, E, device=device, requires_grad=True)
+    memory = tl.ones(N, keys, E, device=device)
+    y, weights = attention(x, memory, memory, need_weights=need_weights)
+    assert y.shape == (N, queries, E)
+    assert weights.shape == (N, queries, keys) if need_weights else weights is None
+    if not keys:
+        bias = np.broadcast_to(host(attention.out_proj.bias), y.shape)
+        np.testing.assert_array_equal(host(y), bias)
+    y.sum().backward()
+    assert not host(x.grad).any() or keys
+
+
 def test_errors_name_shapes(attention, device):
     x = normal(N, L, E, device=device)
     with pytest.raises(ValueError, match=r"query of shape \(3, 4, 8\), key of \(4, 8\)"):

@@ -118,6 +118,11 @@ def test_sequential_indexing_slicing_and_growing():
     assert list(tail.state_dict()) == ["1.weight", "1.bias", "2.weight", "2.bias"]
     model[0] = nn.Identity()
     assert next(iter(model.state_dict())) == "1.weight"
+    # What is appended to a slice takes no member's place, and the whole stays as it was.
+    fourth = nn.Linear(1, 1)
+    assert list(tail.append(fourth)) == [second, third, fourth] and len(model) == 3
+    assert list(model[2:].extend([first, fourth])) == [third, first, fourth]
+    assert list(model[:1].append(first).append(second)) == [model[0], first, second]
     with pytest.raises(IndexError, match="index 3 is out of range for 3"):
         model[3]
 

@@ -108,6 +108,24 @@ def test_running_statistics_follow_the_batches(device):
     assert layer.num_batches_tracked.item() == 3
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_track_running_stats_set_later(axes, device):
+    """As in torch: training leaves the averages alone, evaluation goes on using them."""
+    x = np.random.default_rng(0).normal(7, 3, (4, 2, *[3] * axes)).astype(np.float32)
+    x = tl.tensor(x, device=device)
+    layer = getattr(nn, f"BatchNorm{axes}d")(2).to(device)
+    layer(x)
+    kept = host(layer.running_mean).copy()
+    layer.track_running_stats = False
+    np.testing.assert_allclose(host(layer(x)).mean(), 0, atol=1e-5)
+    assert host(layer.running_mean).tolist() == kept.tolist()
+    assert layer.num_batches_tracked.item() == 1
+    assert host(layer.eval()(x)).mean() > 1
+    layer.track_running_stats = True
+    layer.train()(x)
+    assert (host(layer.running_mean) > kept).all() and layer.num_batches_tracked.item() == 2
+
+
 def test_statistics_are_not_on_the_tape(device):
     layer = nn.BatchNorm2d(2).to(device)
     x = tl.ones((2, 2, 2, 2), device=device).requires_grad_()
