@@ -309,23 +309,27 @@ def _import(path: Path) -> ModuleType:
     module.on_host = True
     module.empty = np.empty
     module.parts = _parts
-    _silence_blas()
+    blas_threads(1)  # two pools on the same cores cost two to four times
     return module
 
 
-def _silence_blas(threads: int = 1) -> None:
-    """Keep NumPy's OpenBLAS at one thread: two pools on the same cores cost two to four times."""
+def blas_threads(count: int | None = None) -> int | None:
+    """Threads of NumPy's OpenBLAS, set to `count` if that is given; None where there is none."""
     import ctypes
 
+    threads = None
     with contextlib.suppress(OSError):
         mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
         for path in mapped:
             if "openblas" not in Path(path).name:
                 continue
             blas = ctypes.CDLL(path)
-            for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads"):
-                if hasattr(blas, name):
-                    getattr(blas, name)(threads)
+            for name in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads"):
+                if hasattr(blas, name.format("set")):
+                    if count is not None:
+                        getattr(blas, name.format("set"))(count)
+                    threads = getattr(blas, name.format("get"))()
+    return threads
 
 
 def spare_cores() -> None:
@@ -338,7 +342,7 @@ def spare_cores() -> None:
         usable = (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         )
-        _silence_blas(max((usable or 1) // 2, 1))
+        blas_threads(max((usable or 1) // 2, 1))
 
 
 def _parts(rows: int) -> int:

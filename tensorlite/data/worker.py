@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -142,7 +143,8 @@ def work(
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the loader
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    set_num_threads(1)
+    with contextlib.suppress(RuntimeError):  # without kernels, NumPy may have threads of its own
+        set_num_threads(1)
     _info = info
     inbox = _Inbox(connection)
     sender = Sender(connection)

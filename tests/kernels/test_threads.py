@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
-from tensorlite.backend import HOST
+from tensorlite.backend import HOST, threads
 from tensorlite.backend.compiler import kernels_folder
 from tensorlite.backend.host import place
 
@@ -42,10 +42,18 @@ def test_what_is_no_number_of_threads_is_refused(count):
     assert tl.get_num_threads() == before
 
 
-def test_it_belongs_to_the_compiled_kernels(monkeypatch):
+def test_without_kernels_it_is_numpys(monkeypatch):
     monkeypatch.setitem(vars(HOST), "kernels", None)
+    before = tl.get_num_threads()
+    try:
+        for count in (1, 2):
+            tl.set_num_threads(count)
+            assert tl.get_num_threads() == count
+    finally:
+        tl.set_num_threads(before)
+    monkeypatch.setattr(threads, "_blas_threads", lambda count=None: None)
     assert tl.get_num_threads() == 1
-    with pytest.raises(RuntimeError, match="OPENBLAS_NUM_THREADS"):
+    with pytest.raises(RuntimeError, match="not compute with OpenBLAS"):
         tl.set_num_threads(2)
 
 
