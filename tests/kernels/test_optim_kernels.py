@@ -46,10 +46,16 @@ def test_adam(run, dtype, tolerance, decoupled):
         d = gf * SCALE + (0 if decoupled else DECAY * pf)
         mf, vf = 0.9 * mf + 0.1 * d, 0.99 * vf + 0.01 * d * d
         start = pf * (1 - LR * DECAY) if decoupled else pf
-        new, *moments = run("adam", p, g, m, v, hyper, n, update=[0, 2, 3])
+        new, *moments = run("adam", p, g, m, v, None, hyper, n, update=[0, 2, 3])
         close(new, start - LR / c1 * mf / (np.sqrt(vf / c2) + 1e-3), tolerance)
         close(moments[0], mf, tolerance)
         close(moments[1], vf, tolerance)
+
+        greatest = np.abs(normal(9, n)).astype(dtype)  # AMSGrad
+        largest = np.maximum(greatest.astype(float), vf)
+        new, *_, kept = run("adam", p, g, m, v, greatest, hyper, n, update=[0, 2, 3, 4])
+        close(new, start - LR / c1 * mf / (np.sqrt(largest / c2) + 1e-3), tolerance)
+        close(kept, largest, tolerance)
 
 
 @pytest.mark.parametrize("centered", [False, True])
@@ -93,7 +99,7 @@ def test_lion(run, dtype, tolerance):
 def test_a_skipped_step_changes_nothing(run, dtype, tolerance):
     (p, g, m, v), (pf, _, mf, vf) = _state(33, dtype, 2)
     hyper = _hyper(0.9, 0.99, 1e-8, 0.1, 0.01, 1, skip=1.0)
-    results = run("adam", p, g, m, v, hyper, 33, update=[0, 2, 3])
+    results = run("adam", p, g, m, v, None, hyper, 33, update=[0, 2, 3])
     np.testing.assert_array_equal(results, [pf, mf, vf])
 
 
