@@ -71,11 +71,14 @@ class Module(Changes):
     def __init__(self) -> None:
         pass
 
-    def forward(self, *input: Any) -> Any:
+    def _forward_is_missing(self, *input: Any) -> Any:
         """Compute the output; to be written by every subclass that is called."""
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
+
+    # To type checkers any function may stand for it: subclasses choose their own parameters.
+    forward: Callable[..., Any] = _forward_is_missing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute `forward`, with the hooks before and after it."""

@@ -37,6 +37,7 @@ def main() -> None:
     optimizer = optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.01)
     schedule = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
     for epoch in range(3):
+        total = 0.0
         for batch, target in loader:
             batch, target = batch.to(device), target.to(device)
             loss = F.cross_entropy(model(batch), target)
@@ -44,8 +45,9 @@ def main() -> None:
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            total += loss.item()
         schedule.step()
-        print(f"epoch {epoch}: {loss.item():.3f}")
+        print(f"epoch {epoch}: {total / len(loader):.3f}")
     with tl.no_grad():
         scores = model(x.to(device))
         values, indices = scores.max(1)
