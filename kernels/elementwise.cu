@@ -150,7 +150,7 @@ TL_INLINE float halfway(double x) {
     const float nearest = float(x);
     const double error = x - double(nearest);
     const uint32_t bits = bits_of(nearest);
-    const uint32_t towards_x = (error > 0) == (nearest > 0) ? bits + 1 : bits - 1;
+    const uint32_t towards_x = (error > 0) == (x > 0) ? bits + 1 : bits - 1;
     return error != 0 && error == error && bits % 2 == 0 ? float_of(towards_x) : nearest;
 }
 TL_INLINE float halfway(float x) { return x; }

@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops import special
+from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import cast, floats
 from tensorlite.ops.rounding import sign
 from tensorlite.ops.slopes import infinite_at_zero
@@ -83,6 +84,7 @@ sqrt.defvjp(x=lambda g, y: 0.5 * g / infinite_at_zero(y))
 
 
 @primitive(operands=floats)
+@float32_inside
 def rsqrt(xp: Any, x: Array) -> Array:
     """``1 / sqrt(x)``."""
     return 1 / xp.sqrt(x)

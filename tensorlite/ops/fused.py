@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array, array_backend, is_array
+from tensorlite.backend import array_backend, is_array
 from tensorlite.ops.dtypes import is_short
 from tensorlite.primitive import primitive
 
@@ -25,18 +25,19 @@ def widened(x: Any) -> Any:
 def float32_inside(compute: Callable) -> Callable:
     """Let a primitive's reference, or a kernel, compute in float32 where an input is a short float.
 
-    The first output is rounded to the dtype of the first input. Others are statistics or sums,
+    The first output is rounded to the dtype of the first array. Others are statistics or sums,
     which would lose digits that later passes need, and stay in float32.
     """
 
     @functools.wraps(compute)
-    def run(xp: Any, x: Array, *others: Any, **static: Any) -> Any:
-        if not any(is_array(y) and is_short(y.dtype) for y in (x, *others)):
-            return compute(xp, x, *others, **static)
-        result = compute(xp, widened(x), *map(widened, others), **static)
-        if result is NotImplemented or not is_short(x.dtype):
+    def run(xp: Any, *inputs: Any, **static: Any) -> Any:
+        dtypes = [x.dtype for x in inputs if is_array(x)]
+        if not any(map(is_short, dtypes)):
+            return compute(xp, *inputs, **static)
+        result = compute(xp, *map(widened, inputs), **static)
+        if result is NotImplemented or not is_short(dtypes[0]):
             return result
-        return _round_first(result, x.dtype)
+        return _round_first(result, dtypes[0])
 
     return run
 

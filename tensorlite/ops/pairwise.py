@@ -12,6 +12,7 @@ from tensorlite.ops.activation import sigmoid
 from tensorlite.ops.compare import isinf, where
 from tensorlite.ops.dtypes import default_dtype, weak
 from tensorlite.ops.elementwise import log, log1p
+from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats, same_dtype
 from tensorlite.ops.rounding import sign
 from tensorlite.ops.slopes import zero
@@ -124,6 +125,7 @@ for _primitive, _base in ((logaddexp, math.e), (logaddexp2, 2.0)):
 
 
 @primitive(operands=floats)
+@float32_inside
 def xlogy(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 * log(x2)``, and 0 where `x1` is 0, unless `x2` is NaN."""
     x1, x2 = weak(x1, x2)
@@ -149,6 +151,7 @@ def _by_argument(g: Any, x1: Any, x2: Any) -> Any:
 
 
 @primitive(operands=floats)
+@float32_inside
 def xlog1py(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 * log(1 + x2)``, and 0 where `x1` is 0, unless `x2` is NaN."""
     x1, x2 = weak(x1, x2)

@@ -13,6 +13,7 @@ from tensorlite.backend import Array
 from tensorlite.ops import special
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
+from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.wide import horner, in_float64
 from tensorlite.primitive import primitive
@@ -161,6 +162,7 @@ log_ndtr.defvjp(x=lambda g, x: g * math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt
 
 
 @primitive(operands=floats)
+@float32_inside
 def entr(xp: Any, x: Array) -> Array:
     """``-x log(x)``: 0 at 0, and -infinity below."""
     above = x > 0
@@ -172,6 +174,7 @@ entr.defvjp(x=lambda g, x: g * (-1 - log(x)))
 
 
 @primitive(name="logit", operands=floats)
+@float32_inside
 def log_odds(xp: Any, x: Array) -> Array:
     """``log(x / (1 - x))``."""
     return xp.log(x / (1 - x))
