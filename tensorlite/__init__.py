@@ -5,8 +5,11 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 # ruff: noqa: F401, F403
 
 import importlib
+import math
 import sys
 from typing import Any
+
+from numpy import dtype
 
 from tensorlite.backend.base import Device as device
 from tensorlite.backend.base import default_device as get_default_device
@@ -87,12 +90,26 @@ _DTYPES = {
     "long": int64,
     "bool": dtypes.bool_,
 }
+# Numbers that torch names, and how it calls the order of elements in memory: here it is always
+# that of the axes, and `memory_format=` is taken where torch takes it.
+_VALUES = {
+    "e": math.e,
+    "inf": math.inf,
+    "nan": math.nan,
+    "newaxis": None,
+    "pi": math.pi,
+    "channels_last": "channels_last",
+    "channels_last_3d": "channels_last_3d",
+    "contiguous_format": "contiguous_format",
+    "preserve_format": "preserve_format",
+}
 # What torch has in its first room, too, and the module each is in here.
 _NAMES = {
     "autocast": "amp",
     "checkpoint": "recompute",
     "load": "io",
     "save": "io",
+    "set_printoptions": "printing",
     "vmap": "func",
     **dict.fromkeys(("hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"), "autograd"),
     **dict.fromkeys(
@@ -123,6 +140,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"tensorlite.{_NAMES[name]}"), name)
     if name in _DTYPES:
         return _DTYPES[name]
+    if name in _VALUES:
+        return _VALUES[name]
     if name == "bfloat16":
         return dtypes.bfloat16()
     if name[-1] == "_" != name[0] and hasattr(Tensor, name):  # torch.relu_(x) is x.relu_()
@@ -133,4 +152,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, *_NAMES, *_DTYPES, "bfloat16"])
+    return sorted([*globals(), *_MODULES, *_NAMES, *_DTYPES, *_VALUES, "bfloat16"])

@@ -91,6 +91,7 @@ from tensorlite.nn.functional import prelu as prelu
 from tensorlite.nn.functional import rms_norm as rms_norm
 from tensorlite.nn.functional import rrelu as rrelu
 from tensorlite.io import save as save
+from tensorlite.printing import set_printoptions as set_printoptions
 from tensorlite.nn.functional import threshold as threshold
 from tensorlite.nn.functional import triplet_margin_loss as triplet_margin_loss
 from tensorlite.backends import use_deterministic_algorithms as use_deterministic_algorithms
@@ -501,5 +502,15 @@ int8: np.dtype
 long: np.dtype
 short: np.dtype
 uint8: np.dtype
+channels_last: str
+channels_last_3d: str
+contiguous_format: str
+e: float
+inf: float
+nan: float
+newaxis: None
+pi: float
+preserve_format: str
 device = Device
+dtype = np.dtype
 __version__: str

@@ -25,6 +25,7 @@ from tensorlite.plan import is_float
 from tensorlite.primitive import Primitive
 from tensorlite.tape import mode, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.unknown import answers_for
 
 #: Primitives that autocast runs in the lower precision: those that are matrix products inside.
 LOWER = frozenset(
@@ -424,3 +425,6 @@ class GradScaler:
         self._backoff_factor = state_dict["backoff_factor"]
         self._growth_interval = state_dict["growth_interval"]
         self._scale = self._good_steps = None
+
+
+__getattr__ = answers_for(__name__)

@@ -6,6 +6,7 @@ so, and what to use instead.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tensorlite.ops.creation import tensor
 from tensorlite.ops.dtypes import default_dtype
 from tensorlite.ops.tiling import roll
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import unknown
 
 __all__ = ["fftfreq", "fftshift", "ifftshift", "rfftfreq"]
 
@@ -32,7 +34,7 @@ def __getattr__(name: str) -> Any:
             f"outside of the graph, numpy.fft.{name}(t.numpy()), or write it with real products, "
             "such as convolutions or matrices of cosines and sines"
         )
-    raise AttributeError(f"module 'tensorlite.fft' has no attribute {name!r}")
+    raise unknown("fft", name, sys.modules[__name__])
 
 
 def fftfreq(

@@ -50,6 +50,7 @@ from tensorlite.ops.matrix.solvers import (
     tensorinv,
     tensorsolve,
 )
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "LinAlgError",
@@ -97,3 +98,6 @@ __all__ = [
 def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     """Cross products of vectors along an axis of length 3; the other axes broadcast."""
     return cross_along("linalg.cross", input, other, dim)
+
+
+__getattr__ = answers_for(__name__)

@@ -145,8 +145,9 @@ class Tensor:
         return id(self)
 
     def __repr__(self) -> str:
-        host = array_backend((self.array,)).to_host(self.array)
-        values = np.array2string(host, separator=", ", prefix="tensor(", threshold=100)
+        from tensorlite.printing import shown  # printing is rare, importing this class is not
+
+        values = shown(array_backend((self.array,)).to_host(self.array), "tensor(")
         notes = (
             [f"dtype={self.dtype}"] if self.dtype not in (np.float32, np.int64, np.bool_) else []
         )
@@ -191,7 +192,7 @@ class Tensor:
 
     def __format__(self, spec: str) -> str:
         """One number as a number, ``f"{loss:.3f}"``; more only without a specification."""
-        if self.array.size == 1 and spec:
+        if not self.array.ndim or (self.array.size == 1 and spec):
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
@@ -245,11 +246,16 @@ class Tensor:
         return made
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Say whether gradients are wanted for this leaf; returns it."""
+        """Say whether gradients are wanted for this leaf; returns it.
+
+        A result that has a gradient already may be asked for one.
+        """
         if self.node is not None:
+            if requires_grad:
+                return self
             raise RuntimeError(
-                f"requires_grad_() of the result of {self.node.name}: only leaves can be changed; "
-                "use t.detach() for one without history"
+                f"requires_grad_(False) of the result of {self.node.name}: only leaves can be "
+                "changed; use t.detach() for one without history"
             )
         if requires_grad and self.dtype.kind not in "fV":
             raise TypeError(f"a Tensor of dtype {self.dtype} cannot require grad: cast it to float")

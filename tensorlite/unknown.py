@@ -36,6 +36,10 @@ INSTEAD = {
     "untyped_storage": "use t.array, the raw array of NumPy or CuPy",
     "data_ptr": "use t.array, the raw array of NumPy or CuPy",
     "share_memory_": "Tensors are pickled by value; loaders share memory by themselves",
+    "hub": "load a state dictionary: torch.load reads .pt files and safetensors",
+    "SparseAdam": "gradients are dense: use Adam",
+    "max_memory_allocated": "memory_allocated() and memory_stats() say what is held now",
+    "reset_peak_memory_stats": "memory_allocated() and memory_stats() say what is held now",
     "names": "there are no named axes",
     "rename": "there are no named axes",
     "align_to": "there are no named axes",
@@ -67,7 +71,17 @@ def unknown(where: str, name: str, owner: Any) -> AttributeError:
     if name[0] != "_" and name in torch_names().get(where, ()):
         instead = INSTEAD.get(name, "docs/from-torch.md says what differs")
         said += f". PyTorch {TORCH} has it, tensorlite does not: {instead}"
+        if _imported():  # else Python says that it cannot be imported, and no more
+            raise ImportError(said, name=where)
     return AttributeError(said, name=name, obj=owner)
+
+
+def _imported() -> bool:
+    """Whether `from module import name` asks the `__getattr__` that asked for the message."""
+    import dis  # for this alone
+
+    frame = sys._getframe(3)
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
 
 
 def answers_for(module: str) -> Callable[[str], Any]:

@@ -15,6 +15,7 @@ from tensorlite.tape import (
     set_grad_enabled,
 )
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "Function",
@@ -46,3 +47,6 @@ __all__ = [
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     """A Tensor, as it has been called since torch 0.4: the same values as a new leaf."""
     return data.detach().requires_grad_(requires_grad) if requires_grad else data.detach()
+
+
+__getattr__ = answers_for(__name__)

@@ -15,6 +15,7 @@ from tensorlite.ops import reshape, stack, zeros, zeros_like
 from tensorlite.primitive import alias
 from tensorlite.tape import enable_grad
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import answers_for
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -331,3 +332,6 @@ def hessian(
         return found[0] if isinstance(inputs, Tensor) else tuple(found)
 
     return jacobian(slopes, inputs, create_graph, strict)
+
+
+__getattr__ = answers_for(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from tensorlite.backend import Device, backend_for, parse_device
 from tensorlite.backend import cupy as _cupy
 from tensorlite.backend.base import default_device, set_default_device
 from tensorlite.backend.cupy import OutOfMemoryError, is_available
+from tensorlite.unknown import unknown
 
 __all__ = [
     "Event",
@@ -42,7 +44,7 @@ device = Device  # as a context manager: ``with tl.cuda.device("cuda:1"):``
 def __getattr__(name: str) -> Any:
     if name == "amp":
         return importlib.import_module("tensorlite.cuda.amp")
-    raise AttributeError(f"module 'tensorlite.cuda' has no attribute {name!r}")
+    raise unknown("cuda", name, sys.modules[__name__])
 
 
 def device_count() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite import amp
+from tensorlite.unknown import answers_for
 
 
 class autocast(amp.autocast):
@@ -30,3 +31,6 @@ class GradScaler(amp.GradScaler):
         super().__init__(
             "cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled
         )
+
+
+__getattr__ = answers_for(__name__)

@@ -45,6 +45,7 @@ from tensorlite.distributions.transforms import (
     Transform,
     identity_transform,
 )
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "AbsTransform",
@@ -89,3 +90,5 @@ __all__ = [
     "kl_divergence",
     "register_kl",
 ]
+
+__getattr__ = answers_for(__name__)

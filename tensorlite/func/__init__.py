@@ -16,6 +16,7 @@ from tensorlite.func.transforms import (
     linearize,
     vjp,
 )
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "functional_call",
@@ -30,3 +31,5 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+__getattr__ = answers_for(__name__)

@@ -85,9 +85,12 @@ class _Pickler:
         elif isinstance(value, set | frozenset):
             self._call("__builtin__", "set", ((list(value),), path))
         else:
-            raise TypeError(
+            said = (
                 f"save: {path or 'the object'} is a {type(value).__name__}, which cannot be saved"
             )
+            if hasattr(value, "state_dict"):
+                said += ": save what it holds, .state_dict(), and load_state_dict() that again"
+            raise TypeError(said)
 
     def _int(self, value: int) -> None:
         if -(1 << 31) <= value < 1 << 31:

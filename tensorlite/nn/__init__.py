@@ -167,6 +167,7 @@ from tensorlite.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "CELU",
@@ -335,3 +336,5 @@ __all__ = [
     "modules",
     "utils",
 ]
+
+__getattr__ = answers_for(__name__)

@@ -18,6 +18,7 @@ from tensorlite.ops.inplace import copy_
 from tensorlite.random import Generator
 from tensorlite.tape import no_grad
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "calculate_gain",
@@ -315,3 +316,5 @@ uniform, normal, constant, eye, dirac = map(_older, (uniform_, normal_, constant
 xavier_uniform, xavier_normal = map(_older, (xavier_uniform_, xavier_normal_))
 kaiming_uniform, kaiming_normal = map(_older, (kaiming_uniform_, kaiming_normal_))
 orthogonal, sparse = map(_older, (orthogonal_, sparse_))
+
+__getattr__ = answers_for(__name__)

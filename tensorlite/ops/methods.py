@@ -75,7 +75,7 @@ METHODS = (
     *("cholesky_solve", "cross", "det", "dot", "ger", "inner", "inverse", "kron", "logdet", "lu"),
     *("lu_solve", "matmul", "matrix_exp", "matrix_power", "mm", "mv", "outer", "pinverse", "qr"),
     *("slogdet", "svd", "trace", "triangular_solve", "vdot"),
-    *("log_softmax", "relu", "sigmoid", "softmax"),
+    *("bernoulli", "log_softmax", "multinomial", "relu", "sigmoid", "softmax"),
 )
 # Methods that take lengths or axes one by one, or as one sequence.
 SHAPE_METHODS = (

@@ -103,7 +103,7 @@ def _as_array(data: Any, name: str, floats: np.dtype) -> Array:
         return shared(data, name)
     if isinstance(data, (str, bytes)) or data is None or not hasattr(data, "__len__"):
         raise TypeError(f"{name}: a {type(data).__name__} is no array, number or sequence of them")
-    return _of_sequence(list(data), name)
+    return _of_sequence(list(data), name, floats)
 
 
 def _of_library(data: Any, name: str) -> Array:

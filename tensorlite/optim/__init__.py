@@ -1,6 +1,7 @@
 """Optimizers on flat arenas, learning-rate schedules, gradient clipping; names are torch's."""
 
 import importlib
+import sys
 from typing import Any
 
 from tensorlite.optim import lr_scheduler
@@ -18,6 +19,7 @@ from tensorlite.optim.radam import RAdam
 from tensorlite.optim.rmsprop import RMSprop
 from tensorlite.optim.rprop import Rprop
 from tensorlite.optim.sgd import SGD
+from tensorlite.unknown import unknown
 
 __all__ = [
     "ASGD",
@@ -43,4 +45,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "swa_utils":  # it needs modules, which need not be there
         return importlib.import_module("tensorlite.optim.swa_utils")
-    raise AttributeError(f"module 'tensorlite.optim' has no attribute {name!r}")
+    raise unknown("optim", name, sys.modules[__name__])

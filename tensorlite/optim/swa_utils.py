@@ -18,6 +18,7 @@ from tensorlite.optim.optimizer import Optimizer
 from tensorlite.plan import is_float
 from tensorlite.tape import no_grad, note_write, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "SWALR",
@@ -270,3 +271,6 @@ class SWALR(LRScheduler):
             start = goal if before == 1 else (rate - before * goal) / (1 - before)
             rates.append(goal * now + start * (1 - now))
         return rates
+
+
+__getattr__ = answers_for(__name__)

@@ -16,6 +16,7 @@ from tensorlite.ops.bessel import i0
 from tensorlite.ops.creation import tensor
 from tensorlite.ops.dtypes import as_dtype, default_dtype
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "bartlett",
@@ -135,3 +136,6 @@ def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, **options: Any) -> T
     n, last = _places(M, sym)
     inside = np.sqrt(np.maximum(0, 1 - (2 / last * n - 1) ** 2))
     return _made(i0(beta * inside) / i0(np.array([beta])), **options)
+
+
+__getattr__ = answers_for(__name__)

@@ -131,7 +131,11 @@ def package_stub() -> str:
         made = re.sub(rf"\ndef {name}\(.*", f"\ndef {name}(mode: Any = True) -> Any: ...", made)
     dtypes = [*tl._DTYPES, "bfloat16", *(n for n in vars(tl) if isinstance(vars(tl)[n], np.dtype))]
     kinds = "\n".join(f"{name}: np.dtype" for name in sorted(set(dtypes)))
-    return f"{made}\n{kinds}\ndevice = Device\n__version__: str\n"
+    values = "\n".join(
+        f"{name}: {'None' if value is None else type(value).__name__}"
+        for name, value in sorted(tl._VALUES.items())
+    )
+    return f"{made}\n{kinds}\n{values}\ndevice = Device\ndtype = np.dtype\n__version__: str\n"
 
 
 def package_names() -> str:

@@ -1,5 +1,6 @@
 """Tools around modules: packed sequences, parametrizations, clipping, vectors of parameters."""
 
+import sys
 from typing import Any
 
 from tensorlite.nn.utils import parametrizations, parametrize, rnn
@@ -17,6 +18,7 @@ from tensorlite.nn.utils.reparametrized import (
     spectral_norm,
     weight_norm,
 )
+from tensorlite.unknown import unknown
 
 # What optimizers are built with too; `optim` stands on this floor, so it is asked when needed.
 _CLIPPING = ("clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm")
@@ -48,4 +50,4 @@ def __getattr__(name: str) -> Any:
         from tensorlite.optim import clip
 
         return getattr(clip, name)
-    raise AttributeError(f"module 'tensorlite.nn.utils' has no attribute {name!r}")
+    raise unknown("nn.utils", name, sys.modules[__name__])

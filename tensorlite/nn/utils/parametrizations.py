@@ -17,6 +17,7 @@ from tensorlite.nn.utils.norms import (
 )
 from tensorlite.nn.utils.parametrize import register_parametrization
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import answers_for
 
 __all__ = ["spectral_norm", "weight_norm"]
 
@@ -144,3 +145,6 @@ def spectral_norm(
         dim = 1 if isinstance(module, ConvTransposeNd) else 0
     made = _SpectralNorm(weight, n_power_iterations, dim, eps)
     return register_parametrization(module, name, made)
+
+
+__getattr__ = answers_for(__name__)

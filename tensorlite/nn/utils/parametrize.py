@@ -17,6 +17,7 @@ from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import Parameter
 from tensorlite.tape import no_grad
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "ParametrizationList",
@@ -333,3 +334,6 @@ def transfer_parametrizations_and_params(
             for new, old in zip(others, held.originals(), strict=True):
                 new.copy_(old)
     return to_module
+
+
+__getattr__ = answers_for(__name__)

@@ -16,6 +16,7 @@ from tensorlite.ops.convert import to as converted
 from tensorlite.ops.creation import full
 from tensorlite.ops.joining import cat, stack
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "PackedSequence",
@@ -320,3 +321,6 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """Cut a packed batch into its sequences (Lₙ, …), in the order in which they came."""
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
     return unpad_sequence(padded, lengths, batch_first=True)
+
+
+__getattr__ = answers_for(__name__)

@@ -20,6 +20,7 @@ from tensorlite.optim.lr_scheduler.factors import (
     StepLR,
 )
 from tensorlite.optim.lr_scheduler.plateau import ReduceLROnPlateau
+from tensorlite.unknown import answers_for
 
 _LRScheduler = LRScheduler  # its name before torch 2
 
@@ -41,3 +42,5 @@ __all__ = [
     "SequentialLR",
     "StepLR",
 ]
+
+__getattr__ = answers_for(__name__)

@@ -21,6 +21,7 @@ from tensorlite.data import (
     get_worker_info,
     random_split,
 )
+from tensorlite.unknown import answers_for
 
 __all__ = [
     "BatchSampler",
@@ -43,3 +44,5 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+__getattr__ = answers_for(__name__)

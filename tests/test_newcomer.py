@@ -1,0 +1,100 @@
+"""What a torch user types first: names, numbers in text, and what is said where a name is not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import tensorlite as tl
+from tensorlite import nn
+
+
+def test_names_of_values_and_types() -> None:
+    def typed(x: tl.Tensor, dtype: tl.dtype = tl.float32) -> bool:
+        return isinstance(x.dtype, tl.dtype) and x.dtype == dtype
+
+    assert typed(tl.zeros(1))
+    assert (tl.pi, tl.inf, tl.e, tl.newaxis) == (math.pi, math.inf, math.e, None)
+    assert math.isnan(tl.nan)
+    x = tl.zeros(1, 2, 3, 4)
+    assert x.to(memory_format=tl.channels_last).shape == x.shape
+    assert x.clone(memory_format=tl.preserve_format).shape == x.shape
+
+
+def test_one_number_in_text_is_a_number(device) -> None:
+    loss = tl.tensor(0.5, requires_grad=True, device=device) * 2  # torch: f"{loss}" is "1.0"
+    assert f"{loss} {tl.tensor(4, device=device)} {loss:.2f}" == "1.0 4 1.00"
+    assert f"{tl.tensor(True, device=device)}/8" == "True/8"
+    assert f"{tl.tensor([1.0])}" == "tensor([1.])"
+
+
+def test_print_options() -> None:
+    x = tl.tensor([1.23456, 1e-6])
+    try:
+        tl.set_printoptions(precision=3, sci_mode=False)
+        assert str(x) == "tensor([1.235, 0.   ])"
+        tl.set_printoptions(precision=2, sci_mode=True)
+        assert str(x) == "tensor([1.23e+00, 1.00e-06])"
+        tl.set_printoptions(profile="short")
+        assert str(tl.arange(200)) == "tensor([  0,   1, ..., 198, 199])"
+        tl.set_printoptions(profile="full")
+        assert "..." not in str(tl.arange(200))
+        with pytest.raises(ValueError, match="profile 'long' is none of"):
+            tl.set_printoptions(profile="long")
+    finally:
+        tl.set_printoptions(profile="default")
+    assert str(tl.arange(200)).count(",") == 6
+
+
+def test_requires_grad_of_a_result(device) -> None:
+    x = tl.ones(2, requires_grad=True, device=device)
+    y = (x * 3).requires_grad_()  # it does already
+    (slope,) = tl.autograd.grad((y * y).sum(), [y])
+    np.testing.assert_array_equal(slope.numpy(), [6, 6])
+    with pytest.raises(RuntimeError, match=r"requires_grad_\(False\) of the result of mul"):
+        y.requires_grad_(False)
+
+
+def test_a_range_as_an_index(device) -> None:
+    x = tl.ones(3, 3, device=device)
+    x[range(3), range(3)] = 0  # as torch: a range is a sequence
+    np.testing.assert_array_equal(x.numpy(), 1 - np.eye(3))
+    np.testing.assert_array_equal(x[range(1)].numpy(), [[0, 1, 1]])
+    assert tl.tensor(range(3)).tolist() == [0, 1, 2]
+
+
+def test_draws_as_methods(device) -> None:
+    chances = tl.tensor([0.0, 1.0], device=device)
+    assert chances.multinomial(1).tolist() == [1]
+    assert chances.bernoulli().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from tensorlite import sparse_coo_tensor", "Tensors are dense: keep indices and values"),
+        ("from tensorlite.distributions import Weibull", "'Weibull'. PyTorch 2.13 has it"),
+        ("from tensorlite.optim import SparseAdam", "gradients are dense: use Adam"),
+        ("from tensorlite.cuda import max_memory_allocated", "memory_stats"),
+        ("tl.nn.functional.fractional_max_pool2d", "'fractional_max_pool2d'. PyTorch 2.13 has"),
+        ("tl.nn.AdaptiveLogSoftmaxWithLoss", "docs/from-torch.md says what differs"),
+        ("tl.linalg.ldl_factor", "'ldl_factor'. PyTorch 2.13 has it, tensorlite does not"),
+    ],
+)
+def test_names_that_are_not_here(line, said) -> None:
+    error = ImportError if line.startswith("from") else AttributeError
+    with pytest.raises(error, match=said):
+        exec(line, {"tl": tl})
+
+
+def test_a_name_that_nobody_has_is_no_name_of_torch() -> None:
+    with pytest.raises(AttributeError, match=r"'tensorlite\.nn' has no attribute 'Liner'$"):
+        _ = nn.Liner
+    assert not hasattr(tl.distributions, "Weibull")
+
+
+def test_a_whole_module_is_not_saved(tmp_path) -> None:
+    with pytest.raises(TypeError, match=r"is a Linear, which cannot be saved: save what it holds"):
+        tl.save(nn.Linear(1, 1), tmp_path / "model.pt")
