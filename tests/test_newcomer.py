@@ -71,6 +71,59 @@ def test_draws_as_methods(device) -> None:
     assert chances.bernoulli().tolist() == [0, 1]
 
 
+def test_new(device) -> None:
+    x = tl.zeros(1, dtype=tl.float64, device=device)
+    assert x.new(2, 3).zero_().shape == (2, 3) and x.new(2).dtype == tl.float64
+    assert x.new([1, 2]).tolist() == [1, 2] and x.new().numel() == 0 and x.new(2).device == x.device
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),  # the dtypes of torch 2.13
+    [((1.0, 0.0), tl.float32), ((1, 0), tl.int64), ((1, 0.0), tl.float32), ((True, 2), tl.int64)],
+)
+def test_where_of_two_numbers(device, values, dtype) -> None:
+    chosen = tl.where(tl.tensor([True, False], device=device), *values)
+    assert chosen.dtype == dtype
+    assert chosen.tolist() == list(values)
+
+
+COPIES = {  # torch 2.13 gives each of these memory of its own
+    "flip": lambda x: x.flip(0),
+    "flip of no axes": lambda x: tl.flip(x, ()),
+    "fliplr": lambda x: x.fliplr(),
+    "flipud": lambda x: x.flipud(),
+    "rot90": lambda x: tl.rot90(x, 2),
+    "diag": lambda x: tl.diag(x),
+    "diff": lambda x: x.diff(n=0),
+    "repeat": lambda x: x.repeat(1, 1),
+    "tile": lambda x: x.tile(1),
+    "repeat_interleave": lambda x: x.repeat_interleave(1, dim=0),
+    "matrix_power": lambda x: x.matrix_power(1),
+    "pixel_shuffle": lambda x: nn.functional.pixel_shuffle(x[None], 1),
+    "pixel_unshuffle": lambda x: nn.functional.pixel_unshuffle(x[None], 1),
+    "channel_shuffle": lambda x: nn.functional.channel_shuffle(x[None], 1),
+    "unfold": lambda x: nn.functional.unfold(x[None], 1),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_write_to_a_copy_stays_there(device, name) -> None:
+    x = tl.arange(1.0, 17.0, device=device).reshape(4, 4)
+    before = x.numpy().copy()
+    COPIES[name](x).fill_(-1)
+    np.testing.assert_array_equal(x.numpy(), before)
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_recorded_write_to_a_copy_stays_there(device, name) -> None:
+    x = tl.ones(4, 4, requires_grad=True, device=device)
+    y = x * 3
+    z = COPIES[name](y)
+    z.mul_(5)
+    (y.sum() + 0 * z.sum()).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.full((4, 4), 3))
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops.dtypes import weak
+from tensorlite.ops.dtypes import result_type, weak
 from tensorlite.ops.promotion import cast, choices, same_dtype
 from tensorlite.primitive import primitive
 
@@ -217,7 +217,10 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where() needs both input and other, or neither")
-    return select(condition, input, other)
+    chosen = select(condition, input, other)
+    if isinstance(input, (int, float)) and isinstance(other, (int, float)):
+        return cast(chosen, result_type(input, other))
+    return chosen
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:

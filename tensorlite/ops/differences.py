@@ -8,7 +8,7 @@ from tensorlite.ops.compare import ne
 from tensorlite.ops.dims import Axis, all_dims, one_dim
 from tensorlite.ops.dtypes import default_dtype
 from tensorlite.ops.elementwise import cast
-from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.joining import concat
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.scan import cumsum
@@ -29,6 +29,7 @@ def _floating(name: str, x: Any) -> Any:
 
 
 @takes_axis
+@copies
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along `dim`: ``input[i + 1] - input[i]``, `n` times over.
 

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tensorlite.tensor import Tensor
+
 ALSO = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's name, and torch's
 NAMES = {"x": "input", "x1": "input", "x2": "other", **ALSO}
 
@@ -37,6 +39,29 @@ def takes_axis(function: Callable) -> Callable:
         return function(*args, **kwargs)
 
     return face
+
+
+def copies(function: Callable) -> Callable:
+    """Let a function give memory of its own where its steps would only show its first argument's.
+
+    Whoever writes into the result must not change what it was made from.
+    """
+
+    @functools.wraps(function)
+    def face(input: Any, *args: Any, **kwargs: Any) -> Any:
+        y = function(input, *args, **kwargs)
+        both = isinstance(y, Tensor) and isinstance(input, Tensor)
+        shared = both and _root(y.array) is _root(input.array)
+        return y.clone() if shared else y
+
+    return face
+
+
+def _root(array: Any) -> Any:
+    """What holds the memory that an array shows."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array
 
 
 def also_named(**others: tuple[str, ...]) -> Callable:

@@ -107,6 +107,16 @@ def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor
     return full(size, fill_value, **_options(self, options))
 
 
+def new(self: Tensor, *values: Any) -> Tensor:
+    """Make a Tensor of this one's dtype and device: of values, or unset memory of a shape.
+
+    Torch's old name; `new_tensor`, `new_empty` and `new_zeros` say which of the two is meant.
+    """
+    if len(values) == 1 and not isinstance(values[0], int):
+        return new_tensor(self, values[0])
+    return new_empty(self, values or (0,))
+
+
 def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
     """Copy values, as this Tensor's dtype and to its device unless others are given."""
     return tensor(data, **_options(self, options))
@@ -117,4 +127,4 @@ def _options(x: Tensor, options: dict[str, Any]) -> dict[str, Any]:
     return {**_as(x, None, None), **kept}
 
 
-METHODS = (new_empty, new_full, new_ones, new_tensor, new_zeros)
+METHODS = (new, new_empty, new_full, new_ones, new_tensor, new_zeros)

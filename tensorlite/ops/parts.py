@@ -16,6 +16,7 @@ from tensorlite.backend import Array, Device, array_backend, backend_for
 from tensorlite.ops.compare import where
 from tensorlite.ops.dims import named_dims, one_dim
 from tensorlite.ops.dtypes import as_dtype
+from tensorlite.ops.faces import copies
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.gathering import raw
 from tensorlite.ops.index import ARRAY, getitem_backward, index_array
@@ -131,6 +132,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return diagonal_backward(input, tuple(shape), offset, first, second)
 
 
+@copies
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Take the `diagonal`-th diagonal of a matrix; of one axis, make the matrix that has it."""
     if len(input.shape) == 1:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from tensorlite.backend import Array
+from tensorlite.ops.faces import copies
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.windows import (
     enlarged,
@@ -81,6 +82,7 @@ def _patches(
     )
 
 
+@copies
 def unfold(
     input: Tensor,
     kernel_size: int | Sequence[int],

@@ -205,7 +205,7 @@ roll_axes.defvjp(x=_roll_vjp)
 @primitive(name="flip")
 def reverse(xp: ModuleType, x: Array, *, axis: int | Sequence[int] | None = None) -> Array:
     """Reverse the order of the elements along `axis` (default: all axes)."""
-    return xp.flip(x, axis)
+    return xp.flip(x, axis).copy()  # a write to the result must not reach `x`
 
 
 reverse.defvjp(x=lambda g, axis: reverse(g, axis))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from tensorlite.ops.faces import copies
 from tensorlite.tensor import Tensor
 
 __all__ = ["channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
 
 
+@copies
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Make images (…, C, H·r, W·r) of (…, C·r², H, W), with r = `upscale_factor` (Shi et al. 2016).
 
@@ -25,6 +27,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     return blocks.permute(order).reshape(*before, channels // (r * r), h * r, w * r)
 
 
+@copies
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """Make (…, C·r², H, W) of images (…, C, H·r, W·r): undo `pixel_shuffle`."""
     r = downscale_factor
@@ -47,6 +50,7 @@ def _check_planes(op: str, input: Tensor, name: str, factor: int) -> None:
         raise ValueError(f"{op}: {name} must be at least 1, not {factor}")
 
 
+@copies
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Take the channels of (N, C, …) from `groups` groups in turn (Zhang et al. 2018)."""
     if len(input.shape) < 3:

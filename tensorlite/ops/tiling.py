@@ -11,7 +11,7 @@ import numpy as np
 from tensorlite.backend import array_backend
 from tensorlite.ops.axes import flatten
 from tensorlite.ops.dims import named_dims, one_dim
-from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.gathering import take_along
 from tensorlite.ops.shape import broadcast_to, reshape, reverse, roll_axes, swapaxes
 from tensorlite.tensor import Tensor, tensor_of
@@ -22,6 +22,7 @@ __all__ = ["flip", "fliplr", "flipud", "repeat_interleave", "roll", "rot90", "ti
 # --- more elements ------------------------------------------------------------------------------
 
 
+@copies
 def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
     """Lay copies side by side, ``repeats[i]`` of them along axis i; no fewer numbers than axes.
 
@@ -35,6 +36,7 @@ def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
     return _tiled("repeat", input, repeats)
 
 
+@copies
 def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     """Lay copies side by side, ``dims[i]`` of them along axis i, counted from the last."""
     return _tiled("tile", input, (dims,) if isinstance(dims, int) else dims)
@@ -53,6 +55,7 @@ def _tiled(name: str, x: Tensor, counts: Sequence[int]) -> Tensor:
 
 
 @takes_axis
+@copies
 def repeat_interleave(
     input: Tensor,
     repeats: int | Tensor | None = None,

@@ -13,7 +13,7 @@ from tensorlite.ops.decompositions import inv
 from tensorlite.ops.dims import one_dim
 from tensorlite.ops.dtypes import result_type
 from tensorlite.ops.elementwise import cast
-from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.matrix.checks import (
     check_matrices,
@@ -285,12 +285,14 @@ def _in_order(xs: list[Tensor], split: dict, i: int, j: int) -> Tensor:
     return matmul(_in_order(xs, split, i, k), _in_order(xs, split, k + 1, j))
 
 
+@copies
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """Product of matrices in the order that multiplies least; see `linalg.multi_dot`."""
     xs = matrices[0] if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)) else matrices
     return xs[0] if len(xs) == 1 else multi_dot(xs)
 
 
+@copies
 def matrix_power(input: Tensor, n: int) -> Tensor:
     """Product of `n` times the same square matrix, shape (..., m, m).
 
