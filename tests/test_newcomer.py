@@ -148,6 +148,12 @@ def test_a_name_that_nobody_has_is_no_name_of_torch() -> None:
     assert not hasattr(tl.distributions, "Weibull")
 
 
+def test_memory_of_cuda_where_there_may_be_none() -> None:
+    tl.cuda.empty_cache()  # scripts call it whatever the device is
+    held = tl.cuda.memory_allocated(), tl.cuda.memory_reserved()
+    assert all(n >= 0 for n in held) and (tl.cuda.is_available() or held == (0, 0))
+
+
 def test_a_whole_module_is_not_saved(tmp_path) -> None:
     with pytest.raises(TypeError, match=r"is a Linear, which cannot be saved: save what it holds"):
         tl.save(nn.Linear(1, 1), tmp_path / "model.pt")

@@ -116,13 +116,13 @@ def memory_stats(device: int | str | Device = "cuda") -> dict[str, int]:
 
 
 def memory_allocated(device: int | str | Device = "cuda") -> int:
-    """Count the bytes that arrays of this process hold on a device."""
-    return memory_stats(device)["allocated"]
+    """Count the bytes that arrays of this process hold on a device; 0 without CUDA."""
+    return memory_stats(device)["allocated"] if is_available() else 0
 
 
 def memory_reserved(device: int | str | Device = "cuda") -> int:
-    """Count the bytes that this process holds on a device, used or not."""
-    return memory_stats(device)["reserved"]
+    """Count the bytes that this process holds on a device, used or not; 0 without CUDA."""
+    return memory_stats(device)["reserved"] if is_available() else 0
 
 
 def mem_get_info(device: int | str | Device = "cuda") -> tuple[int, int]:
@@ -135,8 +135,10 @@ def empty_cache() -> None:
     """Give memory that no array uses back to the driver.
 
     It waits for all devices. Speed never gains from it: it makes room for other processes.
+    Without CUDA there is nothing to do.
     """
-    backend_for("cuda").empty_cache()
+    if is_available():
+        backend_for("cuda").empty_cache()
 
 
 class Stream:

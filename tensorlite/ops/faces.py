@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from tensorlite.tensor import Tensor
 
 ALSO = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's name, and torch's
@@ -51,14 +53,16 @@ def copies(function: Callable) -> Callable:
     def face(input: Any, *args: Any, **kwargs: Any) -> Any:
         y = function(input, *args, **kwargs)
         both = isinstance(y, Tensor) and isinstance(input, Tensor)
-        shared = both and _root(y.array) is _root(input.array)
+        shared = both and _memory(y.array) is _memory(input.array)
         return y.clone() if shared else y
 
     return face
 
 
-def _root(array: Any) -> Any:
-    """What holds the memory that an array shows."""
+def _memory(array: Any) -> Any:
+    """The object whose memory an array shows."""
+    if not isinstance(array, np.ndarray):
+        return array.data.mem  # CuPy's: its views do not always know their base
     while (base := getattr(array, "base", None)) is not None:
         array = base
     return array
