@@ -203,19 +203,19 @@ def _compile_ahead(self: Primitive) -> None:
     if _host_kernels is None:
         _written.append(self)
         return
+    names = (*self.defaults, *["save"] * bool(self.aux))
     told = (
         self.host_kernel and getattr(_host_kernels, self.host_kernel),
-        self.kernel_fn,
+        *_by_position(self.kernel_fn, names),
         _host_kernels,
-        self.reference,
+        *_by_position(self.reference, names),
         np,
-        (*self.defaults, *["save"] * bool(self.aux)),
+        names,
         lambda needs: self.plans.get(needs) or self.new_plan(needs),
         as_arrays,
         wrap,
         record_outputs,
         self,
-        tuple(self.defaults.values()),
     )
     rule = self.operands
     made = _host_kernels.compiled_call(
@@ -228,6 +228,22 @@ def _compile_ahead(self: Primitive) -> None:
         self.view,
     )
     self.call.__globals__["_compiled"] = made or declined
+
+
+def _by_position(function: Callable | None, names: tuple[str, ...]) -> tuple[Any, bool]:
+    """`function`, if it can be taking its keyword-only `names` by position; and whether it is.
+
+    Passing a name with each value would take longer than a small operation's arithmetic.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        return function, False
+    count = code.co_argcount + code.co_kwonlyargcount
+    if code.co_varnames[code.co_argcount : count] != names:
+        return function, False
+    code = code.replace(co_argcount=count, co_kwonlyargcount=0)
+    made = FunctionType(code, function.__globals__, code.co_name, None, function.__closure__)
+    return made, True
 
 
 @ON_HOST_KERNELS.append

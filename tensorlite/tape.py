@@ -280,7 +280,7 @@ def note_write_at(bounds: tuple[int, int]) -> None:
     """Record that the addresses from `bounds[0]` up to `bounds[1]` were overwritten now."""
     global _last_write
     now = _last_write = next_index()
-    _writes.note(*bounds, now)
+    _writes.note(bounds, now)
 
 
 def last_write() -> int:

@@ -29,8 +29,8 @@ class Size(tuple):
         return math.prod(self)
 
     def __getitem__(self, index: Any) -> Any:
-        part = tuple.__getitem__(self, index)
-        return Size(part) if part.__class__ is tuple else part
+        part = [*self][index]  # a list's own way costs less than asking the tuple below
+        return Size(part) if type(part) is list else part
 
 
 class Tensor:
@@ -131,10 +131,11 @@ class Tensor:
         """Whether no recorded operation made it."""
         return self.node is None
 
-    def __getattr__(self, name: str) -> Any:
-        from tensorlite.unknown import unknown  # for this message alone
+    # No __getattr__ for names that are missing: with one, every attribute that is read costs more.
+    # Names of torch's are answered by `unknown.Missing`, others by Python.
 
-        raise unknown("Tensor", name, self)
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if hasattr(self, name)]
 
     def __len__(self) -> int:
         if self.array.ndim == 0:

@@ -84,6 +84,23 @@ def _imported() -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
 
 
+class Missing:
+    """Stands in Tensor for a name that only torch's has; whoever reads it is told."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tensor: Any, owner: type) -> Any:
+        raise unknown("Tensor", self.name, owner if tensor is None else tensor)
+
+
+def note_missing(owner: type) -> None:
+    """Let `owner`, which has all its methods, answer for the names that only torch's Tensor has."""
+    for name in torch_names()["Tensor"] - {*dir(owner)}:
+        if name[0] != "_":
+            setattr(owner, name, Missing(name))
+
+
 def answers_for(module: str) -> Callable[[str], Any]:
     """A ``__getattr__`` for a module that has a counterpart in torch."""
 

@@ -16,8 +16,9 @@ namespace tl {
 class PrimitiveCall {
     // From tensorlite/call.py, in this order.
     struct Told {
-        PyObject *own, *kernel, *kernels, *reference, *xp, *names;
-        PyObject *plan_of, *as_arrays, *wrap, *record, *primitive, *defaults;
+        PyObject *own, *kernel, *kernel_by_position, *kernels;
+        PyObject *reference, *reference_by_position, *xp, *names;
+        PyObject *plan_of, *as_arrays, *wrap, *record, *primitive;
     };
     enum Kind { kInput, kShape, kOutput, kAux, kStatic };
     struct Residual {
@@ -40,7 +41,7 @@ class PrimitiveCall {
     std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
 
   public:
-    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 5,
+    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 7,
                                 kMostInputs = 8, kMostStatic = 16;
 
     // `told` is kept alive for good, as primitives are.
@@ -181,30 +182,25 @@ class PrimitiveCall {
         std::copy_n(PySequence_Fast_ITEMS(raw), inputs_, passed + 1);
         std::copy_n(values, static_, passed + 1 + inputs_);
         passed[1 + inputs_ + static_] = record ? Py_True : Py_False;  // `save`, if that is asked for
-        const auto run = [&](PyObject* function, PyObject* first) {
+        const Py_ssize_t named = static_ + has_aux_;
+        const auto run = [&](PyObject* function, PyObject* by_position, PyObject* first) {
             passed[0] = first;
-            return Ref(PyObject_Vectorcall(function, passed, 1 + inputs_, told_.names));
+            const bool plain = by_position == Py_True;
+            return Ref(PyObject_Vectorcall(function, passed, 1 + inputs_ + (plain ? named : 0),
+                                           plain ? nullptr : told_.names));
         };
         if (told_.own != Py_None) {
-            Ref y(PyObject_Vectorcall(told_.own, passed + 1, inputs_ + static_ + has_aux_, nullptr));
+            Ref y(PyObject_Vectorcall(told_.own, passed + 1, inputs_ + named, nullptr));
             if (y != Py_NotImplemented) return y;
         }
         PyObject* first = item(raw, 0);
         const bool large = !kernel_from_ || (PyArray_CheckExact(first) &&
                                              PyArray_SIZE((PyArrayObject*)first) >= kernel_from_);
         if (told_.kernel != Py_None && large) {
-            Ref y = run(told_.kernel, told_.kernels);
+            Ref y = run(told_.kernel, told_.kernel_by_position, told_.kernels);
             if (y != Py_NotImplemented) return y;
         }
-        if (has_aux_ || !are_defaults(values)) return run(told_.reference, told_.xp);
-        passed[0] = told_.xp;  // names would take longer than a small operation's arithmetic
-        return Ref(PyObject_Vectorcall(told_.reference, passed, 1 + inputs_, nullptr));
-    }
-
-    bool are_defaults(PyObject* const* values) const {
-        for (Py_ssize_t i = 0; i < static_; ++i)
-            if (values[i] != item(told_.defaults, i)) return false;
-        return true;
+        return run(told_.reference, told_.reference_by_position, told_.xp);
     }
 
     static bool split(Ref& y, Ref& aux) {

@@ -12,6 +12,7 @@ from tensorlite.nn import functional as F
 from tensorlite.nn.arguments import in_place, unusual
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import filled
+from tensorlite.ops.activation import relu
 from tensorlite.tensor import Tensor
 
 
@@ -32,7 +33,7 @@ class ReLU(_InPlace):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
-        return F.relu(input, inplace=True) if self.inplace else F.relu(input)
+        return F.relu(input, inplace=True) if self.inplace else relu(input)
 
 
 class SELU(_InPlace):

@@ -206,17 +206,13 @@ class Sequential(_List):
         for module in modules:
             if before is not None:
                 as_one = together(before, module)
-                if as_one is not None and not (input is given and _overwrites(before)):
+                if as_one is not None and not (input is given and before.__dict__.get("inplace")):
                     input = as_one(before, module, input)
                     before = None
                     continue
                 input = before(input)
             before = module
         return input if before is None else before(input)
-
-
-def _overwrites(module: Module) -> bool:
-    return getattr(module, "inplace", False)
 
 
 class ModuleDict(Module):

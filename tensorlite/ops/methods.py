@@ -20,6 +20,7 @@ from tensorlite.ops import (
 )
 from tensorlite.ops.shape import transpose_axes
 from tensorlite.tensor import Tensor
+from tensorlite.unknown import note_missing
 
 BINARY = {
     "add": "add",
@@ -168,6 +169,7 @@ def attach() -> None:
     Tensor.cuda = _cuda
     Tensor.T = property(transpose_axes, doc="The axes in reverse order.")
     Tensor.mT = property(_matrix_transpose, doc="The last two axes exchanged.")
+    note_missing(Tensor)
 
 
 def _reflected(op: Callable) -> Callable:

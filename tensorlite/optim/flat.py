@@ -16,6 +16,8 @@ from tensorlite.optim.states import ParameterState, States
 from tensorlite.tape import note_write_at, run_on_device_of
 from tensorlite.tensor import Tensor
 
+_PLAIN = (float, int)  # types of most settings
+
 
 class _Flat:
     """The arenas of a group, and what it was when they were made."""
@@ -31,7 +33,7 @@ class _Flat:
         """Whether it is still the same group of the same parameters."""
         now, before = group["params"], self.parameters
         same = self.group is group and len(now) == len(before)
-        return same and True not in map(is_not, now, before)
+        return same and not any(map(is_not, now, before))
 
 
 class FlatOptimizer(Optimizer):
@@ -203,14 +205,14 @@ class FlatOptimizer(Optimizer):
         if group.get("maximize"):
             scale = -1.0 if grad_scale is None else -grad_scale
         decay = group.get("weight_decay", 0.0)
-        if decay.__class__ is not float:
+        if type(decay) not in _PLAIN:
             decay = as_number(decay)
         first = self.first_scalars(group) if self.scalar_names else ()
         for start, stop, history in arena.advance(self.counted(group), first):
             step, scalars = (history[0], history[1:]) if first else (history, ())
             count = step if arena.skipped is None else step - arena.skipped
             lr = self.learning_rate(group, count)
-            if lr.__class__ is not float and not is_array(lr):
+            if type(lr) not in _PLAIN and not is_array(lr):
                 lr = as_number(lr)
             values = [lr, decay, scale, skip, *self.hyper(group, count, *scalars)]
             self._update(arena, start, stop, names, values, scaled)
