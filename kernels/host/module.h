@@ -249,6 +249,7 @@ PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given);
 
 // host/pad.cpp
+PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given);
 
@@ -289,6 +290,7 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"new_linear_relu", (PyCFunction)(void (*)(void))py_new_linear_relu, METH_FASTCALL, "new_linear_relu(x, weight, bias)"}, \
     {"new_weight_gradient", (PyCFunction)(void (*)(void))py_new_weight_gradient, METH_FASTCALL, "new_weight_gradient(dy, x, into)"}, \
     {"compiled_call", (PyCFunction)(void (*)(void))py_compiled_call, METH_FASTCALL, "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view)"}, \
+    {"new_reshape", (PyCFunction)(void (*)(void))py_new_reshape, METH_FASTCALL, "new_reshape(x, shape)"}, \
     {"use_tape", (PyCFunction)(void (*)(void))py_use_tape, METH_FASTCALL, "use_tape(Tensor, Node, OutputNode, next_index, Views)"}, \
     {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \

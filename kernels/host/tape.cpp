@@ -2,4 +2,5 @@
 #define NO_IMPORT_ARRAY  // module.h does it
 
 #include "call.h"
+#include "reshape.h"
 #include "walk.h"

@@ -29,7 +29,7 @@ class Slot {
 class Tape {
     PyObject *tensor_ = nullptr, *node_ = nullptr, *output_node_ = nullptr, *next_index_ = nullptr,
              *views_ = nullptr;
-    Slot data_, history_, requires_grad_, view_of_;
+    Slot data_, history_, requires_grad_, view_of_, rewritten_;
     Slot index_, plan_, parents_, saved_, shape_, dtype_, position_;
 
   public:
@@ -41,7 +41,7 @@ class Tape {
         views_ = Py_NewRef(views);
         return data_.find(tensor, "array") && history_.find(tensor, "node") &&
                requires_grad_.find(tensor, "requires_grad") && view_of_.find(tensor, "view_of") &&
-               index_.find(node, "index") &&
+               rewritten_.find(views, "rewritten") && index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&
                dtype_.find(node, "dtype") && position_.find(output_node, "position");
@@ -94,8 +94,10 @@ class Tape {
         if (PyTuple_CheckExact(views)) {
             views = item(views, length(views) - 1);
         } else if (views == Py_None) {
-            Ref first = call(views_);
+            Ref first = make(views_);
+            static PyObject* const never = PyLong_FromLong(-1);
             if (!first) return false;
+            rewritten_.set(first, never);
             views = first;
             const Ref before(std::exchange(view_of_.of(source), first.release()));
         }

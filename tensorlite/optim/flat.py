@@ -171,7 +171,10 @@ class FlatOptimizer(Optimizer):
     def _present(self) -> list[_Flat]:
         """The arenas of the groups as they are now, made anew where users have changed them."""
         flats, groups = self._flats, self.param_groups
-        if len(flats) != len(groups) or not all(map(_Flat.fits, flats, groups)):
+        same = len(flats) == len(groups)
+        for flat, group in zip(flats, groups, strict=False):
+            same = same and flat.fits(group)
+        if not same:
             kept = [(key, dict(value)) for key, value in self.state.items()]
             self._flats = [self._flat(group) for group in groups]
             self.state = dict(kept)
