@@ -36,8 +36,9 @@ inline Type type_of(PyArrayObject* array) {
         case NPY_UBYTE: return U8;
     }
     if (number == bfloat16) return BF16;
-    const char* name = strrchr(PyArray_DESCR(array)->typeobj->tp_name, '.');
-    if (!PyArray_ISUSERDEF(array) || strcmp(name ? name : "", ".bfloat16")) return ANY;
+    const char* name = PyArray_DESCR(array)->typeobj->tp_name;  // before ml_dtypes 0.5.1 it has no dot
+    const char* dot = strrchr(name, '.');
+    if (!PyArray_ISUSERDEF(array) || strcmp(dot ? dot + 1 : name, "bfloat16")) return ANY;
     bfloat16 = number;
     return BF16;
 }
