@@ -11,6 +11,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.dtypes import result_type, weak
 from tensorlite.ops.promotion import cast, choices, same_dtype
 from tensorlite.primitive import primitive
+from tensorlite.tensor import Tensor
 
 __all__ = [
     "allclose",
@@ -218,9 +219,11 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     if input is None or other is None:
         raise TypeError("where() needs both input and other, or neither")
     chosen = select(condition, input, other)
-    if isinstance(input, (int, float)) and isinstance(other, (int, float)):
-        return cast(chosen, result_type(input, other))
-    return chosen
+    if isinstance(condition, Tensor):
+        numbers = isinstance(input, (int, float)) and isinstance(other, (int, float))
+    else:  # in a rule, where one of NumPy's numbers is an array without axes
+        numbers = not (hasattr(input, "dtype") or hasattr(other, "dtype"))
+    return cast(chosen, result_type(input, other)) if numbers else chosen
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:

@@ -58,7 +58,10 @@ class Operands:
         """The inputs of a call, Tensors and arrays in one dtype; numbers stay as they are."""
         if all(x.__class__ in (int, float, bool) for x in args):
             raise TypeError(f"{', '.join(map(repr, args))}: at least one must be a Tensor")
-        args = tuple([x.item() if isinstance(x, np.generic) else x for x in args])
+        # Beside a Tensor one of NumPy's numbers is a number; in a rule, which runs on arrays, it is
+        # what arithmetic made of an array without axes.
+        number = np.generic.item if any(isinstance(x, Tensor) for x in args) else np.asarray
+        args = tuple([number(x) if isinstance(x, np.generic) else x for x in args])
         mixed = [x for x in args[self.first :] if _counts(x)]
         if not any(hasattr(x, "dtype") for x in mixed):
             return args
