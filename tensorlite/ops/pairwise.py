@@ -105,9 +105,15 @@ def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
 
 
 @primitive(operands=floats)
+@float32_inside
 def logaddexp2(xp: Any, x1: Array, x2: Array) -> Array:
     """``log2(2**x1 + 2**x2)`` without overflow."""
-    return xp.logaddexp2(*weak(x1, x2))
+    if xp is np:
+        return xp.logaddexp2(x1, x2)
+    # CuPy takes the logarithm of 1 + 2**-|x1 - x2|, which is 1 where a little is added.
+    larger = xp.maximum(x1, x2)
+    added = xp.log1p(xp.exp2(-xp.abs(x1 - x2))) * math.log2(math.e)
+    return larger + xp.where(x1 == x2, 1, added).astype(larger.dtype, copy=False)
 
 
 def _part(x: Any, other: Any, base: float) -> Any:

@@ -15,6 +15,7 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats
+from tensorlite.ops.slopes import in_float32
 from tensorlite.ops.wide import horner, in_float64
 from tensorlite.primitive import primitive
 
@@ -94,7 +95,7 @@ def ndtri(xp: Any, x: Array) -> Array:
     return _quantile(xp, x - 0.5, xp.minimum(x, 1 - x))
 
 
-ndtri.defvjp(x=lambda g, y: g * math.sqrt(2 * math.pi) * exp(0.5 * y * y))
+ndtri.defvjp(x=in_float32(lambda g, x: g * math.sqrt(2 * math.pi) * exp(0.5 * ndtri(x) ** 2)))
 
 # --- distribution functions -------------------------------------------------------------------
 
@@ -124,12 +125,13 @@ def erfcx(xp: Any, x: Array) -> Array:
     return _scaled_erfc(xp, x)
 
 
-def _erfcx_slope(g: Any, y: Any, x: Any) -> Any:
+@in_float32
+def _erfcx_slope(g: Any, x: Any) -> Any:
     """``2 x y - 2 / sqrt(pi)``; far out, where that cancels, by its asymptotic series."""
     far = x > 1e3
     inverse = 1 / where(far, x, 1.0)
     tail = -inverse * inverse * (1 - 1.5 * inverse * inverse) / math.sqrt(math.pi)
-    return g * where(far, tail, 2 * where(far, 1.0, x) * y - 2 / math.sqrt(math.pi))
+    return g * where(far, tail, 2 * where(far, 1.0, x) * erfcx(x) - 2 / math.sqrt(math.pi))
 
 
 erfcx.defvjp(x=_erfcx_slope)
@@ -143,7 +145,7 @@ def ndtr(xp: Any, x: Array) -> Array:
     return xp.where(x < 0, tail, 1 - tail)
 
 
-ndtr.defvjp(x=lambda g, x: g * exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+ndtr.defvjp(x=in_float32(lambda g, x: g * exp(-0.5 * x * x) / math.sqrt(2 * math.pi)))
 
 
 @primitive(operands=floats)
@@ -156,7 +158,7 @@ def log_ndtr(xp: Any, x: Array) -> Array:
     return xp.where(x < -1, xp.log(0.5 * scaled) - 0.5 * x * x, near)
 
 
-log_ndtr.defvjp(x=lambda g, x: g * math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5)))
+log_ndtr.defvjp(x=in_float32(lambda g, x: g * math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))))
 
 # --- logarithms of probabilities --------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from tensorlite.ops.elementwise import sqrt
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.rounding import sign
-from tensorlite.ops.slopes import infinite_at_zero
+from tensorlite.ops.slopes import in_float32, infinite_at_zero
 from tensorlite.primitive import primitive
 
 __all__ = [
@@ -185,14 +185,15 @@ def sinc(xp: Any, x: Array) -> Array:
     return xp.where(x == 0, 1, xp.sin(u) / u)
 
 
-def _sinc_slope(g: Any, y: Any, x: Any) -> Any:
+@in_float32
+def _sinc_slope(g: Any, x: Any) -> Any:
     """``(cos(pi x) - sinc(x)) / x``, where that cancels by its series."""
     near = (x > -0.1) & (x < 0.1)
     u = math.pi * where(near, x, 0)
     series, square = 0.0, u * u
     for k in range(7, 0, -1):
         series = series * square + (-1) ** k * 2 * k / math.factorial(2 * k + 1)
-    far = (cos(math.pi * x) - y) / where(near, 1, x)
+    far = (cos(math.pi * x) - sinc(x)) / where(near, 1, x)
     return g * where(near, series * u * math.pi, far)
 
 
