@@ -14,7 +14,7 @@ from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.ops.compare import isnan, where
 from tensorlite.ops.dtypes import weak
 from tensorlite.ops.elementwise import exp, log
-from tensorlite.ops.fused import fused, widened
+from tensorlite.ops.fused import float32_inside, fused, widened
 from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
 from tensorlite.ops.rounding import trunc
 from tensorlite.ops.slopes import zero
@@ -152,6 +152,7 @@ def _check_divisor(xp: Any, x1: Array, x2: Array) -> None:
 
 
 @primitive(operands=same_dtype)
+@float32_inside
 def floor_divide(xp: Any, x1: Array, x2: Array) -> Array:
     """``x1 / x2`` rounded down; its gradient is 0."""
     x1, x2 = weak(x1, x2)

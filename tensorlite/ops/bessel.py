@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.compare import where
+from tensorlite.ops.compare import isinf, where
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.rounding import sign
 from tensorlite.ops.slopes import in_float32
@@ -85,9 +85,9 @@ def i1e(xp: Any, x: Array) -> Array:
 
 
 def _over_x(y: Any, x: Any) -> Any:
-    """``i1(x) / x``, and its limit at 0."""
+    """``i1(x) / x``, and its limit at 0; 0 where it is infinite, since `i0` is larger."""
     zero = x == 0
-    return where(zero, 0.5, y / where(zero, 1, x))
+    return where(zero, 0.5, where(isinf(y), 0, y) / where(zero, 1, x))
 
 
 # In short floats y has too few digits for what cancels, so that it is computed again.

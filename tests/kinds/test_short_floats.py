@@ -37,10 +37,9 @@ def numbers(dtype: np.dtype, count: int, cuda: bool) -> list[np.ndarray]:
     CuPy compiles so that what is subnormal in float32 is 0: there the ends are left out.
     """
     every = np.arange(65536, dtype=np.uint16).view(dtype)
-    wide = every.astype(np.float32)
-    finite = every[
-        np.isfinite(wide) & ~(cuda & (wide != 0) & ((np.abs(wide) < 1e-30) | (np.abs(wide) > 1e30)))
-    ]
+    size = np.abs(every.astype(np.float32))
+    end = (size != 0) & ((size < 1e-15) | (size > 1e15))
+    finite = every[np.isfinite(size) & ~(cuda & end)]
     rng = np.random.default_rng(0)
     return [finite, *(rng.permutation(finite) for _ in range(count - 1))]
 
