@@ -21,7 +21,7 @@ from tensorlite.backend.precision import (
 from tensorlite.backend.threads import get_num_threads, set_num_threads
 from tensorlite.gradients import grad
 from tensorlite.ops import *
-from tensorlite.ops import dtypes, methods
+from tensorlite.ops import dtypes, faces, methods
 from tensorlite.ops.dtypes import (
     float16,
     float32,
@@ -57,6 +57,7 @@ from tensorlite.tensor import Size, Tensor
 __version__ = "0.1.0"
 
 methods.attach()
+faces.name_wrong_types(globals())
 
 _MODULES = (
     *(

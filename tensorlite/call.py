@@ -141,7 +141,7 @@ def compile_call(self: Primitive) -> Callable:
     """
     namespace = {
         "_BACKENDS": BACKENDS,
-        "_ERRORS": (ValueError, TypeError, IndexError),
+        "_ERRORS": (ValueError, TypeError, IndexError, AttributeError),
         "_Node": Node,
         "_NotImplemented": NotImplemented,
         "_PLAIN": PLAIN,

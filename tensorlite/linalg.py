@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.ops.decompositions import LinAlgError
-from tensorlite.ops.faces import takes_axis
+from tensorlite.ops.faces import name_wrong_types, takes_axis
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.matrix.factors import (
     cholesky,
@@ -99,5 +99,7 @@ def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     """Cross products of vectors along an axis of length 3; the other axes broadcast."""
     return cross_along("linalg.cross", input, other, dim)
 
+
+name_wrong_types(globals())
 
 __getattr__ = answers_for(__name__)

@@ -48,6 +48,7 @@ from tensorlite.plan import (
 from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.views import refresh
+from tensorlite.wording import in_words, no_tensor
 
 PRIMITIVES: dict[str, Primitive] = {}
 
@@ -224,7 +225,7 @@ class Primitive:
                 y = self.kernel_fn(backend.kernels, *raw, **static)
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise self.explained(error, raw)  # noqa: B904 (it may be the same one)
         if self.aux:
             y, *aux = y
@@ -276,12 +277,15 @@ class Primitive:
 
     def explained(self, error: Exception, raw: tuple) -> Exception:
         """The same error, naming the operation and its inputs; an inner operation has done that."""
+        if isinstance(error, AttributeError):
+            missing = error.obj is None and any(a is None for a in raw)
+            return no_tensor(self.name, "an input", None) if missing else error
         text = str(error)
         names = {primitive.name for primitive in PRIMITIVES.values()}
         if "; inputs: " in text or text.split(":")[0] in names:
             return error
         inputs = ", ".join(_describe(a) for a in raw if a is not None)
-        better = type(error)(f"{self.name}: {text}; inputs: {inputs}")
+        better = type(error)(f"{self.name}: {in_words(text)}; inputs: {inputs}")
         better.__cause__ = error
         return better
 

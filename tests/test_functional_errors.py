@@ -13,7 +13,7 @@ def zeros(*shape: int) -> tl.Tensor:
 
 
 ERRORS = {
-    "linear: x of shape (2, 3) does not fit weight of shape (4, 5)": lambda: F.linear(
+    "linear: input of shape (2, 3) does not fit weight of shape (4, 5)": lambda: F.linear(
         zeros(2, 3), zeros(4, 5)
     ),
     "linear: bias of shape (3,)": lambda: F.linear(zeros(2, 5), zeros(4, 5), zeros(3)),
@@ -26,7 +26,7 @@ ERRORS = {
     "conv_transpose2d: bias of shape (3,) for 8 filters": lambda: F.conv_transpose2d(
         zeros(6, 8, 8), zeros(6, 4, 3, 3), zeros(3), groups=2
     ),
-    "convolution: x of shape (2, 3, 8) (N, channels, …) does not fit": lambda: F.conv1d(
+    "convolution: input of shape (2, 3, 8) (N, channels, …) does not fit": lambda: F.conv1d(
         zeros(2, 3, 8), zeros(4, 2, 3)
     ),
     "a window of 5 (dilation 2) does not fit into an axis of 6": lambda: F.conv1d(

@@ -237,7 +237,7 @@ def test_errors_of_the_others() -> None:
         (
             lambda: tl.index_select(x, 2, tl.tensor([0])),
             IndexError,
-            "index_select: axis 2 is out of bounds for array of dimension 2",
+            "index_select: dim 2 is out of range for a Tensor of 2 axes",
         ),
         (lambda: x.take(tl.zeros(2)), IndexError, "an index has dtype float32"),
         (lambda: x.take(tl.tensor([12])), IndexError, "take: index 12 is out of bounds"),

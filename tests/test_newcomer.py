@@ -157,3 +157,51 @@ def test_memory_of_cuda_where_there_may_be_none() -> None:
 def test_a_whole_module_is_not_saved(tmp_path) -> None:
     with pytest.raises(TypeError, match=r"is a Linear, which cannot be saved: save what it holds"):
         tl.save(nn.Linear(1, 1), tmp_path / "model.pt")
+
+
+x, labels = tl.zeros(2, 3), tl.zeros(2, dtype=tl.int64)
+# What is typed, the error, and what it says: the argument by its name, shapes, what to do.
+WRONG = [
+    (lambda: nn.Linear(4, 3)(tl.zeros(2, 5)), ValueError, r"input of shape \(2, 5\) does not fit"),
+    (lambda: x + tl.zeros(2, 4), ValueError, r"shapes \(2, 3\) and \(2, 4\) do not broadcast"),
+    (lambda: x + None, TypeError, "add: None is given where a Tensor or number belongs"),
+    (lambda: x.sum(2), IndexError, "sum: dim 2 is out of range for a Tensor of 2 axes"),
+    (lambda: x.sum(1.0), TypeError, "sum: dim is an integer, not 1.0"),
+    (lambda: x.max(5), IndexError, "max: dim 5 is out of range for a Tensor of 2 axes"),
+    (lambda: x.squeeze("a"), TypeError, "squeeze: dim is an integer, not 'a'"),
+    (lambda: x.reshape(5, -1), ValueError, r"6 elements do not fill shape \(5, -1\)"),
+    (lambda: x[:2].__setitem__(0, tl.zeros(4)), ValueError, r"shape \(4,\) does not fit into"),
+    (lambda: x & x, TypeError, "bitwise_and: there is no such operation on the dtype; .*float32"),
+    (lambda: x.to("gpu"), TypeError, "unknown dtype or device 'gpu'"),
+    (lambda: nn.functional.pad(x, 1), TypeError, r"two numbers \(before, after\) .*, not 1"),
+    (lambda: nn.functional.cross_entropy(x, [0, 1]), TypeError, "target is a list, no Tensor"),
+    (lambda: nn.functional.conv2d(None, x), TypeError, "conv2d: input is None, no Tensor"),
+    (lambda: nn.functional.relu(None), TypeError, "relu: an input is None, no Tensor"),
+    (
+        lambda: tl.einsum("i,i->", [1, 2]),
+        TypeError,
+        "einsum: an element of args is an int, no Tensor",
+    ),
+    (lambda: tl.squeeze([1]), TypeError, "squeeze: input is a list, no Tensor"),
+    (lambda: tl.topk((x, x), 1), TypeError, "topk: input is a tuple, no Tensor: take one of"),
+    (lambda: tl.flatten(nn.ReLU), TypeError, "input is ReLU, which was not called"),
+    (lambda: tl.linalg.inv([[1.0]]), TypeError, "inv: A is a list, no Tensor"),
+    (lambda: nn.LSTM(3, 3)([1]), TypeError, "LSTM: the input is a list, no Tensor"),
+    (lambda: nn.Linear(3, 3)(None), TypeError, "Linear: the input is None, no Tensor"),
+    (lambda: nn.CrossEntropyLoss(x, labels), TypeError, "made first and called then"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "said"), WRONG, ids=[w[2][:24] for w in WRONG])
+def test_wrong_calls(call, error, said) -> None:
+    with pytest.raises(error, match=said):
+        call()
+
+
+def test_a_users_module_may_take_anything() -> None:
+    class Typo(nn.Module):
+        def forward(self, batch: dict) -> tl.Tensor:
+            return batch.image
+
+    with pytest.raises(AttributeError, match="'dict' object has no attribute 'image'"):
+        Typo()({"image": x})

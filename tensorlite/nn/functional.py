@@ -17,7 +17,7 @@ from tensorlite.ops.conv import *
 from tensorlite.ops.distance import *
 from tensorlite.ops.dropout import *
 from tensorlite.ops.embedding import *
-from tensorlite.ops.faces import name_as_torch
+from tensorlite.ops.faces import name_as_torch, name_wrong_types
 from tensorlite.ops.gathering import one_hot
 from tensorlite.ops.grid import *
 from tensorlite.ops.gumbel import *
@@ -34,5 +34,6 @@ from tensorlite.ops.trigonometry import tanh
 from tensorlite.unknown import answers_for as _answers_for
 
 name_as_torch(list(globals().values()))
+name_wrong_types(globals())
 
 __getattr__ = _answers_for(__name__)

@@ -15,6 +15,10 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     """What the older arguments say, where they are given."""
     if size_average is None and reduce is None:
         return reduction
+    if isinstance(size_average, Tensor):  # the input and the target, as to a function
+        raise TypeError(
+            "a loss module is made first and called then: nn.CrossEntropyLoss()(input, target)"
+        )
     if reduce is False:
         return "none"
     return "sum" if size_average is False else "mean"

@@ -16,7 +16,7 @@ from tensorlite.nn.changes import Changes
 from tensorlite.nn.hooks import Hooks, RemovableHandle
 from tensorlite.nn.parameter import Buffer, Parameter
 from tensorlite.nn.registry import Held, Kind
-from tensorlite.nn.show import note_where, text_of
+from tensorlite.nn.show import explained, note_where, text_of
 from tensorlite.tensor import Tensor
 
 
@@ -87,8 +87,11 @@ class Module(Changes):
                 return self._hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
-            note_where(error, self)
-            raise
+            said = explained(error, self, args)
+            note_where(said, self)
+            if said is error:
+                raise
+            raise said from error
 
     # --- registration -------------------------------------------------------------------------
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tensorlite.tensor import Tensor
+from tensorlite.wording import no_tensor
+
 if TYPE_CHECKING:
     from tensorlite.nn.module import Module
 
@@ -43,6 +46,16 @@ def _count(module: Module, unit: str) -> str:
     if total == 0:
         return ""
     return f"{total:,}{unit}" + (f" ({frozen:,} frozen)" if frozen else "")
+
+
+def explained(error: Exception, module: Module, args: tuple) -> Exception:
+    """The error; a better one where a module of the library was given what is no Tensor."""
+    if not isinstance(error, AttributeError) or isinstance(error.obj, Tensor):
+        return error
+    ours = type(module).__module__.startswith("tensorlite.")
+    if not ours or not any(value is error.obj for value in args):
+        return error
+    return no_tensor(type(module).__name__, "the input", error.obj)
 
 
 def note_where(error: Exception, module: Module) -> None:

@@ -78,8 +78,8 @@ def convolution_transpose(
     kernel, out = weight.shape[2:], x.shape[2:]
     if x.ndim != weight.ndim or x.shape[1] != weight.shape[0] or x.shape[1] % groups:
         raise ValueError(
-            f"x of shape {x.shape} (N, channels, …) and weight of shape {weight.shape} (channels, "
-            f"out channels / groups, …) with {groups} groups: x.shape[1] must equal "
+            f"input of shape {x.shape} (N, channels, …) and weight of shape {weight.shape} "
+            f"(channels, out channels / groups, …) with {groups} groups: input.shape[1] must equal "
             "weight.shape[0] and divide by groups"
         )
     spread = x.reshape(x.shape[0], groups, x.shape[1] // groups, math.prod(out))
@@ -135,8 +135,8 @@ def check_operands(x: Array, weight: Array, bias: Array | None, groups: int) -> 
     """Refuse an image, a weight and a bias whose channels do not fit."""
     if x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * groups:
         raise ValueError(
-            f"x of shape {x.shape} (N, channels, …) does not fit weight of shape {weight.shape} "
-            f"(filters, channels / groups, …) with {groups} groups"
+            f"input of shape {x.shape} (N, channels, …) does not fit weight of shape "
+            f"{weight.shape} (filters, channels / groups, …) with {groups} groups"
         )
     if weight.shape[0] % groups:
         raise ValueError(f"{weight.shape[0]} filters do not divide into {groups} groups")

@@ -75,8 +75,19 @@ def to(
         elif _is_device(target):
             x = to_device(x, f"cuda:{target}" if isinstance(target, int) else target)
         else:
-            x = cast(x, target)
+            x = cast(x, _named_dtype(target))
     return clone(x) if copy and x is input else x
+
+
+def _named_dtype(target: Any) -> np.dtype:
+    try:
+        return as_dtype(target)
+    except TypeError as error:
+        if not isinstance(target, str) or target == "bfloat16":
+            raise
+        raise TypeError(
+            f"unknown dtype or device {target!r}: use 'float32', 'int64', 'cpu', 'cuda:1' …"
+        ) from error
 
 
 def _is_device(target: Any) -> bool:

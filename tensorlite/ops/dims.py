@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_index
 
 Axis = int | Sequence[int] | None
@@ -27,7 +28,15 @@ def one_dim(dim: Any, ndim: int, name: str | None = None) -> int:
     TypeError
         If `dim` is not an integer.
     """
-    return normalize_axis_index(operator.index(dim), ndim or 1, name)
+    try:
+        return normalize_axis_index(operator.index(dim), ndim or 1, name)
+    except (AxisError, TypeError) as error:
+        begin = f"{name}: " if name else ""
+        if isinstance(error, AxisError):
+            raise AxisError(
+                f"{begin}dim {dim} is out of range for a Tensor of {ndim} axes"
+            ) from None
+        raise TypeError(f"{begin}dim is an integer, not {dim!r}") from None
 
 
 def all_dims(dim: Axis, ndim: int) -> tuple[int, ...]:

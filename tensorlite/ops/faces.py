@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from tensorlite.tensor import Tensor
+from tensorlite.wording import no_tensor
 
 ALSO = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's name, and torch's
 NAMES = {"x": "input", "x1": "input", "x2": "other", **ALSO}
@@ -21,6 +23,52 @@ def name_as_torch(functions: Iterable[Any]) -> None:
         made = getattr(function, "primitive", None)
         if made is not None and not made.names:
             made.rename(NAMES)
+
+
+def name_wrong_types(names: dict[str, Any]) -> None:
+    """Let functions of a namespace say which of their arguments is no Tensor.
+
+    They look into Tensors as they go; only where that fails is it worked out what was given. The
+    modules below use each other's functions as they are.
+    """
+    for name, function in names.items():
+        if type(function) is FunctionType and not hasattr(function, "primitive"):
+            code = inspect.unwrap(function).__code__
+            if code.co_varnames[:1] and code.co_varnames[0] in _TENSORS:
+                names[name] = _naming_wrong_types(function)
+
+
+# What functions call their first argument where it is a Tensor, or several.
+_TENSORS = {"A", "anchor", "args", "condition", "input", "input1", "matrices", "query", "tensor"}
+_TENSORS |= {"operands", "tensors", "x1"}
+
+
+def _naming_wrong_types(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def face(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except AttributeError as error:
+            wrong, found = error.obj, error
+        try:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+        except TypeError:
+            raise found from None
+        if isinstance(wrong, Tensor):
+            raise found
+        for name, value in given.items():
+            if value is wrong:
+                raise no_tensor(function.__name__, name, wrong) from found
+            if _holds(value, wrong):
+                raise no_tensor(function.__name__, f"an element of {name}", wrong) from found
+        raise found
+
+    return face
+
+
+def _holds(value: Any, wanted: Any) -> bool:
+    several = value if isinstance(value, (tuple, list)) else ()
+    return any(part is wanted or _holds(part, wanted) for part in several)
 
 
 def takes_axis(function: Callable) -> Callable:

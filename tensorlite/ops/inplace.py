@@ -24,6 +24,7 @@ from tensorlite.ops.promotion import cast
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, note_write, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.wording import in_words
 
 
 def write(x: Tensor, index: Any, value: Any) -> None:
@@ -47,7 +48,8 @@ def write(x: Tensor, index: Any, value: Any) -> None:
         with on_device_of(x.array):
             assign(x.array, parts, raw, value.array if isinstance(value, Tensor) else value)
     except (ValueError, IndexError) as error:
-        raise type(error)(f"setitem: {error}; Tensor: {x.dtype} {x.shape}") from error
+        said = in_words(str(error))
+        raise type(error)(f"setitem: {said}; Tensor: {x.dtype} {x.shape}") from error
     note_write(x.array)
 
 

@@ -46,8 +46,8 @@ def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -
 def _check(x: Array, weight: Array, bias: Array | None) -> None:
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
-            f"linear: x of shape {x.shape} does not fit weight of shape {weight.shape}: the last "
-            "axis of x must be as long as the second of weight (out, in)"
+            f"linear: input of shape {x.shape} does not fit weight of shape {weight.shape}: "
+            "the last axis of input must be as long as the second of weight (out, in)"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(

@@ -44,6 +44,8 @@ def pad(
     >>> tl.nn.functional.pad(tl.ones(2, 2), (1, 0)).tolist()
     [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
+    if not hasattr(pad, "__iter__"):
+        raise TypeError(f"pad: pad is two numbers (before, after) for each axis, not {pad!r}")
     numbers = tuple(map(operator.index, pad))
     ndim = len(input.shape)
     if len(numbers) % 2 or len(numbers) > 2 * ndim:

@@ -98,7 +98,7 @@ def test_it_records_what_the_text_records(case, recording, monkeypatch):
 def test_what_is_wrong_is_said_by_the_text(monkeypatch):
     messages = []
     for _ in range(2):
-        with pytest.raises(ValueError, match="linear: x of shape") as raised:
+        with pytest.raises(ValueError, match="linear: input of shape") as raised:
             F.linear(X, leaf(3, 5))
         messages.append(str(raised.value))
         monkeypatch.setitem(F.linear.__globals__, "_compiled", declined)

@@ -93,7 +93,7 @@ def test_what_a_module_was_made_to_do_stays():
 
 
 def test_an_error_in_a_pair_names_the_layer():
-    with pytest.raises(ValueError, match=r"^linear: x of shape \(2, 4\)") as error:
+    with pytest.raises(ValueError, match=r"^linear: input of shape \(2, 4\)") as error:
         nn.Sequential(nn.Identity(), nn.Linear(3, 3), nn.ReLU())(tl.ones((2, 4)))
     assert error.value.__notes__ == [
         "raised in Sequential.1: Linear(in_features=3, out_features=3, bias=True)"

@@ -281,7 +281,7 @@ def test_weights_of_classes_are_buffers():
         (lambda: nn.BatchNorm2d(3)(tl.ones((2, 3))), r"shape \(2, 3\); it must have 4 axes"),
         (lambda: nn.BatchNorm1d(3)(tl.ones((2, 4))), "second axis must have length 3"),
         (lambda: nn.InstanceNorm1d(3)(tl.ones((2, 3, 1, 1))), "must have 3 or 2 axes"),
-        (lambda: nn.Linear(3, 2)(tl.ones((2, 4))), r"linear: x of shape \(2, 4\)"),
+        (lambda: nn.Linear(3, 2)(tl.ones((2, 4))), r"linear: input of shape \(2, 4\)"),
         (lambda: nn.MSELoss(reduction="average")(tl.ones(2), tl.ones(2)), "'average'"),
     ],
 )
