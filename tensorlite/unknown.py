@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 TORCH = "2.13"  # the release that torch_names.txt lists
@@ -49,8 +49,8 @@ INSTEAD = {
 @functools.cache
 def torch_names() -> dict[str, frozenset[str]]:
     """The public names of torch's modules and of its Tensor, by the module without "torch."."""
-    text = (Path(__file__).parent / "torch_names.txt").read_text()
-    rows = [line.split(": ") for line in text.splitlines()]
+    with open(f"{os.path.dirname(__file__)}/torch_names.txt") as file:
+        rows = [line.split(": ") for line in file.read().splitlines()]
     return {where: frozenset(names.split()) for where, names in rows}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from tensorlite.ops.dims import named_dims
@@ -76,7 +75,8 @@ def einsum(*args: Any) -> Tensor:
     return _arranged(x, own, result)
 
 
-ORDERED = ascii_uppercase + ascii_lowercase  # as the alphabet sorts them
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ORDERED = LETTERS[26:] + LETTERS[:26]  # as the alphabet sorts them
 Term = tuple[Tensor, str]  # an operand and the labels of its axes
 
 
@@ -134,7 +134,7 @@ def _equation(args: tuple) -> tuple[str, Sequence[Tensor]]:
 
 def _as_letters(axes: Sequence) -> str:
     for axis in axes:
-        if axis is not ... and not 0 <= axis < len(ascii_letters):
+        if axis is not ... and not 0 <= axis < len(LETTERS):
             raise ValueError(f"einsum: axis {axis} in {list(axes)}: use numbers from 0 to 51")
     return "".join("..." if axis is ... else ORDERED[axis] for axis in axes)
 
@@ -165,7 +165,7 @@ def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     result = output.replace("...", dots)
     if output.count("...") > 1 or any(part.count("...") > 1 for part in parts):
         raise ValueError(f"einsum: {subscripts!r}: '...' may stand once for an operand")
-    unknown = set(letters + output.replace("...", "")) - set(ascii_letters)
+    unknown = set(letters + output.replace("...", "")) - set(LETTERS)
     if unknown or len(set(result)) < len(result) or not set(result) <= set("".join(labels)):
         raise ValueError(
             f"einsum: {subscripts!r}: axes are letters, and the result names each of its "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from tensorlite.plan import parameters_of
 from tensorlite.tensor import Tensor
 from tensorlite.wording import no_tensor
 
@@ -74,7 +74,7 @@ def _holds(value: Any, wanted: Any) -> bool:
 def takes_axis(function: Callable) -> Callable:
     """Let a function with ``dim`` (or ``dims``) and ``keepdim`` take NumPy's names, too."""
     also = dict(ALSO)
-    if "dims" in inspect.signature(function).parameters:
+    if "dims" in [name for name, _, _ in parameters_of(function)]:
         also["axis"] = "dims"
 
     @functools.wraps(function)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-from fractions import Fraction
 from typing import Any
 
 from tensorlite.backend import Array
@@ -31,6 +30,8 @@ _ORDERS, _POWERS = 12, 28  # how many powers of 1/a and of η it has
 @functools.cache
 def _expansion() -> tuple[list[float], list[list[float]]]:
     """Coefficients of Γ*(a) by powers of 1/a, and of each c_k(η), from the lowest power up."""
+    from fractions import Fraction  # for this alone, and not quickly imported
+
     count = _POWERS + 2 * _ORDERS + 4
     alpha = [Fraction(0), Fraction(1)]  # x / a - 1 by powers of η
     for n in range(2, count):

@@ -48,7 +48,15 @@ KNOWN = {
     },
 }
 # What returns neither a Tensor nor what its annotation says.
-SEVERAL = {*vars(tl.return_types), "item", "tolist", "size", "unique", "unique_consecutive", "grad"}
+SEVERAL = {
+    *tl.return_types.FIELDS,
+    "item",
+    "tolist",
+    "size",
+    "unique",
+    "unique_consecutive",
+    "grad",
+}
 SEVERAL |= {"vjp", "hvp", "jacobian", "hessian", "load", "save", "checkpoint", "primitive", "type"}
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 SHIFTS = ("lshift", "rshift")
