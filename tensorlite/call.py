@@ -139,7 +139,25 @@ def compile_call(self: Primitive) -> Callable:
 
     Most programs use few primitives, and compiling all of them would be most of the import time.
     """
-    namespace = {
+    namespace: dict[str, Any] = {}
+
+    def write_out() -> Callable:
+        namespace.update(_used_by(self))
+        exec(_text(self), namespace)
+        written = namespace.pop(self.reference.__name__)
+        call.__code__ = written.__code__
+        call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
+        _compile_ahead(self)
+        return call
+
+    namespace["_write_out"] = write_out
+    call = FunctionType(_not_yet_written.__code__, namespace, self.reference.__name__)
+    return functools.update_wrapper(call, self.reference)
+
+
+def _used_by(self: Primitive) -> dict[str, Any]:
+    """The globals of the text."""
+    return {
         "_BACKENDS": BACKENDS,
         "_ERRORS": (ValueError, TypeError, IndexError, AttributeError),
         "_Node": Node,
@@ -167,18 +185,6 @@ def compile_call(self: Primitive) -> Callable:
         "_wrap": wrap,
         **{f"_default_{n}": v for n, v in (self.input_defaults | self.defaults).items()},
     }
-
-    def write_out() -> Callable:
-        exec(_text(self), namespace)
-        written = namespace.pop(self.reference.__name__)
-        call.__code__ = written.__code__
-        call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
-        _compile_ahead(self)
-        return call
-
-    namespace["_write_out"] = write_out
-    call = FunctionType(_not_yet_written.__code__, namespace, self.reference.__name__)
-    return functools.update_wrapper(call, self.reference)
 
 
 def _not_yet_written(*args: Any, **static: Any) -> Any:
