@@ -199,11 +199,11 @@ class Sequential(_List):
         before = None  # a module that may be computed as one with the next
         given = input  # others may read it: one that overwrites it does so by itself
         own = self.__dict__
-        try:  # as a list: a hook may add to them
-            modules = [own[name] for name, kind in self._kinds.items() if kind is _MODULE]
-        except KeyError:  # one stands behind a method of its name
-            modules = list(self)
-        for module in modules:
+        for name, kind in list(self._kinds.items()):  # as a list: a hook may add to them
+            if kind is not _MODULE:
+                continue
+            # One that is not its own stands behind a method of its name.
+            module = own[name] if name in own else registry.value_of(self, name)
             if before is not None:
                 as_one = together(before, module)
                 if as_one is not None and not (input is given and before.__dict__.get("inplace")):

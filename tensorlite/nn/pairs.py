@@ -37,15 +37,13 @@ _TOGETHER: dict[tuple[type, type], Run] = {
 }
 
 
-# What a module has of its own where calling it does, or did, something else than its class says.
-_OWN_WAY = frozenset(("forward", "_hooks"))
-
-
 def together(first: Module, second: Module) -> Run | None:
     """How to compute `second` of `first` as one; None if there is no way, or somebody listens."""
     run = _TOGETHER.get((first.__class__, second.__class__))
-    if run is None or (
-        _OWN_WAY.isdisjoint(first.__dict__) and _OWN_WAY.isdisjoint(second.__dict__)
-    ):
-        return run
-    return None
+    if run is None:
+        return None
+    # What a module has of its own where calling it does, or did, something else than its class says.
+    for own in (first.__dict__, second.__dict__):
+        if "_hooks" in own or "forward" in own:
+            return None
+    return run
