@@ -42,7 +42,7 @@ def together(first: Module, second: Module) -> Run | None:
     run = _TOGETHER.get((first.__class__, second.__class__))
     if run is None:
         return None
-    # What a module has of its own where calling it does, or did, something else than its class says.
+    # What a module has of its own where calling it does or did something else than its class says.
     for own in (first.__dict__, second.__dict__):
         if "_hooks" in own or "forward" in own:
             return None
