@@ -36,6 +36,23 @@ INSTEAD = {
     "untyped_storage": "use t.array, the raw array of NumPy or CuPy",
     "data_ptr": "use t.array, the raw array of NumPy or CuPy",
     "share_memory_": "Tensors are pickled by value; loaders share memory by themselves",
+    "MixtureSameFamily": "its log_prob is torch.logsumexp(mixture.logits + "
+    "components.log_prob(x.unsqueeze(-1)), -1)",
+    "RelaxedOneHotCategorical": "use nn.functional.gumbel_softmax",
+    "LowRankMultivariateNormal": "use MultivariateNormal",
+    "set_default_tensor_type": "use set_default_dtype and set_default_device",
+    "get_device_properties": "get_device_name(), get_device_capability() and mem_get_info() say it",
+    **dict.fromkeys(("pca_lowrank", "svd_lowrank"), "use linalg.svd(x, full_matrices=False)"),
+    **dict.fromkeys(("lobpcg", "eig"), "use linalg.eigh for symmetric matrices"),
+    **{
+        f"{name}_window": f"use signal.windows.{name}(n, sym=False)"
+        for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")
+    },
+    "vander": "use linalg.vander",
+    "range": "use arange, which leaves the end out",
+    **dict.fromkeys(("real", "imag", "conj", "angle"), "Tensors are real"),
+    "profiler": "use Python's profilers",
+    "orthogonal": "register_parametrization with a module that makes the weight orthogonal",
     "hub": "load a state dictionary: torch.load reads .pt files and safetensors",
     "SparseAdam": "gradients are dense: use Adam",
     "max_memory_allocated": "memory_allocated() and memory_stats() say what is held now",

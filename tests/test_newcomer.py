@@ -129,6 +129,8 @@ def test_a_recorded_write_to_a_copy_stays_there(device, name) -> None:
     [
         ("from tensorlite import sparse_coo_tensor", "Tensors are dense: keep indices and values"),
         ("from tensorlite.distributions import Weibull", "'Weibull'. PyTorch 2.13 has it"),
+        ("from tensorlite.distributions import MixtureSameFamily", "mixture.logits"),
+        ("tl.hann_window", r"signal\.windows\.hann\(n, sym=False\)"),
         ("from tensorlite.optim import SparseAdam", "gradients are dense: use Adam"),
         ("from tensorlite.cuda import max_memory_allocated", "memory_stats"),
         ("tl.nn.functional.fractional_max_pool2d", "'fractional_max_pool2d'. PyTorch 2.13 has"),
@@ -205,3 +207,12 @@ def test_a_users_module_may_take_anything() -> None:
 
     with pytest.raises(AttributeError, match="'dict' object has no attribute 'image'"):
         Typo()({"image": x})
+
+
+def test_what_stands_in_for_a_mixture() -> None:
+    mixture = tl.distributions.Categorical(tl.tensor([0.25, 0.75]))
+    parts = tl.distributions.Normal(tl.tensor([0.0, 1.0]), tl.tensor([1.0, 2.0]))
+    points = tl.tensor([0.5, -1.0])
+    density = tl.logsumexp(mixture.logits + parts.log_prob(points.unsqueeze(-1)), -1)
+    # torch 2.13: MixtureSameFamily(Categorical(probs), Normal(loc, scale)).log_prob(points)
+    np.testing.assert_allclose(density.numpy(), [-1.4566444, -1.8889422], rtol=1e-6)
