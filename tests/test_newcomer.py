@@ -87,6 +87,13 @@ def test_where_of_two_numbers(device, values, dtype) -> None:
     assert chosen.tolist() == list(values)
 
 
+def test_whole_numbers_make_no_float64(device) -> None:
+    whole = tl.arange(4, device=device)  # torch refuses them in softmax
+    for made in (nn.functional.softmax(whole, 0), nn.functional.log_softmax(whole, 0)):
+        assert made.dtype == tl.float32
+    np.testing.assert_allclose(nn.functional.softmax(whole, 0).sum().item(), 1, rtol=1e-6)
+
+
 COPIES = {  # torch 2.13 gives each of these memory of its own
     "flip": lambda x: x.flip(0),
     "flip of no axes": lambda x: tl.flip(x, ()),
@@ -190,6 +197,9 @@ WRONG = [
     (lambda: tl.linalg.inv([[1.0]]), TypeError, "inv: A is a list, no Tensor"),
     (lambda: nn.LSTM(3, 3)([1]), TypeError, "LSTM: the input is a list, no Tensor"),
     (lambda: nn.Linear(3, 3)(None), TypeError, "Linear: the input is None, no Tensor"),
+    (lambda: nn.Linear(2, 3)(labels), TypeError, "linear: input is int64, weight float32: give"),
+    (lambda: nn.LSTM(2, 3)(labels[None]), TypeError, "LSTM: input is int64: give input.float()"),
+    (lambda: nn.GRUCell(2, 3)(labels), TypeError, "input is int64, weight float32"),
     (lambda: nn.CrossEntropyLoss(x, labels), TypeError, "made first and called then"),
 ]
 

@@ -244,6 +244,8 @@ class RNNBase(Module):
                 f"{name}: input of shape {input.shape}; it must be "
                 f"{axes}{self.input_size}) or (L, {self.input_size})"
             )
+        if input.dtype.kind in "biu":
+            raise TypeError(f"{name}: input is {input.dtype}: give input.float(), or embed it")
 
     def _initial(self, x: Tensor, batch: int, hx: State | None, batched: bool) -> Sequence[Tensor]:
         """The first state's parts, each (layers · directions, N, H); checked."""

@@ -49,6 +49,8 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
             f"linear: input of shape {x.shape} does not fit weight of shape {weight.shape}: "
             "the last axis of input must be as long as the second of weight (out, in)"
         )
+    if x.dtype.kind in "biu" and weight.dtype.kind not in "biu":
+        raise TypeError(f"linear: input is {x.dtype}, weight {weight.dtype}: give input.float()")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(
             f"linear: bias of shape {bias.shape} for weight of shape {weight.shape} (out, in); "

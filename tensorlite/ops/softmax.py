@@ -9,7 +9,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.elementwise import exp
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, fused
-from tensorlite.ops.promotion import cast
+from tensorlite.ops.promotion import cast, floats
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.totals import total
 from tensorlite.primitive import primitive
@@ -29,7 +29,7 @@ def log_softmax_backward(dy: Any, out: Any, *, axis: int) -> Any:
     return dy - exp(out) * sum(dy, axis=axis, keepdims=True)
 
 
-@primitive(name="softmax")
+@primitive(name="softmax", operands=floats)
 @float32_inside
 def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``exp(x) / Σ exp(x)`` along `axis`, without overflow.
@@ -46,7 +46,7 @@ def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
 shares.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
 
 
-@primitive(name="log_softmax")
+@primitive(name="log_softmax", operands=floats)
 @float32_inside
 def log_shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``x - log Σ exp(x)`` along `axis`, without overflow or the logarithm of 0."""
