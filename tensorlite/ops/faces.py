@@ -33,7 +33,10 @@ def name_wrong_types(names: dict[str, Any]) -> None:
     """
     for name, function in names.items():
         if type(function) is FunctionType and not hasattr(function, "primitive"):
-            code = inspect.unwrap(function).__code__
+            inner = function
+            while hasattr(inner, "__wrapped__"):
+                inner = inner.__wrapped__
+            code = inner.__code__
             if code.co_varnames[:1] and code.co_varnames[0] in _TENSORS:
                 names[name] = _naming_wrong_types(function)
 
@@ -50,6 +53,8 @@ def _naming_wrong_types(function: Callable) -> Callable:
             return function(*args, **kwargs)
         except AttributeError as error:
             wrong, found = error.obj, error
+        import inspect  # for the message alone
+
         try:
             given = inspect.signature(function).bind(*args, **kwargs).arguments
         except TypeError:
