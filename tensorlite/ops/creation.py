@@ -130,7 +130,9 @@ def tensor(
     """
     made = _converted(data, dtype, device, "tensor()")
     if _may_share(made, data):
-        made = array_backend((made,)).copy(made)
+        where = array_backend((made,))
+        with where.on(where.device_of(made)):
+            made = where.copy(made)
     return leaf(made, requires_grad)
 
 
@@ -142,11 +144,18 @@ def _converted(data: Any, dtype: Any, device: Where, name: str) -> Array:
     if wanted != values.dtype:
         if isinstance(data, (list, tuple, bool, int, float)):
             check_fits(values, wanted, name)
-        values = array_backend((values,)).cast(values, wanted)
+        values = _cast(values, wanted)
     source = array_backend((values,)).device_of(values)
     stays = device is None and hasattr(data, "dtype")
     target = source if stays else place(device)
     return values if target == source else to_device_array(values, target, source)
+
+
+def _cast(values: Array, dtype: np.dtype) -> Array:
+    """The values in another dtype, on the device where they are."""
+    where = array_backend((values,))
+    with where.on(where.device_of(values)):
+        return where.cast(values, dtype)
 
 
 def _may_share(made: Array, data: Any) -> bool:
@@ -154,8 +163,8 @@ def _may_share(made: Array, data: Any) -> bool:
     if isinstance(data, (list, tuple, bool, int, float, np.generic)):
         return False
     source = data.array if isinstance(data, Tensor) else data
-    if isinstance(source, np.ndarray) and isinstance(made, np.ndarray):
-        return np.may_share_memory(made, source)
+    if isinstance(source, np.ndarray):
+        return isinstance(made, np.ndarray) and np.may_share_memory(made, source)
     return True
 
 

@@ -221,18 +221,64 @@ def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array
     if xp is np and columns == 1:
         sums = np.zeros(count, values.dtype)
         np.add.at(sums, rows, values[:, 0])
-    elif 0 in (count, columns):
+    elif 0 in (count, columns, len(rows)):
         sums = xp.zeros((count, columns), values.dtype)
     else:
         order = xp.argsort(rows, kind="stable")
         bounds = xp.searchsorted(rows[order], xp.arange(count + 1))
-        # A last row of zeros, for bounds that are one past the end.
-        padded = xp.concatenate((values[order], xp.zeros((1, columns), values.dtype)))
-        long = xp is np and dtype.char == "f" and np.diff(bounds).max() > BLOCK
-        sums = xp.add.reduceat(padded, bounds[:-1], axis=0, dtype=np.float64 if long else None)
-        # `reduceat` takes an element for an empty segment.
-        sums = xp.where((bounds[:-1] < bounds[1:])[:, None], sums, 0)
+        if xp is np:
+            sums = _neighbours_added(values[order], bounds, dtype.char == "f")
+        else:
+            sums = _added_on_cuda(xp, values, rows, order, bounds)
     return sums.reshape(count, columns).astype(dtype, copy=False)
+
+
+def _neighbours_added(values: np.ndarray, bounds: np.ndarray, single: bool) -> np.ndarray:
+    """Sums of the rows of `values` between neighbouring `bounds`."""
+    # A last row of zeros, for bounds that are one past the end.
+    padded = np.concatenate((values, np.zeros((1, values.shape[1]), values.dtype)))
+    long = single and np.diff(bounds).max() > BLOCK
+    sums = np.add.reduceat(padded, bounds[:-1], axis=0, dtype=np.float64 if long else None)
+    # `reduceat` takes an element for an empty segment.
+    return np.where((bounds[:-1] < bounds[1:])[:, None], sums, 0)
+
+
+def _added_on_cuda(
+    xp: ModuleType, values: Array, rows: Array, order: Array, bounds: Array
+) -> Array:
+    """Sums of the rows of `values`, which `order` sorts, between neighbouring `bounds`.
+
+    CuPy's own `reduceat` subtracts running totals: small sums lose their digits beside large ones,
+    and an infinity in one spoils all that come after it.
+    """
+    count, columns = len(bounds) - 1, values.shape[1]
+    kernels = array_backend((values,)).kernels
+    if kernels is not None and values.dtype.kind in "fV":
+        sums = kernels.empty((count, columns), values.dtype)
+        dense = xp.ascontiguousarray(values)
+        kernels.embedding_backward(dense, order, bounds, sums, len(rows), columns, count)
+        return sums
+    rows, values = rows[order], running(xp, xp.add, values[order], rows[order])
+    last = xp.concatenate((rows[1:] != rows[:-1], xp.ones(1, bool)))
+    # The others go to one place more, which is dropped: to count them would wait for the device.
+    room = xp.zeros((count + 1, columns), values.dtype)
+    room[xp.where(last, rows, count)] = values
+    return room[:-1]
+
+
+def running(xp: ModuleType, ufunc: Any, values: Array, rows: Array) -> Array:
+    """Combine each row of `values` with all before it of the same number; these are neighbours.
+
+    Each step reaches twice as far: CuPy has no segments that are reduced exactly.
+    """
+    shape = (-1,) + (1,) * (values.ndim - 1)
+    step = 1
+    while step < len(values):
+        same = (rows[step:] == rows[:-step]).reshape(shape)
+        reached = xp.where(same, ufunc(values[:-step], values[step:]), values[step:])
+        values = xp.concatenate((values[:step], reached))
+        step *= 2
+    return values
 
 
 def _getitem_vjp(g: Any, indices: tuple, x_shape: tuple, parts: tuple) -> Any:

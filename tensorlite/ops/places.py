@@ -16,6 +16,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import eq, where
 from tensorlite.ops.dtypes import accumulator, is_floating
 from tensorlite.ops.gathering import raw
+from tensorlite.ops.index import running, segment_sum
 from tensorlite.primitive import primitive
 
 
@@ -107,32 +108,24 @@ def _combined(
         own[places] = _neutral(reduce, own.dtype)
     if xp is np:
         ufunc.at(own, places, values)
+    elif ufunc is xp.add:
+        own = own + segment_sum(xp, values[:, None], places, own.size)[:, 0]
     elif places.size:
-        # Sorted, so that the order of the sums is fixed, which that of atomic ones is not.
+        # Sorted, so that the order is fixed, which that of atomic operations is not.
         order = xp.argsort(places, kind="stable")
         places, values = places[order], values[order]
-        first = xp.flatnonzero(xp.concatenate((xp.ones(1, bool), places[1:] != places[:-1])))
-        touched = places[first]
-        own[touched] = ufunc(own[touched], _totals(xp, ufunc, values, places, first))
+        values = running(xp, ufunc, values, places)
+        last = xp.concatenate((places[1:] != places[:-1], xp.ones(1, bool)))
+        # The others go to one place more, which is dropped: counting them would wait.
+        room = xp.concatenate((own, own[:1]))
+        room[xp.where(last, places, own.size)] = ufunc(own[places], values)
+        own = room[:-1]
     if reduce == "mean":
-        counts = xp.bincount(places, minlength=own.size)
+        ones = xp.ones((places.size, 1))
+        counts = segment_sum(xp, ones, places, own.size)[:, 0].astype(np.int64)
         counts = xp.maximum(counts + 1 if include_self else counts, 1)
         return own / counts.astype(own.dtype) if is_floating(own.dtype) else own // counts
     return own
-
-
-def _totals(xp: ModuleType, ufunc: Any, values: Array, places: Array, first: Array) -> Array:
-    """Combine the neighbours in `values` that have one place; `first` says where each begins."""
-    if ufunc is xp.add:
-        return ufunc.reduceat(values, first)
-    step = 1
-    while step < values.size:  # CuPy reduces segments by no other function: twice as far each time
-        same = places[step:] == places[:-step]
-        reached = xp.where(same, ufunc(values[:-step], values[step:]), values[step:])
-        values = xp.concatenate((values[:step], reached))
-        step *= 2
-    last = xp.concatenate((first[1:], xp.full(1, values.size, first.dtype))) - 1
-    return values[last]
 
 
 def _neutral(reduce: str, dtype: np.dtype) -> Any:

@@ -24,5 +24,5 @@ def two_devices():
     waiting = list(backend.ON_SECOND_DEVICE)
     yield
     backend.ON_SECOND_DEVICE[:] = waiting
-    tape._several_devices = False
+    tape._of_new_threads["devices"] = False
     tape.mode.switches.set(devices=False)

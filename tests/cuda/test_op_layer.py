@@ -19,11 +19,15 @@ from tensorlite.tensor import Tensor, tensor_of
 
 # Their results, or the shapes of these, depend on values; what they need to know they must read.
 READS_VALUES = {
-    "index.nonzero",
-    "index.getitem",
+    "counting.counts_of",
+    "counting.histogram_counts",
+    "gamma.zeta",
+    "index.advanced_getitem",
     "index.getitem_backward",
-    "index.setitem",
     "index.last_writes",
+    "index.places_of_nonzero",
+    "index.with_item",
+    "unique.different_rows",
 }
 WAITS = ("memcpyD2H", "stream_synchronize", "event_synchronize", "device_synchronize")
 
@@ -87,3 +91,16 @@ def test_operations_read_no_values_and_call_no_library_but_cublaslt(name, emulat
         if name not in READS_VALUES:
             waits = {k: v for k, v in profile["counts"].items() if k in WAITS and v}
             assert not waits, f"{sample} waits for the device: {waits}"
+
+
+def test_sums_of_segments_do_not_lose_digits_beside_large_ones(device):
+    """As CuPy's `reduceat` would, which subtracts running totals."""
+    values = np.array([1e4, 3e4, 1e-4, 2e-4, np.inf, 1.0, 2.0], np.float32)
+    index = tl.tensor([0, 0, 1, 1, 2, 3, 3], device=device)
+    x = tl.tensor(values, device=device)
+    for sums in (
+        tl.zeros(4, device=device).scatter_add(0, index, x),
+        tl.zeros(4, device=device).index_add(0, index, x),
+        tl.zeros(4, 1, device=device).index_add(0, index, x[:, None])[:, 0],
+    ):
+        np.testing.assert_allclose(sums.cpu().numpy(), [4e4, 3e-4, np.inf, 3], rtol=1e-6)

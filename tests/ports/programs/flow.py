@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn as nn
-from torch.distributions import MultivariateNormal
+from torch.distributions import Independent, Normal
 
 
 class Coupling(nn.Module):
@@ -37,14 +37,14 @@ class Flow(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([Coupling(dim, i % 2 == 1) for i in range(layers)])
         self.register_buffer("loc", torch.zeros(dim))
-        self.register_buffer("cov", torch.eye(dim))
+        self.register_buffer("scale", torch.ones(dim))
 
     def log_prob(self, x):
         total = x.new_zeros(x.shape[0])
         for layer in self.layers:
             x, log_det = layer(x)
             total += log_det
-        return MultivariateNormal(self.loc, self.cov).log_prob(x) + total, x
+        return Independent(Normal(self.loc, self.scale), 1).log_prob(x) + total, x
 
 
 def build():
