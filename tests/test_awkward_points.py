@@ -168,7 +168,7 @@ def test_share_sums_to_one():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: ops.sum(x, axis=2), r"sum: axis 2 is out of bounds.*\(2, 3\)"),
+        (lambda x: ops.sum(x, axis=2), r"sum: dim 2 is out of range.*2 axes.*\(2, 3\)"),
         (lambda x: ops.sum(x, axis=(0, 0)), "sum: dim=.0, 0. names an axis twice"),
         (lambda x: ops.max(x[:0]), r"max: the input of shape \(0, 3\) has no elements"),
         (lambda x: ops.max(x[:0], 0), r"max: dim 0 of shape \(0, 3\) has no elements"),
@@ -178,7 +178,7 @@ def test_share_sums_to_one():
         (lambda x: ops.masked_fill(x, x > 0, x), r"masked_fill: value of shape \(2, 3\)"),
         (lambda x: ops.topk(x, 4), "topk: k=4 of an axis with 3"),
         (lambda x: ops.median(x[:, :0], axis=1), r"median: dim 1 of shape \(2, 0\)"),
-        (lambda x: ops.cumsum(x, 5), "cumsum: axis 5 is out of bounds"),
+        (lambda x: ops.cumsum(x, 5), "cumsum: dim 5 is out of range"),
         (lambda x: ops.pow(ops.cast(x, "int64"), -1), "pow: .*negative integer power -1"),
     ],
 )

@@ -89,9 +89,12 @@ class Module(Changes):
         except Exception as error:
             said = explained(error, self, args)
             note_where(said, self)
-            if said is error:
-                raise
-            raise said from error
+            try:
+                if said is error:
+                    raise
+                raise said from error
+            finally:
+                del said  # else the error and this frame would hold each other
 
     # --- registration -------------------------------------------------------------------------
 

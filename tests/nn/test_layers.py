@@ -151,7 +151,7 @@ def test_a_sequence_in_two_parts_is_as_one(kind, device):
 def test_dropout_lies_between_layers_only(device):
     tl.manual_seed(0)
     x = tl.ones((3, 2, 4), device=device)
-    one, two = (nn.GRU(4, 4, n, dropout=0.5).to(device) for n in (1, 2))
+    one, two = nn.GRU(4, 4, 1).to(device), nn.GRU(4, 4, 2, dropout=0.5).to(device)
     np.testing.assert_array_equal(host(one(x)[0]), host(one(x)[0]))
     assert (host(two(x)[0]) != host(two(x)[0])).any()
     two.eval()
