@@ -243,6 +243,9 @@ def _neighbours_added(values: np.ndarray, bounds: np.ndarray, single: bool) -> n
     return np.where((bounds[:-1] < bounds[1:])[:, None], sums, 0)
 
 
+LONG_CHAIN = 1 << 16  # from here on a sum of float32, one after the other, may lose a third digit
+
+
 def _added_on_cuda(
     xp: ModuleType, values: Array, rows: Array, order: Array, bounds: Array
 ) -> Array:
@@ -254,6 +257,8 @@ def _added_on_cuda(
     count, columns = len(bounds) - 1, values.shape[1]
     kernels = array_backend((values,)).kernels
     if kernels is not None and values.dtype.kind in "fV":
+        if values.dtype.char == "f" and len(rows) > LONG_CHAIN:
+            values = values.astype(np.float64)
         sums = kernels.empty((count, columns), values.dtype)
         dense = xp.ascontiguousarray(values)
         kernels.embedding_backward(dense, order, bounds, sums, len(rows), columns, count)

@@ -104,3 +104,12 @@ def test_sums_of_segments_do_not_lose_digits_beside_large_ones(device):
         tl.zeros(4, 1, device=device).index_add(0, index, x[:, None])[:, 0],
     ):
         np.testing.assert_allclose(sums.cpu().numpy(), [4e4, 3e-4, np.inf, 3], rtol=1e-6)
+
+
+def test_long_sums_into_one_place_are_no_chain_in_float32(device):
+    """Which would stand still at 2**24."""
+    values = np.ones((70_001, 1), np.float32)
+    values[0] = 2**24
+    index = tl.zeros(70_001, dtype=tl.int64, device=device)
+    total = tl.zeros(1, 1, device=device).index_add(0, index, tl.tensor(values, device=device))
+    assert total.item() == 2**24 + 70_000
