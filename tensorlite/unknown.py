@@ -13,7 +13,6 @@ TORCH = "2.13"  # the release that torch_names.txt lists
 _DENSE = "Tensors are dense: keep indices and values, and use index_add or scatter_add"
 _REAL = "Tensors are real: keep the real and the imaginary part apart"
 INSTEAD = {
-    "register_post_accumulate_grad_hook": "use register_hook, or run the code after backward()",
     "jit": "there is no scripting: a module is Python, and its kernels are compiled already",
     "onnx": "there is no export",
     "fx": "there is no tracing of modules into graphs",
@@ -34,7 +33,6 @@ INSTEAD = {
     "multiprocessing": "use Python's multiprocessing; loaders have num_workers",
     "storage": "use t.array, the raw array of NumPy or CuPy",
     "untyped_storage": "use t.array, the raw array of NumPy or CuPy",
-    "data_ptr": "use t.array, the raw array of NumPy or CuPy",
     "share_memory_": "Tensors are pickled by value; loaders share memory by themselves",
     "MixtureSameFamily": "its log_prob is torch.logsumexp(mixture.logits + "
     "components.log_prob(x.unsqueeze(-1)), -1)",

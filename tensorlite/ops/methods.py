@@ -155,8 +155,7 @@ def attach() -> None:
         setattr(Tensor, name, property(value, doc=doc))
     Tensor.type = convert.type_
     for name in IN_PLACE:
-        if hasattr(ops, name):
-            setattr(Tensor, f"{name}_", inplace.in_place(getattr(ops, name)))
+        setattr(Tensor, f"{name}_", inplace.in_place(getattr(ops, name)))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
     Tensor.where = _where

@@ -95,7 +95,7 @@ def scatter(
 
     Notes
     -----
-    Of several values for one place the last stays (on CUDA, any); all of them have its gradient.
+    Of several values for one place the last stays (on CUDA, any), and it alone has a gradient.
     """
     if (src is None) == (value is None):
         raise TypeError("scatter: give src, or value=")
