@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-Size = int | tuple[int, ...]  # one number for all axes, or one for each
+PerAxis = int | tuple[int, ...]  # one number for all axes, or one for each
 
 
 def per_axis(value: Any, axes: int) -> tuple[int, ...]:

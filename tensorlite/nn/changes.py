@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 class Changes:
     """Part of `Module`: the methods that act on all of it at once."""
 
+    if TYPE_CHECKING:  # what `Module` adds
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call ``fn(module)`` on every module below and then on this one; return this one."""
         for child in self.children():

@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
-from tensorlite.nn.arguments import Size, checked
+from tensorlite.nn.arguments import PerAxis, checked
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import empty
 from tensorlite.tensor import Tensor
@@ -24,11 +24,11 @@ class _ConvNd(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Size,
-        stride: Size,
-        padding: Size | str,
-        dilation: Size,
-        output_padding: Size,
+        kernel_size: PerAxis,
+        stride: PerAxis,
+        padding: PerAxis | str,
+        dilation: PerAxis,
+        output_padding: PerAxis,
         groups: int,
         padding_mode: str,
     ) -> None:
@@ -129,10 +129,10 @@ class ConvNd(_ConvNd):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis | str = 0,
+        dilation: PerAxis = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
@@ -239,13 +239,13 @@ class ConvTransposeNd(_ConvNd):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis = 0,
+        output_padding: PerAxis = 0,
         groups: int = 1,
         bias: bool = True,
-        dilation: Size = 1,
+        dilation: PerAxis = 1,
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.nn import batch_norm, conv
-from tensorlite.nn.arguments import Size
+from tensorlite.nn.arguments import PerAxis
 from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import (
@@ -116,10 +116,10 @@ class _LazyConvNd(_LazyConv):
     def __init__(
         self,
         out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis | str = 0,
+        dilation: PerAxis = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
@@ -153,13 +153,13 @@ class _LazyConvTransposeNd(_LazyConv):
     def __init__(
         self,
         out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis = 0,
+        output_padding: PerAxis = 0,
         groups: int = 1,
         bias: bool = True,
-        dilation: Size = 1,
+        dilation: PerAxis = 1,
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,

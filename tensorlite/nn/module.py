@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tensorlite.nn import registry, state
 from tensorlite.nn.changes import Changes
@@ -33,6 +33,11 @@ class _Made:
         if module is None:
             return self
         return module.__dict__.setdefault(self.name, self.make())
+
+
+def _made(make: Callable) -> Any:
+    """`_Made`, of the type that the attribute has."""
+    return _Made(make)
 
 
 class Module(Changes):
@@ -60,13 +65,17 @@ class Module(Changes):
 
     training: bool = True
     _is_module = True
-    _kinds: dict[str, Kind] = _Made(dict)  # of each registered name, in order
+    _kinds: dict[str, Kind] = _made(dict)  # of each registered name, in order
     _fleeting: frozenset[str] = frozenset()  # names of buffers that state_dict() leaves out
     _hooks: Hooks | None = None
-    _loading_hooks: OrderedDict = _Made(OrderedDict)
-    _loaded_hooks: OrderedDict = _Made(OrderedDict)
-    _saving_hooks: OrderedDict = _Made(OrderedDict)
-    _saved_hooks: OrderedDict = _Made(OrderedDict)
+    _loading_hooks: OrderedDict = _made(OrderedDict)
+    _loaded_hooks: OrderedDict = _made(OrderedDict)
+    _saving_hooks: OrderedDict = _made(OrderedDict)
+    _saved_hooks: OrderedDict = _made(OrderedDict)
+
+    if TYPE_CHECKING:  # what is registered, and what subclasses set
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self) -> None:
         pass

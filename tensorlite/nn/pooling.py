@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.nn import functional as F
-from tensorlite.nn.arguments import Size, per_axis, unusual
+from tensorlite.nn.arguments import PerAxis, per_axis, unusual
 from tensorlite.nn.module import Module
 from tensorlite.tensor import Tensor
 
@@ -19,10 +19,10 @@ class _MaxPool(Module):
 
     def __init__(
         self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        dilation: Size = 1,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PerAxis = 0,
+        dilation: PerAxis = 1,
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
@@ -73,7 +73,9 @@ class MaxPool3d(_MaxPool):
 class _MaxUnpool(Module):
     """The options of the partial inverses of max pooling."""
 
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+    def __init__(
+        self, kernel_size: PerAxis, stride: PerAxis | None = None, padding: PerAxis = 0
+    ) -> None:
         super().__init__()
         axes = self._axes
         self.kernel_size = per_axis(kernel_size, axes)
@@ -136,9 +138,9 @@ class _AvgPool(Module):
 
     def __init__(
         self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PerAxis = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,
@@ -165,9 +167,9 @@ class AvgPool1d(Module):
 
     def __init__(
         self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PerAxis = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
@@ -215,8 +217,8 @@ class _LPPool(Module):
     def __init__(
         self,
         norm_type: float,
-        kernel_size: Size,
-        stride: Size | None = None,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.nn import functional as F
-from tensorlite.nn.arguments import Size, unusual
+from tensorlite.nn.arguments import PerAxis, unusual
 from tensorlite.nn.module import Module
 from tensorlite.tensor import Tensor
 
@@ -57,7 +57,7 @@ class Upsample(Module):
         )
 
     def extra_repr(self) -> str:
-        """Size or factor, and the mode."""
+        """PerAxis or factor, and the mode."""
         if self.scale_factor is not None:
             return f"scale_factor={self.scale_factor!r}, mode={self.mode!r}"
         return f"size={self.size!r}, mode={self.mode!r}"
@@ -135,7 +135,7 @@ class Unfold(Module):
     """Every window of (N, C, H, W) as a column: (N, C · size of the window, windows)."""
 
     def __init__(
-        self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
+        self, kernel_size: PerAxis, dilation: PerAxis = 1, padding: PerAxis = 0, stride: PerAxis = 1
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -160,11 +160,11 @@ class Fold(Module):
 
     def __init__(
         self,
-        output_size: Size,
-        kernel_size: Size,
-        dilation: Size = 1,
-        padding: Size = 0,
-        stride: Size = 1,
+        output_size: PerAxis,
+        kernel_size: PerAxis,
+        dilation: PerAxis = 1,
+        padding: PerAxis = 0,
+        stride: PerAxis = 1,
     ) -> None:
         super().__init__()
         self.output_size = output_size

@@ -46,17 +46,17 @@ __all__ = [
     "max_unpool3d",
 ]
 
-Size = int | Sequence[int]
+PerAxis = int | Sequence[int]
 
 # --- largest ------------------------------------------------------------------------------------
 
 
 def max_pool1d(
     input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    dilation: Size = 1,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -67,10 +67,10 @@ def max_pool1d(
 
 def max_pool2d(
     input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    dilation: Size = 1,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -108,10 +108,10 @@ def max_pool2d(
 
 def max_pool3d(
     input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    dilation: Size = 1,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
@@ -129,7 +129,7 @@ def _max_pool(op: str, axes: int, x: Tensor, window: Window, return_indices: boo
     return unbatched(y), unbatched(index)
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: Size, return_indices: bool = False) -> Any:
+def adaptive_max_pool1d(input: Tensor, output_size: PerAxis, return_indices: bool = False) -> Any:
     """Largest of `output_size` parts of each row (N, C, L); see `adaptive_max_pool2d`."""
     return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
@@ -168,9 +168,9 @@ def _adaptive_max(op: str, axes: int, x: Tensor, output_size: Any, return_indice
 def max_unpool1d(
     input: Tensor,
     indices: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """Undo `max_pool1d`; see `max_unpool2d`."""
@@ -180,9 +180,9 @@ def max_unpool1d(
 def max_unpool2d(
     input: Tensor,
     indices: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """Undo `max_pool2d`: put its results back where they came from, zeros elsewhere.
@@ -194,7 +194,7 @@ def max_unpool2d(
     kernel_size, stride, padding
         As they were there.
     output_size
-        Size of the images, or their whole shape (default: the smallest that fits); within one
+        PerAxis of the images, or their whole shape (default: the smallest that fits); within one
         stride of that.
 
     Raises
@@ -208,9 +208,9 @@ def max_unpool2d(
 def max_unpool3d(
     input: Tensor,
     indices: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """Undo `max_pool3d`; see `max_unpool2d`."""
@@ -221,9 +221,9 @@ def _max_unpool(
     axes: int,
     x: Tensor,
     indices: Tensor,
-    kernel_size: Size,
-    stride: Size | None,
-    padding: Size,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: PerAxis,
     output_size: Sequence[int] | None,
 ) -> Tensor:
     op = f"max_unpool{axes}d"
@@ -259,9 +259,9 @@ def _max_unpool(
 
 def avg_pool1d(
     input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
@@ -272,9 +272,9 @@ def avg_pool1d(
 
 def avg_pool2d(
     input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -297,9 +297,9 @@ def avg_pool2d(
 
 def avg_pool3d(
     input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -326,7 +326,7 @@ def _avg_pool(
     )
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Size) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: PerAxis) -> Tensor:
     """Mean of `output_size` parts of each row (N, C, L) or (C, L); see `adaptive_avg_pool2d`."""
     return _adaptive_avg("adaptive_avg_pool1d", 1, input, output_size)
 
@@ -361,8 +361,8 @@ def _adaptive_avg(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
 def lp_pool1d(
     input: Tensor,
     norm_type: float,
-    kernel_size: Size,
-    stride: Size | None = None,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """p-norm of windows over `input` (N, C, L) or (C, L); see `lp_pool2d`."""
@@ -372,8 +372,8 @@ def lp_pool1d(
 def lp_pool2d(
     input: Tensor,
     norm_type: float,
-    kernel_size: Size,
-    stride: Size | None = None,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """(Σ x^p)^(1/p) of windows over images, with p = `norm_type`; the gradient is 0 where it is 0.
@@ -386,8 +386,8 @@ def lp_pool2d(
 def lp_pool3d(
     input: Tensor,
     norm_type: float,
-    kernel_size: Size,
-    stride: Size | None = None,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
     """p-norm of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `lp_pool2d`."""
@@ -398,8 +398,8 @@ def _lp_pool(
     axes: int,
     x: Tensor,
     norm_type: float,
-    kernel_size: Size,
-    stride: Size | None,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
     ceil_mode: bool,
 ) -> Tensor:
     op = f"lp_pool{axes}d"
@@ -415,10 +415,10 @@ def _lp_pool(
 def _window(
     op: str,
     axes: int,
-    kernel_size: Size,
-    stride: Size | None,
-    padding: Size,
-    dilation: Size,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: PerAxis,
+    dilation: PerAxis,
     ceil_mode: bool,
 ) -> Window:
     kernel = per_axis(kernel_size, axes, "kernel_size", op)

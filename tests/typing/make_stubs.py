@@ -29,6 +29,7 @@ import numpy as np
 from tensorlite.backend.base import Device
 from tensorlite.random import Generator
 """
+APART = "\n_bool = bool\n_int = int\n_float = float\n\n"
 # What an annotation of the source is called in a stub; others that are not listed become Any.
 KNOWN = {
     "Array": "Tensor",
@@ -58,6 +59,9 @@ SEVERAL = {
     "grad",
 }
 SEVERAL |= {"vjp", "hvp", "jacobian", "hessian", "load", "save", "checkpoint", "primitive", "type"}
+# Attributes that `members` writes out, since they are set on instances.
+STATED = ("array", "node", "view_of", "home", "grad_buffer", "hooks", "after_grad")
+STATED += ("grad", "requires_grad")
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 SHIFTS = ("lshift", "rshift")
 
@@ -102,8 +106,8 @@ def definition(name: str, function: Any, first: str | None = None) -> str:
             kind = (
                 "Any" if given and p.name in ("input", "other") else annotation(p.annotation, "Any")
             )
-            if kind == "Tensor" and i > 0:
-                kind = "Tensor | float"
+            if kind in ("Tensor", "Tensor | None") and i > 0:
+                kind = kind.replace("Tensor", "Tensor | float")
             parts.append(f"{p.name}: {kind}{given}")
     names = {p.name for p in signature.parameters.values()}
     also = [ours for ours, torchs in (("axis", "dim"), ("keepdims", "keepdim")) if torchs in names]
@@ -123,9 +127,10 @@ def is_function(found: Any) -> bool:
 
 
 def module_stub(module: types.ModuleType, rest: str = "") -> str:
-    """The stub of a module of functions."""
+    """The stub of a module of functions; `rest` stands before them."""
     public = [n for n in sorted(vars(module)) if n[0] != "_"]
     functions = [n for n in public if is_function(vars(module)[n])]
+    functions = [n for n in functions if f" as {n}\n" not in rest]
     lines = [definition(name, vars(module)[name]) for name in functions]
     classes = ("Size", "Tensor")
     tensor = "".join(f"from tensorlite.tensor import {name} as {name}\n" for name in classes)
@@ -134,13 +139,16 @@ def module_stub(module: types.ModuleType, rest: str = "") -> str:
 
 def package_stub() -> str:
     """The stub of the package itself."""
-    made = module_stub(tl, package_names())
+    names = package_names()
+    made = module_stub(tl, names + APART)
+    functions = made.index("\ndef ")
+    made = made[:functions] + apart(made[functions:])
     for name in ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled"):
         made = re.sub(rf"\ndef {name}\(.*", f"\ndef {name}(mode: Any = True) -> Any: ...", made)
     dtypes = [*tl._DTYPES, "bfloat16", *(n for n in vars(tl) if isinstance(vars(tl)[n], np.dtype))]
     kinds = "\n".join(f"{name}: np.dtype" for name in sorted(set(dtypes)))
     values = "\n".join(
-        f"{name}: {'None' if value is None else type(value).__name__}"
+        f"{name}: {apart(type(value).__name__) if value is not None else None}"
         for name, value in sorted(tl._VALUES.items())
     )
     return f"{made}\n{kinds}\n{values}\ndevice = Device\ndtype = np.dtype\n__version__: str\n"
@@ -164,13 +172,15 @@ def package_names() -> str:
 
 def members() -> Iterator[str]:
     """What stands in the class: properties, methods, operators."""
-    yield "array: Any"
-    yield "node: Any"
+    yield from (f"{name}: Any" for name in ("array", "node", "view_of", "home"))
+    yield "grad_buffer: Tensor | None"
+    yield "hooks: list[Callable] | None"
+    yield "after_grad: list[Callable] | None"
     yield "requires_grad: bool"
     yield "grad: Tensor | None"
     yield "def __init__(self, *values: Any) -> None: ..."
     for name, found in sorted(vars(tl.Tensor).items()):
-        if name[0] == "_" or name in ("grad", "array", "node", "requires_grad"):
+        if name[0] == "_" or name in STATED:
             continue
         if isinstance(found, property):
             kind = annotation(found.fget.__annotations__.get("return", ""), "Tensor")
@@ -201,12 +211,17 @@ def members() -> Iterator[str]:
     yield "def __dlpack_device__(self) -> tuple[int, int]: ..."
 
 
+def apart(body: str) -> str:
+    """The text with Python's bool, int and float under names that dtypes and methods don't hide."""
+    for name in ("bool", "int", "float"):
+        body = re.sub(rf"(?<![\w.]){name}(?=[ ,)\]:|]|$)(?!\()", f"_{name}", body, flags=re.M)
+    return body
+
+
 def tensor_stub() -> str:
     """The stub of `Tensor`; builtins that its methods hide are named apart."""
     body = "\n".join("    " + line for member in members() for line in member.splitlines())
-    for name in ("bool", "int", "float"):
-        body = re.sub(rf"(?<![\w.]){name}(?=[ ,)\]:|]|$)(?!\()", f"_{name}", body, flags=re.M)
-        body = body.replace(f"__{name}__(self) -> _{name}", f"__{name}__(self) -> _{name}")
+    body = apart(body)
     size = (
         "class Size(tuple[_int, ...]):\n    def numel(self) -> _int: ...\n"
         "    def __getitem__(self, index: Any) -> Any: ...\n\n"
@@ -216,11 +231,10 @@ def tensor_stub() -> str:
         "    def __enter__(self) -> HookHandle: ...\n"
         "    def __exit__(self, *_: Any) -> None: ...\n\n"
     )
-    aliases = "\n_bool = bool\n_int = int\n_float = float\n\n"
     wrap = (
         "\ndef tensor_of(array: Any, node: Any = None, requires_grad: _bool = ...) -> Tensor: ...\n"
     )
-    return HEAD + IMPORTS + aliases + size + handle + "class Tensor:\n" + body + "\n" + wrap
+    return HEAD + IMPORTS + APART + size + handle + "class Tensor:\n" + body + "\n" + wrap
 
 
 STUBS = {
