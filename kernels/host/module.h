@@ -248,6 +248,11 @@ PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given);
 
+// host/cuda.cpp
+PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_watch_launches(PyObject*, PyObject* function);
+
 // host/pad.cpp
 PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -293,6 +298,9 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"new_reshape", (PyCFunction)(void (*)(void))py_new_reshape, METH_FASTCALL, "new_reshape(x, shape)"}, \
     {"use_tape", (PyCFunction)(void (*)(void))py_use_tape, METH_FASTCALL, "use_tape(Tensor, Node, OutputNode, next_index, Views)"}, \
     {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
+    {"use_cuda", (PyCFunction)(void (*)(void))py_use_cuda, METH_FASTCALL, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"}, \
+    {"cuda_kernel", (PyCFunction)(void (*)(void))py_cuda_kernel, METH_FASTCALL, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"}, \
+    {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"new_pad", (PyCFunction)(void (*)(void))py_new_pad, METH_FASTCALL, "new_pad(x, widths, how)"}, \
     {"new_pad_backward", (PyCFunction)(void (*)(void))py_new_pad_backward, METH_FASTCALL, "new_pad_backward(d, widths, mode)"}, \

@@ -21,9 +21,9 @@ inline const char* type_name(Type type) {
     return names[type];
 }
 
-inline Type type_of(PyArrayObject* array) {
+inline Type type_of(PyArray_Descr* dtype) {
     static int bfloat16 = -1;  // a type registered at run time, by ml_dtypes
-    const int number = PyArray_TYPE(array);
+    const int number = dtype->type_num;
     switch (number) {
         case NPY_FLOAT: return F32;
         case NPY_DOUBLE: return F64;
@@ -36,11 +36,13 @@ inline Type type_of(PyArrayObject* array) {
         case NPY_UBYTE: return U8;
     }
     if (number == bfloat16) return BF16;
-    const char* name = PyArray_DESCR(array)->typeobj->tp_name;  // before ml_dtypes 0.5.1 it has no dot
+    const char* name = dtype->typeobj->tp_name;  // before ml_dtypes 0.5.1 it has no dot
     const char* dot = strrchr(name, '.');
-    if (!PyArray_ISUSERDEF(array) || strcmp(dot ? dot + 1 : name, "bfloat16")) return ANY;
+    if (!PyTypeNum_ISUSERDEF(number) || strcmp(dot ? dot + 1 : name, "bfloat16")) return ANY;
     bfloat16 = number;
     return BF16;
 }
+
+inline Type type_of(PyArrayObject* array) { return type_of(PyArray_DESCR(array)); }
 
 }  // namespace tl

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,10 +21,29 @@ from .compiler import (
     families,
     flatten,
     kernels_folder,
+    library,
 )
 
-THREADS = 256  # of a block that runs EACH kernels
 WARP = 32
+
+
+class Geometry(NamedTuple):
+    """How kernels are laid out on the device; the compiled launch reads it in this order."""
+
+    threads: int = 256  # of a block that runs EACH kernels,
+    waves: int = 8  # of which there are so many a processor
+    warp: int = WARP
+    held: int = (
+        16  # elements of a row in a lane, and lanes of a team: kHeldOf, kMaxLanes in kernels/
+    )
+    widest: int = 512  # lanes of a team: kMaxLanes
+    held_double: int = 4
+    widest_double: int = 256
+    resident: int = 2048  # threads of a processor
+    teams: int = 4  # in a block of teams of a warp: only those need no barrier
+
+
+GEOMETRY = Geometry()
 
 _FIXED = {"float": "float32", "double": "float64", "Index": "int64", "int": "int32"}
 _FIXED |= {"bool": "bool", "uint8_t": "uint8", "uint32_t": "uint32"}
@@ -79,6 +100,25 @@ def _processors(device: int) -> int:
     return cupy.cuda.Device(device).attributes["MultiProcessorCount"]
 
 
+_watcher: Callable[[str, tuple], None] | None = None
+
+
+@contextmanager
+def watched(watcher: Callable[[str, tuple], None]) -> Iterator[None]:
+    """Show `watcher` the name and the arguments of each kernel before it is launched on CUDA."""
+    global _watcher
+    host = _host_extension()
+    _watcher = watcher
+    if host is not None:
+        host.watch_launches(watcher)
+    try:
+        yield
+    finally:
+        _watcher = None
+        if host is not None:
+            host.watch_launches(None)
+
+
 class CudaKernel:
     """One kernel as a function of CuPy arrays and Python scalars."""
 
@@ -104,6 +144,12 @@ class CudaKernel:
 
     def __call__(self, *args: Any) -> None:
         """Check the arguments and launch on the current stream of the arrays' device."""
+        if _watcher is not None:
+            _watcher(self.__name__, args)
+        self.launch(*args)
+
+    def launch(self, *args: Any) -> None:
+        """The call, unwatched."""
         parameters = self._kernel.parameters
         if len(args) != len(parameters):
             raise self._error(TypeError, f"takes {len(parameters)} arguments, not {len(args)}")
@@ -127,13 +173,53 @@ class CudaKernel:
         grid, block = self._shape(self._extents(*values), "double" in choice, device)
         if not grid:
             return
+        with self._device(device):
+            self._instance(choice)((grid,), block, tuple(passed))
+
+    def _instance(self, choice: tuple[str, ...]) -> Any:
+        """The kernel for one choice of element types, compiled when it is first wanted."""
         instance = self._instances.get(choice)
         if instance is None:
             name = instance_name(self._kernel, choice)
             instance = _module(self._kernel.family, choice).get_function(name)
             self._instances[choice] = instance
-        with self._device(device):
-            instance((grid,), block, tuple(passed))
+        return instance
+
+    def compiled(self, host: Any) -> Any:
+        """The same call in the host's extension `host`; this one, where it cannot be made there.
+
+        What is not plainly right with its arguments it leaves to the call above, which launches, or
+        says what is wrong.
+        """
+        names = list(self._kernel.types)
+        integers = [p.name for p in self._kernel.parameters]
+        try:
+            parameters = tuple(_told(p, names, integers) for p in self._kernel.parameters)
+            extents = tuple(_steps(e, integers) for e in self._kernel.extents)
+        except ValueError:
+            return self
+        allowed = tuple(
+            sum(1 << _TYPES.index(t) for t in types) for types in self._kernel.types.values()
+        )
+
+        def load(device: int, choice: int) -> tuple[int, int]:
+            chosen = tuple(_TYPES[choice >> 4 * i & 15] for i in range(len(names)))
+            with self._device(device):
+                return self._instance(chosen).kernel.ptr, _processors(device)
+
+        made = host.cuda_kernel(
+            self.__name__,
+            self.__doc__,
+            parameters,
+            tuple(self._order),
+            allowed,
+            extents,
+            self._kernel.launch,
+            tuple(GEOMETRY),
+            load,
+            self.launch,
+        )
+        return made or self
 
     def _check_array(self, p: Parameter, value: Any, types: dict[str, str]) -> Any:
         """Return what to pass for an array, after checking type, dtype and layout."""
@@ -186,19 +272,74 @@ class CudaKernel:
         self, extents: tuple[int, ...], double: bool, device: int
     ) -> tuple[int, tuple[int, ...]]:
         """Return the number of blocks and their shape; kernels stride over what is beyond."""
-        count, *rest = extents
+        g, (count, *rest) = GEOMETRY, extents
         if self._kernel.launch == "BLOCKS":
             return max(count, 0), (rest[0],)
         if self._kernel.launch == "EACH":
-            return min(-(-count // THREADS), 8 * _processors(device)), (THREADS,)
-        held, widest = (4, 256) if double else (16, 512)  # kHeldOf and kMaxLanes in kernels/
+            return min(-(-count // g.threads), g.waves * _processors(device)), (g.threads,)
+        held, widest = (g.held_double, g.widest_double) if double else (g.held, g.widest)
         lanes = max(WARP, min(-(-rest[0] // (held * WARP)) * WARP, widest))
-        teams = 4 if lanes == WARP else 1  # only a warp can share its block: it needs no barrier
-        resident = 2048 // (lanes * teams) * _processors(device)
+        teams = g.teams if lanes == WARP else 1
+        resident = g.resident // (lanes * teams) * _processors(device)
         return min(-(-count // teams), resident), (lanes, teams)
 
     def _error(self, kind: type[Exception], message: str) -> Exception:
         return kind(f"{self._kernel.signature}: {message}")
+
+
+# As in kernels/host/numpy.h and cuda.cpp.
+_TYPES = ("", "float", "double", "f16", "bf16", "Index", "int", "uint32_t", "bool", "uint8_t")
+_NUMBERS = ("float", "double", "Index", "int", "uint64_t", "bool")
+_OPERATIONS = {ast.Add: 2, ast.Sub: 3, ast.Mult: 4, ast.RShift: 5}
+
+
+def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
+    """What the compiled launch wants to know of a parameter."""
+    if not p.is_array:
+        return False, False, False, False, _NUMBERS.index(p.type), -1, ()
+    wide = p.type.startswith("Acc<")
+    name = p.type.removeprefix("Acc<").removesuffix(">")
+    counts = ast.parse(f"({p.count},)", mode="eval").body.elts
+    steps = tuple(_steps(ast.unparse(each), names) for each in counts)
+    if name in types:
+        return True, p.is_heads, p.optional, wide, 0, types.index(name), steps
+    return True, p.is_heads, p.optional, False, _TYPES.index(p.type), -1, steps
+
+
+def _steps(expression: str, names: list[str]) -> tuple[int, ...]:
+    """An expression of the declaration for a stack: what to do and its number, in turn."""
+
+    def walk(node: ast.AST) -> list[int]:
+        match node:
+            case ast.Constant(value=int(value)):
+                return [0, value]
+            case ast.Name(id=name):
+                return [1, names.index(name)]
+            case ast.BinOp(left, operation, right) if type(operation) in _OPERATIONS:
+                return [*walk(left), *walk(right), _OPERATIONS[type(operation)], 0]
+        raise ValueError(f"{expression}: only names, numbers, + - * and >> are understood")
+
+    return tuple(walk(ast.parse(expression, mode="eval").body))
+
+
+@cache
+def _host_extension() -> Any:
+    """The host's extension, once it can launch kernels; None where that cannot be."""
+    import cupy
+    from cupy_backends.cuda import stream
+    from cupy_backends.cuda.api.driver import CUDADriverError
+
+    host = library("cpu")
+    if host is None:
+        return None
+    usable = host.use_cuda(
+        cupy.ndarray,
+        cupy.cuda.MemoryPointer,
+        getattr(stream, "__pyx_capi__", {}).get("get_current_stream_ptr"),
+        cupy.cuda.get_current_stream,
+        CUDADriverError,
+    )
+    return host if usable else None
 
 
 class CudaLibrary:
@@ -214,9 +355,11 @@ class CudaLibrary:
         if not cupy.is_available():
             raise KernelsUnavailable("no CUDA device")
         self.empty = cupy.empty
+        host = _host_extension()
         for kernels in families("cuda").values():
             for kernel in kernels:
-                setattr(self, kernel.name, CudaKernel(kernel))
+                launch = CudaKernel(kernel)
+                setattr(self, kernel.name, launch.compiled(host) if host else launch)
 
     @staticmethod
     def compile_family(family: str, dtypes: Collection[str]) -> int:

@@ -103,22 +103,20 @@ def _number(counts: dict[str, Any], name: str) -> int:
 @contextmanager
 def _least_bytes() -> Iterator[list[int]]:
     """Collect the least bytes that each call of one of our kernels must move."""
-    from tensorlite.backend.nvrtc import CudaKernel
+    from tensorlite.backend.compiler import families
+    from tensorlite.backend.nvrtc import watched
 
-    call, found = CudaKernel.__call__, []
+    known = {kernel.name: kernel for of in families("cuda").values() for kernel in of}
+    found: list[int] = []
 
-    def counted(self: CudaKernel, *args: Any) -> None:
-        call(self, *args)
-        updated = _updated(self._kernel.family)
-        for p, value in zip(self._kernel.parameters, args, strict=True):
+    def note(name: str, args: tuple) -> None:
+        updated = _updated(known[name].family)
+        for p, value in zip(known[name].parameters, args, strict=True):
             if p.is_array and value is not None:
                 found.append(value.nbytes * (2 if p.name in updated else 1))
 
-    CudaKernel.__call__ = counted
-    try:
+    with watched(note):
         yield found
-    finally:
-        CudaKernel.__call__ = call
 
 
 @cache

@@ -1,0 +1,385 @@
+// Launching kernels on CUDA: what CudaKernel of tensorlite/backend/nvrtc.py does, in its ordinary case.
+#define NO_IMPORT_ARRAY  // module.h does it
+#include "host/cuda.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+namespace tl {
+
+Cuda& cuda() {
+    static Cuda known;
+    return known;
+}
+
+bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
+               PyObject* driver_error) {
+    void* driver = dlopen("libcuda.so.1", RTLD_NOW);
+    if (!driver) return false;
+    launch_ = (decltype(launch_))dlsym(driver, "cuLaunchKernel");
+    current_device_ = (decltype(current_device_))dlsym(driver, "cuCtxGetDevice");
+    if (!launch_ || !current_device_) return false;
+    constexpr const char* kSignature = "intptr_t (void)";
+    if (PyCapsule_IsValid(stream, kSignature))
+        stream_ = (decltype(stream_))PyCapsule_GetPointer(stream, kSignature);
+    current_stream_ = Py_NewRef(current_stream), driver_error_ = Py_NewRef(driver_error);
+    const bool complete =
+        size_.find(array, "size") && contiguous_.find(array, "_c_contiguous") &&
+        dtype_.find(array, "dtype") && data_.find(array, "data") && shape_.find(array, "shape") &&
+        strides_.find(array, "strides") && base_.find(array, "base") &&
+        pointer_.find(pointer, "ptr") && device_.find(pointer, "device_id");
+    if (complete) array_ = Py_NewRef(array);
+    return complete;
+}
+
+bool Cuda::stream(intptr_t& found) const {
+    if (stream_) return found = stream_(), true;
+    const Ref stream = call(current_stream_);
+    const Ref pointer = stream ? TL_GET(stream, ptr) : Ref();
+    if (!pointer) return false;
+    found = PyLong_AsSsize_t(pointer);
+    return !PyErr_Occurred();
+}
+
+bool Cuda::launch(void* function, Index grid, int threads, int teams, void** arguments) const {
+    intptr_t queue;
+    if (!stream(queue)) return false;
+    int status;
+    // A launch waits where the queue is full, maybe for a function of the host that needs the lock.
+    Py_BEGIN_ALLOW_THREADS;
+    status = launch_(function, (unsigned)grid, 1, 1, threads, teams, 1, 0, queue, arguments, nullptr);
+    Py_END_ALLOW_THREADS;
+    if (!status) return true;
+    const Ref number(PyLong_FromLong(status)), error = number ? call(driver_error_, number) : Ref();
+    if (error) PyErr_SetObject((PyObject*)Py_TYPE(error), error);
+    return false;
+}
+
+namespace {
+
+PyObject* watcher = nullptr;  // called before each launch, see `watch_launches`
+
+// An expression of the declaration: pairs of an operation and a number, last in first out.
+class Expression {
+    enum Operation { kNumber, kScalar, kAdd, kSubtract, kMultiply, kShift };
+    std::vector<long long> steps_;
+    static constexpr int kMost = 16;
+
+  public:
+    bool read(PyObject* steps) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(steps); ++i)
+            steps_.push_back(PyLong_AsLongLong(PyTuple_GET_ITEM(steps, i)));
+        return !PyErr_Occurred() && steps_.size() <= 2 * kMost;
+    }
+
+    Index of(const Index* scalars) const {
+        Index stack[kMost + 1], *top = stack;
+        for (size_t i = 0; i < steps_.size(); i += 2) {
+            const Index value = steps_[i + 1];
+            if (steps_[i] == kNumber) *++top = value;
+            if (steps_[i] == kScalar) *++top = scalars[value];
+            if (steps_[i] < kAdd) continue;
+            const Index right = *top--;
+            *top = steps_[i] == kAdd        ? *top + right
+                   : steps_[i] == kSubtract ? *top - right
+                   : steps_[i] == kMultiply ? *top * right
+                                            : *top >> right;
+        }
+        return *top;
+    }
+};
+
+enum Scalar { kFloat, kDouble, kIndex, kInt, kBits, kBool };
+
+struct Parameter {
+    bool is_array, is_heads, is_optional, is_wide;  // wide: of type Acc<T>
+    int type;                                       // of a scalar: Scalar; of an array: Type
+    int choice;                                     // the type parameter, or -1
+    std::vector<Expression> counts;
+};
+
+struct Instance {
+    void* function;
+    Index processors;
+};
+
+// Of nvrtc.py's GEOMETRY, in this order.
+struct Geometry {
+    long long threads, waves, warp, held, widest, held_double, widest_double, resident, teams;
+};
+
+class Kernel {
+    std::vector<Parameter> parameters_;
+    std::vector<int> order_;  // arrays of type Acc<T> after those that say what T is
+    std::vector<unsigned> allowed_;  // of each type parameter, a bit a type
+    std::vector<Expression> extents_;
+    char launch_;  // the first letter of EACH, ROWS, BLOCKS
+    Geometry geometry_;
+    PyObject *load_, *fallback_, *name_;
+    std::map<std::pair<int, unsigned>, Instance> instances_;
+    static constexpr int kMost = 40, kMostChoices = 4;
+
+    // By value, as `Heads` of types.h.
+    struct HeadsValue {
+        uintptr_t data;
+        long long batch_stride, head_stride, row_stride, heads;
+    };
+    union Value {
+        float real32;
+        double real64;
+        long long integer;
+        int integer32;
+        uint64_t bits;
+        bool truth;
+        uintptr_t address;
+        HeadsValue heads;
+    };
+
+  public:
+    PyMethodDef definition;
+
+    bool read(PyObject* name, PyObject* doc, PyObject* parameters, PyObject* order, PyObject* allowed,
+              PyObject* extents, PyObject* launch, PyObject* geometry, PyObject* load,
+              PyObject* fallback) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parameters); ++i) {
+            Parameter p;
+            PyObject* counts;
+            int is_array, is_heads, is_optional, is_wide;
+            if (!PyArg_ParseTuple(PyTuple_GET_ITEM(parameters, i), "ppppiiO!", &is_array, &is_heads,
+                                  &is_optional, &is_wide, &p.type, &p.choice, &PyTuple_Type, &counts))
+                return false;
+            p.is_array = is_array, p.is_heads = is_heads;
+            p.is_optional = is_optional, p.is_wide = is_wide;
+            if (!read_all(p.counts, counts)) return false;
+            parameters_.push_back(std::move(p));
+        }
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(order); ++i)
+            order_.push_back((int)PyLong_AsLong(PyTuple_GET_ITEM(order, i)));
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(allowed); ++i)
+            allowed_.push_back((unsigned)PyLong_AsUnsignedLong(PyTuple_GET_ITEM(allowed, i)));
+        for (Py_ssize_t i = 0; i < 9; ++i)
+            ((long long*)&geometry_)[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(geometry, i));
+        launch_ = PyUnicode_AsUTF8(launch)[0];
+        name_ = Py_NewRef(name), load_ = Py_NewRef(load), fallback_ = Py_NewRef(fallback);
+        Py_INCREF(doc);
+        definition = {PyUnicode_AsUTF8(name), nullptr, METH_FASTCALL, PyUnicode_AsUTF8(doc)};
+        return read_all(extents_, extents) && !PyErr_Occurred() && parameters_.size() <= kMost &&
+               allowed_.size() <= kMostChoices;
+    }
+
+    // What is not plainly right is left to the call in Python, which does it or says what is wrong.
+    PyObject* run(PyObject* const* args, Py_ssize_t given) {
+        if (watcher) {
+            const Ref all(PyTuple_New(given));
+            for (Py_ssize_t i = 0; all && i < given; ++i) PyTuple_SET_ITEM((PyObject*)all, i, Py_NewRef(args[i]));
+            if (!all || !call(watcher, name_, all)) return nullptr;
+        }
+        Value values[kMost];
+        Index grid;
+        int threads, teams, device;
+        unsigned choice;
+        if (!understand(args, given, values, grid, threads, teams, device, choice))
+            return PyErr_Occurred() ? nullptr : PyObject_Vectorcall(fallback_, args, given, nullptr);
+        if (!grid) Py_RETURN_NONE;
+        auto found = instances_.find({device, choice});
+        if (found == instances_.end()) {
+            const Ref numbers(Py_BuildValue("(iI)", device, choice));
+            const Ref loaded(numbers ? PyObject_CallObject(load_, numbers) : nullptr);
+            Instance instance;
+            if (!loaded || !PyArg_ParseTuple(loaded, "nL", (Py_ssize_t*)&instance.function,
+                                             (long long*)&instance.processors))
+                return nullptr;
+            found = instances_.emplace(std::make_pair(device, choice), instance).first;
+        }
+        const Index most = launch_ == 'E'   ? geometry_.waves * found->second.processors
+                           : launch_ == 'R' ? geometry_.resident / (threads * teams) * found->second.processors
+                                            : grid;
+        void* pointers[kMost];
+        for (Py_ssize_t i = 0; i < given; ++i) pointers[i] = &values[i];
+        if (!cuda().launch(found->second.function, grid < most ? grid : most, threads, teams, pointers))
+            return nullptr;
+        Py_RETURN_NONE;
+    }
+
+  private:
+    static bool read_all(std::vector<Expression>& to, PyObject* from) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(from); ++i) {
+            to.emplace_back();
+            if (!to.back().read(PyTuple_GET_ITEM(from, i))) return false;
+        }
+        return true;
+    }
+
+    bool understand(PyObject* const* args, Py_ssize_t given, Value* values, Index& grid, int& threads,
+                    int& teams, int& device, unsigned& choice) const {
+        if (given != (Py_ssize_t)parameters_.size()) return false;
+        Index scalars[kMost], sizes[kMost];
+        for (Py_ssize_t i = 0; i < given; ++i)
+            if (!parameters_[i].is_array && !scalar(parameters_[i].type, args[i], values[i], scalars[i]))
+                return false;
+        int types[kMostChoices] = {};
+        device = -1;
+        for (const int i : order_) {
+            const Parameter& p = parameters_[i];
+            if (!p.is_array) continue;
+            sizes[i] = -1;
+            if (args[i] == Py_None && p.is_optional) {
+                values[i].address = 0;
+                continue;
+            }
+            if (!cuda().is_array(args[i])) return false;
+            const CudaArray array = cuda().read(args[i]);
+            if (device >= 0 && array.device != device) return false;
+            device = array.device;
+            int wanted = p.type;
+            if (p.choice >= 0) {
+                int& chosen = types[p.choice];
+                if (!chosen) chosen = array.type;
+                if (!(allowed_[p.choice] >> chosen & 1)) return false;
+                wanted = !p.is_wide ? chosen : chosen == F64 ? F64 : F32;
+            }
+            const Index item = item_size(array.type);
+            if (array.type != wanted || array.address % item) return false;
+            sizes[i] = array.size;
+            if (!p.is_heads) {
+                if (!cuda().is_contiguous(args[i])) return false;
+                values[i].address = array.address;
+            } else if (!heads(p, args[i], array, item, scalars, values[i].heads)) {
+                return false;
+            }
+        }
+        if (device < 0 || cuda().current_device() != device) return false;
+        for (Py_ssize_t i = 0; i < given; ++i) {
+            const Parameter& p = parameters_[i];
+            if (p.is_array && !p.is_heads && sizes[i] >= 0 && sizes[i] != p.counts[0].of(scalars))
+                return false;
+        }
+        bool is_double = false;
+        choice = 0;
+        for (size_t j = 0; j < allowed_.size(); ++j) {
+            const int type = types[j] ? types[j] : F32;
+            is_double |= type == F64;
+            choice |= unsigned(type) << 4 * j;
+        }
+        shape(scalars, is_double, grid, threads, teams);
+        return !PyErr_Occurred();
+    }
+
+    // Blocks if there were enough processors, and the shape of each: as `_shape` in nvrtc.py.
+    void shape(const Index* scalars, bool is_double, Index& grid, int& threads, int& teams) const {
+        const Geometry& g = geometry_;
+        const Index count = std::max<Index>(extents_[0].of(scalars), 0);
+        teams = 1;
+        if (launch_ == 'B') {
+            grid = count, threads = (int)extents_[1].of(scalars);
+        } else if (launch_ == 'E') {
+            grid = (count + g.threads - 1) / g.threads, threads = (int)g.threads;
+        } else {
+            const Index held = (is_double ? g.held_double : g.held) * g.warp;
+            const Index widest = is_double ? g.widest_double : g.widest;
+            const Index lanes = (extents_[1].of(scalars) + held - 1) / held * g.warp;
+            threads = (int)std::max<Index>(g.warp, std::min(lanes, widest));
+            teams = threads == g.warp ? (int)g.teams : 1;
+            grid = (count + teams - 1) / teams;
+        }
+    }
+
+    static Index item_size(Type type) {
+        switch (type) {
+            case F64:
+            case I64: return 8;
+            case F16:
+            case BF16: return 2;
+            case BOOL:
+            case U8: return 1;
+            default: return 4;
+        }
+    }
+
+    static bool heads(const Parameter& p, PyObject* object, const CudaArray& array, Index item,
+                      const Index* scalars, HeadsValue& value) {
+        const Ref shape = cuda().shape(object), strides = cuda().strides(object);
+        if (!shape || !strides || PyTuple_GET_SIZE((PyObject*)shape) != 4) return false;
+        long long lengths[4], steps[4];
+        for (int i = 0; i < 4; ++i) {
+            lengths[i] = PyLong_AsLongLong(PyTuple_GET_ITEM((PyObject*)shape, i));
+            steps[i] = PyLong_AsLongLong(PyTuple_GET_ITEM((PyObject*)strides, i));
+            if (steps[i] % item || lengths[i] != p.counts[i].of(scalars)) return false;
+        }
+        if (steps[3] != item && lengths[3] > 1 && array.size) return false;
+        value = {array.address, steps[0] / item, steps[1] / item, steps[2] / item, lengths[1]};
+        return true;
+    }
+
+    static bool scalar(int type, PyObject* object, Value& value, Index& integer) {
+        integer = 0;
+        if (type == kFloat || type == kDouble) {
+            if (!PyFloat_Check(object) && !PyLong_CheckExact(object)) return false;
+            const double real = PyFloat_AsDouble(object);
+            if (real == -1 && PyErr_Occurred()) return PyErr_Clear(), false;
+            if (type == kFloat)
+                value.real32 = (float)real;
+            else
+                value.real64 = real;
+            return true;
+        }
+        if (type == kBool) {
+            if (!PyBool_Check(object)) return false;
+            value.truth = object == Py_True;
+            return true;
+        }
+        if (!PyLong_Check(object)) return false;
+        if (type == kBits) {
+            value.bits = PyLong_AsUnsignedLongLong(object);
+        } else {
+            integer = value.integer = PyLong_AsLongLong(object);
+            if (type == kInt && value.integer != (int)value.integer) return false;
+            if (type == kInt) value.integer32 = (int)integer;
+        }
+        return PyErr_Occurred() ? PyErr_Clear(), false : true;
+    }
+};
+
+PyObject* run_kernel(PyObject* self, PyObject* const* args, Py_ssize_t given) {
+    return ((Kernel*)PyCapsule_GetPointer(self, nullptr))->run(args, given);
+}
+
+}  // namespace
+
+// use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error): whether kernels can be
+// launched from here.
+PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 5 || !PyType_Check(args[0]) || !PyType_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError,
+                            "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)");
+    const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4]);
+    return PyErr_Occurred() ? nullptr : PyBool_FromLong(usable);
+}
+
+// cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback): the
+// kernel as a function; None where its declaration is beyond what is understood here.
+PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 10 || !PyUnicode_Check(args[0]) || !PyUnicode_Check(args[1]) || !PyTuple_Check(args[2]))
+        return PyErr_Format(PyExc_TypeError,
+                            "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, "
+                            "geometry, load, fallback)");
+    auto* made = new Kernel;  // kept for good, as the library is
+    const bool read = made->read(args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7],
+                                 args[8], args[9]);
+    if (PyErr_Occurred()) return nullptr;
+    if (!read) Py_RETURN_NONE;
+    made->definition.ml_meth = (PyCFunction)(void (*)(void))run_kernel;
+    const Ref capsule(PyCapsule_New(made, nullptr, nullptr));
+    return capsule ? PyCFunction_New(&made->definition, capsule) : nullptr;
+}
+
+// watch_launches(function): call it with the name and the arguments before each launch; None stops.
+PyObject* py_watch_launches(PyObject*, PyObject* function) {
+    Py_XDECREF(std::exchange(watcher, function == Py_None ? nullptr : Py_NewRef(function)));
+    Py_RETURN_NONE;
+}
+
+}  // namespace tl

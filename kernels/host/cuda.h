@@ -1,0 +1,84 @@
+// CuPy's arrays and the driver's launch, for kernels on CUDA: nothing here is linked with CUDA. CuPy
+// is asked for its classes once, and the driver that it has loaded for two functions.
+#pragma once
+
+#include "host/numpy.h"
+#include "types.h"
+
+namespace tl {
+
+// A read-only attribute of an extension class, read without the search for its name.
+class Getter {
+    PyGetSetDef* found_ = nullptr;
+
+  public:
+    bool find(PyObject* type, const char* name) {
+        const Ref descriptor(PyObject_GetAttrString(type, name));
+        if (!descriptor) return false;
+        if (!Py_IS_TYPE(descriptor, &PyGetSetDescr_Type))
+            return PyErr_Format(PyExc_TypeError, "%R has no attribute %s", type, name), false;
+        found_ = ((PyGetSetDescrObject*)(PyObject*)descriptor)->d_getset;
+        return true;
+    }
+    Ref of(PyObject* object) const { return Ref(found_->get(object, found_->closure)); }
+    long long integer(PyObject* object) const {
+        const Ref value = of(object);
+        return value ? PyLong_AsLongLong(value) : -1;
+    }
+};
+
+// What a kernel must know of an array on a device.
+struct CudaArray {
+    uintptr_t address;
+    Index size;
+    Type type;
+    int device;
+};
+
+class Cuda {
+    PyObject *array_ = nullptr, *current_stream_ = nullptr, *driver_error_ = nullptr;
+    Getter size_, contiguous_, dtype_, data_, shape_, strides_, base_, pointer_, device_;
+    intptr_t (*stream_)() = nullptr;
+    int (*launch_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                   intptr_t, void**, void**) = nullptr;
+    int (*current_device_)(int*) = nullptr;
+
+  public:
+    // `stream` is a capsule of a C function, or None. False, and no error, without a driver.
+    bool use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
+             PyObject* driver_error);
+
+    bool is_array(PyObject* object) const { return array_ && Py_IS_TYPE(object, (PyTypeObject*)array_); }
+
+    // Of arrays.
+    Ref shape(PyObject* array) const { return shape_.of(array); }
+    Ref dtype(PyObject* array) const { return dtype_.of(array); }
+    Ref strides(PyObject* array) const { return strides_.of(array); }
+    Ref base(PyObject* array) const { return base_.of(array); }
+    Index size(PyObject* array) const { return size_.integer(array); }
+    bool is_contiguous(PyObject* array) const { return contiguous_.of(array) == Py_True; }
+    CudaArray read(PyObject* array) const {
+        const Ref dtype = dtype_.of(array), data = data_.of(array);
+        return {(uintptr_t)pointer_.integer(data), size_.integer(array),
+                type_of((PyArray_Descr*)(PyObject*)dtype), (int)device_.integer(data)};
+    }
+
+    // A new array of uninitialised elements, from CuPy's current allocator.
+    Ref empty(PyObject* shape, PyObject* dtype) const { return call(array_, shape, dtype); }
+
+    // The device that is current in this thread; -1 if none is yet.
+    int current_device() const {
+        int device = -1;
+        return current_device_(&device) ? -1 : device;
+    }
+    bool stream(intptr_t& found) const;
+
+    // Queues a kernel on CuPy's current stream: the one place where kernels of ours are launched
+    // from compiled code. False where an error is pending.
+    bool launch(void* function, Index grid, int threads, int teams, void** arguments) const;
+};
+
+// The one CUDA, known once `use_cuda` was called.
+Cuda& cuda();
+
+}  // namespace tl
