@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from tensorlite.cli.errors import UsageError
 from tensorlite.cli.parser import parse
 
 __all__ = ["main"]
+
+LONGEST = 1500  # characters of a message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,18 +26,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
+        Exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
     """
-    for stream in (sys.stdout, sys.stderr):  # where a terminal lacks a character, show "?"
-        stream.reconfigure(errors="replace")
+    _open_streams()
+    try:
+        return _run(argv)
+    finally:
+        _flush()
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = parse(argv)
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `tensorlite data | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if args.debug:
@@ -43,9 +53,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
 
 
+def _open_streams() -> None:
+    """Have the three streams, also where a shell closed one with ``>&-``.
+
+    What is printed to such a stream is lost, and no file that is opened takes its place.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            opened = open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, opened)
+    for stream in (sys.stdout, sys.stderr):  # where a terminal lacks a character, show "?"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> None:
+    """Write what is left; if that is in vain, leave nothing that Python would complain about."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):  # a stream that is no file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _message(error: Exception) -> str:
-    """What an error says; its kind too where that is not meant for users."""
+    """What an error says, on a screen at most; its kind too where that is not meant for users."""
     expected = (UsageError, ValueError, TypeError, RuntimeError, OSError, ArithmeticError)
-    if isinstance(error, expected) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error} (--debug shows the traceback)"
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        said = str(error.strerror)  # without "[Errno 28]"
+    elif isinstance(error, (*expected, MemoryError)) and str(error):
+        said = str(error)
+    else:
+        said = f"{type(error).__name__}: {error} (--debug shows the traceback)"
+    if len(said) > LONGEST:
+        said = f"{said[: LONGEST // 2]} … {said[-LONGEST // 2 :]} (--debug shows all of it)"
+    return said

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tensorlite import data, optim
 from tensorlite.cli.errors import UsageError, usage
@@ -128,7 +131,34 @@ class Experiment:
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """What is needed to use the checkpoints."""
-        return {"settings": asdict(self.settings), "problem": self.problem.state_dict()}
+        return {
+            "settings": asdict(self.settings),
+            "problem": self.problem.state_dict(),
+            "data": self._checksum,
+        }
+
+    @cached_property
+    def _checksum(self) -> int | None:
+        """Of a text; values that are computed may differ in the last bit elsewhere."""
+        if self.problem.task != "language":
+            return None
+        return zlib.crc32(np.ascontiguousarray(self.splits.train.features))
+
+    def check_same(self, problem: Problem, checksum: int | None) -> None:
+        """Refuse to go on with other data than a run was begun with.
+
+        Raises
+        ------
+        ValueError
+            If they are others.
+        """
+        names = ("task", "shape", "classes")
+        same = all(getattr(problem, name) == getattr(self.problem, name) for name in names)
+        if not same or checksum != self._checksum:
+            raise ValueError(
+                f"{self.splits.location} holds other data than when the run in {self.out} was "
+                "begun: a resumed run needs the same; put them back, or start a new run"
+            )
 
     def _optimizer(self) -> Optimizer:
         settings = self.settings

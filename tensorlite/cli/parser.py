@@ -79,8 +79,13 @@ def _train(parser: Parser) -> None:
     add("--seed", type=_seed, metavar="N", help="of everything random; default 0")
     add("--val-fraction", type=_part, metavar="F", help="of the training data, for validation")
     add("--patience", type=_count, metavar="N", help="stop after N epochs without improvement")
-    add("--target-loss", type=float, metavar="LOSS", help="stop at this validation loss")
-    add("--save-every", type=_count, metavar="N", help="write a checkpoint every N batches too")
+    add("--target-loss", type=_finite, metavar="LOSS", help="stop at this validation loss")
+    add(
+        "--save-every",
+        type=_interval,
+        metavar="N",
+        help="write a checkpoint every N batches too, or every 10min, 90s, 1.5h; default 500",
+    )
     add("--out", metavar="DIR", help="default: runs/DATASET-MODEL, numbered if that is there")
     add(
         "--resume",
@@ -143,7 +148,21 @@ _count = _checked(int, lambda n: n >= 1, "a whole number of at least 1")
 _seed = _checked(int, lambda n: 0 <= n < 1 << 32, "a whole number from 0 to 2³² − 1")
 _positive = _checked(float, lambda x: 0 < x < math.inf, "a number above 0")
 _not_negative = _checked(float, lambda x: 0 <= x < math.inf, "a number of at least 0")
+_finite = _checked(float, math.isfinite, "a number")
 _part = _checked(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
+
+
+def _interval(text: str) -> int | str:
+    """A number of batches, or a time as the Trainer reads it."""
+    from tensorlite.training.intervals import Interval
+
+    try:
+        Interval(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of batches nor a time such as 10min, 90s or 1.5h"
+        ) from None
+    return int(text) if text.strip().isdigit() else text.strip()
 
 
 def _names(text: str) -> list[str]:

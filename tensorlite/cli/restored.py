@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensorlite import backend
-from tensorlite.cli.settings import Settings
+from tensorlite.cli.settings import Settings, of_state
 from tensorlite.nn.module import Module
 from tensorlite.training import RunFolder, load_checkpoint
+from tensorlite.training.checked import check_weights
 from tensorlite.training.models import build
 from tensorlite.training.problem import Problem
 
@@ -34,7 +35,10 @@ def metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} is not a folder: name one that train wrote")
     if not path.exists():
-        raise FileNotFoundError(f"{path.parent} holds no {path.name}: no run was saved there")
+        raise FileNotFoundError(
+            f"{path.parent} holds no {path.name}: no run was saved there; start one with: "
+            f"tensorlite train --out {path.parent}"
+        )
     checkpoint = load_checkpoint(path)
     known = checkpoint.get("metadata") or {}
     if not {"settings", "problem"} <= known.keys():
@@ -42,13 +46,28 @@ def metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return checkpoint, known
 
 
+def problem_of(path: Path, known: dict[str, Any]) -> Problem:
+    """The problem that a checkpoint's metadata describe.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged.
+    """
+    try:
+        return Problem.from_state(known["problem"])
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: its problem cannot be read ({error!r})") from error
+
+
 def load(folder: str, device: str) -> Restored:
     """Build the model of a run with its best weights, on a device."""
     run = RunFolder(folder)
     path = run.best if run.best.exists() or not run.last.exists() else run.last
     checkpoint, known = metadata(path)
-    settings, problem = Settings(**known["settings"]), Problem.from_state(known["problem"])
+    settings, problem = of_state(known["settings"]), problem_of(path, known)
     model = build(settings.model, problem)
+    check_weights(checkpoint["model"], [name for name, _ in model.named_parameters()], str(path))
     try:
         model.load_state_dict(checkpoint["model"])
     except RuntimeError as error:

@@ -38,6 +38,8 @@ BY_MODEL_LARGE: dict[str, dict[str, Any]] = {
 RATE_BESIDE_ADAM = {"sgd": 25.0, "adagrad": 5.0, "rmsprop": 0.5, "lion": 0.3}  # rules of thumb
 DECOUPLED = ("adamw", "lion")  # only theirs is decay; in the others it adds to the gradient
 
+FREE = ("epochs", "save_every")  # may change when a run is resumed
+
 NO_TEXT = {  # by the ends of names: learning their characters is not what anybody means
     "a table": "csv tsv arff parquet feather arrow orc xls xlsx ods db",
     "a file of arrays": "npy npz mat h5 hdf5 safetensors pt pth bin onnx pkl",
@@ -65,7 +67,7 @@ class Settings:
     val_fraction: float = 0.1
     patience: int | None = 10
     target_loss: float | None = None
-    save_every: int = 500
+    save_every: int | str = 500
 
     @property
     def label(self) -> str:
@@ -109,23 +111,45 @@ def complete(asked: dict[str, Any]) -> Settings:
 def restore(state: dict[str, Any], asked: dict[str, Any]) -> Settings:
     """The settings of a checkpoint, with as many epochs as asked for, if those are more.
 
+    How often it is saved may be asked for anew as well: nothing depends on it.
+
     Raises
     ------
     UsageError
         If another setting differs from the run's own, since the run would not be the same.
+    ValueError
+        If they are not those of a run.
     """
-    settings = Settings(**state)
+    settings = of_state(state)
     own = asdict(settings)
     for name, value in asked.items():
         if name == "epochs" and value < own[name]:
             raise UsageError(f"--epochs {value} is less than the run's {own[name]}: ask for more")
-        if name != "epochs" and own[name] != value:
+        if name not in FREE and own[name] != value:
             flag = "DATASET" if name == "dataset" else "--" + name.replace("_", "-")
             raise UsageError(
                 f"{flag} {value} differs from the run's {own[name]}: a resumed run keeps its "
                 "settings; leave it out, or start a new run"
             )
-    return replace(settings, epochs=asked.get("epochs", settings.epochs))
+    return replace(settings, **{name: asked[name] for name in FREE if name in asked})
+
+
+def of_state(state: Any) -> Settings:
+    """The settings that a checkpoint holds.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged, or those of another version.
+    """
+    wanted = {field.name for field in fields(Settings)}
+    if not isinstance(state, dict) or state.keys() != wanted:
+        raise ValueError("the run's settings are damaged, or those of another version")
+    for field in fields(Settings):
+        value, kinds = state[field.name], str(field.type).replace("None", "NoneType").split(" | ")
+        if type(value).__name__ not in (*kinds, *(["int"] if "float" in kinds else [])):
+            raise ValueError(f"the run's settings are damaged: {field.name} is {value!r}")
+    return Settings(**state)
 
 
 def _suffix(name: str) -> str:

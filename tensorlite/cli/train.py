@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from argparse import Namespace
@@ -14,8 +15,8 @@ from tensorlite.cli.console import Console, header
 from tensorlite.cli.errors import UsageError
 from tensorlite.cli.experiment import Experiment, test_loader
 from tensorlite.cli.longer import Longer
-from tensorlite.cli.restored import metadata
-from tensorlite.training import RunFolder, Trainer
+from tensorlite.cli.restored import metadata, problem_of
+from tensorlite.training import RunFolder, Stopped, Trainer
 from tensorlite.training.stopping import Stopping
 
 RUNS = Path("runs")
@@ -24,33 +25,45 @@ RUNS = Path("runs")
 def run(args: Namespace) -> int:
     """Train, or go on training; then judge the best weights by the test data."""
     asked = settings.given(args)
-    resume = args.resume is not None
-    longer = None
-    if resume:
-        out = _folder_to_resume(args)
-        checkpoint, known = metadata(RunFolder(out).last)
-        chosen = settings.restore(known["settings"], asked)
-        if (end := _end(out, checkpoint, chosen)) is not None:
-            print(end)
-            return 0
-        if chosen.epochs > known["settings"]["epochs"]:
-            longer = Longer(chosen)
-    else:
+    if args.resume is None:
         chosen = settings.complete(asked)
         out = new_folder(chosen.label) if args.out is None else Path(args.out)
-        RunFolder(out).check_free()
-    experiment = Experiment(chosen, args.device or "auto", out)
+        with RunFolder(out).lock(make=True):
+            return _train(Experiment(chosen, args.device or "auto", out))
+    out = _folder_to_resume(args)
+    path = RunFolder(out).last
+    checkpoint, known = metadata(path)
+    chosen = settings.restore(known["settings"], asked)
+    if (end := _end(out, checkpoint, chosen)) is not None:
+        print(end)
+        return 0
+    with RunFolder(out).lock():
+        experiment = Experiment(chosen, args.device or "auto", out)
+        experiment.check_same(problem_of(path, known), known.get("data"))
+        longer = chosen.epochs > known["settings"]["epochs"]
+        return _train(experiment, Longer(chosen) if longer else None, resume=True)
+
+
+def _train(experiment: Experiment, longer: Longer | None = None, resume: bool = False) -> int:
+    """Train in a folder that is locked, and finish; return the exit status."""
     console = Console()
     trainer = experiment.trainer(list(filter(None, (longer, console))))
-    print(header(experiment, trainer), flush=True)
     try:
+        print(header(experiment, trainer), flush=True)
         trainer.fit(
-            experiment.train_loader, experiment.val_loader, epochs=chosen.epochs, resume=resume
+            experiment.train_loader,
+            experiment.val_loader,
+            epochs=experiment.settings.epochs,
+            resume=resume,
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped) as stopped:
         console.close()
-        print(f"stopped; continue with: tensorlite train --resume {out}", file=sys.stderr)
-        return 130
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(
+                f"stopped; continue with: tensorlite train --resume {experiment.out}",
+                file=sys.stderr,
+            )
+        return 128 + stopped.number if isinstance(stopped, Stopped) else 130
     finally:
         console.close()
     _finish(experiment, trainer)

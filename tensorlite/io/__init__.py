@@ -3,7 +3,8 @@
 A flat dictionary of Tensors becomes an ordinary safetensors file that other libraries read. Nested
 states (``{"model": …, "optimizer": …, "epoch": 3}``) become tensors named by their path,
 "model.0.weight", and JSON in the file's metadata that says how they were nested (see
-`tensorlite.io.structure`). Nothing that is read is ever run.
+`tensorlite.io.structure`). A digest in the metadata tells later whether the file is what was
+written (see `tensorlite.io.digest`). Nothing that is read is ever run.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from tensorlite.backend import CPU, Device, backend_for
 from tensorlite.backend import device as parse_device
 from tensorlite.io import safetensors
 from tensorlite.io.elements import MissingPackage
-from tensorlite.io.files import PARTIAL, is_path, name_of, opened, write_atomically, write_to
+from tensorlite.io.files import PARTIAL, is_path, name_of, opened, sweep, write_atomically, write_to
 from tensorlite.io.folder import is_index, read_folder, read_index
 from tensorlite.io.structure import joined, separated
 from tensorlite.ops.dtypes import as_dtype
 from tensorlite.tensor import Tensor, tensor_of
 
-__all__ = ["PARTIAL", "load", "save", "write_atomically"]
+__all__ = ["PARTIAL", "load", "save", "sweep", "write_atomically"]
 
 _STRUCTURE = "tensorlite"  # key of the file's metadata
 _OF_TORCH = (".pt", ".pth", ".bin")
@@ -54,7 +55,8 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) 
     TypeError
         If something else is in it; names where.
     OSError
-        If the file cannot be written.
+        If the file cannot be written: no such folder, no permission, a full disk. What was there
+        stays as it is.
 
     Examples
     --------
@@ -72,7 +74,8 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) 
     metadata = {"format": "pt"}  # what Hugging Face's libraries ask for
     if structure is not None:
         metadata[_STRUCTURE] = json.dumps(structure)
-    write_to(f, lambda file: safetensors.write(file, arrays, metadata))
+    size = sum(array.nbytes for array in arrays.values())
+    write_to(f, lambda file: safetensors.write(file, arrays, metadata), size)
 
 
 def load(
@@ -112,7 +115,8 @@ def load(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is truncated, damaged or of another format.
+        If the file is truncated, damaged or of another format. What `save` wrote has a digest in
+        it, so that every damage is found; files from elsewhere are read without.
     pickle.UnpicklingError
         If a file of torch holds more than tensors and plain containers; names what.
     """
@@ -153,9 +157,11 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
         return _placed(value, location, places, wanted)
     try:
         arrays, metadata = safetensors.read(file, wanted)
-    except safetensors.FormatError as error:
+    except (MissingPackage, MemoryError):
+        raise
+    except (ValueError, OverflowError) as error:  # shapes that no array can have, too
         raise ValueError(
-            f"{name} cannot be read: it is truncated or not a safetensors file ({error})"
+            f"{name} cannot be read: it is truncated, damaged or not a safetensors file ({error})"
         ) from error
     structure = metadata.get(_STRUCTURE)
     if structure is None:
@@ -163,7 +169,9 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
     else:
         try:
             value = joined(json.loads(structure), arrays)
-        except (ValueError, KeyError, TypeError) as error:
+        except (MissingPackage, MemoryError):
+            raise
+        except Exception as error:  # what is in it may be anything, nested however deep
             raise ValueError(
                 f"{name}: what its tensors belong to is damaged ({error!r})"
             ) from error

@@ -2,6 +2,7 @@
 
 Eight bytes hold the length of the table, little end first. The table gives each tensor's dtype,
 shape, and where its bytes begin and end after the table; ``__metadata__`` maps strings to strings.
+Files written here have a digest of all the rest in it (see `tensorlite.io.digest`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tensorlite.io.digest import KEY, LENGTH, PIECE, Digest
 from tensorlite.io.elements import CODES, SHORT, array_of, code_of, itemsize_of
 
 __all__ = ["METADATA", "FormatError", "read", "read_header", "write"]
@@ -26,14 +28,49 @@ class FormatError(ValueError):
 
 
 def write(file: IO[bytes], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write arrays, in order in memory, and metadata."""
-    table: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
-    end = 0
+    """Write arrays, in order in memory, and metadata with a digest of them."""
     # The widest first, so that every tensor begins at a multiple of its element's size.
     order = sorted(arrays, key=lambda name: -arrays[name].itemsize)
+    # Where the file can go back, the digest is taken while the elements are written.
+    goes_back = _goes_back(file)
+    start = file.tell() if goes_back else 0
+    with Digest() as digest:
+        for name in order:
+            array = arrays[name]
+            digest.begin(name, code_of(array.dtype), array.shape)
+            digest.add(_bytes(array))
+        known = "0" * LENGTH if goes_back else digest.result(metadata)
+        file.write(_table(arrays, order, {**metadata, KEY: known}))
+        for name in order:
+            file.write(memoryview(_bytes(arrays[name])))
+        if goes_back:
+            end = file.tell()
+            file.seek(start)
+            file.write(_table(arrays, order, {**metadata, KEY: digest.result(metadata)}))
+            file.seek(end)
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _goes_back(file: IO[bytes]) -> bool:
+    """Whether what was written can be written over; not so where all goes to a file's end."""
+    try:
+        return file.seekable() and "a" not in str(getattr(file, "mode", ""))
+    except AttributeError:  # something that has no more than write()
+        return False
+
+
+def _table(
+    arrays: Mapping[str, np.ndarray], order: list[str], metadata: Mapping[str, str]
+) -> bytes:
+    """The beginning of a file, up to the elements, which lie in the order given."""
+    end = 0
     places = {}
     for name in order:
         places[name] = [end, end := end + arrays[name].nbytes]
+    table: dict[str, Any] = {METADATA: dict(metadata)}
     for name, array in arrays.items():
         table[name] = {
             "dtype": code_of(array.dtype),
@@ -42,9 +79,7 @@ def write(file: IO[bytes], arrays: Mapping[str, np.ndarray], metadata: Mapping[s
         }
     text = json.dumps(table, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for name in order:
-        file.write(memoryview(arrays[name].reshape(-1).view(np.uint8)))
+    return len(text).to_bytes(8, "little") + text
 
 
 def read_header(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, str], int]:
@@ -64,9 +99,11 @@ def read_header(file: IO[bytes]) -> tuple[dict[str, Any], dict[str, str], int]:
         raise FormatError("its table of contents is incomplete")
     try:
         table = json.loads(text)
-    except ValueError as error:  # also of bytes that are no text
+    except (ValueError, RecursionError) as error:  # also of bytes that are no text
         raise FormatError(f"its table of contents is damaged ({error})") from error
     metadata = table.pop(METADATA, None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise FormatError("its metadata are damaged: they map no names to texts")
     end = 0
     entries = table.items()
     for name, entry in sorted(entries, key=lambda item: _offsets(*item)):
@@ -86,24 +123,46 @@ def read(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read all arrays, each into memory of its own, and the metadata."""
     table, metadata, begin = read_header(file)
+    written = metadata.pop(KEY, None)
     arrays = {}
-    for name, entry in table.items():
-        first, last = entry["data_offsets"]
-        memory = np.empty(last - first, np.uint8)
-        file.seek(begin + first)
-        if _filled(file, memory) != last - first:
-            raise FormatError(f"it ends within tensor {name!r}")
-        element = (CODES | SHORT)[entry["dtype"]]
-        arrays[name] = array_of(memory, element, wanted).reshape(entry["shape"])
+    with Digest() as digest:
+        for name, entry in table.items():
+            first, last = entry["data_offsets"]
+            memory = np.empty(last - first, np.uint8)
+            file.seek(begin + first)
+            if written is not None:
+                digest.begin(name, entry["dtype"], entry["shape"])
+            if _filled(file, memory, digest if written is not None else None) != last - first:
+                raise FormatError(f"it ends within tensor {name!r}")
+            element = (CODES | SHORT)[entry["dtype"]]
+            arrays[name] = array_of(memory, element, wanted).reshape(entry["shape"])
+        if written is not None and written != (found := digest.result(metadata)):
+            raise FormatError(
+                f"its content is not what was written: the digest is {found[:16]}…, and "
+                f"{written[:16]}… where it was written. A program that changes such a file on "
+                f"purpose has to leave {KEY!r} out of the metadata"
+            )
     return arrays, metadata
 
 
-def _filled(file: IO[bytes], memory: np.ndarray) -> int:
-    if hasattr(file, "readinto"):
-        return file.readinto(memoryview(memory)) or 0
-    read = file.read(memory.size)
-    memory[: len(read)] = np.frombuffer(read, np.uint8)
-    return len(read)
+def _filled(file: IO[bytes], memory: np.ndarray, digest: Digest | None) -> int:
+    """Read the bytes of a tensor, a piece at a time; return how many there were."""
+    done = 0
+    while done < memory.size:
+        piece = memory[done : done + PIECE]
+        if hasattr(file, "readinto"):
+            count = file.readinto(memoryview(piece)) or 0
+        else:
+            read = file.read(piece.size)
+            piece[: (count := len(read))] = np.frombuffer(read, np.uint8)
+        done += count
+        if count < piece.size:
+            break
+        if digest is not None:
+            digest.add(piece)
+    if digest is not None and memory.size == 0:
+        digest.add(memory)
+    return done
 
 
 def _offsets(name: str, entry: Any) -> tuple[int, int]:
@@ -118,7 +177,8 @@ def _offsets(name: str, entry: Any) -> tuple[int, int]:
 
 def _bytes_of(name: str, entry: Any) -> int:
     """Bytes that a tensor of this dtype and shape has."""
-    element = (CODES | SHORT).get(entry.get("dtype"))
+    code = entry.get("dtype")
+    element = (CODES | SHORT).get(code) if isinstance(code, str) else None
     if element is None:
         raise FormatError(f"tensor {name!r} has the dtype {entry.get('dtype')!r}, unknown here")
     shape = entry.get("shape")

@@ -266,6 +266,10 @@ class Optimizer:
             "params": [0, …], "param_names": […]}]}``, the names only where parameters were given
             with names. The Tensors are copies.
         """
+        return self._described(copied)
+
+    def _described(self, taken: Callable[[Any], Any]) -> dict[str, Any]:
+        """See `state_dict`; `taken` says what becomes of a value, a copy or not."""
         for hook in list(self._before_save.values()):
             hook(self)
         number = itertools.count()
@@ -276,7 +280,7 @@ class Optimizer:
             numbers.update(zip(map(id, group["params"]), own, strict=True))
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": own})
         state = {
-            numbers.get(id(key), key): copied(value)
+            numbers.get(id(key), key): taken(value)
             for key, value in sorted(
                 self.state.items(), key=lambda item: numbers.get(id(item[0]), len(numbers))
             )

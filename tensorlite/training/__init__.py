@@ -4,6 +4,7 @@ from tensorlite.training.callbacks import Callback, Report
 from tensorlite.training.diagnosis import Finding, diagnose
 from tensorlite.training.evaluation import evaluate, predict
 from tensorlite.training.folder import RunFolder, load_checkpoint
+from tensorlite.training.interruption import Stopped
 from tensorlite.training.metrics import (
     R2,
     Accuracy,
@@ -25,6 +26,7 @@ __all__ = [
     "Metric",
     "Report",
     "RunFolder",
+    "Stopped",
     "Trainer",
     "diagnose",
     "evaluate",

@@ -1,18 +1,22 @@
-"""The folder of a run: its checkpoints and its history."""
+"""The folder of a run: its checkpoints, its history, and the lock of the process that writes it."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tensorlite import io
+from tensorlite.backend.locks import FileLock, InUse
+from tensorlite.training.checked import check_checkpoint
 
 FORMAT = "tensorlite checkpoint 1"
-PARTS = {"kinds", "model", "optimizer", "schedule", "rng", "loader", "progress", "history"}
-PARTS |= {"stopping", "metadata"}
+LOCK = ".lock"
 
 
 class RunFolder:
@@ -31,9 +35,48 @@ class RunFolder:
         self.best = self.path / "best.safetensors"
         self.last = self.path / "last.safetensors"
         self.history = self.path / "history.jsonl"
+        self._lines = 0  # of the history that are written
+
+    @contextmanager
+    def lock(self, *, make: bool = False) -> Iterator[None]:
+        """Hold a lock on the folder in a ``with`` statement: one process at a time writes a run.
+
+        With `make` the folder is made, if it is free. The system lets go of the lock when the
+        process ends, whatever ends it. The thread that holds it may take it again.
+
+        Raises
+        ------
+        tensorlite.backend.locks.InUse
+            If another process, or another thread, has it; names the process and its machine. It is
+            a `BlockingIOError`.
+        FileExistsError, NotADirectoryError, PermissionError
+            As in `check_free`, with `make`.
+        FileNotFoundError
+            If there is no such folder, without.
+        """
+        lock = self.path / LOCK
+        made: list[Path] = []
+        if make and not lock.exists():  # else who holds it comes first
+            self.check_free()
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+        elif not self.path.is_dir():
+            raise FileNotFoundError(f"{self.path} is not a folder: name one that train wrote")
+        try:
+            with FileLock(lock, f"{self.path} is in use"):
+                if make:
+                    self.check_free()
+                yield
+        finally:
+            with suppress(OSError):  # where nothing came of it, no folder is left
+                for folder in made:
+                    folder.rmdir()
 
     def check_free(self) -> None:
         """Raise unless a new run can be written here.
+
+        What a run left that was killed before its first checkpoint does not count: its lock, which
+        nobody holds, and its temporary files.
 
         Raises
         ------
@@ -46,7 +89,7 @@ class RunFolder:
             raise FileExistsError(
                 f"{self.path} holds a run already: resume it, or choose another folder"
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(not _is_left_over(p.name) for p in self.path.iterdir()):
             raise FileExistsError(f"{self.path} is not empty: choose another folder")
         nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
         if not nearest.is_dir():
@@ -54,36 +97,67 @@ class RunFolder:
         if not os.access(nearest, os.W_OK):
             raise PermissionError(f"{self.path}: no permission to write to {nearest}")
 
-    def create(self) -> None:
-        """Make the folder; errors as in `check_free`."""
-        self.check_free()
-        self.path.mkdir(parents=True, exist_ok=True)
-
     def save(self, checkpoint: dict[str, Any], *, best: bool) -> None:
-        """Write the latest checkpoint, and the same as the best.
+        """Write the latest checkpoint, the same as the best, and what the history lacks.
 
         The best first: if the run is killed in between, it resumes from the older one and comes
-        to the same best again.
+        to the same best again. A folder that somebody removed is made again.
+
+        Raises
+        ------
+        OSError
+            If that cannot be written; the checkpoints that were there are whole.
         """
         checkpoint = {"format": FORMAT, **checkpoint}
+        self._make_again(checkpoint["history"])
         if best:
             io.save(checkpoint, self.best)
         io.save(checkpoint, self.last)
+        for record in checkpoint["history"][self._lines :]:
+            self._append(record)
+            self._lines += 1
 
-    def append(self, record: dict[str, Any]) -> None:
+    def _append(self, record: dict[str, Any]) -> None:
         """Add a line to the history, in one write."""
-        with self.history.open("ab", buffering=0) as file:
-            file.write((json.dumps(record) + "\n").encode())
+        line = (json.dumps(record) + "\n").encode()
+        try:
+            with self.history.open("ab", buffering=0) as file:
+                written = file.write(line)
+        except OSError as error:
+            raise type(error)(
+                error.errno, f"{self.history} cannot be written: {error.strerror}"
+            ) from error
+        if written != len(line):
+            raise OSError(
+                errno.ENOSPC, f"{self.history} cannot be written: there was room for a part of it"
+            )
 
     def tidy(self, history: Sequence[dict[str, Any]]) -> None:
         """Bring the folder to the state of the latest checkpoint, whose history is given.
 
         Epochs that were run after it are taken out of the history, since they are run again.
         """
-        for leftover in self.path.glob(f".*{io.PARTIAL}"):  # of a write that was killed
-            leftover.unlink()
+        io.sweep(self.path)
         text = "".join(json.dumps(record) + "\n" for record in history)
-        io.write_atomically(self.history, lambda name: Path(name).write_text(text))
+        if not self.history.exists() or self.history.read_bytes() != text.encode():
+            io.write_atomically(self.history, lambda name: Path(name).write_text(text))
+        self._lines = len(history)
+
+    def _make_again(self, history: Sequence[dict[str, Any]]) -> None:
+        if self.path.is_dir():
+            return
+        print(
+            f"tensorlite: {self.path} was removed while the run went on; it is made again, "
+            f"{'with the best weights from now on' if history else 'with all of the run'}",
+            file=sys.stderr,
+        )
+        self.path.mkdir(parents=True)
+        self.tidy(history)
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether a file in a run's folder is one that only a process that runs has use for."""
+    return name == LOCK or (name.startswith(".") and name.endswith(io.PARTIAL))
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -93,18 +167,19 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     -------
     dict
         "kinds" (of optimizer and schedule), "model" (a state dict), "optimizer", "schedule",
-        "rng", "loader", "progress", "history", "stopping" and "metadata".
+        "rng", "loader", "progress", "history", "stopping", "machine" (what its bits depend on)
+        and "metadata".
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is not there, truncated, or no checkpoint.
+        If the file is not there, truncated, damaged, or no checkpoint; names what is wrong in it.
     """
     checkpoint = io.load(path)
-    if (
-        not isinstance(checkpoint, dict)
-        or checkpoint.get("format") != FORMAT
-        or not checkpoint.keys() >= PARTS
-    ):
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not a checkpoint of tensorlite")
+    check_checkpoint(checkpoint, str(path))
     return checkpoint
+
+
+__all__ = ["InUse", "RunFolder", "load_checkpoint"]

@@ -1,30 +1,57 @@
-"""Ctrl-C between two batches, not in the middle of an update."""
+"""Ctrl-C and the system's signals between two batches, not in the middle of an update."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+__all__ = ["Interruption", "Stopped"]
+
+
+class Stopped(SystemExit):
+    """SIGTERM or SIGHUP ended a run after its checkpoint was written.
+
+    Nobody has to catch it: the process ends without a traceback, with the status that a shell gives
+    a process ended by that signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
 
 class Interruption:
-    """Context that turns the first Ctrl-C into a request; a second one interrupts at once.
+    """Context that turns the first Ctrl-C, SIGTERM or SIGHUP into a request.
 
-    Elsewhere than in the main thread, or where the program has a handler of its own, it does
-    nothing: `requested` stays False.
+    A second Ctrl-C interrupts at once; further SIGTERM and SIGHUP change nothing. Elsewhere than in
+    the main thread, and of signals for which the program has a handler of its own or which it
+    ignores, as under ``nohup``, it does nothing.
+
+    Attributes
+    ----------
+    requested : bool
+        Whether there was a signal.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._installed = False
+        self._number: int | None = None
+        self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._request)
-            self._installed = True
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is None:
+                    continue
+                usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+                if signal.getsignal(number) is usual:
+                    self._before[number] = usual
+                    signal.signal(number, self._request)
         return self
 
     def __exit__(
@@ -33,12 +60,31 @@ class Interruption:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._installed = False
+        for number, usual in self._before.items():
+            signal.signal(number, usual)
+        self._before.clear()
+
+    def stop(self) -> None:
+        """End the run as the signal asked for.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C.
+        Stopped
+            After another signal.
+        """
+        if self._number in (None, signal.SIGINT):
+            raise KeyboardInterrupt
+        raise Stopped(self._number)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if number == signal.SIGINT and self._number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.requested and number != signal.SIGINT:
+            return
         self.requested = True
-        print("\nstopping after this batch; Ctrl-C again stops at once", file=sys.stderr)
+        self._number = number
+        again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # the terminal may be gone
+            print(f"\nstopping after this batch{again}", file=sys.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +18,18 @@ from tensorlite.optim import Optimizer, clip_grad_norm_
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tensorlite.random import default_generator
 from tensorlite.tensor import Tensor
+from tensorlite.training import machine
 from tensorlite.training.callbacks import Callback, Report
+from tensorlite.training.checked import check_weights
 from tensorlite.training.diagnosis import Finding, diagnose, not_finite
 from tensorlite.training.epoch import Epoch
 from tensorlite.training.evaluation import Batch, evaluate, moved, predict
 from tensorlite.training.folder import RunFolder, load_checkpoint
 from tensorlite.training.interruption import Interruption
+from tensorlite.training.intervals import Interval
 from tensorlite.training.metrics import Metric, named_metrics
 from tensorlite.training.placement import place
+from tensorlite.training.saving import Saver, state_in_place
 from tensorlite.training.stopping import Stopping
 
 __all__ = ["Trainer"]
@@ -58,9 +64,12 @@ class Trainer:
         Stop when the loss is this low. Watched here and by `patience` is the validation loss, or
         the training loss where there is no validation.
     out
-        Folder for ``best.safetensors``, ``last.safetensors`` and ``history.jsonl``.
+        Folder for ``best.safetensors``, ``last.safetensors`` and ``history.jsonl``. While `fit`
+        runs, it is locked against other processes.
     save_every
-        Write ``last.safetensors`` after this many batches too, not only after every epoch.
+        Write ``last.safetensors`` after this many batches too, or after this time ("10min", "90s",
+        "1.5h"), not only after every epoch. Files are written while training goes on; they are
+        complete when `fit` returns or raises.
     metadata
         Anything `tensorlite.save` takes, kept in the checkpoints.
 
@@ -102,13 +111,11 @@ class Trainer:
         patience: int | None = None,
         target_loss: float | None = None,
         out: str | Path | None = None,
-        save_every: int | None = None,
+        save_every: int | str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         if schedule_per not in ("epoch", "batch"):
             raise ValueError(f"schedule_per must be 'epoch' or 'batch', not {schedule_per!r}")
-        if save_every is not None and save_every < 1:
-            raise ValueError(f"save_every must be at least 1 batch, not {save_every}")
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.schedule, self.schedule_per = schedule, schedule_per
         self.metrics = named_metrics(metrics)
@@ -116,7 +123,8 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.clip_norm = clip_norm
         self.folder = None if out is None else RunFolder(out)
-        self.save_every = save_every
+        self.save_every = Interval(save_every)
+        self._saver = None if self.folder is None else Saver(self.folder.save)
         self.metadata = metadata or {}
         self.device = place(model, optimizer, device)
         self.history: list[dict[str, Any]] = []
@@ -136,7 +144,8 @@ class Trainer:
     ) -> list[dict[str, Any]]:
         """Train until `epochs` epochs are done in all, or something stops it earlier.
 
-        Ctrl-C lets the batch finish and writes the checkpoint before `KeyboardInterrupt` is raised.
+        Ctrl-C lets the batch finish and writes the checkpoint before `KeyboardInterrupt` is raised;
+        so do SIGTERM and SIGHUP, which then end the process with `SystemExit`.
 
         Parameters
         ----------
@@ -146,7 +155,8 @@ class Trainer:
             How many, those of earlier calls and of a resumed run included.
         resume
             Continue from ``last.safetensors`` in `out`, to the same bits as if the run had never
-            ended. Build model, optimizer, schedule and loaders as before.
+            ended, on the same machine with the same versions; where those have changed, a line says
+            so. Build model, optimizer, schedule and loaders as before.
 
         Returns
         -------
@@ -159,19 +169,31 @@ class Trainer:
             If the loss becomes NaN or infinite.
         FileExistsError
             If `out` holds something already and `resume` is False.
+        BlockingIOError
+            If another process trains in `out`.
+        OSError
+            If a checkpoint cannot be written.
         ValueError
-            If the data hold NaN, or the checkpoint does not fit.
+            If the data hold NaN, or the checkpoint is damaged or does not fit.
         """
         if epochs < 1:
             raise ValueError(f"fit: epochs must be at least 1, not {epochs}")
         for loader in filter(None, (train_loader, val_loader)):
             _check_data(loader)
         self.epochs, self.batches = epochs, len(train_loader)
+        if self.folder is None:
+            return self._fit(train_loader, val_loader, resume)
+        with self.folder.lock(make=not resume and not self.history):
+            return self._fit(train_loader, val_loader, resume)
+
+    def _fit(
+        self, train_loader: DataLoader, val_loader: DataLoader | None, resume: bool
+    ) -> list[dict[str, Any]]:
         self._open(train_loader, resume)
         self._call("on_fit_begin")
         # An overflow is reported by the loss, once, and not by NumPy at every operation.
-        with Interruption() as interruption, np.errstate(all="ignore"):
-            while (reason := self.stopped_by or self.stopping.reason(epochs)) is None:
+        with Interruption() as interruption, np.errstate(all="ignore"), self._writing():
+            while (reason := self.stopped_by or self.stopping.reason(self.epochs)) is None:
                 self._run_epoch(train_loader, val_loader, interruption)
         self.stopped_by = reason
         self._call("on_fit_end")
@@ -190,9 +212,12 @@ class Trainer:
 
     def load_best(self) -> None:
         """Give the model the weights of its lowest loss, from ``best.safetensors``."""
-        if self.folder is None:
+        if self.folder is None or self._saver is None:
             raise ValueError("load_best: this trainer writes no checkpoints; give it a folder, out")
-        self.model.load_state_dict(load_checkpoint(self.folder.best)["model"])
+        self._saver.finish()
+        state = load_checkpoint(self.folder.best)["model"]
+        self._check_weights(state, self.folder.best)
+        self.model.load_state_dict(state)
 
     def stop(self, reason: str) -> None:
         """End the run after this epoch; for callbacks."""
@@ -233,7 +258,7 @@ class Trainer:
         record["samples_per_second"] = round(self.progress.samples / seconds, 1)
         self._finish_epoch(record, watched, train_loader)
         if interruption.requested:
-            raise KeyboardInterrupt
+            interruption.stop()
 
     def _train(self, loader: DataLoader, interruption: Interruption) -> None:
         """Run the batches that are left of the epoch."""
@@ -245,12 +270,12 @@ class Trainer:
             self.progress.add(loss, samples, now - started)
             started = now
             self._call("on_batch_end")
-            due = self.save_every and len(self.progress.sizes) % self.save_every == 0
+            due = self.save_every.due(len(self.progress.sizes))
             if due or interruption.requested:
                 self._finite_loss()
                 self._save(loader)
             if interruption.requested:
-                raise KeyboardInterrupt
+                interruption.stop()
 
     def _update(self, batch: Batch) -> tuple[Any, int]:
         """Take one step; return the loss as a raw array and the number of samples."""
@@ -260,6 +285,7 @@ class Trainer:
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self._settle()  # what is being copied for a checkpoint changes now
         self.optimizer.step()
         if self.schedule is not None and self.schedule_per == "batch":
             self.schedule.step()
@@ -276,8 +302,6 @@ class Trainer:
         best = self.stopping.update(record["epoch"], watched)
         self._new_epoch()
         self._save(train_loader, best=best)
-        if self.folder is not None:
-            self.folder.append(record)
         self._call("on_epoch_end", record)
 
     def _new_epoch(self) -> None:
@@ -292,6 +316,8 @@ class Trainer:
         return self.progress.mean_loss()
 
     def _call(self, hook: str, *args: Any) -> None:
+        if self.callbacks:
+            self._settle()  # they may change what they like
         for callback in self.callbacks:
             getattr(callback, hook)(self, *args)
 
@@ -304,26 +330,52 @@ class Trainer:
                 raise ValueError("fit: resume=True needs the run's folder: give the trainer out")
             self._restore(load_checkpoint(self.folder.last), train_loader)
             self.folder.tidy(self.history)
-        elif not self.history and self.folder is not None:
-            self.folder.create()
-            self._save(train_loader)  # from now on there is something to resume
+        elif not self.history and self.folder is not None and self._saver is not None:
+            self.folder.tidy([])
+            self._save(train_loader)
+            self._saver.finish()  # from now on there is something to resume
         self.stopped_by = None
 
     def _save(self, train_loader: DataLoader, *, best: bool = False) -> None:
-        if self.folder is not None:
-            self.folder.save(self._checkpoint(train_loader), best=best)
+        """Begin to write a checkpoint of now."""
+        if self._saver is not None:
+            parameters = {name for name, _ in self.model.named_parameters()}
+            self._saver.save(self._checkpoint(train_loader), parameters, best=best)
+            self.save_every.start()
+
+    def _settle(self) -> None:
+        if self._saver is not None:
+            self._saver.settle()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Wait in the end until the checkpoints are written, however the end comes."""
+        try:
+            yield
+        except BaseException:
+            if self._saver is not None:
+                with suppress(Exception):  # what comes first is what is reported
+                    self._saver.finish()
+            raise
+        else:
+            if self._saver is not None:
+                self._saver.finish()
+        finally:
+            if self._saver is not None:
+                self._saver.forget()
 
     def _checkpoint(self, train_loader: DataLoader) -> dict[str, Any]:
         return {
             "kinds": self._kinds,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": state_in_place(self.optimizer),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "loader": train_loader.state_dict(),  # may draw its seed, so it comes before "rng"
             "rng": default_generator.state_dict(),
             "progress": self.progress.state_dict(),
             "history": self.history,
             "stopping": self.stopping.state_dict(),
+            "machine": machine.describe(self.device),
             "metadata": self.metadata,
         }
 
@@ -337,6 +389,7 @@ class Trainer:
         if checkpoint["kinds"] != self._kinds:
             was, here = (" and ".join(kinds) for kinds in (checkpoint["kinds"], self._kinds))
             raise ValueError(f"the checkpoint was made with {was}; here are {here}")
+        self._check_weights(checkpoint["model"], self.folder and self.folder.last)
         train_loader.load_state_dict(checkpoint["loader"])
         try:
             self.model.load_state_dict(checkpoint["model"])
@@ -351,6 +404,15 @@ class Trainer:
         like = next(self.model.parameters()).array
         self.progress.load_state_dict(checkpoint["progress"], like)
         default_generator.load_state_dict(checkpoint["rng"])
+        changed = machine.differences(checkpoint["machine"], machine.describe(self.device))
+        if changed:
+            print(
+                f"tensorlite: the run goes on, but not to the same bits as before: {changed}",
+                file=sys.stderr,
+            )
+
+    def _check_weights(self, state: dict[str, Any], path: Any) -> None:
+        check_weights(state, [name for name, _ in self.model.named_parameters()], str(path))
 
 
 def _check_data(loader: DataLoader) -> None:

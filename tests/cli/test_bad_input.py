@@ -135,9 +135,9 @@ def damage_library(path):
 
 
 DAMAGES = {
-    damage_truncate: "cannot be read: it is truncated or not a safetensors file",
+    damage_truncate: "cannot be read: it is truncated, damaged or not a safetensors file",
     damage_foreign: "is a safetensors file, but not a checkpoint of tensorlite",
-    damage_text: "cannot be read: it is truncated or not a safetensors file",
+    damage_text: "cannot be read: it is truncated, damaged or not a safetensors file",
     damage_library: "was not written by tensorlite train",
     Path.unlink: "no run was saved there",
 }

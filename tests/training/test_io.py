@@ -223,7 +223,8 @@ def test_truncated_file_is_named(tmp_path, size):
     save({"a": np.ones(100)}, path)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(
-        ValueError, match=r"cut\.safetensors cannot be read: it is truncated or not a safetensors"
+        ValueError,
+        match=r"cut\.safetensors cannot be read: it is truncated, damaged or not a safetensors",
     ):
         load(path)
 
@@ -252,7 +253,7 @@ def test_damaged_tables_are_named(tmp_path, table, message):
 def test_other_bad_files_are_named(tmp_path):
     (tmp_path / "text").write_text("these are words, not tensors")
     with pytest.raises(
-        ValueError, match="text cannot be read: it is truncated or not a safetensors file"
+        ValueError, match="text cannot be read: it is truncated, damaged or not a safetensors file"
     ):
         load(tmp_path / "text")
     with pytest.raises(FileNotFoundError, match="nowhere: there is no such file"):
