@@ -56,6 +56,11 @@ from tensorlite.tensor import Size, Tensor
 
 __version__ = "0.1.0"
 
+if not getattr(sys, "_is_gil_enabled", lambda: True)():  # a free-threaded build of Python
+    raise ImportError(
+        "tensorlite needs Python's global lock: start it with -X gil=1, or set PYTHON_GIL=1"
+    )
+
 methods.attach()
 faces.name_wrong_types(globals())
 

@@ -26,6 +26,7 @@ from types import ModuleType
 
 import numpy as np
 
+from . import prebuilt
 from .bindings import bindings_source, family_source
 from .compiler import KernelsUnavailable, families, flatten, kernels_folder, say
 
@@ -60,29 +61,59 @@ FAMILY_FLAGS = {
 
 
 def load_host() -> ModuleType:
-    """Load the extension, building it first where no cache holds a sound one.
+    """Load the extension: one that came with the package, else one of a cache, else a new one.
 
+    One that ``tensorlite warmup --native`` compiled for this very processor goes before all others.
     Where the user's cache cannot be written the system's folder for temporary files is tried, and
     then this process compiles for itself alone. A build that failed is not tried again until
     ``tensorlite warmup`` says so, or what went into it changes.
     """
+    came = prebuilt.find()
+    if came is not None:
+        return _import(native() or came)
+    return _import(path) if (path := compiled()) else _load_native()
+
+
+def native() -> Path | None:
+    """What ``warmup --native`` left for this processor and these sources, where that is there."""
+    if not any(cache_folder().glob(f"{MODULE}-*.so")):
+        return None  # then there is no need to read the sources
+    with contextlib.suppress(KernelsUnavailable):
+        return compiled()
+    return None
+
+
+def compiled() -> Path | None:
+    """The extension in a cache, whole, so that nothing will be compiled; or None."""
+    cached = place()[1]
+    found = (p for p in (cached, _second_cache() / cached.name) if _is_sound(p))
+    return next(found, None)
+
+
+def build_native() -> Path:
+    """Build the extension for this very processor in a cache, once for all processes."""
     compiler, cached = place()
-    for path in (cached, _second_cache() / cached.name):
-        if _is_sound(path):
-            return _import(path)
     try:
         return _built_in(cached, compiler)
     except OSError as error:
-        why = f"cannot write {cached.parent} ({error.strerror})"
-    with contextlib.suppress(OSError):
-        return _built_in(_second_cache() / cached.name, compiler)
+        with contextlib.suppress(OSError):
+            return _built_in(_second_cache() / cached.name, compiler)
+        raise error
+
+
+def _load_native() -> ModuleType:
+    try:
+        return _import(build_native())
+    except OSError as error:
+        why = f"cannot write {cache_folder()} ({error.strerror})"
+    compiler, cached = place()
     say(f"{why}; compiling for this process only")
     with tempfile.TemporaryDirectory() as work:
         return _import(_build(compiler, Path(work) / cached.name))
 
 
-def _built_in(cached: Path, compiler: Command) -> ModuleType:
-    """Build the extension in a cache, once for all processes, and load it."""
+def _built_in(cached: Path, compiler: Command) -> Path:
+    """Build the extension in a cache, once for all processes."""
     failed = cached.with_suffix(".failed")
     if failed.is_file():
         raise KernelsUnavailable(f"{failed.read_text()} (tensorlite warmup tries again)")
@@ -97,7 +128,7 @@ def _built_in(cached: Path, compiler: Command) -> ModuleType:
                 except KernelsUnavailable as error:
                     failed.write_text(str(error))
                     raise
-    return _import(cached)
+    return cached
 
 
 def forget_failure() -> None:
@@ -122,8 +153,7 @@ def place() -> tuple[Command, Path]:
 
 def is_built() -> bool:
     """Whether the extension lies in a cache, whole, so that nothing will be compiled."""
-    cached = place()[1]
-    return _is_sound(cached) or _is_sound(_second_cache() / cached.name)
+    return compiled() is not None
 
 
 def cache_folder() -> Path:
@@ -203,7 +233,7 @@ def _family_flags(family: str, compiler: Command) -> list[str]:
     return [*FAMILY_FLAGS.get(family, []), *(["-fno-peel-loops"] if plain else [])]
 
 
-def _sources() -> dict[str, str]:
+def generated_sources() -> dict[str, str]:
     """What is generated: the bindings and the families, those of a unit in the first one's file."""
     kernels = families("cpu")
     unit_of = {name: unit for unit in PLAIN_LOOPS for name in unit}
@@ -268,7 +298,7 @@ def _build(compiler: Command, target: Path) -> Path:
     say("compiling kernels for this CPU, once …")
     start = time.perf_counter()
     work = target.parent
-    sources = _sources()
+    sources = generated_sources()
     for name, text in sources.items():
         (work / name).write_text(text)
     includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import tensorlite
-from tensorlite.backend import host
+from tensorlite.backend import host, prebuilt
 from tensorlite.backend.compiler import KernelsUnavailable
 from tensorlite.cli import cuda_state
 from tensorlite.data import cache_dir
@@ -55,6 +55,14 @@ def _usable_cpus() -> int:
 
 def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
     """The CPU's kernels; nothing is compiled here."""
+    threads = ("threads", f"{_usable_cpus()} (tensorlite.set_num_threads)")
+    off = os.environ.get("TENSORLITE_KERNELS") == "reference"
+    if (came := prebuilt.find()) is not None:
+        state = f"built for {prebuilt.level_of(came)}, from the package"
+        if (native := host.native()) is not None:
+            state, came = "compiled for this CPU", native
+        state = "switched off by TENSORLITE_KERNELS=reference" if off else state
+        return [("kernels", f"{state}  {came}"), threads]
     try:
         compiler, library = host.place()
     except KernelsUnavailable as missing:
@@ -66,14 +74,9 @@ def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
         wrong.append(
             f"kernels did not compile: {failed.read_text()} (tensorlite warmup tries again)"
         )
-    if os.environ.get("TENSORLITE_KERNELS") == "reference":
+    if off:
         state = "switched off by TENSORLITE_KERNELS=reference"
-    threads = f"{_usable_cpus()} (tensorlite.set_num_threads)"
-    return [
-        ("kernels", f"{state}  {library}"),
-        ("compiler", " ".join(compiler)),
-        ("threads", threads),
-    ]
+    return [("kernels", f"{state}  {library}"), ("compiler", " ".join(compiler)), threads]
 
 
 def _cuda(wrong: list[str]) -> list[tuple[str, str]]:

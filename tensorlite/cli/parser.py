@@ -124,6 +124,11 @@ def _bench(parser: Parser) -> None:
 def _warmup(parser: Parser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME")
     parser.add_argument("--dtype", choices=DTYPES, help="CUDA's kernels of this one alone")
+    parser.add_argument(
+        "--native",
+        action="store_true",
+        help="compile for this very CPU, in place of the kernels that came with the package",
+    )
 
 
 # --- types of arguments ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorlite
-from tensorlite.backend import Device, backend_for, host
+from tensorlite.backend import Device, backend_for, host, prebuilt
 from tensorlite.backend.compiler import families
 from tensorlite.cli import cuda_state
 from tensorlite.cli.errors import UsageError
@@ -23,15 +23,24 @@ def run(args: Namespace) -> int:
     if os.environ.get("TENSORLITE_KERNELS") == "reference":
         raise UsageError("TENSORLITE_KERNELS=reference switches the kernels off")
     device = tensorlite.device(args.device)
+    if args.native and device.type != "cpu":
+        raise UsageError("--native is of the CPU: CUDA's kernels are made for the GPU in any case")
     if device.type == "cuda":
         with backend_for(device).on(device):
             return _cuda(_kernels(device), [args.dtype] if args.dtype else DTYPES)
     if args.dtype:
         raise UsageError("--dtype is of CUDA: the CPU's kernels are one file for all dtypes")
+    came = prebuilt.find()
+    if came is not None and not args.native:
+        print(f"cpu: nothing to compile, the package brought kernels for {prebuilt.level_of(came)}")
+        return 0
     built = host.is_built()
     host.forget_failure()
-    _kernels(device)  # says itself what it compiles and how long it takes
-    if not host.is_built():
+    if came is None:
+        _kernels(device)  # says itself what it compiles and how long it takes
+    elif not built:
+        host.build_native()
+    if not (host.is_built() if came is None else host.native()):
         raise RuntimeError(
             f"kernels were compiled, but there is no place to keep them: {host.cache_folder()} "
             "cannot be written; set XDG_CACHE_HOME"
