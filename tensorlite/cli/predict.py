@@ -10,6 +10,8 @@ import numpy as np
 
 from tensorlite.cli import restored
 from tensorlite.data import Vocabulary, check_finite
+from tensorlite.data.arrays import read_npy, read_npz
+from tensorlite.data.vocabulary import read_text
 from tensorlite.nn import functional as F
 from tensorlite.random import Generator
 from tensorlite.training import predict
@@ -27,7 +29,7 @@ def run(args: Namespace) -> int:
         raise FileNotFoundError(f"{file}: there is no such file")
     if problem.task == "language":
         vocabulary = Vocabulary(problem.classes)
-        beginning = file.read_text(encoding="utf-8") or "\n"
+        beginning = read_text(file)[0] or "\n"
         model.eval()
         tokens = model.generate(
             vocabulary.encode(beginning), CHARACTERS, TEMPERATURE, Generator(settings.seed)
@@ -52,16 +54,16 @@ def read(file: Path) -> np.ndarray:
     kind = file.suffix.lower()
     if kind not in (".npy", ".npz", ".csv"):
         raise ValueError(f"{file}: samples are read from .npy, .npz and .csv files")
-    try:
-        if kind == ".csv":
+    if kind == ".csv":
+        try:
             values = _read_csv(file)
-        else:
-            with file.open("rb") as content:
-                values = np.load(content, allow_pickle=False)
-                if kind == ".npz":
-                    values = values["features" if "features" in values.files else _only(values)]
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise ValueError(f"{file} cannot be read as {kind[1:]}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{file} cannot be read as csv: {error}") from error
+    elif kind == ".npy":
+        values = read_npy(file)
+    else:
+        arrays = read_npz(file)
+        values = arrays["features" if "features" in arrays else _only(arrays, file)]
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{file} holds values of dtype {values.dtype}, not numbers")
     return values
@@ -84,10 +86,10 @@ def _are_numbers(line: str) -> bool:
     return True
 
 
-def _only(arrays: np.lib.npyio.NpzFile) -> str:
-    if len(arrays.files) != 1:
-        raise ValueError(f"it holds the arrays {arrays.files}: call the samples 'features'")
-    return arrays.files[0]
+def _only(arrays: dict[str, np.ndarray], file: Path) -> str:
+    if len(arrays) != 1:
+        raise ValueError(f"{file} holds the arrays {list(arrays)}: call the samples 'features'")
+    return next(iter(arrays))
 
 
 def as_samples(values: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarray:

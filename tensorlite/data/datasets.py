@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tensorlite.data.arrays import read_npz
 from tensorlite.data.formats import decode_cifar10, decode_idx
 from tensorlite.data.glyphs import generate
 from tensorlite.data.sources import FileSet
@@ -39,6 +40,7 @@ FASHION_MNIST_CHECKSUMS = (
     "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
+IDX_SIZES = dict(zip(IDX_FILES, (47_040_016, 60_008, 7_840_016, 10_008), strict=True))
 CIFAR10_ARCHIVE = "cifar-10-binary.tar.gz"
 
 MNIST = FileSet(
@@ -49,21 +51,24 @@ MNIST = FileSet(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
     suffix=".gz",
+    sizes=IDX_SIZES,
 )
 FASHION_MNIST = FileSet(
     "fashion-mnist",
     dict(zip(IDX_FILES, FASHION_MNIST_CHECKSUMS, strict=True)),
     mirrors=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
     suffix=".gz",
+    sizes=IDX_SIZES,
     hint="On Debian and Ubuntu install the package dataset-fashion-mnist",
 )
 CIFAR10 = FileSet(
     "cifar10",
     {CIFAR10_ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
     mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    sizes={CIFAR10_ARCHIVE: 170_052_171},
 )
 
 
@@ -73,8 +78,8 @@ def digits() -> Splits:
     Features (N, 1, 8, 8) in 0..1, labels 0..9; a stratified 20 % is for testing.
     """
     location = EMBEDDED / "digits.npz"
-    with np.load(location) as arrays:
-        images, labels = arrays["images"], arrays["labels"].astype(np.int64)
+    arrays = read_npz(location, ("images", "labels"))
+    images, labels = arrays["images"], arrays["labels"].astype(np.int64)
     scaling = Scaling(scale=np.float32(16))
     train, test = _divide(scaling.apply(images[:, None]), labels, strata=labels)
     return Splits(
@@ -99,8 +104,8 @@ def diabetes() -> Splits:
     and `target_scaling` give the raw units back. A random 20 % is for testing.
     """
     location = EMBEDDED / "diabetes.npz"
-    with np.load(location) as arrays:
-        raw_features, raw_targets = arrays["features"], arrays["target"]
+    arrays = read_npz(location, ("features", "target"))
+    raw_features, raw_targets = arrays["features"], arrays["target"]
     train, test = _divide(raw_features, raw_targets, strata=np.zeros(len(raw_targets)))
     features, targets = (Scaling(part.mean(axis=0), part.std(axis=0)) for part in train)
     return Splits(

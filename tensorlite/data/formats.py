@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import zlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +13,7 @@ __all__ = ["decode_cifar10", "decode_idx"]
 
 IDX_UINT8 = 0x08
 CIFAR_SHAPE = (3, 32, 32)
+CIFAR_LARGEST = 1 << 28  # bytes of the archive, unpacked; it is 184 million
 CIFAR_RECORD = 1 + 3 * 32 * 32  # one label byte, then the image by channel, row, column
 
 
@@ -51,22 +55,42 @@ def decode_cifar10(archive: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     dict
         For "train" and "test" the images, uint8 of shape (N, 3, 32, 32), and the labels,
         int64 of shape (N,).
+
+    Raises
+    ------
+    ValueError
+        If the archive is truncated or damaged, or holds other files.
     """
     import tarfile  # for this alone
 
+    try:
+        return _decoded(archive, tarfile.open)
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise ValueError(f"the archive of CIFAR-10 is truncated or damaged ({error})") from error
+
+
+def _decoded(
+    archive: bytes, opened: Callable[..., Any]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     batches: dict[str, list[np.ndarray]] = {"train": [], "test": []}
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-        members = sorted(tar.getmembers(), key=lambda member: member.name)
-        for member in members:
-            if not member.name.endswith(".bin"):
-                continue
-            content = tar.extractfile(member).read()
-            if len(content) % CIFAR_RECORD:
+    with opened(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        members = []
+        for member in tar:  # one after the other: no more is unpacked than is looked at
+            if member.offset_data > CIFAR_LARGEST or member.size > CIFAR_LARGEST:
+                raise ValueError(f"the archive of CIFAR-10 unpacks to more than {CIFAR_LARGEST:,}")
+            if member.isfile() and member.name.endswith(".bin"):
+                members.append(member)
+        for member in sorted(members, key=lambda member: member.name):
+            file = tar.extractfile(member)
+            content = b"" if file is None else file.read()
+            if len(content) % CIFAR_RECORD or len(content) != member.size:
                 raise ValueError(
                     f"{member.name} has {len(content)} bytes, not a multiple of {CIFAR_RECORD}"
                 )
             split = "test" if "test_batch" in member.name else "train"
             batches[split].append(np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD))
+    if not (batches["train"] and batches["test"]):
+        raise ValueError("the archive of CIFAR-10 lacks data_batch_*.bin or test_batch.bin")
     records = {split: np.concatenate(parts) for split, parts in batches.items()}
     return {
         split: (rows[:, 1:].reshape(-1, *CIFAR_SHAPE), rows[:, 0].astype(np.int64))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["FileSet", "cache_dir"]
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
+LARGEST = 1 << 30  # bytes of a file whose size is not known
 
 
 def cache_dir() -> Path:
@@ -34,6 +35,8 @@ class FileSet:
     sha256 : mapping of str to str
         Checksum of every file's content. A file may also lie there gzipped, as ``<file>.gz``:
         the checksum is that of the decompressed content, since packagers compress anew.
+    sizes : mapping of str to int
+        Bytes of every file's content: no more is downloaded or decompressed.
     mirrors : tuple of str
         Base addresses, tried in order.
     suffix : str
@@ -47,6 +50,7 @@ class FileSet:
     mirrors: tuple[str, ...]
     suffix: str = ""
     hint: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cache(self) -> Path:
@@ -86,9 +90,13 @@ class FileSet:
 
         folder = self.locate() or fetch.download(self)
         return {
-            file: fetch.read_verified(stored(folder, file), file, digest)
+            file: fetch.read_verified(stored(folder, file), file, digest, self.size_of(file))
             for file, digest in self.sha256.items()
         }, folder
+
+    def size_of(self, file: str) -> int:
+        """Bytes that the content of a file has, or may have at most."""
+        return self.sizes.get(file, LARGEST)
 
 
 def stored(folder: Path, file: str) -> Path | None:

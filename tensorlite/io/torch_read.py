@@ -7,6 +7,7 @@ of pickles, with the storages behind them.
 
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
 from typing import IO, Any
@@ -20,6 +21,8 @@ __all__ = ["is_legacy", "is_zip", "read_legacy", "read_zip"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_LARGE = 1 << 24  # bytes that anything may unpack to
+_RATIO = 50  # times its size in the archive that it may have
 
 
 def is_zip(beginning: bytes) -> bool:
@@ -57,6 +60,7 @@ def read_zip(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, dict
                 "it is a TorchScript program. In torch: "
                 "torch.save(torch.jit.load(path).state_dict(), …)"
             )
+        _check_sizes(archive)
         swapped = _is_swapped(archive, f"{folder}byteorder")
         storages: dict[str, Storage] = {}
 
@@ -73,9 +77,20 @@ def read_zip(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, dict
                 memory = memory.reshape(-1, _scalar_size(dtype))[:, ::-1].reshape(-1)
             return array_of(memory, dtype, wanted)
 
-        with archive.open(pickles[0]) as program:
+        # Read whole first: an archive tells damage at the end of what is in it.
+        with io.BytesIO(archive.read(pickles[0])) as program:
             reader = TorchUnpickler(program, storage, view)
             return finished(reader.load()), reader.locations
+
+
+def _check_sizes(archive: zipfile.ZipFile) -> None:
+    """Refuse what unpacks to a multiple of what it is; torch does not pack at all."""
+    for info in archive.infolist():
+        if info.file_size > max(_LARGE, _RATIO * info.compress_size):
+            raise ValueError(
+                f"{info.filename} in it unpacks from {info.compress_size:,} bytes to "
+                f"{info.file_size:,}, and torch does not pack its files: write it anew in torch"
+            )
 
 
 def _is_swapped(archive: zipfile.ZipFile, name: str) -> bool:
@@ -107,11 +122,16 @@ def read_legacy(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, d
     if sys.byteorder != "little":
         raise ValueError("it has torch's form of before 1.6, which needs a little-endian machine")
     storages: dict[str, Storage] = {}
+    start = file.tell()
+    total = file.seek(0, 2)
+    file.seek(start)
 
     def storage(dtype: str, key: str, numel: int, view: Any) -> Storage:
         if view is not None:
             raise ValueError("it has views of storages, as only versions before torch 0.4 wrote")
         if key not in storages:
+            if numel * itemsize_of(dtype) > total:
+                raise ValueError(f"the storage {key} would be longer than the file")
             storages[key] = Storage(np.zeros(numel * itemsize_of(dtype), np.uint8), dtype)
         return storages[key]
 

@@ -186,7 +186,7 @@ def test_samples_that_do_not_fit(tl, run):
         "nan.npy": "nan.npy holds 1 NaN or infinite values",
         "words.npy": "holds values of dtype <U1, not numbers",
         "none.npy": "there are no samples",
-        "two.npz": "it holds the arrays ['a', 'b']: call the samples 'features'",
+        "two.npz": "holds the arrays ['a', 'b']: call the samples 'features'",
         "short.npy": "short.npy cannot be read as npy",
         "ragged.csv": "ragged.csv cannot be read as csv",
         "empty.csv": "it has no rows of numbers",
