@@ -318,11 +318,11 @@ class Categorical(Distribution):
     ) -> None:
         if (probs is None) == (logits is None):
             raise ValueError(f"{type(self).__name__}: give either probs or logits")
-        given = logits if probs is None else probs
+        given: Any = logits if probs is None else probs
         if given.dim() < 1:
             raise ValueError(f"{type(self).__name__}: the parameter must have at least one axis")
         if probs is None:
-            self.__dict__["logits"] = logits - tl.logsumexp(logits, -1, keepdim=True)
+            self.__dict__["logits"] = given - tl.logsumexp(given, -1, keepdim=True)
         else:
             self.__dict__["probs"] = probs / probs.sum(-1, keepdim=True)
         self._num_events = given.shape[-1]

@@ -207,7 +207,8 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     for value in values:
         if not isinstance(value, (Tensor, int, float, np.number)):
             raise ValueError(f"parameters are numbers or Tensors, not {type(value).__name__}")
-    dtype, device = tl.get_default_dtype(), "cpu"
+    dtype: Any = tl.get_default_dtype()
+    device: Any = "cpu"
     if tensors:
         device = tensors[0].device
         floats = [t.dtype for t in tensors if t.dtype.kind in "fV"]

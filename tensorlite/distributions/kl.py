@@ -59,7 +59,7 @@ def register_kl(type_p: type, type_q: type) -> Callable:
 
 
 @functools.cache
-def _rule_of(type_p: type, type_q: type) -> Callable | None:
+def _rule_of(type_p: Any, type_q: Any) -> Callable | None:
     """The rule for the nearest classes: first by the first, then by the second."""
     fits = [
         (type_p.__mro__.index(p), type_q.__mro__.index(q), rule)
@@ -77,7 +77,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     NotImplementedError
         If no formula is known for the two; `register_kl` adds one.
     """
-    rule = _rule_of(type(p), type(q))
+    rule = _rule_of(type(p), type(q))  # type: ignore[arg-type]
     if rule is None:
         raise NotImplementedError(
             f"no KL({type(p).__name__} || {type(q).__name__}) is known: see register_kl"

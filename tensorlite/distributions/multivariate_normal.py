@@ -66,7 +66,7 @@ class MultivariateNormal(Distribution):
                 f"MultivariateNormal: loc must have at least one axis and {name} two, not "
                 f"{loc.dim()} and {matrix.dim()}"
             )
-        batch = tl.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
+        batch: Any = tl.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
         n = loc.shape[-1]
         self.loc = loc.expand((*batch, n))
         self.__dict__[name] = matrix.expand((*batch, *matrix.shape[-2:]))

@@ -54,7 +54,7 @@ class TransformedDistribution(Distribution):
         missing = max(0, wanted - len(base_distribution.event_shape))
         if missing:
             base_distribution = Independent(base_distribution, missing, validate_args=False)
-        self.base_dist = base_distribution
+        self.base_dist: Any = base_distribution
         codomain = whole.codomain.event_dim if self.transforms else 0
         after = whole.forward_shape(shape)
         event_dim = codomain + max(len(base_distribution.event_shape) - wanted, 0)
@@ -72,7 +72,7 @@ class TransformedDistribution(Distribution):
         return new
 
     @property
-    def has_rsample(self) -> bool:
+    def has_rsample(self) -> bool:  # type: ignore[override]
         """As the base distribution."""
         return self.base_dist.has_rsample
 
@@ -101,7 +101,8 @@ class TransformedDistribution(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """See `Distribution.log_prob`."""
         self._validate_sample(value)
-        event_dim, total, y = len(self.event_shape), 0, value
+        total: Tensor | int = 0
+        event_dim, y = len(self.event_shape), value
         for transform in reversed(self.transforms):
             x = transform.inverse_of(y)
             event_dim += transform.domain.event_dim - transform.codomain.event_dim

@@ -115,8 +115,7 @@ def _size(leaves: list[Any], dims: list[int | None]) -> int:
             raise ValueError(f"vmap: in_dims {dim} of an argument of shape {tuple(x.shape)}")
         sizes.add(x.shape[dim])
     if len(sizes) != 1:
-        sizes = sorted(sizes)
-        raise ValueError(f"vmap: the arguments must have batches of one size, got {sizes}")
+        raise ValueError(f"vmap: the arguments must have batches of one size, got {sorted(sizes)}")
     if sizes == {0}:
         raise ValueError("vmap: a batch of no samples says nothing about the outputs")
     return sizes.pop()

@@ -20,58 +20,58 @@ from tensorlite.tensor import Tensor
 __all__ = [*ops.__all__, "log_softmax", "softmax", "softmin"]
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
+def relu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """``max(input, 0)``; its derivative at 0 is 0."""
     return in_place(ops.relu)(input) if inplace else ops.relu(input)
 
 
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """Clip `input` to [0, 6]; the derivative at the bounds is 0."""
     return in_place(ops.relu6)(input) if inplace else ops.relu6(input)
 
 
-def selu(input: Tensor, inplace: bool = False) -> Tensor:
+def selu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
     return in_place(ops.selu)(input) if inplace else ops.selu(input)
 
 
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """``input * sigmoid(input)``, also called swish."""
     return in_place(ops.silu)(input) if inplace else ops.silu(input)
 
 
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
+def mish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """``input * tanh(softplus(input))`` (Misra 2019)."""
     return in_place(ops.mish)(input) if inplace else ops.mish(input)
 
 
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """``input / 6 + 1/2``, clipped to [0, 1]; the derivative at ±3 is 0."""
     return in_place(ops.hardsigmoid)(input) if inplace else ops.hardsigmoid(input)
 
 
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """`input` · `hardsigmoid` (input) (Howard et al. 2019, "Searching for MobileNetV3")."""
     return in_place(ops.hardswish)(input) if inplace else ops.hardswish(input)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """Scale what is below 0 by `negative_slope`, which is also the derivative at 0."""
     op = in_place(ops.leaky_relu) if inplace else ops.leaky_relu
     return op(input, negative_slope)
 
 
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015)."""
     return in_place(ops.elu)(input, alpha) if inplace else ops.elu(input, alpha)
 
 
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017)."""
     return in_place(ops.celu)(input, alpha) if inplace else ops.celu(input, alpha)
 
 
-def hardtanh(
+def hardtanh(  # type: ignore[no-redef]
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """Clip `input` to [`min_val`, `max_val`]; the derivative at the bounds is 0."""
@@ -79,13 +79,13 @@ def hardtanh(
     return op(input, min_val, max_val)
 
 
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
     """`input` where it is above `threshold`, `value` elsewhere."""
     op = in_place(ops.threshold) if inplace else ops.threshold
     return op(input, threshold, value)
 
 
-def rrelu(
+def rrelu(  # type: ignore[no-redef]
     input: Tensor,
     lower: float = 1.0 / 8,
     upper: float = 1.0 / 3,

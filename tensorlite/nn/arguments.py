@@ -27,6 +27,6 @@ def unusual(module: Any, **defaults: Any) -> dict[str, Any]:
     return {name: own[name] for name, default in defaults.items() if own[name] != default}
 
 
-def in_place(module: Any) -> dict[str, bool]:
+def in_place(module: Any) -> dict[str, Any]:
     """``inplace=True`` where a module overwrites its input."""
     return {"inplace": True} if module.inplace else {}

@@ -62,7 +62,7 @@ class RNNCellBase(Module):
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
-    def _batch(self, input: Tensor, hx: Any, parts: int) -> tuple[Tensor, list[Tensor], bool]:
+    def _batch(self, input: Tensor, hx: Any, parts: int) -> tuple[Tensor, Any, bool]:
         """The input and the state's parts as batches, checked, and whether they came as such."""
         name = type(self).__name__
         if input.ndim not in (1, 2):
@@ -134,7 +134,7 @@ class RNNCell(RNNCellBase):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         x, states, batched = self._batch(input, hx, 1)
         projected = self._project(x, self._bias())
-        _, h = F.rnn(projected, *states, self.weight_hh, self.nonlinearity)
+        _, h = F.rnn(projected, *states, self.weight_hh, self.nonlinearity)  # type: ignore[call-arg]
         return h if batched else h[0]
 
 
@@ -156,7 +156,7 @@ class LSTMCell(RNNCellBase):
     ) -> tuple[Tensor, Tensor]:
         """Map (N, input_size) and (h, c), each (N, hidden_size), to the next (h, c)."""
         x, states, batched = self._batch(input, hx, 2)
-        _, (h, c) = F.lstm(self._project(x, self._bias()), *states, self.weight_hh)
+        _, (h, c) = F.lstm(self._project(x, self._bias()), *states, self.weight_hh)  # type: ignore[call-arg]
         return (h, c) if batched else (h[0], c[0])
 
 
@@ -176,5 +176,5 @@ class GRUCell(RNNCellBase):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """Map (N, input_size) and the state (N, hidden_size) to the next state."""
         x, states, batched = self._batch(input, hx, 1)
-        _, h = F.gru(self._project(x, self.bias_ih), *states, self.weight_hh, self.bias_hh)
+        _, h = F.gru(self._project(x, self.bias_ih), *states, self.weight_hh, self.bias_hh)  # type: ignore[call-arg]
         return h if batched else h[0]

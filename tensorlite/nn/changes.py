@@ -16,17 +16,18 @@ from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tensorlite.nn.module import Module
+    pass
 
 
 class Changes:
     """Part of `Module`: the methods that act on all of it at once."""
 
     if TYPE_CHECKING:  # what `Module` adds
+        _hooks: Hooks | None
 
         def __getattr__(self, name: str) -> Any: ...
 
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
+    def apply(self, fn: Callable[[Any], Any]) -> Self:
         """Call ``fn(module)`` on every module below and then on this one; return this one."""
         for child in self.children():
             child.apply(fn)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from typing import Any, Self, cast
 
 from tensorlite.nn import registry
 from tensorlite.nn.module import Module
@@ -77,8 +77,8 @@ class _List(Module):
 
     def pop(self, key: int | slice = -1) -> Any:
         """Take a member out, and return it."""
-        member = self[key]
-        del self[key]
+        member = self[key]  # type: ignore[index]
+        del self[key]  # type: ignore[attr-defined]
         return member
 
     def __dir__(self) -> list[str]:
@@ -140,7 +140,7 @@ class Sequential(_List):
             for name, module in args[0].items():
                 self.add_module(name, module)
         else:
-            self.extend(args)
+            self.extend(cast("tuple[Module, ...]", args))
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a member under a name; one of that name is replaced."""
@@ -237,13 +237,14 @@ class ModuleDict(Module):
                 f"{type(modules).__name__}"
             )
         mapping = isinstance(modules, (Mapping, ModuleDict))
-        for i, pair in enumerate(modules.items() if mapping else modules):
+        pairs: Any = modules.items() if mapping else modules  # type: ignore[union-attr]
+        for i, pair in enumerate(pairs):
             if not isinstance(pair, Iterable):
                 raise TypeError(f"ModuleDict.update: element {i} is no pair of name and module")
             name, module = pair
             self[name] = module
 
-    def keys(self) -> Iterable[str]:
+    def keys(self) -> KeysView[str]:
         """Names of the members, in order."""
         return dict(registry.entries(self, Kind.MODULE)).keys()
 
@@ -278,8 +279,8 @@ class ModuleDict(Module):
 
     def pop(self, key: str) -> Module:
         """Take a member out, and return it."""
-        member = self[key]
-        del self[key]
+        member = self[key]  # type: ignore[index]
+        del self[key]  # type: ignore[attr-defined]
         return member
 
     def clear(self) -> None:

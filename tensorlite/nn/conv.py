@@ -55,7 +55,7 @@ class _ConvNd(Module):
                 raise ValueError(
                     f"{name}: padding='same' is not supported for strided convolutions"
                 )
-            self.padding = padding
+            self.padding: Any = padding
         else:
             self.padding = checked(name, "padding", padding, axes)
         self.dilation = checked(name, "dilation", dilation, axes)
@@ -158,7 +158,7 @@ class ConvNd(_ConvNd):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._widths(), mode=self.padding_mode)
             padding = 0

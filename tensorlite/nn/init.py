@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -296,7 +295,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, what: s
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
 
-def _older(function: Callable) -> Callable:
+def _older(function: Any) -> Any:
     """A function under torch's older name, without the underscore."""
     name = function.__name__
 

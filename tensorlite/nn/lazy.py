@@ -44,17 +44,20 @@ class _Lazy(Module):
         """Find the sizes, become the ordinary layer, and compute it."""
         with no_grad():
             self.initialize_parameters(*args, **kwargs)
-        self.__class__ = self.cls_to_become
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
         return self(*args, **kwargs)
 
     def reset_parameters(self) -> None:
         """Draw the initial values anew, once there is a shape."""
         if not self.has_uninitialized_params():
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
 
 class LazyLinear(_Lazy, Linear):
     """`Linear` with `in_features` taken from the first input."""
+
+    weight: Any
+    bias: Any
 
     cls_to_become = Linear
 
@@ -127,7 +130,7 @@ class _LazyConvNd(_LazyConv):
         dtype: Any = None,
     ) -> None:
         sizes = (kernel_size, stride, padding, dilation, groups)
-        super().__init__(0, 0, *sizes, False, padding_mode)
+        super().__init__(0, 0, *sizes, False, padding_mode)  # type: ignore[call-arg]
         self._lay_out(out_channels, bias, device, dtype)
 
 
@@ -165,7 +168,7 @@ class _LazyConvTransposeNd(_LazyConv):
         dtype: Any = None,
     ) -> None:
         sizes = (kernel_size, stride, padding, output_padding, groups)
-        super().__init__(0, 0, *sizes, False, dilation, padding_mode)
+        super().__init__(0, 0, *sizes, False, dilation, padding_mode)  # type: ignore[call-arg]
         self._lay_out(out_channels, bias, device, dtype)
 
 
@@ -201,7 +204,7 @@ class _LazyNorm(_Lazy):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(0, eps, momentum, False, False)
+        super().__init__(0, eps, momentum, False, False)  # type: ignore[call-arg]
         self.affine = affine
         self.track_running_stats = track_running_stats
         if affine:

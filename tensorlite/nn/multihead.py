@@ -96,7 +96,7 @@ def multi_head_attention_forward(
         )
     if is_causal and attn_mask is None:
         raise ValueError(f"{_OP}: is_causal=True says what attn_mask is: give that, too")
-    weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights: tuple[Tensor | None, ...] = (q_proj_weight, k_proj_weight, v_proj_weight)
     if not use_separate_proj_weight:
         weights = _thirds("in_proj_weight", in_proj_weight, width)
     biases = (None,) * 3 if in_proj_bias is None else _thirds("in_proj_bias", in_proj_bias, width)

@@ -89,7 +89,7 @@ class GroupNorm(Affine):
 
 
 def _as_shape(shape: Any) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, numbers.Integral) else tuple(shape)
+    return (int(shape),) if isinstance(shape, numbers.Integral) else tuple(shape)
 
 
 class LayerNorm(Affine):

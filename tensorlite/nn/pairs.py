@@ -31,7 +31,7 @@ def _relu_max_pool(relu: ReLU, pool: MaxPool2d, x: Tensor) -> Tensor:
     return pool(relu(x))
 
 
-_TOGETHER: dict[tuple[type, type], Run] = {
+_TOGETHER: dict[tuple[type, type], Callable] = {
     (Linear, ReLU): _linear_relu,
     (ReLU, MaxPool2d): _relu_max_pool,
 }

@@ -113,7 +113,7 @@ class UninitializedParameter(Parameter):
     def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary parameter of this shape, with values still to be written."""
         _materialize(self, shape, device, dtype)
-        self.__class__ = Parameter
+        self.__class__ = Parameter  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"
@@ -130,7 +130,7 @@ class UninitializedBuffer(Tensor):
     def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary Tensor of this shape, with values still to be written."""
         _materialize(self, shape, device, dtype)
-        self.__class__ = Tensor
+        self.__class__ = Tensor  # type: ignore[assignment]
 
 
 def _materialize(tensor: Tensor, shape: tuple[int, ...], device: Any, dtype: Any) -> None:

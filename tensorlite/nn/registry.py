@@ -78,7 +78,7 @@ def value_of(module: Module, name: str) -> Any:
     return state[name] if name in state else state["_hidden"][name]
 
 
-def entries(module: Module, kind: Kind) -> Iterator[tuple[str, Any]]:
+def entries(module: Any, kind: Kind) -> Iterator[tuple[str, Any]]:
     """Names and values of one kind, None included, in the order of registration."""
     return ((name, value_of(module, name)) for name, k in tuple(module._kinds.items()) if k is kind)
 

@@ -17,11 +17,17 @@ from tensorlite.ops.recurrent import gru_layer, gru_sequence, lstm_layer, lstm_s
 from tensorlite.ops.shape import split_at
 from tensorlite.tensor import Tensor
 
-State = tuple[Tensor, ...]
+State = Any  # a tuple of Tensors: h of a GRU or plain layer, h and c of an LSTM
 
 
 class Run:
     """One direction of one layer."""
+
+    bias_ih: Any
+    bias_hh: Any
+    weight_ih: Any
+    weight_hh: Any
+    weight_hr: Any
 
     def __init__(self, parameters: Sequence[Tensor | None], reverse: bool) -> None:
         self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.weight_hr = parameters
@@ -56,7 +62,7 @@ class LstmRun(Run):
 
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Read whole sequences."""
-        return lstm_layer(x, *state, self.weight_ih, self.weight_hh, self.bias, self.reverse)
+        return lstm_layer(x, *state, self.weight_ih, self.weight_hh, self.bias, self.reverse)  # type: ignore[call-arg]
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
         """Read sequences that are projected already."""
@@ -93,7 +99,7 @@ class GruRun(Run):
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Read whole sequences."""
         biases = (self.bias_ih, self.bias_hh)
-        output, h = gru_layer(x, *state, self.weight_ih, self.weight_hh, *biases, self.reverse)
+        output, h = gru_layer(x, *state, self.weight_ih, self.weight_hh, *biases, self.reverse)  # type: ignore[call-arg]
         return output, (h,)
 
     def project(self, x: Tensor) -> Tensor:
@@ -118,7 +124,7 @@ class RnnRun(Run):
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
         """Read sequences that are projected already."""
-        output, h = F.rnn(projected, *state, self.weight_hh, self.nonlinearity, self.reverse)
+        output, h = F.rnn(projected, *state, self.weight_hh, self.nonlinearity, self.reverse)  # type: ignore[call-arg]
         return output, (h,)
 
 

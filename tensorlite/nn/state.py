@@ -102,7 +102,7 @@ def plan_own(
     """Plan the loading of the values of one module, without its submodules."""
     hooks = module.__dict__.get("_loading_hooks", {})
     for hook, with_module in tuple(hooks.values()):
-        whole = (given, prefix, {}, strict, missing, unexpected, problems)
+        whole: tuple = (given, prefix, {}, strict, missing, unexpected, problems)
         hook(*((module, *whole) if with_module else whole))
     plan = given.plan if isinstance(given, Given) else []
     own = {**module._parameters, **module._buffers}
@@ -163,7 +163,7 @@ def _step(
 
     def copy() -> None:
         if is_uninitialized(own):
-            own.materialize(value.shape)
+            own.materialize(value.shape)  # type: ignore[attr-defined]
         with no_grad():
             copy_(own, value.detach())  # in place: an optimizer's arena may hold the values
 

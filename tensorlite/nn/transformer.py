@@ -24,7 +24,7 @@ Activation = str | Callable[[Tensor], Tensor]
 
 
 def _activation(owner: str, activation: Activation) -> Callable[[Tensor], Tensor]:
-    named = {"relu": F.relu, "gelu": F.gelu}
+    named: dict[str, Callable] = {"relu": F.relu, "gelu": F.gelu}
     if not isinstance(activation, str):
         return activation
     if activation not in named:
@@ -339,18 +339,21 @@ class Transformer(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        options = (d_model, nhead, dim_feedforward, dropout, activation)
+        options: tuple = (d_model, nhead, dim_feedforward, dropout, activation)
         options += (layer_norm_eps, batch_first, norm_first, bias, device, dtype)
-        norm = {"eps": layer_norm_eps, "bias": bias, "device": device, "dtype": dtype}
+        norm: dict[str, Any] = {
+            "eps": layer_norm_eps,
+            "bias": bias,
+            "device": device,
+            "dtype": dtype,
+        }
         if custom_encoder is None:
-            layer = TransformerEncoderLayer(*options)
             custom_encoder = TransformerEncoder(
-                layer, num_encoder_layers, LayerNorm(d_model, **norm)
+                TransformerEncoderLayer(*options), num_encoder_layers, LayerNorm(d_model, **norm)
             )
         if custom_decoder is None:
-            layer = TransformerDecoderLayer(*options)
             custom_decoder = TransformerDecoder(
-                layer, num_decoder_layers, LayerNorm(d_model, **norm)
+                TransformerDecoderLayer(*options), num_decoder_layers, LayerNorm(d_model, **norm)
             )
         self.encoder = custom_encoder
         self.decoder = custom_decoder

@@ -110,7 +110,7 @@ def view(input: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
         try:
             shape = (operator.index(shape[0]),)
         except TypeError:
-            shape, dtype = (), shape[0]
+            shape, dtype = (), shape[0]  # type: ignore[misc]
     if dtype is not None:
         return _bits(input, as_dtype(dtype))
     sizes = tuple(map(operator.index, one_by_one(shape)))

@@ -237,7 +237,7 @@ def instance_norm(
     if count == 1:
         raise ValueError(f"instance_norm: input {x.shape} has one value a channel: no variance")
     for average, correction in ((running_mean, None), (running_var, 1)):
-        if average is not None and math.prod(x.shape):
+        if average is not None and x.numel():
             _move(average, _over_images(x.array, correction), momentum)
     return group_norm(x, x.shape[1], weight, bias, eps)
 

@@ -133,7 +133,7 @@ def attach() -> None:
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
         setattr(Tensor, f"__i{name}__", inplace.in_place(function))
-    Tensor.__rdiv__ = Tensor.__rtruediv__  # torch has it by the older name, too
+    setattr(Tensor, "__rdiv__", Tensor.__rtruediv__)  # noqa: B010 (torch has the older name, too)
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(getattr(ops, name)))
     for name, op in UNARY.items():
@@ -153,22 +153,30 @@ def attach() -> None:
         setattr(Tensor, name, function)
     for name, (value, doc) in attributes.PROPERTIES.items():
         setattr(Tensor, name, property(value, doc=doc))
-    Tensor.type = convert.type_
     for name in IN_PLACE:
         setattr(Tensor, f"{name}_", inplace.in_place(getattr(ops, name)))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
-    Tensor.where = _where
-    Tensor.__getitem__ = ops.getitem
-    Tensor.__setitem__ = inplace.write
-    Tensor.__iter__ = _iterate
-    Tensor.astype = ops.cast
-    Tensor.backward = backward
-    Tensor.cpu = _cpu
-    Tensor.cuda = _cuda
-    Tensor.T = property(transpose_axes, doc="The axes in reverse order.")
-    Tensor.mT = property(_matrix_transpose, doc="The last two axes exchanged.")
+    for name, value in _special().items():
+        setattr(Tensor, name, value)
     note_missing(Tensor)
+
+
+def _special() -> dict[str, Any]:
+    """What has a way of its own."""
+    return {
+        "type": convert.type_,
+        "where": _where,
+        "__getitem__": ops.getitem,
+        "__setitem__": inplace.write,
+        "__iter__": _iterate,
+        "astype": ops.cast,
+        "backward": backward,
+        "cpu": _cpu,
+        "cuda": _cuda,
+        "T": property(transpose_axes, doc="The axes in reverse order."),
+        "mT": property(_matrix_transpose, doc="The last two axes exchanged."),
+    }
 
 
 def _reflected(op: Callable) -> Callable:

@@ -205,7 +205,8 @@ def _flat_rows(
 ) -> tuple[Tensor, tuple[int, ...] | None, Sequence[Tensor | None]]:
     """`x` with the axes to normalize as one, its own shape if that differs, and the parameters."""
     one = isinstance(normalized_shape, int)
-    wanted = (normalized_shape,) if one else tuple(normalized_shape)
+    given: Any = normalized_shape
+    wanted = (given,) if one else tuple(given)
     shape = x.array.shape
     if not wanted or shape[-len(wanted) :] != wanted:
         raise ValueError(

@@ -28,8 +28,12 @@ def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Modu
         The batch normalization of its outputs; in evaluation.
     """
     fused = _copy(conv, bn)
+    statistics: Any = _statistics(bn)
     fused.weight, fused.bias = fuse_conv_bn_weights(
-        fused.weight, fused.bias, *_statistics(bn), transpose
+        fused.weight,
+        fused.bias,
+        *statistics,
+        transpose,  # type: ignore[call-arg]
     )
     return fused
 

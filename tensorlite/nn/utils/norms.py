@@ -15,7 +15,7 @@ def norm_except(v: Tensor, dim: int) -> Tensor:
     squares = v * v
     if dim == -1:
         return sqrt(squares.sum())
-    axes = [axis for axis in range(v.ndim) if axis != dim % v.ndim]
+    axes = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
     return sqrt(squares.sum(axes, True)) if axes else sqrt(squares)
 
 

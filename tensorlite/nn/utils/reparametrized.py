@@ -130,7 +130,7 @@ def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
         module.training = training
 
 
-def _refuse_second(module: Module, name: str, kind: type, what: str) -> None:
+def _refuse_second(module: Module, name: str, kind: type[_Recomputed], what: str) -> None:
     for hook, _ in module._forward_pre_hooks.values():
         if isinstance(hook, kind) and hook.name == name:
             raise RuntimeError(f"Cannot register two {what} hooks on the same parameter {name}")
@@ -151,7 +151,7 @@ def _installed(module: Module, hook: _Recomputed) -> Module:
     return module
 
 
-def _removed(module: Module, name: str, kind: type, what: str) -> _Recomputed:
+def _removed(module: Module, name: str, kind: type[_Recomputed], what: str) -> _Recomputed:
     for key, (hook, _) in list(module._forward_pre_hooks.items()):
         if isinstance(hook, kind) and hook.name == name:
             del module._forward_pre_hooks[key]

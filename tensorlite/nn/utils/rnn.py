@@ -294,8 +294,8 @@ def pad_sequence(
     for sequence in sequences:
         missing = longest - sequence.shape[0]
         if missing:
-            kind = {"dtype": sequence.dtype, "device": sequence.device}
-            padding = full((missing, *sequence.shape[1:]), padding_value, **kind)
+            shape = (missing, *sequence.shape[1:])
+            padding = full(shape, padding_value, dtype=sequence.dtype, device=sequence.device)
             pair = [sequence, padding] if padding_side == "right" else [padding, sequence]
             sequence = cat(pair)
         padded.append(sequence)
