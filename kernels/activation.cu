@@ -211,7 +211,7 @@ ROWS(rows, columns)
 void prelu_columns(const T* x OF(rows * columns), const T* weight OF(columns),
                    T* y OF(rows * columns), Index rows, Index columns) {
     each_team<T>(rows, columns, [=](auto team) {
-        auto w = team.row(weight);
+        const auto w = team.common_row(weight);
         for (Index r : team) {
             auto in = team.row(x + r * columns);
             team.store(y + r * columns, [&](Slot j) {
@@ -230,7 +230,7 @@ void prelu_columns_backward(const T* g OF(rows * columns), const T* x OF(rows * 
                             Index parts) {
     using A = Acc<T>;
     each_team<T>(parts, columns, rows, [=](auto team) {
-        auto w = team.row(weight);
+        const auto w = team.common_row(weight);
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
             const Share mine = share(rows, p, parts);

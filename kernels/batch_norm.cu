@@ -1,6 +1,9 @@
 // Batch norm over (n, channels, size), size 1 for (n, channels). Every sum is taken in two stages: a
 // plane (one image, one channel) by one team, then the planes of a channel in order.
 #include "tensorlite.h"
+#if defined(__CUDACC__)
+#include "device/columns.h"
+#endif
 
 namespace tl {
 
@@ -13,33 +16,86 @@ void plane_moments(const T* x OF(planes * size), Acc<T>* mean OF(planes),
     each_team<T>(planes, size, [=](auto team) {
         for (Index p : team) {
             const auto in = team.row(x + p * size);
-            const A mu = team.sum([&](Slot j) { return in[j]; }) / A(size);
-            const A sum = team.sum([&](Slot j) { return (in[j] - mu) * (in[j] - mu); });
-            if (team.leader()) mean[p] = mu, squares[p] = sum;
+            const auto moments = team.moments([&](Slot j) { return in[j]; }, in);
+            if (team.leader()) mean[p] = moments.first, squares[p] = moments.second;
         }
     });
 }
 
-// The mean of each channel and its variance (over the number of elements), from those of its planes.
-// For size 1 a plane is its own mean, and has no squares.
+// The mean of each channel and its variance (over the number of elements), from those of its planes,
+// which share `count` elements evenly. Where a plane is one element, that is its mean, and it has no
+// squares.
+#if defined(__CUDACC__)
 template <typename T>
-EACH(channels)
+BLOCKS(channels + 31 >> 5, 512)
 void channel_moments(const T* plane_mean OF(n * channels),
                      const Acc<T>* plane_squares OPTIONAL(n * channels), Acc<T>* mean OF(channels),
-                     Acc<T>* variance OF(channels), Index n, Index channels, Index size) {
+                     Acc<T>* variance OF(channels), Index n, Index channels, Index count) {
     using A = Acc<T>;
+    each_column(channels, [=](Index, Index c, const auto& lanes) {
+        auto size = [=](Index i) {
+            const Share own = share(count, i, n);
+            return A(own.last - own.first);
+        };
+        A total = 0, squares = 0;
+        for (Index i = lanes.first; i < n; i += kRowLanes)
+            total += size(i) * A(plane_mean[i * channels + c]);
+        const A mu = lanes.total_for_all(total) / A(count);
+        for (Index i = lanes.first; i < n; i += kRowLanes) {
+            const A off = A(plane_mean[i * channels + c]) - mu;
+            squares += size(i) * off * off + (plane_squares ? plane_squares[i * channels + c] : A(0));
+        }
+        squares = lanes.total(squares);
+        if (lanes.leader) mean[c] = mu, variance[c] = squares / A(count);
+    });
+}
+
+// The mean of each part of the rows of x, by column, and its sum of squared deviations from it.
+template <typename T>
+BLOCKS(parts * (columns + 31 >> 5), 512)
+void column_moments(const T* x OF(rows * columns), Acc<T>* mean OF(parts * columns),
+                    Acc<T>* squares OF(parts * columns), Index rows, Index columns, Index parts) {
+    using A = Acc<T>;
+    each_column(columns, [=](Index p, Index c, const auto& lanes) {
+        const Share own = share(rows, p, parts);
+        const A count = A(own.last - own.first);
+        A total = 0, sum = 0;
+        auto add = [&](Index r) {
+            const A in = A(x[r * columns + c]);
+            return [&, in] { total += in; };
+        };
+        lanes.rows(own, add);
+        const A mu = lanes.total_for_all(total) / count;
+        auto add_square = [&](Index r) {
+            const A off = A(x[r * columns + c]) - mu;  // read a moment ago: from the cache
+            return [&, off] { sum += off * off; };
+        };
+        lanes.rows(own, add_square);
+        sum = lanes.total(sum);
+        if (lanes.leader) mean[p * columns + c] = mu, squares[p * columns + c] = sum;
+    });
+}
+#else
+template <typename T>
+HOST
+void channel_moments(const T* plane_mean OF(n * channels),
+                     const Acc<T>* plane_squares OPTIONAL(n * channels), Acc<T>* mean OF(channels),
+                     Acc<T>* variance OF(channels), Index n, Index channels, Index count) {
+    using A = Acc<T>;
+    const A size = A(count / n);
     each(channels, [=](Index c) {
         A total = 0, squares = 0;
         for (Index i = 0; i < n; ++i) total += A(plane_mean[i * channels + c]);
         const A mu = total / A(n);
         for (Index i = 0; i < n; ++i) {
             const A off = A(plane_mean[i * channels + c]) - mu;
-            squares += A(size) * off * off + (plane_squares ? plane_squares[i * channels + c] : A(0));
+            squares += size * off * off + (plane_squares ? plane_squares[i * channels + c] : A(0));
         }
         mean[c] = mu;
-        variance[c] = squares / A(n * size);
+        variance[c] = squares / A(count);
     });
 }
+#endif
 
 // y = (x - mean) rstd weight + bias, the four by channel
 template <typename T>
@@ -55,7 +111,7 @@ void batch_norm(const T* x OF(n * channels * size), const Acc<T>* mean OF(channe
             const A mu = mean[c], scale = rstd[c] * (weight ? A(weight[c]) : A(1));
             const A shift = bias ? A(bias[c]) : A(0);
             const auto in = team.row(x + p * size);
-            team.store(y + p * size, [&](Slot j) { return (in[j] - mu) * scale + shift; });
+            team.store(y + p * size, [&](Slot j) { return (in[j] - mu) * scale + shift; }, in);
         }
     });
 }
@@ -73,9 +129,10 @@ void batch_norm_sums(const T* g OF(n * channels * size), const T* x OF(n * chann
         for (Index p : team) {
             const A mu = mean[p % channels], scale = rstd[p % channels];
             const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
-            const A plain = team.sum([&](Slot j) { return gradient[j]; });
-            const A weighted = team.sum([&](Slot j) { return gradient[j] * ((in[j] - mu) * scale); });
-            if (team.leader()) sum_g[p] = plain, sum_gz[p] = weighted;
+            const auto sums = team.sums_of(
+                [&](Slot j) { return gradient[j]; },
+                [&](Slot j) { return gradient[j] * ((in[j] - mu) * scale); }, gradient, in);
+            if (team.leader()) sum_g[p] = sums.first, sum_gz[p] = sums.second;
         }
     });
 }
@@ -98,9 +155,75 @@ void batch_norm_backward(const T* g OF(n * channels * size), const T* x OF(n * c
             const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
             team.store(dx + p * size, [&](Slot j) {
                 return scale * (gradient[j] - level - (in[j] - mu) * slope);
-            });
+            }, gradient, in);
         }
     });
 }
+
+// ---- (n, channels) on CUDA: a lane has a channel to itself and goes through a part of the rows -----
+
+#if defined(__CUDACC__)
+// y = (x - mean) rstd weight + bias
+template <typename T>
+BLOCKS(parts * (channels + 31 >> 5), 512)
+void batch_norm_rows(const T* x OF(n * channels), const Acc<T>* mean OF(channels),
+                     const Acc<T>* rstd OF(channels), const T* weight OPTIONAL(channels),
+                     const T* bias OPTIONAL(channels), T* y OF(n * channels), Index n,
+                     Index channels, Index parts) {
+    using A = Acc<T>;
+    each_column(channels, [=](Index p, Index c, const auto& lanes) {
+        const A mu = mean[c], scale = rstd[c] * (weight ? A(weight[c]) : A(1));
+        const A shift = bias ? A(bias[c]) : A(0);
+        lanes.rows(share(n, p, parts), [=](Index r) {
+            const Index at = r * channels + c;
+            const A value = (A(x[at]) - mu) * scale + shift;
+            return [=] { y[at] = T(value); };
+        });
+    });
+}
+
+// By part of the rows: the sum of g, and of g z with z = (x - mean) rstd.
+template <typename T>
+BLOCKS(parts * (channels + 31 >> 5), 512)
+void batch_norm_row_sums(const T* g OF(n * channels), const T* x OF(n * channels),
+                         const Acc<T>* mean OF(channels), const Acc<T>* rstd OF(channels),
+                         Acc<T>* sum_g OF(parts * channels), Acc<T>* sum_gz OF(parts * channels),
+                         Index n, Index channels, Index parts) {
+    using A = Acc<T>;
+    each_column(channels, [=](Index p, Index c, const auto& lanes) {
+        const A mu = mean[c], scale = rstd[c];
+        A plain = 0, weighted = 0;
+        lanes.rows(share(n, p, parts), [&](Index r) {
+            const A gradient = A(g[r * channels + c]), in = A(x[r * channels + c]);
+            return [&, gradient, in] {
+                plain += gradient;
+                weighted += gradient * ((in - mu) * scale);
+            };
+        });
+        plain = lanes.total(plain), weighted = lanes.total(weighted);
+        if (lanes.leader) sum_g[p * channels + c] = plain, sum_gz[p * channels + c] = weighted;
+    });
+}
+
+// dx = weight rstd (g - dbias / n - z dweight / n)
+template <typename T>
+BLOCKS(parts * (channels + 31 >> 5), 512)
+void batch_norm_rows_backward(const T* g OF(n * channels), const T* x OF(n * channels),
+                              const Acc<T>* mean OF(channels), const Acc<T>* rstd OF(channels),
+                              const T* weight OPTIONAL(channels), const Acc<T>* dweight OF(channels),
+                              const Acc<T>* dbias OF(channels), T* dx OF(n * channels), Index n,
+                              Index channels, Index parts) {
+    using A = Acc<T>;
+    each_column(channels, [=](Index p, Index c, const auto& lanes) {
+        const A mu = mean[c], scale = rstd[c] * (weight ? A(weight[c]) : A(1));
+        const A level = dbias[c] / A(n), slope = dweight[c] / A(n) * rstd[c];
+        lanes.rows(share(n, p, parts), [=](Index r) {
+            const Index at = r * channels + c;
+            const A value = scale * (A(g[at]) - level - (A(x[at]) - mu) * slope);
+            return [=] { dx[at] = T(value); };
+        });
+    });
+}
+#endif
 
 }  // namespace tl

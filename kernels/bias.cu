@@ -1,16 +1,19 @@
 // Bias and activation in one pass, and sums over columns: the gradient of a bias. The backward passes
 // leave one row of partial sums a team; column_total adds them, in the same order every time.
 #include "activation.h"
+#if defined(__CUDACC__)
+#include "device/columns.h"
+#endif
 
 namespace tl {
 
 template <typename T, typename F>
 TL_INLINE void with_bias(const T* x, const T* bias, T* y, Index rows, Index columns, const F& f) {
     each_team<T>(rows, columns, [=](auto team) {
-        auto b = team.row(bias);
+        const auto b = team.common_row(bias);
         for (Index r : team) {
             auto in = team.row(x + r * columns);
-            team.store(y + r * columns, [&](Slot j) { return f(in[j] + b[j]); });
+            team.store(y + r * columns, [&](Slot j) { return f(in[j] + b[j]); }, in);
         }
     });
 }
@@ -51,8 +54,8 @@ void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * colu
                 auto gradient = team.row(g + r * columns);
                 auto active = team.row(y + r * columns);
                 auto rule = [&](Slot j) { return active[j] > 0 ? gradient[j] : 0; };
-                team.each([&](Slot j) { sums[j] += rule(j); });
-                team.store(dx + r * columns, rule);
+                team.each([&](Slot j) { sums[j] += rule(j); }, gradient, active);
+                team.store(dx + r * columns, rule, gradient, active);
             }
             team.finish(sums);
         }
@@ -67,7 +70,7 @@ void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * colu
                         Acc<T>* partial OF(parts * columns), Index rows, Index columns,
                         Index parts) {
     each_team<T>(parts, columns, rows, [=](auto team) {
-        auto b = team.row(bias);
+        const auto b = team.common_row(bias);
         for (Index p : team) {
             auto sums = team.sums(partial + p * columns);
             const Share mine = share(rows, p, parts);
@@ -78,7 +81,7 @@ void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * colu
                     const auto value = gradient[j] * gelu_tanh_slope(in[j] + b[j]);
                     sums[j] += value;
                     return value;
-                });
+                }, gradient, in);
             }
             team.finish(sums);
         }
@@ -96,28 +99,38 @@ void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * column
             const Share mine = share(rows, p, parts);
             for (Index r = mine.first; r < mine.last; ++r) {
                 auto in = team.row(x + r * columns);
-                team.each([&](Slot j) { sums[j] += in[j]; });
+                team.each([&](Slot j) { sums[j] += in[j]; }, in);
             }
             team.finish(sums);
         }
     });
 }
 
-// y[s] = the sum of the rows of partial[s]. On the CPU row by row: column by column, rows of 4 KB and
-// the like would push each other out of the cache.
+// y[s] = the sum of the rows of partial[s]
+#if defined(__CUDACC__)
 template <typename T>
-EACH(sets * columns)
+BLOCKS(sets * (columns + 31 >> 5), 512)
 void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets * columns),
                   Index sets, Index parts, Index columns) {
     using A = Acc<T>;
-#if defined(__CUDACC__)
-    each(sets * columns, [=](Index j) {
-        const A* first = partial + j / columns * parts * columns + j % columns;
+    each_column(columns, [=](Index s, Index c, const auto& lanes) {
+        const A* column = partial + s * parts * columns + c;
         A total = 0;
-        for (Index p = 0; p < parts; ++p) total += first[p * columns];
-        y[j] = T(total);
+        lanes.rows({0, parts}, [&](Index p) {
+            const A value = column[p * columns];
+            return [&, value] { total += value; };
+        });
+        total = lanes.total(total);
+        if (lanes.leader) y[s * columns + c] = T(total);
     });
+}
 #else
+// Row by row: column by column, rows of 4 KB and the like would push each other out of the cache.
+template <typename T>
+HOST
+void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets * columns),
+                  Index sets, Index parts, Index columns) {
+    using A = Acc<T>;
     Workspace<A> totals(columns);
     for (Index s = 0; s < sets; ++s) {
         for (Index j = 0; j < columns; ++j) totals[j] = 0;
@@ -125,8 +138,8 @@ void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets
             for (Index j = 0; j < columns; ++j) totals[j] += partial[j];
         for (Index j = 0; j < columns; ++j) y[s * columns + j] = T(totals[j]);
     }
-#endif
 }
+#endif
 
 // y = the sum of each row times `factor`
 template <typename T>
@@ -135,7 +148,7 @@ void row_sum(const T* x OF(rows * columns), T* y OF(rows), Index rows, Index col
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
-            const auto total = team.sum([&](Slot j) { return in[j]; });
+            const auto total = team.sum([&](Slot j) { return in[j]; }, in);
             if (team.leader()) y[r] = T(total * Acc<T>(factor));
         }
     });

@@ -102,16 +102,15 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
             }
             const bool valid = label >= 0 && label < classes;
             const auto in = team.row(x + r * classes);
-            const A peak = team.max([&](Slot j) { return in[j]; });
+            const auto powers = team.powers([&](Slot j) { return in[j]; }, in);
+            const A peak = powers.peak;
             // Of a class that has no weight the logit, which may be -inf, does not count.
             A value = 0;
             if (smoothing > 0)
                 value = spread * team.sum([&](Slot j) {
                     const A share = w[j] * (peak - in[j]);
                     return w[j] == 0 ? A(0) : share;
-                });
-            auto power = [&](Slot j) { return exp(in[j] - peak); };
-            const auto powers = team.keep(power);
+                }, in, w);
             const A own = valid ? (1 - A(smoothing)) * (weight ? A(weight[label]) : A(1)) : A(NAN);
             if (team.leader()) {
                 const A log_total = log(powers.sum);
@@ -126,9 +125,10 @@ void cross_entropy(const T* x OF(rows * classes), const Index* labels OF(rows),
                 return powers[j] * factor - (int(column(j)) == int(label) ? own * scale : A(0));
             };
             if (spread == 0)
-                team.store(dx + r * classes, plain);
+                team.store(dx + r * classes, plain, in);
             else
-                team.store(dx + r * classes, [&](Slot j) { return plain(j) - spread * scale * w[j]; });
+                team.store(
+                    dx + r * classes, [&](Slot j) { return plain(j) - spread * scale * w[j]; }, in, w);
         }
     });
 }

@@ -14,7 +14,7 @@ void embedding(const T* table OF(entries * columns), const Index* ids OF(rows),
             const Index id = ids[r];
             if (id >= 0 && id < entries) {
                 const auto entry = team.row(table + id * columns);
-                team.store(y + r * columns, [&](Slot j) { return entry[j]; });
+                team.store(y + r * columns, [&](Slot j) { return entry[j]; }, entry);
             } else {
                 team.store(y + r * columns, [](Slot) { return A(NAN); });
             }
@@ -22,10 +22,11 @@ void embedding(const T* table OF(entries * columns), const Index* ids OF(rows),
     });
 }
 
-// dtable[e] = sum of g[order[k]] for k in [start[e], start[e + 1]): `order` sorts the ids stably,
-// so each entry is summed by one team, in the order of the batch.
+// dtable[e] = sum of g[order[k]] for k in [start[e], start[e + 1]): `order` sorts the ids stably, so
+// each entry is summed in the order of the batch.
+#if !defined(__CUDACC__)
 template <STORED T>
-ROWS(entries, columns)
+HOST
 void embedding_backward(const T* g OF(rows * columns), const Index* order OF(rows),
                         const Index* start OF(entries + 1), Acc<T>* dtable OF(entries * columns),
                         Index rows, Index columns, Index entries) {
@@ -40,6 +41,73 @@ void embedding_backward(const T* g OF(rows * columns), const Index* order OF(row
         }
     });
 }
+#else
+// On CUDA a token may fill half of the batch, so the sorted rows are cut in chunks of 64. A chunk sums
+// the entries that lie in it alone; of the one that began before it the sum goes to partial[c][0], of
+// the one that goes on behind it to partial[c][1].
+constexpr Index kChunk = 64;
+
+template <STORED T>
+BLOCKS(chunks * (columns + 127 >> 7), 128)
+void embedding_chunks(const T* g OF(rows * columns), const Index* sorted OF(rows),
+                      const Index* order OF(rows), const Index* start OF(entries + 1),
+                      Acc<T>* partial OF(chunks * 2 * columns), Acc<T>* dtable OF(entries * columns),
+                      Index rows, Index columns, Index entries, Index chunks) {
+    using A = Acc<T>;
+    const uint32_t across = (uint32_t)(columns + 127) / 128, c = blockIdx.x / across;
+    const Index column = (Index)(blockIdx.x % across) * 128 + threadIdx.x;
+    const Index begin = c * kChunk, end = begin + kChunk < rows ? begin + kChunk : rows;
+    if (column >= columns) return;
+    A sum = 0;
+    Index entry = sorted[begin];
+    auto write = [&] {
+        if (entry < 0 || entry >= entries) return;
+        const bool began = start[entry] < begin, goes_on = start[entry + 1] > end;
+        A* to = began || goes_on ? partial + (c * 2 + !began) * columns : dtable + entry * columns;
+        to[column] = sum;
+    };
+    auto add = [&](Index id, A value) {
+        if (id != entry) {  // the same in all lanes
+            write();
+            sum = 0, entry = id;
+        }
+        sum += value;
+    };
+    Index k = begin;
+    for (; k + 4 <= end; k += 4) {  // four rows are under way at a time
+        Index id[4];
+        A value[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            id[i] = sorted[k + i];
+            value[i] = A(g[order[k + i] * columns + column]);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) add(id[i], value[i]);
+    }
+    for (; k < end; ++k) add(sorted[k], A(g[order[k] * columns + column]));
+    write();
+}
+
+// What chunks have left of the entries that they share, and zeros for entries without rows.
+template <REAL T>
+BLOCKS(entries * (columns + 127 >> 7), 128)
+void embedding_join(const T* partial OF(chunks * 2 * columns), const Index* start OF(entries + 1),
+                    T* dtable OF(entries * columns), Index columns, Index entries, Index chunks) {
+    const uint32_t across = (uint32_t)(columns + 127) / 128, e = blockIdx.x / across;
+    const Index column = (Index)(blockIdx.x % across) * 128 + threadIdx.x;
+    const Index begin = start[e], end = start[e + 1];
+    const Index first = begin / kChunk, last = (end - 1) / kChunk;
+    if (column >= columns || (begin < end && first == last)) return;
+    T sum = 0;
+    if (begin < end) {
+        sum = partial[(first * 2 + 1) * columns + column];
+#pragma unroll 4
+        for (Index c = first + 1; c <= last; ++c) sum += partial[c * 2 * columns + column];
+    }
+    dtable[e * columns + column] = sum;
+}
+#endif
 
 #if !defined(__CUDACC__)
 // order and start for embedding_backward, by counting; ids are in range

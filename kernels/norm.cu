@@ -16,10 +16,10 @@ void layer_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns)
         const auto b = team.row_or(bias, A(0));
         for (Index r : team) {
             const auto in = team.row(x + r * columns);
-            const A mu = team.sum([&](Slot j) { return in[j]; }) / A(columns);
-            const A squares = team.sum([&](Slot j) { return (in[j] - mu) * (in[j] - mu); });
-            const A scale = 1 / sqrt(squares / A(columns) + A(eps));
-            team.store(y + r * columns, [&](Slot j) { return (in[j] - mu) * scale * w[j] + b[j]; });
+            const auto moments = team.moments([&](Slot j) { return in[j]; }, in);
+            const A mu = moments.first, scale = 1 / sqrt(moments.second / A(columns) + A(eps));
+            team.store(
+                y + r * columns, [&](Slot j) { return (in[j] - mu) * scale * w[j] + b[j]; }, in, w, b);
             if (team.leader()) mean[r] = mu, rstd[r] = scale;
         }
     });
@@ -48,7 +48,8 @@ void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * col
                 const A mu = mean[r], scale = rstd[r];
                 auto z = [&](Slot j) { return (in[j] - mu) * scale; };
                 auto h = [&](Slot j) { return gradient[j] * w[j]; };
-                const auto sums = team.sum(h, [&](Slot j) { return h(j) * z(j); });
+                const auto sums = team.sums_of(
+                    h, [&](Slot j) { return h(j) * z(j); }, gradient, in, w);
                 const A mean_h = sums.first * part, mean_hz = sums.second * part;
                 team.store(dx + r * columns, [&](Slot j) {
                     // All is read before anything is written: a CPU takes what lies at the same place
@@ -78,9 +79,10 @@ void rms_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns),
         const auto w = team.row_or(weight, A(1));
         for (Index r : team) {
             const auto in = team.row(x + r * columns);
-            const A squares = team.sum([&](Slot j) { return in[j] * in[j]; });
+            const A squares = team.sum([&](Slot j) { return in[j] * in[j]; }, in);
             const A scale = 1 / sqrt(squares / A(columns) + A(eps));
-            team.store(y + r * columns, [&](Slot j) { return in[j] * scale * w[j]; });
+            team.store(
+                y + r * columns, [&](Slot j) { return in[j] * scale * w[j]; }, in, w);
             if (team.leader()) rstd[r] = scale;
         }
     });
@@ -105,7 +107,7 @@ void rms_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * colum
                 const A scale = rstd[r];
                 auto z = [&](Slot j) { return in[j] * scale; };
                 auto h = [&](Slot j) { return gradient[j] * w[j]; };
-                const A mean_hz = team.sum([&](Slot j) { return h(j) * z(j); }) / A(columns);
+                const A mean_hz = team.sum([&](Slot j) { return h(j) * z(j); }, gradient, in, w) / A(columns);
                 team.store(dx + r * columns, [&](Slot j) {
                     const A change = scale * (h(j) - z(j) * mean_hz);
                     weight_sums[j] += gradient[j] * z(j);

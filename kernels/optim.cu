@@ -175,24 +175,45 @@ void square_sum(const T* x OF(n), double* partial OF(parts), Index n, Index part
             const Share mine = share(n, i, parts);
             const auto part = team.over(mine.last - mine.first);
             const auto in = part.row(x + mine.first);
-            const double sum = part.sum([&](Slot j) { return double(in[j]) * double(in[j]); });
+            const double sum = part.sum([&](Slot j) { return double(in[j]) * double(in[j]); }, in);
             if (team.leader()) partial[i] = sum;
         }
     });
 }
 
 // norm = sqrt(sum of partial), factor = what gradients are multiplied by so that it is at most max_norm
+template <typename A, typename T>
+TL_INLINE void write_clip_factor(double sum, double max_norm, A* norm, T* factor) {
+    const double length = sqrt(sum), needed = max_norm / (length + 1e-6);
+    *norm = A(length);
+    *factor = T(A(needed > 1 ? 1 : needed));  // NaN stays NaN
+}
+
+#if defined(__CUDACC__)
 template <typename T>
-EACH(1)
+BLOCKS(1, 512)
 void clip_factor(const double* partial OF(parts), Acc<T>* norm OF(1), T* factor OF(1), Index parts,
                  double max_norm) {
-    each(1, [=](Index) {
-        double sum = 0;
-        for (Index i = 0; i < parts; ++i) sum += partial[i];
-        const double length = sqrt(sum), needed = max_norm / (length + 1e-6);
-        *norm = Acc<T>(length);
-        *factor = T(Acc<T>(needed > 1 ? 1 : needed));  // NaN stays NaN
-    });
+    double sum = 0;
+#pragma unroll 4
+    for (Index i = threadIdx.x; i < parts; i += 512) sum += partial[i];
+    __shared__ double of_lane[512];
+    of_lane[threadIdx.x] = sum;
+    for (int half = 256; half; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) of_lane[threadIdx.x] += of_lane[threadIdx.x + half];
+    }
+    if (threadIdx.x == 0) write_clip_factor(of_lane[0], max_norm, norm, factor);
 }
+#else
+template <typename T>
+HOST
+void clip_factor(const double* partial OF(parts), Acc<T>* norm OF(1), T* factor OF(1), Index parts,
+                 double max_norm) {
+    double sum = 0;
+    for (Index i = 0; i < parts; ++i) sum += partial[i];
+    write_clip_factor(sum, max_norm, norm, factor);
+}
+#endif
 
 }  // namespace tl

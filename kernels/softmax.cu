@@ -10,11 +10,9 @@ void softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows,
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
-            const auto peak = team.max([&](Slot j) { return in[j]; });
-            auto power = [&](Slot j) { return exp(in[j] - peak); };
-            auto powers = team.keep(power);
+            const auto powers = team.powers([&](Slot j) { return in[j]; }, in);
             const auto scale = 1 / powers.sum;
-            team.store(y + r * columns, [&](Slot j) { return powers[j] * scale; });
+            team.store(y + r * columns, [&](Slot j) { return powers[j] * scale; }, in);
         }
     });
 }
@@ -28,8 +26,9 @@ void softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * column
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);
             auto out = team.row(y + r * columns);
-            const auto mean = team.sum([&](Slot j) { return gradient[j] * out[j]; });
-            team.store(dx + r * columns, [&](Slot j) { return out[j] * (gradient[j] - mean); });
+            const auto mean = team.sum([&](Slot j) { return gradient[j] * out[j]; }, gradient, out);
+            team.store(
+                dx + r * columns, [&](Slot j) { return out[j] * (gradient[j] - mean); }, gradient, out);
         }
     });
 }
@@ -42,9 +41,8 @@ void log_softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index r
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
-            const auto peak = team.max([&](Slot j) { return in[j]; });
-            const auto shift = peak + log(team.sum([&](Slot j) { return exp(in[j] - peak); }));
-            team.store(y + r * columns, [&](Slot j) { return in[j] - shift; });
+            const auto shift = team.log_sum_exp([&](Slot j) { return in[j]; }, in);
+            team.store(y + r * columns, [&](Slot j) { return in[j] - shift; }, in);
         }
     });
 }
@@ -58,8 +56,10 @@ void log_softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * co
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);
             auto out = team.row(y + r * columns);
-            const auto total = team.sum([&](Slot j) { return gradient[j]; });
-            team.store(dx + r * columns, [&](Slot j) { return gradient[j] - exp(out[j]) * total; });
+            const auto total = team.sum([&](Slot j) { return gradient[j]; }, gradient);
+            team.store(
+                dx + r * columns, [&](Slot j) { return gradient[j] - exp(out[j]) * total; }, gradient,
+                out);
         }
     });
 }

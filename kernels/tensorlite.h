@@ -81,10 +81,10 @@ TL_INLINE Share share(Index count, Index part, Index parts) {
 
 }  // namespace tl
 
+#include "math.h"
+
 #if defined(__CUDACC__)
 #include "device/team.h"
 #else
 #include "host/team.h"
 #endif
-
-#include "math.h"

@@ -126,6 +126,13 @@ struct Kept {
     TL_INLINE A operator[](Slot j) const { return data[j]; }
 };
 
+template <typename A>
+struct Powers {
+    const A* data;
+    A peak, sum;
+    TL_INLINE A operator[](Slot j) const { return data[j]; }
+};
+
 // Sums over the team's rows, one a column.
 template <typename A>
 struct Sums {
@@ -179,6 +186,8 @@ class Team {
         if (is_large_) all_written();
     }
 
+    // Rows behind the functions are for CUDA: what is to be read ahead.
+
     // The rows of this team: `for (Index row : team)`.
     Iterator begin() const { return {first_}; }
     Iterator end() const { return {last_}; }
@@ -193,6 +202,12 @@ class Team {
         return {data};
     }
 
+    // A row that all of the team's rows have in common.
+    template <typename T>
+    TL_INLINE Row<T> common_row(const T* data) const {
+        return {data};
+    }
+
     template <typename T>
     TL_INLINE OptionalRow<T> row_or(const T* data, Acc<T> otherwise) const {
         return {data, columns_, otherwise};
@@ -200,8 +215,8 @@ class Team {
 
     // f(j) for the whole row and their sum, computed once where the team has room for them. One such
     // row at a time.
-    template <typename F>
-    TL_INLINE auto keep(const F& f) const {
+    template <typename F, typename... R>
+    TL_INLINE auto keep(const F& f, const R&...) const {
         using A = std::decay_t<decltype(f(Slot()))>;
         A* __restrict__ kept = static_cast<A*>(kept_.of(columns_ * sizeof(A)));
         auto compute = [&](Index j) { return kept[j] = f(j); };
@@ -209,26 +224,48 @@ class Team {
         return Kept<A>{kept, sum};
     }
 
+    // exp(f - peak) for the whole row, with peak = max f and their sum.
+    template <typename F, typename... R>
+    TL_INLINE auto powers(const F& f, const R&...) const {
+        const auto peak = max(f);
+        const auto kept = keep([&](Slot j) { return exp(f(j) - peak); });
+        return Powers<std::decay_t<decltype(peak)>>{kept.data, peak, kept.sum};
+    }
+
+    template <typename F, typename... R>
+    TL_INLINE auto log_sum_exp(const F& f, const R&...) const {
+        const auto peak = max(f);
+        return peak + log(sum([&](Slot j) { return exp(f(j) - peak); }));
+    }
+
+    // The mean of f, and the sum of squared deviations from it.
+    template <typename F, typename... R>
+    TL_INLINE auto moments(const F& f, const R&...) const {
+        using A = std::decay_t<decltype(f(Slot()))>;
+        const A mean = sum(f) / A(columns_);
+        return Both<A>{mean, sum([&](Slot j) { return (f(j) - mean) * (f(j) - mean); })};
+    }
+
     // The same team at work on a row of another length.
     Team over(Index columns) const { return {first_, last_, columns, 0, false}; }
 
-    template <typename F>
-    TL_INLINE void each(const F& f) const {
+    template <typename F, typename... R>
+    TL_INLINE void each(const F& f, const R&...) const {
         TL_INDEPENDENT
         for (Index j = 0; j < columns_; ++j) f(j);
     }
 
     // to[j] = f(j) for the whole row.
-    template <typename T, typename F>
-    TL_INLINE void store(T* to, const F& f) const {
+    template <typename T, typename F, typename... R>
+    TL_INLINE void store(T* to, const F& f, const R&...) const {
         const bool past = is_large_ && (uintptr_t)to % sizeof(Vector) == 0;
         const Index first = past ? store_past_caches(to, f) : 0;
         put(to + first, first, columns_ - first, f);
     }
 
     // Four parts of the row at once: one chain of additions would wait for each to finish.
-    template <typename F>
-    TL_INLINE auto sum(const F& f) const {
+    template <typename F, typename... R>
+    TL_INLINE auto sum(const F& f, const R&...) const {
         std::decay_t<decltype(f(Slot()))> a = 0, b = 0, c = 0, d = 0;
         const Index part = columns_ / 4;
 #pragma omp simd reduction(+ : a, b, c, d)
@@ -241,8 +278,8 @@ class Team {
     }
 
     // Of f and of g, in one pass.
-    template <typename F, typename G>
-    TL_INLINE auto sum(const F& f, const G& g) const {
+    template <typename F, typename G, typename... R>
+    TL_INLINE auto sums_of(const F& f, const G& g, const R&...) const {
         using A = std::decay_t<decltype(f(Slot()))>;
         A low = 0, high = 0, low_g = 0, high_g = 0;
         const Index half = columns_ / 2;
@@ -255,8 +292,8 @@ class Team {
         return Both<A>{low + high, low_g + high_g};
     }
 
-    template <typename F>
-    TL_INLINE auto max(const F& f) const {
+    template <typename F, typename... R>
+    TL_INLINE auto max(const F& f, const R&...) const {
         using A = std::decay_t<decltype(f(Slot()))>;
         auto larger = [](A a, A b) { return a > b ? a : b; };
         A low = -INFINITY, high = -INFINITY;

@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -91,6 +92,56 @@ def _module(family: str, choice: tuple[str, ...]) -> Any:
     return cupy.RawModule(
         code=source_of(family), options=options_of(family), name_expressions=names
     )
+
+
+@dataclass(frozen=True)
+class Cubin:
+    """Machine code of one family's kernels for one chip."""
+
+    image: bytes
+    names: dict[str, str]
+    """The kernels' names in C++, by their names in the machine code."""
+    log: str
+    """What the assembler reports: registers, shared memory, spills."""
+
+
+def cubin_of(family: str, dtype: str | None, arch: int) -> Cubin:
+    """Compile a family for one dtype and one chip; no GPU is needed.
+
+    Parameters
+    ----------
+    family
+        The name of a source file in ``kernels/``.
+    dtype
+        The element type, such as "bfloat16". Kernels without one come with any.
+    arch
+        The compute capability without its point, such as 90.
+    """
+    import cupy.cuda  # noqa: F401  (finds the libraries that came with it)
+    from cupy_backends.cuda.libs import nvrtc
+
+    wanted = DTYPES[dtype] if dtype else None
+    names = [
+        instance_name(kernel, choice)
+        for kernel in families("cuda")[family]
+        for choice in product(*kernel.types.values())
+        if not choice or wanted in choice
+    ]
+    program = nvrtc.createProgram(source_of(family), f"{family}.cu", [], [])
+    try:
+        for name in names:
+            nvrtc.addNameExpression(program, name)
+        flags = (f"-arch=sm_{arch}", "-default-device", "-ftz=true", "--ptxas-options=-v")
+        try:
+            nvrtc.compileProgram(program, [*options_of(family), *flags])
+        except nvrtc.NVRTCError as error:
+            raise RuntimeError(f"{family}.cu: {nvrtc.getProgramLog(program)}") from error
+        lowered = {nvrtc.getLoweredName(program, name): name for name in names}
+        # CuPy cuts off the last byte, as if it ended a text; in these files it is 0.
+        image = nvrtc.getCUBIN(program) + b"\0"
+        return Cubin(image, lowered, nvrtc.getProgramLog(program))
+    finally:
+        nvrtc.destroyProgram(program)
 
 
 @cache

@@ -46,6 +46,11 @@ class Runner:
     def __init__(self, backend, kernels, guarded) -> None:
         self._backend, self._kernels, self._guarded = backend, kernels, guarded
 
+    @property
+    def on_host(self) -> bool:
+        """Whether these are the CPU's kernels."""
+        return self._kernels.on_host
+
     def parts(self, rows: int) -> int:
         """The library's number of parts."""
         return self._kernels.parts(rows)

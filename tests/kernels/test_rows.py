@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from reference import DTYPES, SHAPES, accumulator, close, log_softmax, normal, sigmoid
 
+from tensorlite.ops.compiled.rows import EMBEDDING_CHUNK
+
 pytestmark = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -168,12 +170,13 @@ def test_batch_norm(run, dtype, shape, affine):
     plane, channel = ((n * channels,), acc), ((channels,), acc)
     means, squares = run("plane_moments", x, plane, plane, n * channels, size)
     mean, variance = run(
-        "channel_moments", means.astype(acc), squares.astype(acc), channel, channel, *shape
-    )
+        "channel_moments", means.astype(acc), squares.astype(acc), channel, channel, n, channels,
+        n * size,
+    )  # fmt: skip
     close(mean, xf.mean((0, 2)), tolerance)
     close(variance, xf.var((0, 2)), 4 * tolerance)
     if size == 1:  # each element is the mean of its plane
-        again = run("channel_moments", x, None, channel, channel, *shape)
+        again = run("channel_moments", x, None, channel, channel, n, channels, n)
         close(again, [mean, variance], tolerance)
 
     rstd = 1 / np.sqrt(variance + 1e-3)
@@ -210,11 +213,39 @@ def test_embedding(run, host_kernels, dtype, columns):
     host_kernels.embedding_order(ids, order, start, rows, entries)
     np.testing.assert_array_equal(order, np.argsort(ids, kind="stable"))
     np.testing.assert_array_equal(start, np.searchsorted(np.sort(ids), np.arange(entries + 1)))
-    out = ((entries, columns), accumulator(dtype))
-    dtable = run("embedding_backward", g, order, start, out, rows, columns, entries)
+    dtable = _table_gradient(run, g, ids, order, start, entries)
     expected = np.zeros((entries, columns))
     np.add.at(expected, ids, g.astype(float))
     close(dtable, expected, tolerance)
+
+
+def _table_gradient(run, g, ids, order, start, entries):
+    (rows, columns), acc = g.shape, accumulator(g.dtype)
+    out = ((entries, columns), acc)
+    if run.on_host:
+        return run("embedding_backward", g, order, start, out, rows, columns, entries)
+    chunks = -(-rows // EMBEDDING_CHUNK)
+    sizes = rows, columns, entries, chunks
+    partial, dtable = run(
+        "embedding_chunks", g, ids[order], order, start, ((chunks, 2, columns), acc), out, *sizes
+    )
+    partial, dtable = partial.astype(acc), dtable.astype(acc)
+    return run("embedding_join", partial, start, dtable, columns, entries, chunks, update=[2])
+
+
+@pytest.mark.parametrize("columns", [1, 130])
+@pytest.mark.parametrize("rows", [1, 63, 64, 65, 300])
+def test_embedding_of_a_batch_that_one_token_fills(run, dtype, rows, columns):
+    dtype, tolerance = DTYPES[dtype]
+    entries = 9
+    g = normal(2, rows, columns).astype(dtype)
+    ids = np.random.default_rng(3).integers(0, entries, rows)
+    ids[rows // 5 : rows // 5 * 4] = 4
+    order = np.argsort(ids, kind="stable")
+    start = np.searchsorted(ids[order], np.arange(entries + 1))
+    expected = np.zeros((entries, columns))
+    np.add.at(expected, ids, g.astype(float))
+    close(_table_gradient(run, g, ids, order, start, entries), expected, 8 * tolerance)
 
 
 def test_embedding_reads_no_wrong_row(run, dtype):

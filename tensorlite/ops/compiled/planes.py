@@ -32,15 +32,22 @@ def _batch_norm(
     x, *affine = arrays
     n, channels, size = _planes(x)
     wide = accumulator(x.dtype)
-    means, squares = x, None  # where a plane is a number, that is its mean
+    planes, means, squares = n, x, None  # where a plane is a number, that is its mean
     if size > 1:
         means, squares = (k.empty((n, channels), wide) for _ in range(2))
         k.plane_moments(x, means, squares, n * channels, size)
+    elif not k.on_host:
+        planes = k.parts(n)
+        means, squares = (k.empty((planes, channels), wide) for _ in range(2))
+        k.column_moments(x, means, squares, n, channels, planes)
     center, variance = (k.empty((channels,), wide) for _ in range(2))
-    k.channel_moments(means, squares, center, variance, n, channels, size)
+    k.channel_moments(means, squares, center, variance, planes, channels, n * size)
     rstd = (variance + eps) ** -0.5
     y = k.empty(x.shape, x.dtype)
-    k.batch_norm(x, center, rstd, *affine, y, n, channels, size)
+    if size == 1 and not k.on_host:
+        k.batch_norm_rows(x, center, rstd, *affine, y, n, channels, planes)
+    else:
+        k.batch_norm(x, center, rstd, *affine, y, n, channels, size)
     return (y, center, variance), center, rstd
 
 
@@ -53,13 +60,22 @@ def _batch_norm_backward(
         return NotImplemented
     dy, x, weight = arrays
     n, channels, size = _planes(x)
-    by_plane = k.empty((2, n, channels), center.dtype)
-    k.batch_norm_sums(dy, x, *statistics, *by_plane, n, channels, size)
+    in_rows = size == 1 and not k.on_host
+    parts = k.parts(n) if in_rows else n
+    partial = k.empty((2, parts, channels), center.dtype)
+    if in_rows:
+        k.batch_norm_row_sums(dy, x, *statistics, *partial, n, channels, parts)
+    else:
+        k.batch_norm_sums(dy, x, *statistics, *partial, n, channels, size)
     totals = k.empty((2, channels), center.dtype)
-    k.column_total(by_plane, totals, 2, n, channels)
+    k.column_total(partial, totals, 2, parts, channels)
     dbias, dweight = totals
     dx = k.empty(x.shape, x.dtype)
-    k.batch_norm_backward(dy, x, *statistics, weight, dweight, dbias, dx, n, channels, size)
+    if in_rows:
+        arrays = (dy, x, *statistics, weight, dweight, dbias, dx)
+        k.batch_norm_rows_backward(*arrays, n, channels, parts)
+    else:
+        k.batch_norm_backward(dy, x, *statistics, weight, dweight, dbias, dx, n, channels, size)
     return dx, dweight, dbias
 
 

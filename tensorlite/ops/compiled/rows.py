@@ -220,6 +220,8 @@ _give_biased("gelu", bias_activation.bias_gelu, bias_activation.bias_gelu_backwa
 
 # --- embedding ----------------------------------------------------------------------------------
 
+EMBEDDING_CHUNK = 64  # kChunk in kernels/embedding.cu
+
 
 @embedding_backward.kernel
 def _embedding_backward(
@@ -231,16 +233,22 @@ def _embedding_backward(
     ids = indices.ravel().astype(np.int64, copy=False)
     ids = ids if plain(ids) else ids.copy()
     columns = dy.shape[-1]
+    dweight = k.empty((rows, columns), accumulator(dy.dtype))
     if k.on_host:
         check_indices(ids, rows, "rows of the table")
         order, start = k.empty(ids.shape, ids.dtype), k.empty((rows + 1,), ids.dtype)
         k.embedding_order(ids, order, start, ids.size, rows)
+        k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows)
     else:
         xp = array_backend((ids,)).xp
         order = ids.argsort(kind="stable")
-        start = xp.searchsorted(ids[order], xp.arange(rows + 1))
-    dweight = k.empty((rows, columns), accumulator(dy.dtype))
-    k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows)
+        ordered = ids[order]
+        start = xp.searchsorted(ordered, xp.arange(rows + 1))
+        chunks = -(-ids.size // EMBEDDING_CHUNK)
+        partial = k.empty((chunks, 2, columns), dweight.dtype)
+        numbers = (ids.size, columns, rows, chunks)
+        k.embedding_chunks(*arrays, ordered, order, start, partial, dweight, *numbers)
+        k.embedding_join(partial, start, dweight, columns, rows, chunks)
     if padding_idx is not None:
         dweight[padding_idx] = 0
     return dweight.astype(dy.dtype, copy=False)
