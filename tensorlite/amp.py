@@ -173,14 +173,17 @@ def _half(device: str, dtype: Any, wanted: bool) -> np.dtype | None:
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
     """Whether operations on a type of device are being cast."""
     policy = mode.switches.autocast
-    return policy is not None and policy.__self__.device == _device_type(device_type)
+    owner: Any = getattr(policy, "__self__", None)
+    return owner is not None and owner.device == _device_type(device_type)
 
 
 def get_autocast_dtype(device_type: str) -> np.dtype:
     """What `autocast` casts to on a type of device."""
     if is_autocast_enabled(device_type):
-        return mode.switches.autocast.__self__.fast_dtype
-    return _half(_device_type(device_type), None, True)
+        policy: Any = mode.switches.autocast
+        return policy.__self__.fast_dtype
+    found: Any = _half(_device_type(device_type), None, True)
+    return found
 
 
 class _Unscaled:
@@ -188,7 +191,7 @@ class _Unscaled:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer  # kept, so that its id is nobody else's
-        self.found_inf: Array | None = None
+        self.found_inf: Any = None
         self.unscaled = self.stepped = False
 
 
@@ -241,8 +244,8 @@ class GradScaler:
         self._start = (float(init_scale), 0)
         self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
         self._growth_interval = growth_interval
-        self._scale: Array | None = None  # float32 with no axes, like the next
-        self._good_steps: Array | None = None
+        self._scale: Any = None  # float32 with no axes, like the next
+        self._good_steps: Any = None
         self._seen: dict[int, _Unscaled] = {}
         if enabled and not (init_scale > 0 and growth_factor > 1 and 0 < backoff_factor < 1):
             raise ValueError(
@@ -321,7 +324,7 @@ class GradScaler:
         if type(optimizer).step is FlatOptimizer.step:
             with on_device_of(self._scale):
                 skip = array_backend((self._scale,)).asarray(seen.found_inf.astype(np.float64))
-            return optimizer.step(skip=skip)
+            return optimizer.step(skip=skip)  # type: ignore[call-arg]
         return optimizer.step(**kwargs) if float(seen.found_inf) == 0 else None
 
     def update(self, new_scale: float | Tensor | None = None) -> None:

@@ -67,7 +67,7 @@ class _Steps(Generator):
 
 
 @types.coroutine
-def _driven(awaitable: Any, context: Callable[[], Any]) -> Generator:
+def _driven(awaitable: Any, context: Callable[[], Any]) -> Generator[Any, Any, Any]:
     return (yield from _Steps(awaitable, context))
 
 

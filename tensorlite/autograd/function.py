@@ -198,7 +198,8 @@ class _CallPlan:
         """The node of one output that gradients flow through."""
         if not self.several:
             return node
-        return OutputNode(node, place, *self.outputs[self.flows[place]][:2])
+        like: Any = self.outputs[self.flows[place]]
+        return OutputNode(node, place, *like[:2])
 
     def as_tensors(self, node: Node) -> tuple:
         """The saved arrays as Tensors tied to the graph."""

@@ -56,6 +56,7 @@ class Worker:
 
     def measure(self) -> dict[str, Any]:
         """Take part in a round."""
+        assert self._process.stdin is not None  # it is a pipe
         self._process.stdin.write(f"{ROUND_SECONDS[self.kind]}\n")
         self._process.stdin.flush()
         return self._answer()
@@ -66,6 +67,7 @@ class Worker:
         self._errors.close()
 
     def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None  # it is a pipe
         line = self._process.stdout.readline()
         if line:
             return json.loads(line)

@@ -87,7 +87,8 @@ def gpt(framework: Framework, layers: int = 4, width: int = WIDTH, length: int =
 
 def make_gpt(framework: Framework, layers: int, width: int, length: int) -> Any:
     """A decoder of pre-norm blocks with learned positions (Radford et al. 2019, GPT-2)."""
-    nn, functional = framework.nn, framework.functional
+    nn: Any = framework.nn
+    functional: Any = framework.functional
 
     class Block(nn.Module):
         def __init__(self) -> None:

@@ -62,6 +62,7 @@ def grid_sample(
         places.append(place)
     if mode != "bicubic":
         places = [_inside(p, n, padding_mode, aligned) for p, n in zip(places, size, strict=True)]
+    taps: list[list[tuple[Any, Any]]]
     if mode == "nearest":
         taps = [[(_rounded(p.array), None)] for p in places]
     elif mode == "bilinear":
@@ -175,7 +176,8 @@ def _bounded(index: Any, n: int, padding_mode: str, aligned: bool) -> Any:
 def _looked_up(planes: Tensor, at: list, size: Sequence[int]) -> Tensor:
     """Elements of `planes` (N, C, …) at whole places (N, *out); 0 outside."""
     xp = array_backend((at[0],)).xp
-    valid, flat = True, 0
+    valid: Any = True
+    flat: Any = 0
     for index, n in zip(at, size, strict=True):
         valid = valid & (index >= 0) & (index <= n - 1)
         flat = flat * n + xp.clip(xp.nan_to_num(index), 0, n - 1).astype(np.int64)

@@ -37,7 +37,8 @@ def parse_index(x: Any, index: Any) -> tuple[tuple, list]:
     arrays : list
         Integer and boolean arrays on `x`'s device, or Tensors.
     """
-    parts, arrays = [], []
+    parts: list[Any] = []
+    arrays: list[Any] = []
     if index.__class__ is list and any(part is None or isinstance(part, slice) for part in index):
         index = tuple(index)
     for part in index if isinstance(index, tuple) else (index,):

@@ -182,7 +182,7 @@ def _rewrite(x: Tensor, result: Tensor) -> None:
 
 
 @primitive(name="write through a view")
-def with_view(xp: ModuleType, x: Array, value: Any, *, steps: tuple) -> Array:
+def with_view(xp: ModuleType, x: Array, value: Any, *, steps: Any) -> Array:
     """Write `value` into that part of a copy of `x` that `steps` lead to (see `views`)."""
     whole = xp.ascontiguousarray(x).copy()
     numbers = views.follow(steps, xp.arange(whole.size).reshape(whole.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -136,7 +137,7 @@ def _check(input: Tensor, mode: str, align_corners: bool | None, antialias: bool
 
 def _for_each(name: str, axes: int, *choice: float | Sequence[float] | None) -> tuple[float, ...]:
     """What was given of size and scale factor, one number an axis."""
-    (given,) = (value for value in choice if value is not None)
+    given: Any = next(value for value in choice if value is not None)
     numbers = tuple(given) if isinstance(given, (tuple, list)) else (given,) * axes
     if len(numbers) != axes or min(numbers) <= 0:
         raise ValueError(

@@ -424,7 +424,7 @@ def _window(
     kernel = per_axis(kernel_size, axes, "kernel_size", op)
     # torch's scripts of old give an empty list for the default.
     given = stride is not None and stride != [] and stride != ()
-    stride = per_axis(stride, axes, "stride", op) if given else kernel
+    stride = kernel if stride is None or not given else per_axis(stride, axes, "stride", op)
     padding = per_axis(padding, axes, "padding", op, least=0)
     dilation = per_axis(dilation, axes, "dilation", op)
     if any(padding) and any(

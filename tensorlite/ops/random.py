@@ -209,6 +209,8 @@ def randint(
 def _check_range(name: str, low: int, high: int, dtype: np.dtype) -> None:
     if low >= high:
         raise RuntimeError(f"{name}: there is no integer in [{low}, {high})")
+    least: float
+    most: float
     if dtype.kind == "b":
         least, most = 0, 1
     elif dtype.kind in "iu":

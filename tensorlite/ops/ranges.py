@@ -63,10 +63,12 @@ def arange(
         given = [start if start is not None else (given or [0])[0]] + (
             [end] if end is not None else given
         )
-    numbers = [_number(value, "arange") for value in (*given, step)[:3]]
+    numbers: Any = [_number(value, "arange") for value in (*given, step)[:3]]
     whole = all(isinstance(value, int) for value in numbers)
     dtype = tensor_dtype(dtype, np.dtype(np.int64) if whole else default_dtype())
-    return leaf(_on_device(_steps(*numbers, dtype), device), requires_grad)
+    return leaf(
+        _on_device(_steps(numbers[0], numbers[1], numbers[2], dtype), device), requires_grad
+    )
 
 
 def _steps(start: Any, end: Any, step: Any, dtype: np.dtype) -> np.ndarray:

@@ -25,7 +25,7 @@ __all__ = ["broadcast_to", "reshape", "swapaxes", "unbind"]
 
 
 @primitive(view=True)
-def reshape(xp: ModuleType, x: Array, *, shape: int | Sequence[int]) -> Array:
+def reshape(xp: ModuleType, x: Array, *, shape: Any) -> Array:
     """Give `x` another shape with as many elements; one length may be -1 and is worked out."""
     if shape.__class__ is not int and len(shape) and min(shape) < -1:
         raise ValueError(f"a length of shape {tuple(shape)} is below -1")  # NumPy takes it for -1
@@ -69,7 +69,7 @@ swapaxes.defvjp(x=lambda g, axis0, axis1: swapaxes(g, axis0, axis1))
 
 
 @primitive(view=True)
-def broadcast_to(xp: ModuleType, x: Array, *, size: Sequence[int]) -> Array:
+def broadcast_to(xp: ModuleType, x: Array, *, size: Any) -> Array:
     """Repeat `x` to the shape `size` by NumPy's broadcasting, without a copy."""
     try:
         return array_backend((x,)).broadcast_to(x, size)
@@ -167,8 +167,8 @@ def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
     if whole.size != math.prod(shape) or any(getattr(x, "base", None) is not whole for x in parts):
         return None
     whole = whole.reshape(shape)
-    before = (slice(None),) * axis
-    places = [whole[(*before, i, ...)] for i in range(len(parts))]
+    before: Any = (slice(None),) * axis
+    places: Any = [whole[*before, i, ...] for i in range(len(parts))]
     same = all(
         x.shape == place.shape
         and x.strides == place.strides

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 from tensorlite.ops.dims import one_dim
 from tensorlite.ops.faces import also_named, takes_axis
@@ -51,7 +52,8 @@ def split(
     if isinstance(split_size_or_sections, (tuple, list)):
         return split_with_sizes(tensor, split_size_or_sections, dim)
     axis = _axis(tensor, dim, "split")
-    size, n = operator.index(split_size_or_sections), tensor.shape[axis]
+    given: Any = split_size_or_sections
+    size, n = operator.index(given), tensor.shape[axis]
     if size < 0 or (size == 0 and n):
         raise RuntimeError(
             f"split: parts of {size} elements do not make up axis {axis} of length {n}"
@@ -110,7 +112,8 @@ def tensor_split(
     dim : int
     """
     axis = _axis(input, dim, "tensor_split")
-    n, given = input.shape[axis], indices_or_sections
+    n = input.shape[axis]
+    given: Any = indices_or_sections
     if isinstance(given, Tensor):
         given = given.tolist()
     if not isinstance(given, (tuple, list)):

@@ -91,7 +91,7 @@ def _unique(
 ) -> Any:
     shape = tuple(x.shape)
     if dim is None:
-        rows, rest = x.reshape((math.prod(shape), 1)), None
+        rows, rest = x.reshape((math.prod(shape), 1)), ()
     else:
         if not shape:
             raise IndexError(f"{name}: dim={dim} of a number without axes")

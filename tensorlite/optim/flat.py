@@ -139,7 +139,7 @@ class FlatOptimizer(Optimizer):
             return self.between_hooks(self._all_steps, closure, grad_scale=grad_scale, skip=skip)
         return self._all_steps(closure, grad_scale, skip)
 
-    step.has_hooks = True  # here, not around it
+    step.has_hooks = True  # type: ignore[attr-defined]  # here, not around it
 
     def _all_steps(
         self, closure: Any = None, grad_scale: Array | None = None, skip: Array | None = None

@@ -93,7 +93,7 @@ class LBFGS(Optimizer):
                 f"line_search_fn is None or 'strong_wolfe', not {settings['line_search_fn']!r}"
             )
 
-    def step(self, closure: Callable[[], Any]) -> Any:
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Run up to `max_iter` iterations.
 
         Parameters

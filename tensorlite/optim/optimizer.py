@@ -44,7 +44,7 @@ def _with_hooks(step: Callable) -> Callable:
         self.steps_taken += 1
         return self.between_hooks(functools.partial(step, self), *args, **kwargs)
 
-    wrapped.has_hooks = True
+    wrapped.has_hooks = True  # type: ignore[attr-defined]
     return wrapped
 
 
@@ -89,7 +89,7 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         step = cls.__dict__.get("step")
         if callable(step) and not hasattr(step, "has_hooks"):
-            cls.step = _with_hooks(step)
+            cls.step = _with_hooks(step)  # type: ignore[method-assign]
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -110,7 +110,7 @@ class Optimizer:
 
     def _set_up(self) -> None:
         """Make what is neither a setting nor saved."""
-        self.state = defaultdict(dict)
+        self.state: Any = defaultdict(dict)
         self._before_step: dict[int, Callable] = {}
         self._after_step: dict[int, Callable] = {}
         self._before_load: dict[int, Callable] = {}
@@ -149,7 +149,7 @@ class Optimizer:
         """
         if isinstance(params, set):
             raise TypeError("parameters need an order, or a state could not be loaded: not a set")
-        given = [params] if isinstance(params, Tensor) else list(params)
+        given: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if names is not None and not any(isinstance(p, tuple) for p in given):
             given = list(zip(names, given, strict=True))
         pairs = [isinstance(p, tuple) for p in given]
@@ -169,7 +169,7 @@ class Optimizer:
                 )
             if id(parameter) in seen:
                 raise ValueError(f"parameter {name!r} is given twice")
-            seen[id(parameter)] = name
+            seen[id(parameter)] = str(name)
         if any(pairs):
             return [name for name, _ in given], [parameter for _, parameter in given]
         return None, given
@@ -324,7 +324,7 @@ class Optimizer:
 
     def _take(self, state: dict[Any, Any]) -> None:
         """Make a checked state, by parameter, this optimizer's own."""
-        self.state = defaultdict(dict)
+        self.state: Any = defaultdict(dict)
         for key, value in state.items():
             like = key if isinstance(key, Tensor) else None
             self.state[key] = _converted(value, like)

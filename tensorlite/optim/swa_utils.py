@@ -142,7 +142,8 @@ class AveragedModel(Module):
     @no_grad()
     def update_parameters(self, model: Module) -> None:
         """Take the present parameters of `model` into the averages; at first, copy them."""
-        means, present = list(self.module.parameters()), list(model.parameters())
+        means: list[Tensor] = list(self.module.parameters())
+        present: list[Tensor] = list(model.parameters())
         buffers = list(zip(self.module.buffers(), model.buffers(), strict=True))
         if self.use_buffers:
             means += [mean for mean, _ in buffers]

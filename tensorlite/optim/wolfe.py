@@ -96,7 +96,7 @@ def _zoom(
         first, last = sorted(end.t for end in ends)
         if (last - first) * extent < tolerance:
             break
-        t = _cubic_minimum(*ends, first, last)
+        t = _cubic_minimum(ends[0], ends[1], first, last)
         margin = 0.1 * (last - first)
         at_edge = min(last - t, t - first) < margin
         if at_edge and (stuck or t >= last or t <= first):

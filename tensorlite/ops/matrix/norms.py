@@ -109,7 +109,7 @@ def matrix_norm(
     return y.reshape([1 if i in axes else n for i, n in enumerate(input.shape)])
 
 
-def _matrix_norm(x: Tensor, ord: float | str) -> Tensor:
+def _matrix_norm(x: Tensor, ord: Any) -> Tensor:
     """Of the last two axes."""
     if ord == "nuc":
         return sum_(svdvals(x), axis=-1)
@@ -269,7 +269,7 @@ def _series(x: Tensor, one: Tensor) -> Tensor:
     """The exponential's series up to the 19th power, in seven products."""
     x2 = matmul(x, x)
     x3, x4 = matmul(x2, x), matmul(x2, x2)
-    y = None
+    y: Any = None
     for c0, c1, c2, c3 in reversed(_SERIES):
         part = one * c0 + x * c1 + x2 * c2 + x3 * c3
         y = part if y is None else part + matmul(x4, y)

@@ -306,7 +306,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     if n < 0:
         check_matrices("matrix_power", input, square=True)
         input, n = inv(input), -n
-    result = None
+    result: Any = None
     while True:  # the powers 1, 2, 4, 8 …, of which those are taken that n has in binary
         if n & 1:
             result = input if result is None else matmul(result, input)

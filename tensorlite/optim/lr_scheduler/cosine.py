@@ -60,7 +60,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if not whole or T_0 < 1 or T_mult < 1:
             raise ValueError(f"T_0 and T_mult must be whole, at least 1, not {T_0} and {T_mult}")
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
-        self.T_i, self.T_cur = T_0, last_epoch  # length of the present period, and the step in it
+        self.T_i, self.T_cur: float = T_0, last_epoch  # length of the present period, and the step in it
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -97,7 +97,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def _enter(self, epoch: float) -> None:
         """Find the period of a step."""
-        self.T_i, self.T_cur = self.T_0, epoch
+        self.T_i = self.T_0
+        self.T_cur = epoch
         if self.T_mult == 1:
             self.T_cur = epoch % self.T_0
             return
