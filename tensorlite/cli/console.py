@@ -106,6 +106,7 @@ def header(experiment: Experiment, trainer: Trainer) -> str:
     momentum = "" if settings.momentum is None else f", momentum {settings.momentum:g}"
     return (
         f"{settings.dataset}: {sizes} {what} of shape {shape}{classes} (from {splits.location})\n"
+        f"{''.join(f'  {note}' + chr(10) for note in splits.notes)}"
         f"{experiment.model}\n"
         f"{settings.optimizer}, learning rate {settings.lr:g} ({settings.schedule}){momentum}, "
         f"weight decay {settings.weight_decay:g}, batches of {settings.batch_size}\n"

@@ -23,7 +23,7 @@ from tensorlite.training import (
 def run(args: Namespace) -> int:
     """Compute the metrics of a run's best weights on the test data, and print them."""
     path, epoch, settings, problem, model = restored.load(args.dir, args.device)
-    splits = load_data(settings.dataset)
+    splits = load_data(settings)
     if splits.classes != problem.classes:
         raise ValueError(f"{settings.dataset} has other classes than when {path} was trained")
     if problem.task == "regression":

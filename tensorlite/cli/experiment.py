@@ -15,6 +15,7 @@ from tensorlite import data, optim
 from tensorlite.cli.errors import UsageError, usage
 from tensorlite.cli.settings import Settings
 from tensorlite.data import DataLoader, Dataset, Splits, TensorDataset, random_split, windows
+from tensorlite.data.own import is_own
 from tensorlite.optim import Optimizer, lr_scheduler
 from tensorlite.random import Generator, manual_seed
 from tensorlite.training import Callback, Trainer
@@ -35,10 +36,20 @@ OPTIMIZERS = {
 }
 
 
-def load_data(dataset: str) -> Splits:
-    """Load a dataset by name, or a text file by its path; check that it can be learnt from."""
+def load_data(settings: Settings) -> Splits:
+    """Load a dataset by name or the user's own by its path; check that it can be learnt from."""
+    dataset, drop = settings.dataset, settings.drop
+    own = {"target": settings.target, "task": settings.task, "size": settings.size}
     named = dataset in data.names()
-    splits = data.load(dataset) if named else data.load("text", path=dataset)
+    if not named and is_own(dataset):
+        chosen = [name for name in (drop or "").split(",") if name]
+        with usage():
+            splits = data.from_path(dataset, drop=chosen, **own)
+    else:
+        for name, value in (*own.items(), ("drop", drop)):
+            if value is not None:
+                raise UsageError(f"--{name} is for tables, arrays and images of your own")
+        splits = data.load(dataset) if named else data.load("text", path=dataset)
     classes = None if splits.task == "regression" else len(splits.classes)
     for part, name in ((splits.train, "training data"), (splits.test, "test data")):
         data.check_split(part.features, part.targets, classes, f"{splits.name}: {name}")
@@ -78,7 +89,7 @@ class Experiment:
 
     def __init__(self, settings: Settings, device: str, out: Path) -> None:
         self.settings, self.device, self.out = settings, device, out
-        self.splits = load_data(settings.dataset)
+        self.splits = load_data(settings)
         self.problem = Problem.of(self.splits, CONTEXT)
         self.train, self.val = self._divide(samples(self.splits, "train"))
         if settings.batch_size > len(self.train):

@@ -59,10 +59,18 @@ def _later(name: str) -> Callable[[argparse.Namespace], int]:
 def _train(parser: Parser) -> None:
     parser.epilog = "What is left out suits the model and the data; the run shows what it took."
     parser.add_argument(
-        "dataset", nargs="?", metavar="DATASET", help="a name (see tensorlite data) or a text file"
+        "dataset",
+        nargs="?",
+        metavar="DATASET",
+        help="a name (see tensorlite data), or your own: a .csv or .tsv table, .npz or .npy "
+        "arrays, a folder of images by class, a text file",
     )
     add = parser.add_argument
     add("--model", metavar="NAME", help="linear, mlp, cnn or gpt")
+    add("--target", metavar="NAME", help="what is learnt: a column, an array, or a .npy file")
+    add("--drop", metavar="COLUMN,…", help="columns of a table that are left out")
+    add("--task", choices=("classification", "regression"), help="where the target leaves it open")
+    add("--size", type=_count, metavar="PIXELS", help="a side, to which images are scaled")
     add("--epochs", type=_count, metavar="N", help="greatest number of epochs")
     add("--batch-size", type=_count, metavar="N", help="samples in a batch")
     add("--lr", type=_positive, metavar="RATE", help="learning rate")
@@ -104,9 +112,12 @@ def _evaluate(parser: Parser) -> None:
 def _predict(parser: Parser) -> None:
     parser.add_argument("dir", metavar="DIR", help="folder of a run")
     parser.add_argument(
-        "file", metavar="FILE", help="raw samples: .npy, .npz, .csv; or .txt for a text to continue"
+        "file",
+        metavar="FILE",
+        help="raw samples: .npy, .npz, .csv (with the columns of training), an image; or a text",
     )
     parser.add_argument("--device", default="auto", metavar="NAME")
+    parser.add_argument("--out", metavar="FILE", help="write all predictions there, as .csv")
 
 
 def _bench(parser: Parser) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 
+from tensorlite import io
 from tensorlite.cli import restored
 from tensorlite.data import Vocabulary, check_finite
 from tensorlite.data.arrays import read_npy, read_npz
+from tensorlite.data.own import IMAGES, TABLES, read_image
+from tensorlite.data.read_table import read_table
 from tensorlite.data.vocabulary import read_text
 from tensorlite.nn import functional as F
 from tensorlite.random import Generator
@@ -36,11 +40,24 @@ def run(args: Namespace) -> int:
         )
         print(vocabulary.decode(tokens))
         return 0
-    raw = as_samples(read(file), problem.shape, file)
+    raw = samples_of(file, problem)
     check_finite(raw, str(file))
     outputs = predict(model, problem.feature_scaling.apply(raw))
-    _print_outputs(outputs, problem)
+    if args.out is None:
+        _print_outputs(outputs, problem)
+    else:
+        _write(Path(args.out), outputs, problem)
     return 0
+
+
+def samples_of(file: Path, problem: Problem) -> np.ndarray:
+    """Raw samples of the problem's shape: from a table with its columns, an image, or numbers."""
+    kind = file.suffix.lower()
+    if problem.table is not None and kind in TABLES:
+        return problem.table.encode(read_table(file), file.name)
+    if kind in IMAGES and len(problem.shape) == 3:
+        return read_image(file, problem.shape)[None]
+    return as_samples(read(file), problem.shape, file)
 
 
 def read(file: Path) -> np.ndarray:
@@ -120,3 +137,28 @@ def _print_outputs(outputs: np.ndarray, problem: Problem) -> None:
     for i, p in enumerate(F.softmax(outputs, axis=-1)):
         likeliest = np.argsort(-p, kind="stable")[:SHOWN]
         print(f"{i}: " + "  ".join(f"{problem.classes[c]} {p[c]:.4f}" for c in likeliest))
+
+
+def _write(out: Path, outputs: np.ndarray, problem: Problem) -> None:
+    """Write a .csv: the value in its raw unit, or the likeliest class and every probability."""
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"{out.parent} is not a folder: --out {out} cannot be written")
+    name = problem.table.target if problem.table is not None else "prediction"
+    if problem.task == "regression":
+        titles = [name]
+        rows = [[f"{value:.8g}"] for value in problem.target_scaling.invert(outputs).ravel()]
+    else:
+        titles = [name, *(f"p({label})" for label in problem.classes)]
+        rows = [
+            [problem.classes[int(p.argmax())], *(f"{value:.6f}" for value in p)]
+            for p in F.softmax(outputs, axis=-1)
+        ]
+
+    def write(to: str) -> None:
+        with open(to, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(titles)
+            writer.writerows(rows)
+
+    io.write_atomically(out, write)
+    print(f"{len(rows):,} predictions written to {out}")

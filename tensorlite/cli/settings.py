@@ -9,6 +9,7 @@ from typing import Any
 
 from tensorlite import data
 from tensorlite.cli.errors import UsageError, usage
+from tensorlite.data.own import is_own
 from tensorlite.suggest import choose
 from tensorlite.training.models import MODELS
 
@@ -68,6 +69,10 @@ class Settings:
     patience: int | None = 10
     target_loss: float | None = None
     save_every: int | str = 500
+    target: str | None = None
+    drop: str | None = None
+    task: str | None = None
+    size: int | None = None
 
     @property
     def label(self) -> str:
@@ -82,6 +87,8 @@ def given(args: Namespace) -> dict[str, Any]:
     if "dataset" in named:
         with usage():
             named["dataset"] = _dataset(named["dataset"])
+    if named.get("target", "").endswith(".npy"):
+        named["target"] = str(Path(named["target"]).resolve())
     if "model" in named:
         with usage():
             named["model"] = choose("model", named["model"], MODELS)
@@ -91,7 +98,7 @@ def given(args: Namespace) -> dict[str, Any]:
 def complete(asked: dict[str, Any]) -> Settings:
     """Fill in what was not asked for."""
     dataset = asked.get("dataset", "digits")
-    text = dataset == "text" or dataset not in data.names()
+    text = dataset == "text" or (dataset not in data.names() and not is_own(dataset))
     model = asked.get("model", "gpt" if text else "mlp")
     values = dict(BY_MODEL[model])
     if dataset in LARGE:
@@ -157,13 +164,16 @@ def _suffix(name: str) -> str:
 
 
 def _dataset(name: str) -> str:
-    """A dataset's name, or the whole path of a text file."""
+    """A dataset's name, or the whole path of a text file or of data that `from_path` reads."""
+    if is_own(name) and name not in data.names():
+        return str(Path(name).resolve())
     if name.lower().replace("_", "-") not in data.names() and Path(name).is_file():
         kind = next((kind for kind, ends in NO_TEXT.items() if _suffix(name) in ends.split()), None)
         if kind is not None:
             raise ValueError(
-                f"{name} is {kind}: train reads the names of datasets (see tensorlite data) or a "
-                "text file, whose characters it learns to continue"
+                f"{name} is {kind}: train reads the names of datasets (see tensorlite data), .csv "
+                "and .tsv tables, .npz and .npy arrays, folders of images by class, or a text "
+                "file, whose characters it learns to continue"
             )
         return str(Path(name).resolve())
     return choose("dataset", name, data.names())

@@ -15,6 +15,7 @@ from tensorlite.data.dataset import (
 )
 from tensorlite.data.datasets import cifar10, diabetes, digits, fashion_mnist, mnist, mnist1d, text
 from tensorlite.data.loader import DataLoader
+from tensorlite.data.own import from_path
 from tensorlite.data.registry import Description, describe, load, names
 from tensorlite.data.samplers import (
     BatchSampler,
@@ -65,6 +66,7 @@ __all__ = [
     "diabetes",
     "digits",
     "fashion_mnist",
+    "from_path",
     "get_worker_info",
     "load",
     "mnist",

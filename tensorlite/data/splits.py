@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tensorlite.data.table import Table
 
 __all__ = ["Scaling", "Split", "Splits", "Task"]
 
@@ -64,6 +67,10 @@ class Splits:
         Names of the classes by label; the characters by index, for language.
     feature_scaling, target_scaling : Scaling
         What was done to the raw values; to be done to new samples as well.
+    table : Table, optional
+        How rows of the user's own table become inputs.
+    notes : tuple of str
+        What was decided about the user's own data, in sentences.
     """
 
     name: str
@@ -76,3 +83,5 @@ class Splits:
     classes: tuple[str, ...] = ()
     feature_scaling: Scaling = UNSCALED
     target_scaling: Scaling = UNSCALED
+    table: Table | None = None
+    notes: tuple[str, ...] = ()

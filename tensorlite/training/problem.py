@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorlite.data import Scaling, Splits
 from tensorlite.data.splits import Task
+from tensorlite.data.table import Table
 from tensorlite.nn import functional as F
 from tensorlite.tensor import Tensor
 
@@ -30,6 +31,8 @@ class Problem:
         Names of the classes; the characters, for language.
     feature_scaling, target_scaling : Scaling
         What was done to the raw values.
+    table : Table, optional
+        How rows of a table become samples.
     """
 
     dataset: str
@@ -38,6 +41,7 @@ class Problem:
     classes: tuple[str, ...]
     feature_scaling: Scaling
     target_scaling: Scaling
+    table: Table | None = None
 
     @classmethod
     def of(cls, splits: Splits, context: int) -> Problem:
@@ -50,6 +54,7 @@ class Problem:
             classes=splits.classes,
             feature_scaling=splits.feature_scaling,
             target_scaling=splits.target_scaling,
+            table=splits.table,
         )
 
     @property
@@ -73,7 +78,8 @@ class Problem:
             name: [np.asarray(part) for part in getattr(self, name)]
             for name in ("feature_scaling", "target_scaling")
         }
-        return asdict(self) | scalings
+        table = None if self.table is None else self.table.state_dict()
+        return asdict(self) | scalings | {"table": table}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Problem:
@@ -82,8 +88,9 @@ class Problem:
             name: Scaling(*[part.numpy() for part in state[name]])
             for name in ("feature_scaling", "target_scaling")
         }
-        sequences = {name: tuple(state[name]) for name in ("shape", "classes")}
-        return cls(**state | scalings | sequences)
+        table = None if state["table"] is None else Table.from_state(state["table"])
+        sequences: dict[str, Any] = {name: tuple(state[name]) for name in ("shape", "classes")}
+        return cls(**state | scalings | sequences | {"table": table})
 
 
 def character_loss(scores: Tensor, target: Tensor) -> Tensor:

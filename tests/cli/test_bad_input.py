@@ -96,10 +96,8 @@ def test_resuming_with_other_settings(tl, run, flags):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("table.csv", "a table"),
-        ("TABLE.TSV", "a table"),
         ("sheet.xlsx", "a table"),
-        ("arrays.npz", "a file of arrays"),
+        ("TABLE.PARQUET", "a table"),
         ("weights.safetensors", "a file of arrays"),
         ("text.txt.gz", "an archive"),
         ("texts.zip", "an archive"),
@@ -181,6 +179,7 @@ def test_samples_that_do_not_fit(tl, run):
     Path("ragged.csv").write_text("1,2,3\n4,5\n")
     Path("empty.csv").write_text("")
     Path("picture.png").write_bytes(b"\x89PNG")
+    Path("notes.md").write_text("no numbers")
     for file, message in {
         "wide.npy": "shape (2, 9, 9); the model takes samples of shape (1, 8, 8)",
         "nan.npy": "nan.npy holds 1 NaN or infinite values",
@@ -190,7 +189,8 @@ def test_samples_that_do_not_fit(tl, run):
         "short.npy": "short.npy cannot be read as npy",
         "ragged.csv": "ragged.csv cannot be read as csv",
         "empty.csv": "it has no rows of numbers",
-        "picture.png": "samples are read from .npy, .npz and .csv",
+        "picture.png": "picture.png is no image that can be read",
+        "notes.md": "samples are read from .npy, .npz and .csv files, and images",
         "nowhere.npy": "nowhere.npy: there is no such file",
     }.items():
         refused(tl, ["predict", run, file], 1, message)
