@@ -70,7 +70,7 @@ def read(file: Path) -> np.ndarray:
     """
     kind = file.suffix.lower()
     if kind not in (".npy", ".npz", ".csv"):
-        raise ValueError(f"{file}: samples are read from .npy, .npz and .csv files")
+        raise ValueError(f"{file}: samples are read from .npy, .npz and .csv files, and images")
     if kind == ".csv":
         try:
             values = _read_csv(file)
