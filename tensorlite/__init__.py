@@ -112,6 +112,7 @@ _VALUES = {
 # What torch has in its first room, too, and the module each is in here.
 _NAMES = {
     "autocast": "amp",
+    "capture": "recording",
     "checkpoint": "recompute",
     "load": "io",
     "save": "io",

@@ -268,7 +268,10 @@ class GradScaler:
             return outputs
         if isinstance(outputs, Tensor):
             self._place(outputs.array)
-            return outputs * tensor_of(brought(self._scale, outputs.array))
+            recorder, scale = mode.switches.recorder, self._scale
+            if recorder is not None:
+                recorder.guards.append(lambda: self._scale is scale)
+            return outputs * tensor_of(brought(scale, outputs.array))
         if isinstance(outputs, (list, tuple)):
             return type(outputs)([self.scale(output) for output in outputs])
         raise ValueError(f"scale() takes Tensors, and lists of them, not {type(outputs).__name__}")
@@ -276,6 +279,10 @@ class GradScaler:
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients by the scale now, to clip or read them before `step`."""
         if not self._enabled:
+            return
+        recorder = mode.switches.recorder
+        if recorder is not None and not recorder.inside:
+            recorder.node("GradScaler.unscale_", self.unscale_, optimizer)
             return
         self._check_scale("unscale_")
         seen = self._seen.setdefault(id(optimizer), _Unscaled(optimizer))
@@ -312,6 +319,10 @@ class GradScaler:
         """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
+        recorder = mode.switches.recorder
+        if recorder is not None and not recorder.inside:
+            step = functools.partial(self.step, optimizer, *args, **kwargs)
+            return recorder.node("GradScaler.step", step)
         if "closure" in kwargs or args:
             raise RuntimeError("a GradScaler cannot step with a closure: its loss is not scaled")
         self._check_scale("step")
@@ -337,6 +348,10 @@ class GradScaler:
         """
         if not self._enabled:
             return
+        recorder = mode.switches.recorder
+        if recorder is not None and not recorder.inside:
+            recorder.node("GradScaler.update", self.update, new_scale)
+            return
         self._check_scale("update")
         with on_device_of(self._scale):
             if new_scale is not None:
@@ -355,11 +370,9 @@ class GradScaler:
         with np.errstate(over="ignore"):
             grown = scale * np.float32(self._growth_factor)
         grown = xp.where(full & xp.isfinite(grown), grown, scale)
-        self._scale = backend.asarray(
-            xp.where(bad, scale * np.float32(self._backoff_factor), grown).astype(np.float32)
-        )
-        good_steps = xp.where(bad | full, 0.0, self._good_steps + 1)
-        self._good_steps = backend.asarray(good_steps.astype(np.float32))
+        # In place: a recording reads them where they are.
+        self._scale[...] = xp.where(bad, scale * np.float32(self._backoff_factor), grown)
+        self._good_steps[...] = xp.where(bad | full, 0.0, self._good_steps + 1)
 
     def _check_scale(self, what: str) -> None:
         if self._scale is None:

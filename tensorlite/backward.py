@@ -21,6 +21,7 @@ from tensorlite.tape import (
     mode,
     run_on_device_of,
 )
+from tensorlite.tape import unit as tape_unit
 from tensorlite.tensor import Tensor, tensor_of
 
 _by_index = attrgetter("index")
@@ -76,7 +77,8 @@ def _fitted(d: Any, target: Any) -> Any:
 
 def plus(d1: Any, d2: Any) -> Any:
     """The sum of two cotangents; of large arrays on all threads."""
-    if d1.__class__ is not np.ndarray or d1.size < LARGE:
+    recorded = mode.switches.recorder is not None  # kernels need no Python at a replay
+    if d1.__class__ is not np.ndarray or (d1.size < LARGE and not recorded):
         return d1 + d2
     from tensorlite.ops.arithmetic import add  # operations are built on this module
 
@@ -122,6 +124,7 @@ def propagate(
     anomaly, several_devices = switches.anomaly, switches.devices
     overwritten = last_write()
     last = not (retain_graph or create_graph)
+    unit = _call if create_graph else tape_unit  # of what is recorded each primitive is a unit
     while heap and -heap[0][0] > stop:
         node = heappop(heap)[1]
         g = cotangents.pop(node)
@@ -137,7 +140,7 @@ def propagate(
                 continue
         plan = node.plan
         if plan is None:
-            _collect(cotangents, heap, node, g)
+            _collect(cotangents, heap, node, g, unit)
             continue
         saved = node.saved
         if saved is None:
@@ -149,11 +152,13 @@ def propagate(
         if plan.keeps and not retain_graph:
             node.saved = None
         if needed is not None:
-            found = plan.pull_some(g, saved, tuple([parent in needed for parent in parents]))
+            wanted = tuple([parent in needed for parent in parents])
+            found = unit(plan.name, plan.pull_some, g, saved, wanted)
         elif plan.asks is None:
-            found = plan.pull(g, saved)
+            found = unit(plan.name, plan.pull, g, saved)
         else:
-            found = plan.pull(g, saved, last if plan.asks == "last" else places(parents))
+            told = last if plan.asks == "last" else places(parents)
+            found = unit(plan.name, plan.pull, g, saved, told)
         for parent, d in zip(parents, found, strict=True):
             if parent is None or d is None:
                 continue
@@ -161,21 +166,26 @@ def propagate(
             target = parent.array if leaf else parent
             if several_devices:
                 _follow(d)
-            d = _fitted(d, target)
+            if d.shape != target.shape or d.dtype != target.dtype:
+                d = unit("sum to shape", _fitted, d, target)
             if anomaly is not None:
                 anomaly(d.array if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
                 read = () if last and plan.asks == "last" else saved
                 deliver(parent, d, (g, read, found))
             elif parent in cotangents:
-                cotangents[parent] = plus(cotangents[parent], d)
+                cotangents[parent] = unit("sum of gradients", plus, cotangents[parent], d)
             else:
                 cotangents[parent] = d
                 heappush(heap, (-parent.index, parent))
     return cotangents
 
 
-def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
+def _call(name: str, function: Callable, *args: Any) -> Any:
+    return function(*args)
+
+
+def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any, unit: Callable) -> None:
     """Put the cotangent of one output beside those of the operation's other outputs."""
     (parent,) = node.parents
     if parent not in cotangents:
@@ -183,7 +193,7 @@ def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any) -> None:
         heappush(heap, (-parent.index, parent))
     slots = cotangents[parent]
     previous = slots[node.position]  # of another alias of this output
-    slots[node.position] = g if previous is None else plus(previous, g)
+    slots[node.position] = g if previous is None else unit("sum of gradients", plus, previous, g)
 
 
 def _follow(g: Any) -> None:
@@ -271,21 +281,29 @@ def _places(parents: tuple) -> tuple:
     return tuple(found)
 
 
+def _add_to(x: Any, d: Any) -> None:
+    x += d
+
+
 class Accumulate:
     """Adds what arrives at a leaf to its `.grad`; leaves with hooks wait for their total."""
 
     def __init__(self, create_graph: bool) -> None:
         self.create_graph = create_graph
+        self.unit = _call if create_graph else tape_unit
         self.waiting: dict[Tensor, Any] = {}
 
     def __call__(self, leaf: Tensor, d: Any, holders: tuple) -> None:
         """Take a gradient that arrived at `leaf`; `holders` may have it too (see `propagate`)."""
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.arrives(leaf)
         if leaf.hooks is not None:
             previous = self.waiting.get(leaf)
-            self.waiting[leaf] = d if previous is None else plus(previous, d)
+            total = d if previous is None else self.unit("sum of gradients", plus, previous, d)
+            self.waiting[leaf] = total
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
-                array_backend((leaf.array,)).write(own_place(leaf).array, d)
+                self.unit("gradient", array_backend((leaf.array,)).write, own_place(leaf).array, d)
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = tensor_of(d)
@@ -304,10 +322,10 @@ class Accumulate:
         if self.create_graph:
             leaf.grad = d if grad is None else grad + d
         elif grad is not None:
-            grad.array += d
+            self.unit("sum of gradients", _add_to, grad.array, d)
         else:  # a copy: others may hold it, or write to what it is a view of
             backend = array_backend((leaf.array,))
-            leaf.grad = tensor_of(backend.asarray(backend.copy(d)))
+            leaf.grad = tensor_of(backend.asarray(self.unit("gradient", backend.copy, d)))
 
     def finish(self) -> None:
         """Run the hooks of the leaves that have some."""

@@ -34,7 +34,16 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite.backend import CPU, Array, array_backend, is_array
-from tensorlite.call import as_arrays, compile_call, declined, listed, takes_positions
+from tensorlite.call import (
+    as_arrays,
+    compile_call,
+    declined,
+    from_outside,
+    listed,
+    record_outputs,
+    takes_positions,
+    wrap,
+)
 from tensorlite.gradients import grad
 from tensorlite.plan import (
     KEYWORD_ONLY,
@@ -47,7 +56,7 @@ from tensorlite.plan import (
 )
 from tensorlite.tape import enable_grad, mode, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
-from tensorlite.views import refresh
+from tensorlite.views import mark, refresh
 from tensorlite.wording import in_words, no_tensor
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -221,7 +230,8 @@ class Primitive:
             y = NotImplemented
             if self.aux:
                 static = {**static, "save": save}
-            if self.kernel_fn is not None and backend.kernels is not None:
+            large = not self.kernel_from or getattr(raw[0], "size", 0) >= self.kernel_from
+            if self.kernel_fn is not None and backend.kernels is not None and large:
                 y = self.kernel_fn(backend.kernels, *raw, **static)
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
@@ -239,6 +249,8 @@ class Primitive:
     def observed(self, args: tuple, static: dict) -> Any:
         """Call under a policy: cast the inputs, choose the device, note the line, look for NaN."""
         switches = mode.switches
+        if switches.recorder is not None and not switches.recorder.inside:
+            return self._recorded(switches, args, static)
         switches.special = False
         try:
             if switches.views:
@@ -260,6 +272,54 @@ class Primitive:
                 if switches.anomaly is not None:
                     switches.anomaly(output.array, self.name, source)
         return result
+
+    def _recorded(self, switches: Any, args: tuple, static: dict) -> Any:
+        """The call in steps, of which a recorder takes down the one that computes."""
+        if switches.views:
+            for arg in args:
+                refresh(arg)
+        if switches.autocast is not None:
+            previous = switches.set(autocast=None)
+            try:
+                args = previous["autocast"](self, args)
+            finally:
+                switches.set(**previous)
+        args = [arg if isinstance(arg, Tensor) else from_outside(self.name, arg) for arg in args]
+        if self.operands is not None:
+            args = self.operands(args)
+        raw = tuple([arg.array if isinstance(arg, Tensor) else arg for arg in args])
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.node is None:
+                switches.recorder.seen(arg)
+        parents = tuple(
+            [(x.node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in args]
+        )
+        needs = tuple([parent is not None for parent in parents])
+        record = switches.grad and True in needs
+        y, aux = switches.recorder.unit(self.name, self.computed, raw, static, record)
+        if not any(isinstance(arg, Tensor) for arg in args):
+            return y
+        if not record:
+            result = wrap(y)
+        else:
+            plan = self.plans.get(needs) or self.new_plan(needs)
+            saved = plan.save((*raw, y, aux, *static.values()))
+            result = record_outputs(plan, parents, saved, y)
+        return mark(result, args[0], self, tuple(static.values())) if self.view else result
+
+    def computed(self, raw: tuple, static: dict, save: bool) -> tuple[Any, tuple]:
+        """`forward`, by the function of the CPU's extension where there is one, as eager calls do."""
+        kernels = array_backend(raw).kernels
+        if self.host_kernel is not None and kernels is not None and kernels.on_host:
+            named = [*static.values(), *[save] * bool(self.aux)]
+            try:
+                y = getattr(kernels, self.host_kernel)(*raw, *named)
+            except (ValueError, TypeError, IndexError):
+                y = NotImplemented  # what is wrong the other way tells
+            if y is not NotImplemented:
+                y, *aux = y if self.aux else (y,)
+                return as_arrays(y), tuple(aux)
+        return self.forward(raw, static, save)
 
     def _where_inputs_are(self, args: tuple, static: dict) -> Any:
         """Call on the CUDA device of the inputs, whichever is current."""

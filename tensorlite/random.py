@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import CPU, HOST, Array, Backend, Device, backend_for
+from tensorlite.tape import mode, unit
 from tensorlite.tensor import Tensor, tensor_of
 
 _LOW = 0xFFFFFFFF
@@ -187,8 +188,11 @@ class Generator:
 
     def reserve(self, n: int) -> tuple[tuple[int, int], int]:
         """Set `n` words aside; return the key and the first block, to draw them any time."""
-        offset = self.offset
-        self.offset += -(-n // 4)
+        offset, blocks = self.offset, -(-n // 4)
+        self.offset += blocks
+        recorder = mode.switches.recorder
+        if recorder is not None:
+            offset = recorder.reserved(self, offset, blocks)
         return self.key, offset
 
     def state_dict(self) -> dict[str, int]:
@@ -206,6 +210,9 @@ class Generator:
         self, shape: tuple[int, ...] = (), dtype: Any = np.float32, device: Device = CPU
     ) -> Array:
         """Uniform in [0, 1): 53 random bits in float64, 24 in float32, 11 and 8 in the halves."""
+        return unit("random uniform", self._uniform, shape, dtype, device)
+
+    def _uniform(self, shape: tuple[int, ...], dtype: Any, device: Device) -> Array:
         dtype = np.dtype(dtype)
         n = math.prod(shape)
         backend = backend_for(device)
@@ -225,6 +232,9 @@ class Generator:
         self, shape: tuple[int, ...] = (), dtype: Any = np.float32, device: Device = CPU
     ) -> Array:
         """Standard normal, drawn in float32 whatever the dtype."""
+        return unit("random normal", self._normal, shape, dtype, device)
+
+    def _normal(self, shape: tuple[int, ...], dtype: Any, device: Device) -> Array:
         flat = self._draw(backend_for(device), device, "normal", math.prod(shape))
         return flat.astype(dtype, copy=False).reshape(shape)
 
@@ -239,12 +249,20 @@ class Generator:
         """Integers in [low, high), each with probability equal within 2⁻³²·(high − low)."""
         if not 0 < high - low <= 1 << 32:
             raise ValueError(f"integers in [{low}, {high}): the range must hold 1 to 2**32 numbers")
+        return unit("random integers", self._integers, low, high, shape, dtype, device)
+
+    def _integers(
+        self, low: int, high: int, shape: tuple[int, ...], dtype: Any, device: Device
+    ) -> Array:
         words = self._draw(backend_for(device), device, "bits", math.prod(shape))
         scaled = (words.astype(np.uint64) * (high - low)) >> 32
         return (scaled.astype(np.int64) + low).astype(dtype, copy=False).reshape(shape)
 
     def permutation(self, n: int) -> np.ndarray:
         """The numbers 0 … n−1 in random order, int64 on the host."""
+        return unit("random permutation", self._permutation, n)
+
+    def _permutation(self, n: int) -> np.ndarray:
         words = self._draw(HOST, CPU, "bits", 2 * n).reshape(n, 2).astype(np.uint64)
         return np.argsort(words[:, 0] << 32 | words[:, 1], kind="stable")
 
@@ -255,8 +273,14 @@ class Generator:
             if k is None:
                 return _REFERENCES[what](backend.xp, n, key, offset)
             y = k.empty((n,), np.uint32 if what == "bits" else np.float32)
-            getattr(k, f"random_{what}")(y, None, n, key[0] | key[1] << 32, offset)
+            getattr(k, f"random_{what}")(y, base_of(key), n, key[0] | key[1] << 32, offset)
             return y
+
+
+def base_of(key: tuple[int, int]) -> Array | None:
+    """What kernels add to an offset: an array that replays of a recording write to, or None."""
+    recorder = mode.switches.recorder
+    return None if recorder is None else recorder.base_of(key)
 
 
 default_generator = Generator(int.from_bytes(os.urandom(4), "little"))

@@ -37,6 +37,7 @@ class Switches:
         "devices",
         "grad",
         "recomputes",
+        "recorder",
         "special",
         "trace",
         "views",
@@ -50,6 +51,7 @@ class Switches:
         self.views = False  # look whether an input's memory was written through another Tensor
         self.anomaly: Callable | None = None  # anomaly(array, what, source) raises at NaN or inf
         self.autocast: Callable | None = None  # autocast(primitive, args) -> args in other dtypes
+        self.recorder: Any = None  # what takes this call down (see `recording`)
         self.trace: Callable | None = None  # trace() -> the user's source line
 
     def set(self, **values: Any) -> dict[str, Any]:
@@ -57,7 +59,8 @@ class Switches:
         previous = {name: getattr(self, name) for name in values}
         for name, value in values.items():
             setattr(self, name, value)
-        self.special = any((self.anomaly, self.autocast, self.trace, self.devices, self.views))
+        watched = (self.anomaly, self.autocast, self.trace, self.devices, self.views, self.recorder)
+        self.special = any(watched)
         return previous
 
 
@@ -276,11 +279,19 @@ def note_write(array: Array) -> None:
     note_write_at(array_backend((array,)).byte_bounds(array))
 
 
+def unit(name: str, function: Callable, *args: Any) -> Any:
+    """Call ``function(*args)``, which computes with arrays itself; a recorder sees to it."""
+    recorder = mode.switches.recorder
+    return function(*args) if recorder is None else recorder.unit(name, function, *args)
+
+
 def note_write_at(bounds: tuple[int, int]) -> None:
     """Record that the addresses from `bounds[0]` up to `bounds[1]` were overwritten now."""
     global _last_write
     now = _last_write = next_index()
     _writes.note(bounds, now)
+    if mode.switches.recorder is not None:
+        mode.switches.recorder.wrote(bounds)
 
 
 def last_write() -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlite.backend import Array, Device, array_backend, dlpack
+from tensorlite.tape import mode
 
 if TYPE_CHECKING:
     from tensorlite.tape import Node
@@ -146,6 +147,8 @@ class Tensor:
         return id(self)
 
     def __repr__(self) -> str:
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.refuse("printing a Tensor")
         from tensorlite.printing import shown  # printing is rare, importing this class is not
 
         values = shown(array_backend((self.array,)).to_host(self.array), "tensor(")
@@ -168,16 +171,22 @@ class Tensor:
         """The values as a NumPy array; on the CPU it shares the Tensor's memory."""
         if self.requires_grad:
             raise RuntimeError("numpy() of a Tensor that requires grad: use t.detach().numpy()")
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.refuse("numpy() of a Tensor")
         return array_backend((self.array,)).to_host(self.array)
 
     def item(self) -> bool | int | float:
         """The value of a Tensor with one element, as a Python number."""
         if self.array.size != 1:
             raise ValueError(f"item() of a Tensor of shape {self.shape}: it has not one element")
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.refuse("the value of a Tensor, as item(), float() and bool() give it,")
         return self.array.item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.refuse("tolist() of a Tensor")
         return self.array.tolist()
 
     def __float__(self) -> float:
@@ -215,6 +224,8 @@ class Tensor:
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__ of a Tensor that requires grad: use t.detach()")
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.refuse("__dlpack__ of a Tensor")
         if isinstance(self.array, np.ndarray):
             return dlpack.export(self.array, **kwargs)
         return self.array.__dlpack__(**kwargs)

@@ -21,6 +21,7 @@ class BlockAllocator {
         void* raw;
         size_t capacity;
         int size_class;  // -1: not kept
+        bool held, released;  // by a recording (host/record.h); and by everybody else
         Header* next;
     };
     static_assert(sizeof(Header) <= kAlignment, "the header fits before aligned data");
@@ -82,7 +83,7 @@ class BlockAllocator {
         }
 #endif
         Header* header = header_of((void*)data);
-        *header = {raw, capacity, size_class, nullptr};
+        *header = {raw, capacity, size_class, false, false, nullptr};
         return header;
     }
 
@@ -104,8 +105,23 @@ class BlockAllocator {
     void release(void* data) {
         if (!data) return;
         Header* block = header_of(data);
+        if (block->held) {
+            block->released = true;
+            return;
+        }
         if (block->size_class < 0 || !keep(block)) std::free(block->raw);
     }
+
+    // Keep a block although its owner releases it, until it is let go.
+    void hold(void* data) { header_of(data)->held = true; }
+    void let_go(void* data) {
+        Header* block = header_of(data);
+        const bool released = block->released;
+        block->held = block->released = false;
+        if (released) release(data);
+    }
+    bool is_released(void* data) const { return header_of(data)->released; }
+    size_t capacity(void* data) const { return header_of(data)->capacity; }
 
     void* resize(void* data, size_t size) {
         if (data && size <= header_of(data)->capacity) return data;

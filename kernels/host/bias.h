@@ -27,7 +27,16 @@ template <typename T>
 PyObject* new_before_relu(PyArrayObject* dy, PyObject* out) {
     if (out == Py_None) return Py_NewRef((PyObject*)dy);
     auto* g = (PyObject*)new_array(dy, PyArray_NDIM(dy), PyArray_DIMS(dy));
-    if (g) relu_backward(data_of<T>((PyObject*)dy), data_of<T>(out), data_of<T>(g), PyArray_SIZE(dy));
+    if (!g) return g;
+    const Index n = PyArray_SIZE(dy);
+    relu_backward(data_of<T>((PyObject*)dy), data_of<T>(out), data_of<T>(g), n);
+    if (recording())
+        open_log()->note("relu_backward",
+                         {operand(dy, false), operand((PyArrayObject*)out, false),
+                          operand((PyArrayObject*)g, true)},
+                         {n}, [n](void* const* p) {
+                             relu_backward((const T*)p[0], (const T*)p[1], (T*)p[2], n);
+                         });
     return g;
 }
 
@@ -43,7 +52,13 @@ PyObject* new_affine_gradients(PyObject* const* args) {
     auto* g = (PyArrayObject*)(PyObject*)dy;
     const Ref db((PyObject*)result_array(args[5], 1, PyArray_DIMS(g) + 1, g, g));
     if (!db) return nullptr;
-    sum_rows(data_of<T>(dy), data_of<T>(db), PyArray_DIM(g, 0), PyArray_DIM(g, 1));
+    const Index rows = PyArray_DIM(g, 0), columns = PyArray_DIM(g, 1);
+    sum_rows(data_of<T>(dy), data_of<T>(db), rows, columns);
+    if (recording())
+        open_log()->note("sum_rows", {operand(g, false), operand((PyArrayObject*)(PyObject*)db, true)},
+                         {rows, columns}, [rows, columns](void* const* p) {
+                             sum_rows((const T*)p[0], (T*)p[1], rows, columns);
+                         });
     if (args[2] == Py_None) return PyTuple_Pack(2, (PyObject*)dw, (PyObject*)db);
 
     const Ref dx(new_product(dy, args[2], Py_None, Py_None));

@@ -19,15 +19,14 @@ void cross_entropy(const T*, const Index*, const T*, const Acc<T>*, Acc<T>*, T*,
 template <typename T>
 void row_sum(const T*, T*, Index, Index, double);
 
+// Of x, labels, the weights of classes, the loss of each row, its mean, and the gradient.
 template <typename T>
-void cross_entropy_in(PyArrayObject* x, PyArrayObject* labels, PyObject* weight, Index ignore_index,
-                      double smoothing, T* each_row, T* mean, T* dx) {
-    const Index rows = PyArray_DIM(x, 0), classes = PyArray_DIM(x, 1);
-    const auto* label = (const Index*)PyArray_DATA(labels);
-    const auto* of_class = weight == Py_None ? nullptr : (const T*)PyArray_DATA((PyArrayObject*)weight);
-    T count = 1;
+void cross_entropy_in(void* const* p, Index rows, Index classes, Index ignore_index, double smoothing) {
+    const auto* label = (const Index*)p[1];
+    const auto* of_class = (const T*)p[2];
+    T *each_row = (T*)p[3], *mean = (T*)p[4], count = 1;
     if (mean) label_weight(label, of_class, &count, rows, classes, ignore_index);
-    cross_entropy((const T*)PyArray_DATA(x), label, of_class, mean ? &count : nullptr, each_row, dx, rows,
+    cross_entropy((const T*)p[0], label, of_class, mean ? &count : nullptr, each_row, (T*)p[5], rows,
                   classes, ignore_index, smoothing);
     if (mean) row_sum(each_row, mean, 1, rows, 1.0);
 }
@@ -63,10 +62,21 @@ inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize
     };
     // Giving up the lock costs more than a small loss takes.
     PyThreadState* state = PyArray_SIZE(x) > 65536 ? PyEval_SaveThread() : nullptr;
+    const Index rows = PyArray_DIM(x, 0), classes = PyArray_DIM(x, 1);
+    void* const arrays[] = {data(args[0], true),  data(args[1], true), data(args[2], args[2] != Py_None),
+                            data(each_row, true), data(loss, mean),    data(dx, with_gradient)};
     const auto run = [&](auto type) {
         using T = decltype(type);
-        cross_entropy_in<T>(x, labels, args[2], ignore_index, smoothing, (T*)data(each_row, true),
-                            (T*)data(loss, mean), (T*)data(dx, with_gradient));
+        cross_entropy_in<T>(arrays, rows, classes, ignore_index, smoothing);
+        if (recording())
+            open_log()->note("cross_entropy",
+                             {operand((const T*)arrays[0], rows * classes),
+                              operand((const Index*)arrays[1], rows), operand((const T*)arrays[2], classes),
+                              operand((T*)arrays[3], rows), operand((T*)arrays[4], 1),
+                              operand((T*)arrays[5], rows * classes)},
+                             {rows, classes, ignore_index, smoothing}, [=](void* const* p) {
+                                 cross_entropy_in<T>(p, rows, classes, ignore_index, smoothing);
+                             });
     };
     if (type_of(x) == F32) run(float());
     else run(double());

@@ -6,7 +6,10 @@
 // they are.
 #pragma once
 
+#include <algorithm>
+
 #include "gemm.h"
+#include "host/record.h"
 
 namespace tl {
 
@@ -28,6 +31,22 @@ class MatmulCall {
     }
 
     Type type() const { return type_of(a_); }
+
+    // Notes a product of these arrays in the open log.
+    template <typename T>
+    void record(const Product<T>& product, PyArrayObject* bias) const {
+        const std::vector<BatchAxis> batch(axes, axes + axis_count);
+        const auto again = [product, batch](void* const* p) {
+            Product<T> moved = product;
+            moved.a.data = (const T*)p[0], moved.b.data = (const T*)p[1], moved.c = (T*)p[2];
+            moved.col_bias = (const T*)p[3];
+            multiply_batches(moved, batch.data(), int(batch.size()));
+        };
+        const Operand added = bias ? operand(bias, false) : Operand{nullptr, 0, 0, false};
+        open_log()->note("matmul", {operand(a_, false), operand(b_, false), operand(out_, true), added},
+                         {product.rows, product.cols, product.depth, product.accumulate, product.relu},
+                         again);
+    }
 
     template <typename T>
     Product<T> product(PyArrayObject* bias, bool accumulate) {
@@ -111,6 +130,7 @@ PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate, boo
     PyThreadState* state = large ? PyEval_SaveThread() : nullptr;
     multiply_batches(product, call.axes, call.axis_count);
     if (state) PyEval_RestoreThread(state);
+    if (recording()) call.record(product, bias);
     Py_RETURN_NONE;
 }
 

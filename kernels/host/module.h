@@ -4,6 +4,7 @@
 #include "host/allocator.h"
 #include "host/copy.h"
 #include "host/numpy.h"
+#include "host/record.h"
 #include "host/short_floats.h"
 #include "types.h"
 
@@ -184,6 +185,18 @@ class Call {
     }
 };
 
+// An array of heads as an operand of a recorded call, and the same elsewhere.
+template <typename T>
+Operand operand(const HeadsArray& array) {
+    Index last = array.length[3];
+    for (int axis = 0; axis < 3; ++axis) last += (array.length[axis] - 1) * array.stride[axis];
+    return {array.data, 0, last * Index(sizeof(T)), !std::is_const<T>::value};
+}
+inline HeadsArray moved(HeadsArray array, void* data) {
+    array.data = data;
+    return array;
+}
+
 using Function = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
 
 // A new array of these lengths, of the dtype of `like`.
@@ -253,6 +266,19 @@ PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_watch_launches(PyObject*, PyObject* function);
 
+// host/record.cpp
+PyObject* py_log_open(PyObject*, PyObject*);
+PyObject* py_log_enter(PyObject*, PyObject*);
+PyObject* py_log_size(PyObject*, PyObject*);
+PyObject* py_log_calls(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_cut(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_bare(PyObject*, PyObject*);
+
 // host/pad.cpp
 PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -281,9 +307,19 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     CopyAxis axes[kMostAxes];
     for (int i = 0; i < PyArray_NDIM(to); ++i)
         axes[i] = {PyArray_DIM(to, i), PyArray_STRIDE(to, i), PyArray_STRIDE(from, i)};
+    const int count = PyArray_NDIM(to);
+    const Index size = PyArray_ITEMSIZE(to);
+    if (recording()) {
+        const std::vector<CopyAxis> kept(axes, axes + count);
+        const auto again = [=](void* const* p) {
+            CopyAxis lost[kMostAxes];
+            std::copy(kept.begin(), kept.end(), lost);
+            copy_strided((char*)p[0], (const char*)p[1], lost, count, size);
+        };
+        open_log()->note("copy", {operand(to, true), operand(from, false)}, {}, again);
+    }
     PyThreadState* state = PyEval_SaveThread();
-    copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, PyArray_NDIM(to),
-                 PyArray_ITEMSIZE(to));
+    copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, count, size);
     PyEval_RestoreThread(state);
     Py_RETURN_NONE;
 }
@@ -303,19 +339,36 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
     {"new_pad", (PyCFunction)(void (*)(void))py_new_pad, METH_FASTCALL, "new_pad(x, widths, how)"}, \
+    {"log_open", py_log_open, METH_NOARGS, "log_open()"}, \
+    {"log_enter", py_log_enter, METH_O, "log_enter(log)"}, \
+    {"log_size", py_log_size, METH_O, "log_size(log)"}, \
+    {"log_calls", (PyCFunction)(void (*)(void))py_log_calls, METH_FASTCALL, "log_calls(log, first, last)"}, \
+    {"log_cut", (PyCFunction)(void (*)(void))py_log_cut, METH_FASTCALL, "log_cut(log, calls)"}, \
+    {"log_replay", (PyCFunction)(void (*)(void))py_log_replay, METH_FASTCALL, "log_replay(log, first, last)"}, \
+    {"log_block", (PyCFunction)(void (*)(void))py_log_block, METH_FASTCALL, "log_block(log, i)"}, \
+    {"log_plan", (PyCFunction)(void (*)(void))py_log_plan, METH_FASTCALL, "log_plan(log, movable)"}, \
+    {"bytes_at", (PyCFunction)(void (*)(void))py_bytes_at, METH_FASTCALL, "bytes_at(address, size)"}, \
+    {"log_owns", (PyCFunction)(void (*)(void))py_log_owns, METH_FASTCALL, "log_owns(log, array)"}, \
+    {"bare", py_bare, METH_O, "bare(array)"}, \
     {"new_pad_backward", (PyCFunction)(void (*)(void))py_new_pad_backward, METH_FASTCALL, "new_pad_backward(d, widths, mode)"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
+
+// A new block, which an open log keeps.
+inline void* kept_for_log(void* block) {
+    if (block && recording()) open_log()->keep(block);
+    return block;
+}
 
 // Makes NumPy allocate through our allocator in this context; arrays remember who made them.
 inline bool install_allocator() {
     static PyDataMem_Handler handler = {
         "tensorlite_blocks", 1,
         {nullptr,
-         [](void*, size_t size) { return block_allocator().allocate(size, false); },
+         [](void*, size_t size) { return kept_for_log(block_allocator().allocate(size, false)); },
          [](void*, size_t count, size_t each) {
              const bool overflow = each && count > SIZE_MAX / each;
-             return overflow ? nullptr : block_allocator().allocate(count * each, true);
+             return overflow ? nullptr : kept_for_log(block_allocator().allocate(count * each, true));
          },
          [](void*, void* data, size_t size) { return block_allocator().resize(data, size); },
          [](void*, void* data, size_t) { block_allocator().release(data); }}};

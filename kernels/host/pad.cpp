@@ -9,6 +9,7 @@
 #include "numpy.h"
 #include "objects.h"
 #include "pool.h"
+#include "record.h"
 #include "types.h"
 
 namespace tl {
@@ -174,6 +175,10 @@ bool pad_into(PyArrayObject* x, PyArrayObject* y, const std::vector<Axis>& axes,
     PyThreadState* state = PyEval_SaveThread();
     pad_rows((const char*)PyArray_DATA(x), (T*)PyArray_DATA(y), axes, value);
     PyEval_RestoreThread(state);
+    if (recording())
+        open_log()->note("pad", {operand(x, false), operand(y, true)}, {}, [axes, value](void* const* p) {
+            pad_rows((const char*)p[0], (T*)p[1], axes, value);
+        });
     return true;
 }
 
@@ -220,13 +225,20 @@ PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given
     for (const Axis& axis : axes) shape.push_back(axis.n);
     Ref dx((PyObject*)new_array(d, (int)shape.size(), shape.data()));
     if (!dx) return nullptr;
-    void* to = PyArray_DATA((PyArrayObject*)(PyObject*)dx);
+    void* const arrays[] = {PyArray_DATA((PyArrayObject*)(PyObject*)dx), PyArray_DATA(d)};
+    const bool is_float = type_of(d) == F32;
+    const auto run = [axes, is_float](void* const* p) {
+        if (is_float)
+            add_rows((const float*)p[1], (float*)p[0], axes);
+        else
+            add_rows((const double*)p[1], (double*)p[0], axes);
+    };
     PyThreadState* state = PyEval_SaveThread();
-    if (type_of(d) == F32)
-        add_rows((const float*)PyArray_DATA(d), (float*)to, axes);
-    else
-        add_rows((const double*)PyArray_DATA(d), (double*)to, axes);
+    run(arrays);
     PyEval_RestoreThread(state);
+    if (recording())
+        open_log()->note("pad_backward",
+                         {operand((PyArrayObject*)(PyObject*)dx, true), operand(d, false)}, {}, run);
     return dx.release();
 }
 

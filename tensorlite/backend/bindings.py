@@ -118,6 +118,8 @@ def _function(kernel: Kernel) -> str:
             check = "check_lengths" if p.is_heads else "check_count"
             lines.append(f'    call.{check}(array_{p.name}, "{p.name}", {p.count});')
     lines.append("    if (call.failed) return nullptr;")
+    lines += [f"    const Array stored_{p.name} = array_{p.name};" for p in _widened(kernel)]
+    lines += [f"    const Type stored_type_{name} = type_{name};" for name in kernel.widened]
     lines.append("    call.start();")
     lines += [_for_short_floats(kernel, name) for name in kernel.types if name in kernel.widened]
     lines += [_branch(kernel, choice) for choice in product(*kernel.host_types.values())]
@@ -139,6 +141,16 @@ def _for_short_floats(kernel: Kernel, name: str) -> str:
             f"map_short(type_{name} == BF16, arrays, n, [=](auto& floats, Index n) {{",
             f"    {kernel.name}<float>({', '.join(passed)});",
             "});",
+            *_recorded(
+                kernel,
+                {"T": "uint16_t"},
+                [
+                    f"void* const arrays[] = {{{', '.join(f'at[{i}]' for i in range(len(arrays)))}}};",
+                    f"map_short(type_{name} == BF16, arrays, n, [=](auto& floats, Index n) {{",
+                    f"    {kernel.name}<float>({', '.join(passed)});",
+                    "});",
+                ],
+            ),
             "return call.finish();",
         ]
     else:
@@ -194,7 +206,92 @@ def _branch(kernel: Kernel, choice: tuple[str, ...]) -> str:
     names = dict(zip(kernel.types, choice, strict=True))
     arguments = ", ".join(_argument(p, names) for p in kernel.parameters)
     tests = [f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items()]
+    function = f"{kernel.name}<{', '.join(choice)}>" if choice else kernel.name
+    lines = [f"{function}({arguments});", *_recording(kernel, names, function)]
     if not tests:
-        return f"    {kernel.name}({arguments});"
-    run = f"{{ {kernel.name}<{', '.join(choice)}>({arguments}); return call.finish(); }}"
-    return f"    if ({' && '.join(tests)}) {run}"
+        return "\n".join(f"    {line}" for line in lines)
+    body = "\n".join(f"        {line}" for line in [*lines, "return call.finish();"])
+    return f"    if ({' && '.join(tests)}) {{\n{body}\n    }}"
+
+
+# --- recording (host/record.h) ------------------------------------------------------------------
+
+
+def _widened(kernel: Kernel) -> list[Parameter]:
+    """The arrays that the kernel may be given as float, where a call is not done block by block."""
+    if kernel.mapped:
+        return []
+    return [p for p in kernel.parameters if p.is_array and p.type in kernel.widened]
+
+
+def _recorded(kernel: Kernel, names: dict[str, str], body: list[str], stored: str = "") -> list[str]:
+    """Note a call in the open log: its arrays, its numbers, and how it is done again from `at`."""
+    operands, scalars = [], []
+    for p in kernel.parameters:
+        if not p.is_array:
+            scalars.append(p.name)
+            continue
+        cpp = _substitute(_cpp_type(p), names).replace("Acc < uint16_t >", "float")
+        if p.is_heads:
+            operands.append(f"operand<{cpp[cpp.index('<') + 1 : cpp.rindex('>')]}>(array_{p.name})")
+            continue
+        array = f"{stored if p.type in kernel.widened else ''}array_{p.name}"
+        array = array.replace("stored_array_", "stored_")
+        operands.append(f"operand(({cpp})({array}.data), {array}.size)")
+    return [
+        "if (recording())",
+        f'    open_log()->note("{kernel.name}", {{{", ".join(operands)}}}, '
+        f"{{{', '.join(scalars)}}}, [=](void* const* at) {{",
+        *(f"        {line}" for line in body),
+        "    });",
+    ]
+
+
+def _recording(kernel: Kernel, names: dict[str, str], function: str) -> list[str]:
+    """Note a call of one instantiation; of one that stood in for 16-bit floats with their places."""
+    arrays = [p for p in kernel.parameters if p.is_array]
+    at = {p.name: f"at[{i}]" for i, p in enumerate(arrays)}
+    wide = _widened(kernel) if "float" in names.values() else []
+    if not kernel.mapped and wide:
+        short = [
+            "WidenedArrays floats;",
+            *(
+                f"float* const wide_{p.name} = {at[p.name]} ? floats.add({at[p.name]}, "
+                f"stored_{p.name}.size, stored_type_{p.type} == BF16, "
+                f"{str(not p.is_input).lower()}) : nullptr;"
+                for p in wide
+            ),
+            f"{function}({_again(kernel, names, at, wide)});",
+            "floats.round();",
+        ]
+        types = {name: "uint16_t" if name in kernel.widened else c for name, c in names.items()}
+        test = " || ".join(f"is_short(stored_type_{name})" for name in sorted(kernel.widened))
+        return [
+            f"if (recording() && ({test})) {{",
+            *(f"    {line}" for line in _recorded(kernel, types, short, "stored_")),
+            "} else {",
+            *(
+                f"    {line}"
+                for line in _recorded(kernel, names, [f"{function}({_again(kernel, names, at)});"])
+            ),
+            "}",
+        ]
+    return _recorded(kernel, names, [f"{function}({_again(kernel, names, at)});"])
+
+
+def _again(
+    kernel: Kernel, names: dict[str, str], at: dict[str, str], wide: list[Parameter] | tuple = ()
+) -> str:
+    """The arguments of a recorded call, its arrays where `at` says they are."""
+    arguments = []
+    for p in kernel.parameters:
+        cpp = _substitute(_cpp_type(p), names)
+        if not p.is_array:
+            arguments.append(p.name)
+        elif p.is_heads:
+            arguments.append(f"moved(array_{p.name}, {at[p.name]}).as<{cpp}>()")
+        elif p in wide:
+            arguments.append(f"wide_{p.name}")
+        else:
+            arguments.append(f"({cpp}){at[p.name]}")
+    return ", ".join(arguments)

@@ -17,6 +17,7 @@ from tensorlite.nn.hooks import Hooks, RemovableHandle
 from tensorlite.nn.parameter import Buffer, Parameter
 from tensorlite.nn.registry import Held, Kind
 from tensorlite.nn.show import explained, note_where, text_of
+from tensorlite.tape import mode
 from tensorlite.tensor import Tensor
 
 
@@ -91,6 +92,8 @@ class Module(Changes):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute `forward`, with the hooks before and after it."""
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.module(self)
         try:
             if self._hooks is not None:
                 return self._hooks.call(self, args, kwargs)

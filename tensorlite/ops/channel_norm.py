@@ -167,17 +167,22 @@ def batch_norm(
     if running_mean is not None:
         _move(running_mean, center.array, momentum)
     if running_var is not None:
-        _move(running_var, variance.array * (count / (count - 1)), momentum)
+        _move(running_var, variance.array, momentum, count / (count - 1))
     return y
 
 
-def _move(average: Tensor, value: Array, momentum: float) -> None:
+def _move(average: Tensor, value: Array, momentum: float, scale: float = 1.0) -> None:
     """Move a running average in place, unless a checkpoint runs its batch for a second time."""
     if tape.mode.switches.recomputes:
         return
-    average.array *= 1 - momentum
-    average.array += (momentum * value).astype(average.dtype, copy=False)
+    tape.unit("running average", _moved, average.array, value, momentum, scale)
     tape.note_write(average.array)
+
+
+def _moved(average: Array, value: Array, momentum: float, scale: float) -> None:
+    average *= 1 - momentum
+    value = value if scale == 1 else value * scale
+    average += (momentum * value).astype(average.dtype, copy=False)
 
 
 def group_norm(
@@ -238,7 +243,8 @@ def instance_norm(
         raise ValueError(f"instance_norm: input {x.shape} has one value a channel: no variance")
     for average, correction in ((running_mean, None), (running_var, 1)):
         if average is not None and x.numel():
-            _move(average, _over_images(x.array, correction), momentum)
+            mean = tape.unit("statistics of images", _over_images, x.array, correction)
+            _move(average, mean, momentum)
     return group_norm(x, x.shape[1], weight, bias, eps)
 
 

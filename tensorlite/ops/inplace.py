@@ -22,7 +22,7 @@ from tensorlite.ops.index import assign, parse_index, setitem
 from tensorlite.ops.outside import plain
 from tensorlite.ops.promotion import cast
 from tensorlite.primitive import primitive
-from tensorlite.tape import mode, note_write, on_device_of
+from tensorlite.tape import mode, note_write, on_device_of, unit
 from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.wording import in_words
 
@@ -46,7 +46,8 @@ def write(x: Tensor, index: Any, value: Any) -> None:
     raw = [a.array if isinstance(a, Tensor) else a for a in arrays]
     try:
         with on_device_of(x.array):
-            assign(x.array, parts, raw, value.array if isinstance(value, Tensor) else value)
+            new = value.array if isinstance(value, Tensor) else value
+            unit("setitem", assign, x.array, parts, raw, new)
     except (ValueError, IndexError) as error:
         said = in_words(str(error))
         raise type(error)(f"setitem: {said}; Tensor: {x.dtype} {x.shape}") from error
@@ -73,13 +74,17 @@ def in_place(op: Callable) -> Callable:
             _rewrite(x, result)
         else:
             with on_device_of(x.array):
-                x.array[...] = result.array
+                unit(f"{op.__name__}_", _overwrite, x.array, result.array)
             note_write(x.array)
         return x
 
     update.__name__ += "_"
     update.__doc__ = f"`{op.__name__}` in place: writes into the Tensor and returns it."
     return update
+
+
+def _overwrite(to: Array, values: Array) -> None:
+    to[...] = values
 
 
 def copy_(x: Tensor, source: Any) -> Tensor:
@@ -154,7 +159,7 @@ def _protected(x: Tensor) -> Tensor:
     if not _must_write_memory(x):
         return x
     with on_device_of(x.array):
-        copy = array_backend((x.array,)).copy(x.array)
+        copy = unit("copy", array_backend((x.array,)).copy, x.array)
     return tensor_of(copy, x.node)
 
 
@@ -174,7 +179,7 @@ def _rewrite(x: Tensor, result: Tensor) -> None:
         x.array, x.node, x.requires_grad = result.array, result.node, result.requires_grad
         return
     with on_device_of(x.array):
-        x.array[...] = result.array
+        unit("write", _overwrite, x.array, result.array)
     note_write(x.array)
     views.rewrite(base, with_view(base, result, tuple(steps)) if steps else result)
     if steps:

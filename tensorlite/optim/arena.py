@@ -16,6 +16,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.backward import is_held
+from tensorlite.tape import unit
 from tensorlite.tensor import Tensor, tensor_of
 
 _ALIGN = 16  # elements: every parameter starts on a 64-byte line, or a 32-byte one in half floats
@@ -170,7 +171,7 @@ class Arena:
         if held:
             self.renew_gradients()
         else:
-            place.grad[...] = grad
+            unit("gradient", self.backend.write, place.grad, grad)
         return held
 
     def advance(self, count: bool, first: tuple[float, ...] = ()) -> list[tuple[int, int, Any]]:
@@ -224,7 +225,7 @@ class Arena:
         if renewed:
             for place in self.places:
                 if place.parameter.grad is not None:
-                    place.grad[...] = place.parameter.grad.array
+                    unit("gradient", self.backend.write, place.grad, place.parameter.grad.array)
         self.steps = steps
         return runs
 

@@ -12,7 +12,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compiled.arrays import accumulator, alike
 from tensorlite.optim.arena import flat_gradients
 from tensorlite.optim.foreign import brought
-from tensorlite.tape import on_device_of
+from tensorlite.tape import on_device_of, unit
 from tensorlite.tensor import Tensor, tensor_of
 
 _PART = 8192  # elements whose squares a team sums
@@ -62,6 +62,13 @@ def clip_grad_norm_(
     grads = flat_gradients(parameters)
     if not grads:
         return tensor_of(np.zeros((), np.float32))
+    return tensor_of(
+        unit("clip_grad_norm_", _clip, grads, max_norm, norm_type, error_if_nonfinite)
+    )
+
+
+def _clip(grads: list[Array], max_norm: float, norm_type: float, error_if_nonfinite: bool) -> Array:
+    """Scale gradients; their norm before."""
     backend = array_backend(grads)
     k = backend.kernels
     plain = k is not None and float(norm_type) == 2 and alike(*grads) and grads[0].itemsize < 8
@@ -71,11 +78,11 @@ def clip_grad_norm_(
             _check_finite(norm, norm_type, error_if_nonfinite)
             for grad in grads:
                 k.scale_by(grad, factor, grad, grad.size)
-            return tensor_of(norm)
+            return norm
     norm = _norm(grads, norm_type)
     _check_finite(norm, norm_type, error_if_nonfinite)
     _scale(grads, max_norm, norm)
-    return tensor_of(norm)
+    return norm
 
 
 def get_total_norm(
@@ -88,7 +95,7 @@ def get_total_norm(
     given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
         return tensor_of(np.zeros((), np.float32))
-    norm = _norm([tensor.array for tensor in given], norm_type)
+    norm = unit("norm", _norm, [tensor.array for tensor in given], norm_type)
     _check_finite(norm, norm_type, error_if_nonfinite)
     return tensor_of(norm)
 
@@ -101,7 +108,7 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale gradients by what brings `total_norm` down to `max_norm`, if it is greater."""
     grads = flat_gradients(parameters)
-    _scale(grads, _at_least_0(max_norm, "max_norm"), total_norm.array)
+    unit("clip", _scale, grads, _at_least_0(max_norm, "max_norm"), total_norm.array)
 
 
 def _at_least_0(value: Any, name: str) -> float:
@@ -187,4 +194,8 @@ def clip_grad_value_(
     clip_value = _at_least_0(clip_value, "clip_value")
     for grad in flat_gradients(parameters):
         with on_device_of(grad):
-            array_backend((grad,)).xp.clip(grad, -clip_value, clip_value, out=grad)
+            unit("clip_grad_value_", _limit, grad, clip_value)
+
+
+def _limit(grad: Array, most: float) -> None:
+    array_backend((grad,)).xp.clip(grad, -most, most, out=grad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from operator import is_not
 from typing import Any
@@ -13,7 +14,7 @@ from tensorlite.optim.arena import Arena, Moved
 from tensorlite.optim.foreign import as_array, as_number, brought
 from tensorlite.optim.optimizer import Optimizer
 from tensorlite.optim.states import ParameterState, States
-from tensorlite.tape import note_write_at, run_on_device_of
+from tensorlite.tape import mode, note_write_at, run_on_device_of
 from tensorlite.tensor import Tensor
 
 _PLAIN = (float, int)  # types of most settings
@@ -34,6 +35,81 @@ class _Flat:
         now, before = group["params"], self.parameters
         same = self.group is group and len(now) == len(before)
         return same and not any(map(is_not, now, before))
+
+
+class Replay:
+    """What the host does of a recorded step: it counts, and tells the kernels their numbers anew."""
+
+    def __init__(
+        self,
+        optimizer: FlatOptimizer,
+        group: dict[str, Any],
+        arena: Arena,
+        names: tuple[str, ...],
+        runs: list[tuple[int, int, Array]],
+    ) -> None:
+        self.optimizer, self.group, self.arena, self.names = optimizer, group, arena, names
+        self.places = [place.parameter for place in arena.places]
+        # Of each run: the parameters that had a gradient, and the array that kernels read.
+        self.runs = [
+            (
+                [
+                    i
+                    for i, place in enumerate(arena.places)
+                    if start <= place.start < stop and place.parameter.grad is not None
+                ],
+                hyper,
+            )
+            for start, stop, hyper in runs
+        ]
+        self.last: list[Any] = [None] * len(runs)
+
+    def fits(self) -> bool:
+        """Whether the step would still be these launches."""
+        optimizer, arena = self.optimizer, self.arena
+        listed = any(arena is own for flat in optimizer._present() for own in flat.arenas)
+        steps = arena.steps
+        return (
+            listed
+            and arena.skipped is None
+            and optimizer.state_of(self.group) == self.names
+            and not (optimizer._before_step or optimizer._after_step)
+            and all(len({steps[i] for i in own}) == 1 for own, _ in self.runs)
+        )
+
+    def __call__(self) -> None:
+        """Count a step, and write what it is told."""
+        optimizer, group, arena = self.optimizer, self.group, self.arena
+        counted = optimizer.counted(group)
+        decay = as_number(group.get("weight_decay", 0.0))
+        scale = -1.0 if group.get("maximize") else None
+        if counted and len(self.runs) == 1 and len(self.runs[0][0]) == len(arena.steps):
+            arena.steps = [arena.steps[0] + 1] * len(arena.steps)
+        elif counted:
+            arena.steps = arena.steps.copy()
+            for own, _ in self.runs:
+                for i in own:
+                    arena.steps[i] += 1
+        for k, (own, hyper) in enumerate(self.runs):
+            step = arena.steps[own[0]]
+            lr = as_number(optimizer.learning_rate(group, step))
+            values = [lr, decay, scale, None, *optimizer.hyper(group, step)]
+            if values != self.last[k]:
+                self.last[k] = values
+                numbers = [float(v or 0) for v in values]
+                numbers[2] = 1.0 if scale is None else scale
+                write_numbers(hyper, numbers)
+        note_write_at(arena.bounds)
+
+
+def write_numbers(to: Array, numbers: list[float]) -> None:
+    """Write numbers that the host knows to a small array, without waiting."""
+    if to.__class__ is np.ndarray:
+        to[:] = numbers
+    else:
+        from tensorlite.backend.upload import write_pinned
+
+        write_pinned(to, numbers)
 
 
 class FlatOptimizer(Optimizer):
@@ -134,12 +210,35 @@ class FlatOptimizer(Optimizer):
         -------
         What `closure` returned, or None.
         """
+        recorder = mode.switches.recorder
+        if recorder is not None and not recorder.inside:
+            return self._recorded_step(recorder, closure, grad_scale, skip)
         self.steps_taken += 1
         if self._before_step or self._after_step:
             return self.between_hooks(self._all_steps, closure, grad_scale=grad_scale, skip=skip)
         return self._all_steps(closure, grad_scale, skip)
 
     step.has_hooks = True  # type: ignore[attr-defined]  # here, not around it
+
+    def _recorded_step(
+        self, recorder: Any, closure: Any, grad_scale: Array | None, skip: Array | None
+    ) -> Any:
+        """A step that is taken down: as launches and what the host counts, where it is that plain."""
+        arenas = [arena for flat in self._present() for arena in flat.arenas]
+        plain = closure is grad_scale is skip is None and not self.scalar_names
+        plain = plain and self.kernel_name is not None
+        hooked = self._before_step or self._after_step
+        if plain and not hooked and not any(a.short or a.skipped is not None for a in arenas):
+            self.steps_taken += 1
+            recorder.on_host("optimizer", self._count_step)
+            return self._all_steps()
+        loss = None if closure is None else self.loss_of(closure)
+        step = functools.partial(self.step, grad_scale=grad_scale, skip=skip)
+        recorder.node(f"{type(self).__name__}.step", step)
+        return loss
+
+    def _count_step(self) -> None:
+        self.steps_taken += 1
 
     def _all_steps(
         self, closure: Any = None, grad_scale: Array | None = None, skip: Array | None = None
@@ -211,6 +310,9 @@ class FlatOptimizer(Optimizer):
         if type(decay) not in _PLAIN:
             decay = as_number(decay)
         first = self.first_scalars(group) if self.scalar_names else ()
+        recorder = mode.switches.recorder
+        recorded = recorder is not None and not recorder.inside
+        runs: list[Any] = []
         for start, stop, history in arena.advance(self.counted(group), first):
             step, scalars = (history[0], history[1:]) if first else (history, ())
             count = step if arena.skipped is None else step - arena.skipped
@@ -218,11 +320,21 @@ class FlatOptimizer(Optimizer):
             if type(lr) not in _PLAIN and not is_array(lr):
                 lr = as_number(lr)
             values = [lr, decay, scale, skip, *self.hyper(group, count, *scalars)]
+            if recorded:  # an array of its own, which replays write to
+                arena.hyper = None
             self._update(arena, start, stop, names, values, scaled)
+            if recorded:
+                recorder.live(arena.hyper[1])
+                runs.append((start, stop, arena.hyper[1]))
+                arena.hyper = None
             if first:
                 self._note_scalars(arena, start, stop, self.next_scalars(group, step, *scalars))
         if skip is not None:
             arena.skipped = skip if arena.skipped is None else arena.skipped + skip
+        if recorded:
+            replay = Replay(self, group, arena, names, runs)
+            recorder.guards.append(replay.fits)
+            recorder.on_host("optimizer", replay)
         note_write_at(arena.bounds)  # in place
 
     def _note_scalars(

@@ -12,8 +12,12 @@ import numpy as np
 
 from tensorlite.backend import array_backend
 from tensorlite.optim.foreign import as_array, copied, is_tensor
-from tensorlite.tape import enable_grad
+from tensorlite.tape import enable_grad, unit
 from tensorlite.tensor import Tensor, tensor_of
+
+
+def _clear(array: Any) -> None:
+    array[...] = 0
 
 
 class _Required:
@@ -219,7 +223,7 @@ class Optimizer:
                     parameter.grad = None
                 elif parameter.grad is not None:
                     parameter.grad = parameter.grad.detach()
-                    parameter.grad.array[...] = 0
+                    unit("zero_grad", _clear, parameter.grad.array)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters.

@@ -21,6 +21,8 @@ from tensorlite.ops import (
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.fused import widened
+from tensorlite.random import base_of
+from tensorlite.tape import mode
 
 
 def _give(
@@ -161,7 +163,7 @@ def _dropout(k: Any, x: Array, *, p: float, key: tuple[int, int], offset: int) -
     if arrays is None:
         return NotImplemented
     y = k.empty(x.shape, x.dtype)
-    k.dropout(*arrays, y, None, x.size, p, key[0] | key[1] << 32, offset)
+    k.dropout(*arrays, y, base_of(key), x.size, p, key[0] | key[1] << 32, offset)
     return y
 
 
@@ -202,6 +204,8 @@ def _number(k: Any, x: Any) -> Any:
     """A Python number for what is one in the host's memory, else None."""
     if isinstance(x, (int, float)):
         return x
+    if mode.switches.recorder is not None:  # the array may hold another number at a replay
+        return None
     return x.item() if k.on_host and is_array(x) and not x.ndim else None
 
 
@@ -300,7 +304,8 @@ def _prelu(k: Any, x: Array, weight: Array) -> Any:
     if arrays is None:
         return NotImplemented
     if weight.size == 1:
-        return k.new_leaky_relu(arrays[0], weight.item()) if k.on_host else NotImplemented
+        number = _number(k, weight.reshape(()))
+        return NotImplemented if number is None else k.new_leaky_relu(arrays[0], number)
     n, channels = x.shape[:2]
     y = k.empty(x.shape, x.dtype)
     if x.ndim == 2:
@@ -316,10 +321,11 @@ def _prelu_backward(k: Any, dy: Array, x: Array, weight: Array) -> Any:
     if arrays is None or dy.shape != x.shape:
         return NotImplemented
     if weight.size == 1:
-        if not k.on_host:
+        number = _number(k, weight.reshape(()))
+        if number is None:
             return NotImplemented
         below = widened(k.new_clamp(arrays[1], -math.inf, 0.0)) * widened(arrays[0])
-        dx = k.new_leaky_relu_backward(*arrays[:2], weight.item())
+        dx = k.new_leaky_relu_backward(*arrays[:2], number)
         return dx, below.sum().reshape(1)
     n, channels = x.shape[:2]
     dx = k.empty(x.shape, x.dtype)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tensorlite.optim.foreign import copied
 from tensorlite.optim.optimizer import Optimizer
+from tensorlite.tape import mode
 from tensorlite.tensor import Tensor
+
+
+def by_host(step: Callable) -> Callable:
+    """A schedule's step, which a replay of a captured call takes again."""
+
+    @functools.wraps(step)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        recorder = mode.switches.recorder
+        if recorder is None or recorder.inside:
+            return step(self, *args, **kwargs)
+        recorder.on_host(type(self).__name__, functools.partial(wrapped, self, *args, **kwargs))
+        with recorder.alone():
+            return step(self, *args, **kwargs)
+
+    return wrapped
 
 
 class LRScheduler:
@@ -69,6 +86,7 @@ class LRScheduler:
         """Return the groups' rates at step `last_epoch`."""
         raise NotImplementedError
 
+    @by_host
     def step(self, epoch: int | None = None) -> None:
         """Go on to the next step.
 

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from tensorlite.optim.lr_scheduler.base import LRScheduler
+from tensorlite.optim.lr_scheduler.base import LRScheduler, by_host
 from tensorlite.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from tensorlite.optim.optimizer import Optimizer
 
@@ -65,6 +65,7 @@ class ChainedScheduler(_Composed):
         self._take(optimizer, schedulers)
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
+    @by_host
     def step(self, epoch: int | None = None) -> None:
         """Step all schedules."""
         for schedule in self._schedulers:
@@ -109,6 +110,7 @@ class SequentialLR(_Composed):
         _begin(first)
         self._last_lr = first.get_last_lr()
 
+    @by_host
     def step(self, epoch: int | None = None) -> None:
         """Step the schedule whose turn it is; it begins from the base rates."""
         self.last_epoch += 1

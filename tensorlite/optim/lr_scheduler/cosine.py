@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 
-from tensorlite.optim.lr_scheduler.base import LRScheduler
+from tensorlite.optim.lr_scheduler.base import LRScheduler, by_host
 from tensorlite.optim.optimizer import Optimizer
 
 
@@ -68,6 +68,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
 
+    @by_host
     def step(self, epoch: float | None = None) -> None:
         """Go on to the next step, or to `epoch`: it may have a fraction, as epoch + batch / all.
 

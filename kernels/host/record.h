@@ -1,0 +1,115 @@
+// Recording what the extension does: while a log is open in a thread, every kernel, product and copy
+// that runs there is noted with its arguments, and can be run again in one call without Python's lock
+// (tensorlite/capture). Every block of memory that NumPy allocates meanwhile is kept for it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "host/allocator.h"
+#include "host/numpy.h"
+#include "types.h"
+
+namespace tl {
+
+// An array of a call: the bytes from data + low up to data + high may be read, or `written`, too.
+struct Operand {
+    void* data;
+    Index low, high;
+    bool written;
+};
+
+template <typename T>
+Operand operand(const T* data, Index size) {
+    return {(void*)data, 0, size * Index(sizeof(T)), false};
+}
+template <typename T>
+Operand operand(T* data, Index size) {
+    return {(void*)data, 0, size * Index(sizeof(T)), true};
+}
+
+// A strided array as an operand of a recorded call.
+inline Operand operand(PyArrayObject* x, bool written) {
+    Index low = 0, high = PyArray_ITEMSIZE(x);
+    for (int d = 0; d < PyArray_NDIM(x); ++d) {
+        if (PyArray_DIM(x, d) == 0) high = low = 0;
+        const Index span = (PyArray_DIM(x, d) - 1) * PyArray_STRIDE(x, d);
+        (span < 0 ? low : high) += span;
+    }
+    return {PyArray_DATA(x), low, high, written};
+}
+
+// A number of a call, to be shown and compared.
+struct Scalar {
+    char kind;  // as in Python's struct: d, q or Q
+    uint64_t bits;
+    Scalar(double value) : kind('d') { std::memcpy(&bits, &value, 8); }
+    Scalar(float value) : Scalar(double(value)) {}
+    Scalar(Index value) : kind('q'), bits(uint64_t(value)) {}
+    Scalar(int value) : Scalar(Index(value)) {}
+    Scalar(bool value) : Scalar(Index(value)) {}
+    Scalar(uint64_t value) : kind('Q'), bits(value) {}
+};
+
+class Log {
+  public:
+    using Run = std::function<void(void* const*)>;
+    struct Entry {
+        const char* name;
+        std::vector<Operand> operands;
+        std::vector<Scalar> scalars;
+        std::vector<void*> arrays;  // where they are now
+        Run run;
+        bool dead = false;  // nobody reads what it writes
+    };
+    std::vector<Entry> entries;
+    std::vector<void*> blocks;  // in the order in which they were allocated
+    std::map<char*, size_t> sizes;  // of the blocks
+    void* room = nullptr;       // what planned temporaries share
+    size_t room_size = 0;
+
+    ~Log() {
+        for (void* block : blocks)
+            if (block) block_allocator().let_go(block);
+        block_allocator().release(room);
+    }
+
+    void note(const char* name, std::vector<Operand> operands, std::vector<Scalar> scalars, Run run) {
+        std::vector<void*> arrays;
+        for (const Operand& each : operands) arrays.push_back(each.data);
+        entries.push_back(
+            {name, std::move(operands), std::move(scalars), std::move(arrays), std::move(run)});
+    }
+
+    void keep(void* block) {
+        block_allocator().hold(block);
+        blocks.push_back(block);
+        sizes[(char*)block] = block_allocator().capacity(block);
+    }
+
+    // Whether an address lies in memory that was allocated for this log.
+    bool owns(const void* data) const {
+        auto after = sizes.upper_bound((char*)data);
+        if (after == sizes.begin()) return false;
+        --after;
+        return (const char*)data < after->first + after->second;
+    }
+
+    void replay(size_t first, size_t last) const {
+        for (size_t i = first; i < last; ++i)
+            if (!entries[i].dead) entries[i].run(entries[i].arrays.data());
+    }
+};
+
+// The log that is open in this thread.
+inline Log*& open_log() {
+    static thread_local Log* log = nullptr;
+    return log;
+}
+
+inline bool recording() { return __builtin_expect(open_log() != nullptr, false); }
+
+}  // namespace tl

@@ -1,0 +1,307 @@
+"""`capture`: a function is recorded, and later calls run the recording."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import HOST
+from tensorlite.debug import users_line
+from tensorlite.recording.recorder import Recorder
+from tensorlite.recording.recording import Recording
+from tensorlite.recording.trees import form, is_input, leaves, mapped
+from tensorlite.tape import mode
+from tensorlite.tensor import Tensor, tensor_of
+
+_ATTEMPTS = 5  # recordings that may differ before it is given up
+
+
+class CaptureError(RuntimeError):
+    """A function cannot be captured; the message says why, and where."""
+
+
+class _Slot:
+    """What is known of calls with one kind of arguments."""
+
+    def __init__(self) -> None:
+        self.recordings: list[Recording] = []
+        self.summary: list[tuple] | None = None
+        self.leaves: list[Tensor] = []
+        self.attempts = 0
+
+
+class Captured:
+    """A function that is recorded, and replayed; see `capture`.
+
+    Attributes
+    ----------
+    recordings : list of Recording
+        The last one used at the end.
+    reason : str or None
+        Why calls are not captured, once that is known.
+    """
+
+    def __init__(self, function: Callable, most: int, strict: bool) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.most, self.strict = function, most, strict
+        self.reason: str | None = None
+        self._slots: OrderedDict[Any, _Slot] = OrderedDict()
+        self._lock = threading.RLock()
+        self._replays = 0
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """The recordings that there are."""
+        return [recording for slot in self._slots.values() for recording in slot.recordings]
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """A method: one captured function an object."""
+        if owner is None:
+            return self
+        known = owner.__dict__.setdefault("_captured", {})
+        name = self.function.__name__
+        if name not in known:
+            bound = functools.partial(self.function, owner)
+            functools.update_wrapper(bound, self.function)
+            known[name] = Captured(bound, self.most, self.strict)
+        return known[name]
+
+    def __repr__(self) -> str:
+        name = getattr(self, "__name__", repr(self.function))
+        return f"<captured {name}: {len(self.recordings)} recordings>"
+
+    def clear(self) -> None:
+        """Forget all recordings, and that the function could not be captured."""
+        with self._lock:
+            self._slots.clear()
+            self.reason = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, or run what was recorded of such a call."""
+        switches = mode.switches
+        if self.reason is not None or switches.recorder is not None or switches.anomaly is not None:
+            return self.function(*args, **kwargs)
+        given = [leaf for leaf in leaves((args, kwargs)) if is_input(leaf)]
+        inputs = [x.array if isinstance(x, Tensor) else x for x in given]
+        with self._lock:
+            slot = self._slot(args, kwargs)
+            for recording in slot.recordings:
+                if recording.fits():
+                    return recording.replay(inputs)
+            return self._record(slot, args, kwargs, given)
+
+    def _slot(self, args: tuple, kwargs: dict) -> _Slot:
+        switches = mode.switches
+        cast = switches.autocast
+        policy = None if cast is None else (cast.__self__.device, str(cast.__self__.fast_dtype))
+        key = (form((args, kwargs), _kind), switches.grad, policy, self._outside())
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = _Slot()
+            while len(self._slots) > self.most:
+                self._slots.popitem(last=False)
+        self._slots.move_to_end(key)
+        return slot
+
+    def _outside(self) -> tuple:
+        """Numbers and words that the function sees around itself: others need another recording."""
+        function = getattr(self.function, "func", self.function)
+        function = getattr(function, "__wrapped__", function)
+        code = getattr(function, "__code__", None)
+        if code is None:
+            return ()
+        found = [
+            (name, cell.cell_contents)
+            for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+            if _holds_plain(cell)
+        ]
+        space = function.__globals__
+        found += [(n, space[n]) for n in code.co_names if n in space and type(space[n]) in _PLAIN]
+        return tuple(found)
+
+    # --- recording ----------------------------------------------------------------------------
+
+    def _record(self, slot: _Slot, args: tuple, kwargs: dict, given: list[Any]) -> Any:
+        kernels = HOST.kernels
+        problem = _problem(given, kernels)
+        if problem is not None:
+            self._give_up(f"{problem} at {users_line()}", raises=False)
+            return self.function(*args, **kwargs)
+        recorder = Recorder(kernels)
+        static: dict[int, np.ndarray] = {}
+
+        def stand_in(x: Any) -> Any:
+            if not is_input(x):
+                return x
+            array = x.array if isinstance(x, Tensor) else x
+            own = static[len(static)] = array.copy(order="K")
+            return tensor_of(own) if isinstance(x, Tensor) else own
+
+        args, kwargs = mapped(args, stand_in), mapped(kwargs, stand_in)
+        recorder.entry = {id(t): id(t.grad) for t in slot.leaves}
+        previous = mode.switches.set(recorder=recorder)
+        recorder.open()
+        try:
+            result = self.function(*args, **kwargs)
+        finally:
+            recorder.close()
+            mode.switches.set(**previous)
+        returned = mapped(result, _detached)
+        slot.attempts += 1
+        if recorder.reason is not None:
+            self._give_up(recorder.reason)
+            return returned
+        known = set(recorder.entry)
+        slot.leaves = [t for t, _ in recorder.leaves.values()]
+        stable = all(t.array is a for t, a in recorder.leaves.values())
+        stable = stable and known.issuperset(
+            id(t)
+            for t, a in recorder.leaves.values()
+            if t.requires_grad and not kernels.log_owns(recorder.log, a)
+        )
+        recording = Recording(recorder, list(static.values()), result, self.__name__)
+        del result
+        summary = recording.summary()
+        if stable and slot.summary == summary:
+            slot.recordings.insert(0, recording)
+            del slot.recordings[self.most :]
+            slot.attempts = 0
+            recording.plan()
+        elif slot.attempts >= _ATTEMPTS:
+            moved = [t for t, a in recorder.leaves.values() if t.array is not a]
+            rebound = f"it gives a Tensor of shape {moved[0].shape} another array" if moved else ""
+            self._give_up(rebound or _difference(slot.summary or [], summary))
+        slot.summary = summary
+        return returned
+
+    def _give_up(self, reason: str, raises: bool = True) -> None:
+        self.reason = reason
+        self._slots.clear()
+        if self.strict and raises:
+            self.reason = None
+            raise CaptureError(
+                f"{self.__name__} cannot be captured: {reason}. This call was made to its end, "
+                "uncaptured"
+            )
+        name = getattr(self, "__name__", "a function")
+        print(f"tensorlite: {name} is not captured: {reason}", file=sys.stderr, flush=True)
+
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def _holds_plain(cell: Any) -> bool:
+    try:
+        return type(cell.cell_contents) in _PLAIN
+    except ValueError:  # not set yet
+        return False
+
+
+def _kind(x: Any) -> Any:
+    """What a recording depends on of an input."""
+    if not is_input(x):
+        return None
+    array = x.array if isinstance(x, Tensor) else x
+    dense = None if array.flags.c_contiguous else array.strides
+    wants = isinstance(x, Tensor) and x.requires_grad
+    return (type(x), type(array), array.shape, array.dtype, dense, wants)
+
+
+def _problem(given: list[Any], kernels: Any) -> str | None:
+    """Why calls with these inputs are not captured."""
+    if kernels is None:
+        return "there are no compiled kernels (tensorlite env says why)"
+    for x in given:
+        if isinstance(x, Tensor) and x.requires_grad:
+            return f"an input of shape {x.shape} requires grad"
+        array = x.array if isinstance(x, Tensor) else x
+        if not isinstance(array, np.ndarray):
+            return "inputs are on a GPU"
+    return None
+
+
+def _detached(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return tensor_of(x.array.copy())
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+def _difference(before: list[tuple], now: list[tuple]) -> str:
+    """How two recordings of the same call differ."""
+    for old, new in zip(before, now, strict=False):
+        if old == new:
+            continue
+        if old[0] != new[0] or old[0] == "constants":
+            names = sorted({what for what, _ in (*old[1:], *new[1:])}) if old[0] == "constants" else []
+            if names:
+                return (
+                    f"{', '.join(names)} read an array that is computed outside of all operations "
+                    "and differs from call to call"
+                )
+            return f"it does {new[0]} where it did {old[0]} in the call before"
+        if old[1] != new[1]:
+            return f"{new[0]} has arrays of other sizes than in the call before"
+        return f"a number that {new[0]} is given changes from call to call: {_numbers(old, new)}"
+    return f"it does {len(now)} calls where it did {len(before)}"
+
+
+def _numbers(old: tuple, new: tuple) -> str:
+    def shown(n: Any) -> str:
+        return repr(np.frombuffer(n)[0].item()) if isinstance(n, bytes) else repr(n)
+
+    pairs = [(a, b) for a, b in zip(old[2], new[2], strict=False) if a != b]
+    return ", ".join(f"{shown(a)}, then {shown(b)}" for a, b in pairs)
+
+
+def capture(
+    function: Callable | None = None, *, most: int = 8, strict: bool = True
+) -> Any:
+    """Record what a function of Tensors does, and let later calls run the recording.
+
+    A training step with its optimizer, schedule and clipping, or an inference: the first two calls
+    run as always and are written down, and from the third on a call copies its inputs into place
+    and runs the list, without Python. What it returns is the same, bit for bit.
+
+    Parameters
+    ----------
+    function
+        Takes and returns Tensors, in nested lists, tuples and dictionaries; other arguments are
+        part of what is recorded. Results have no history: call `backward` inside.
+    most
+        Kinds of arguments (shapes, dtypes, other values) that are kept; the least recently used is
+        forgotten.
+    strict
+        Raise where a call cannot be captured. False says why, once, and calls the function.
+
+    Returns
+    -------
+    Captured
+        Called as the function is. ``.recordings`` lists what was recorded, ``.reason`` says why
+        nothing is.
+
+    Raises
+    ------
+    CaptureError
+        By a call that does what a recording cannot do again: asking for values (``item()``,
+        ``float(t)``, ``bool(t)``, ``numpy()``, printing), numbers that change from call to call.
+        The call was made to its end.
+
+    Examples
+    --------
+    >>> @tl.capture
+    ... def step(x, y):
+    ...     loss = F.cross_entropy(model(x), y)
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    """
+    if function is None:
+        return functools.partial(capture, most=most, strict=strict)
+    return Captured(function, most, strict)

@@ -1,0 +1,428 @@
+"""Taking down what a call does on the CPU, so that it can be done again without Python.
+
+The extension notes every kernel, product and copy that runs (`kernels/host/record.h`). What NumPy
+computes it does not see, so the work is cut into *units*, a primitive or a gradient rule each: right
+after a unit has run, what was noted of it is run again over its inputs, with all memory that it
+allocated filled with NaN. Where that gives the same bits, the noted calls stand for the unit. Where it
+does not, NumPy had a part in it, and the unit becomes a *node*: at a replay its function is called
+again, and what it returns is copied to where the first results were.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array
+from tensorlite.debug import users_line
+from tensorlite.recording.trees import arrays_in, mapped
+from tensorlite.tensor import Tensor, tensor_of
+
+
+class Offset(int):
+    """A place in a stream of random numbers, which is another one at each replay."""
+
+    generator: Any
+
+
+class Stream:
+    """A generator that a recording draws from."""
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+        self.seed = generator.initial_seed()
+        self.start = generator.offset
+        self.drawn = 0
+        self.base = np.zeros(1, np.int64)  # added to every offset; kernels read it
+
+    def advance(self) -> None:
+        """Set aside for one replay what the recorded call drew."""
+        self.base[0] = self.generator.offset - self.start
+        self.generator.offset += self.drawn
+
+
+class Node:
+    """Something that Python does at a replay.
+
+    Attributes
+    ----------
+    name, line
+        The operation, and the user's line it comes from.
+    function, arguments, outputs
+        What is called, and the arrays, in the recording's memory, that the results belong in.
+    streams
+        Generators that it draws from itself, and where they stood.
+    """
+
+    def __init__(
+        self, name: str, line: str, function: Callable, arguments: Any, outputs: list[np.ndarray]
+    ) -> None:
+        self.name, self.line = name, line
+        self.function, self.arguments, self.outputs = function, arguments, outputs
+        self.streams: list[tuple[Stream, int]] = []
+        self.moving = [x for x in _leaves(arguments) if isinstance(x, Offset)]
+
+    def run(self, streams: dict[Any, Stream]) -> None:
+        """Compute again, and put the results in place."""
+        arguments = self.arguments
+        if self.moving:
+            arguments = mapped(
+                arguments,
+                lambda x: x + int(streams[x.generator].base[0]) if isinstance(x, Offset) else x,
+            )
+        after = [(stream.generator, stream.generator.offset) for stream, _ in self.streams]
+        for stream, offset in self.streams:
+            stream.generator.offset = offset + int(stream.base[0])
+        try:
+            found = self.function(*arguments)
+        finally:
+            for generator, offset in after:
+                generator.offset = offset
+        if self.outputs:
+            self.place(found)
+
+    def place(self, found: Any) -> None:
+        """Copy results to where the recorded ones were."""
+        given = arrays_in(mapped(found, _raw))
+        if [x.shape for x in given] != [x.shape for x in self.outputs]:
+            raise RuntimeError(
+                f"{self.name} at {self.line}: its results have the shapes "
+                f"{[x.shape for x in given]} now and had {[x.shape for x in self.outputs]} when the "
+                "call was captured: what depends on values cannot be captured. Take it out of the "
+                "captured function"
+            )
+        for to, x in zip(self.outputs, given, strict=True):
+            if to.__array_interface__["data"] != x.__array_interface__["data"]:
+                np.copyto(to, x)
+
+
+def _leaves(item: Any) -> list:
+    found: list = []
+    mapped(item, found.append)
+    return found
+
+
+def _raw(x: Any) -> Any:
+    return x.array if isinstance(x, Tensor) else x
+
+
+def _bytes(x: np.ndarray) -> bytes:
+    return x.tobytes()
+
+
+class Recorder:
+    """What is being taken down; `mode.switches.recorder` while a call is recorded.
+
+    Attributes
+    ----------
+    inside : bool
+        A unit is running: what happens now belongs to it. Also once recording was given up.
+    reason : str or None
+        Why the call cannot be captured.
+    nodes : list of (int, Node)
+        With the number of noted calls before each.
+    host : list of callables
+        What only the host does, such as counting an optimizer's steps: run before a replay.
+    guards : list of callables
+        Each says whether the recording may still be used.
+    """
+
+    def __init__(self, kernels: Any) -> None:
+        self.k = kernels
+        self.log = kernels.log_open()
+        self.inside = False
+        self.reason: str | None = None
+        self.nodes: list[tuple[int, Node]] = []
+        self.marks: list[tuple[int, str, str]] = []  # calls noted before, operation, line
+        self.host: list[Callable[[], None]] = []
+        self.guards: list[Callable[[], bool]] = []
+        self.streams: dict[Any, Stream] = {}
+        self.leaves: dict[int, tuple[Tensor, Array]] = {}
+        self.entry: dict[int, int] = {}  # ids of the gradients that leaves had before the call
+        self.read: set[int] = set()  # leaves whose gradients from before the call count
+        self.arrived: set[int] = set()
+        self.modules: dict[int, tuple[Any, bool]] = {}
+        self.written: list[tuple[int, int]] = []
+        self.movable: list[int] = []  # blocks whose contents no unit needs from outside
+        self.kept: list[Any] = []
+        self.made: list[int] = []  # addresses that units of Python alone fill
+        self._drawn: list[tuple[Stream, int]] = []
+        self._ordered = False  # a node is there that the host's part must not overtake
+
+    # --- the log ------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Note what runs in this thread from here on."""
+        self.k.log_enter(self.log)
+
+    def close(self) -> None:
+        """Note nothing more."""
+        self.k.log_enter(None)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Note nothing inside, and keep no memory for the recording."""
+        self.close()
+        try:
+            yield
+        finally:
+            if self.reason is None:
+                self.open()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Leave out what happens inside: it has been seen to."""
+        before, self.inside = self.inside, True
+        try:
+            yield
+        finally:
+            self.inside = before or self.reason is not None
+
+    def refuse(self, what: str) -> None:
+        """Give up: the call runs to its end as if nothing was recorded."""
+        if self.reason is None and not self.inside:
+            self.reason = f"{what} at {users_line()}"
+            self.inside = True
+            self.close()
+
+    # --- units --------------------------------------------------------------------------------
+
+    def unit(self, name: str, function: Callable, *arguments: Any) -> Any:
+        """Call ``function(*arguments)``, and see to it that a replay has the same results."""
+        if self.inside:
+            return function(*arguments)
+        with self.paused():
+            line = users_line()
+            given = arrays_in(arguments)
+            before = [x.copy() for x in given]
+            calls, blocks = self.k.log_size(self.log)
+        self._drawn = []
+        self.inside = True
+        try:
+            result = function(*arguments)
+        finally:
+            self.inside = self.reason is not None
+        with self.paused():
+            outputs = arrays_in(mapped(result, _raw))
+            if self._reproduced(given, before, outputs, calls, blocks):
+                self.marks.append((calls, name, line))
+                for x in given:
+                    if not self.k.log_owns(self.log, x):
+                        self.keep(x)
+                self.movable += range(blocks, self.k.log_size(self.log)[1])
+            else:
+                self.k.log_cut(self.log, calls)
+                self._add(name, line, function, arguments, outputs)
+        return result
+
+    def _reproduced(
+        self,
+        given: list[np.ndarray],
+        before: list[np.ndarray],
+        outputs: list[np.ndarray],
+        calls: int,
+        blocks: int,
+    ) -> bool:
+        """Whether what was noted, run again over what was given, has the same results."""
+        changed = [i for i, x in enumerate(given) if _bytes(x) != _bytes(before[i])]
+        end, last = self.k.log_size(self.log)
+        own = [self._block(i) for i in range(blocks, last)]
+        if calls == end:
+            return not changed and not any(_shows(x, block) for x in outputs for block in own)
+        if self._reads_unwritten(calls, end, own):
+            return False
+        after = [x.copy() for x in (*given, *outputs)]
+        contents = [block.copy() for block in own]
+        for i in changed:
+            given[i][...] = before[i]
+        for block in own:
+            block.fill(0xFF)
+        self.k.log_replay(self.log, calls, end)
+        same = all(
+            _bytes(x) == _bytes(y) for x, y in zip((*given, *outputs), after, strict=True)
+        )
+        for block, content in zip(own, contents, strict=True):
+            block[...] = content
+        for i in changed:
+            given[i][...] = after[i]
+        return same
+
+    def _block(self, i: int) -> np.ndarray:
+        """The memory of a block, as bytes."""
+        address, size, _ = self.k.log_block(self.log, i)
+        return self.k.bytes_at(address, size)
+
+    def _reads_unwritten(self, calls: int, end: int, own: list[np.ndarray]) -> bool:
+        """Whether a call reads memory of the unit's own that none wrote: NumPy filled it."""
+        spans = [(b.__array_interface__["data"][0], b.size) for b in own]
+        written: set[int] = set()
+        for _, arrays, _, _ in self.k.log_calls(self.log, calls, end):
+            for wanted in (False, True):
+                for address, size, writes in arrays:
+                    if not size or writes is not wanted:
+                        continue
+                    for i, (start, length) in enumerate(spans):
+                        if start <= address < start + length:
+                            if writes:
+                                written.add(i)
+                            elif i not in written:
+                                return True
+        return False
+
+    def _add(
+        self, name: str, line: str, function: Callable, arguments: Any, outputs: list[np.ndarray]
+    ) -> Node:
+        bare = self.k.bare
+        seen: dict[int, Any] = {}
+
+        def without_owner(x: Any) -> Any:
+            if isinstance(x, np.ndarray):
+                if id(x) not in seen:
+                    seen[id(x)] = bare(x)
+                    self.keep(x)
+                return seen[id(x)]
+            return x
+
+        for x in outputs:
+            self.keep(x)
+        node = Node(
+            name, line, function, mapped(arguments, without_owner), [bare(x) for x in outputs]
+        )
+        node.streams = self._drawn
+        self.nodes.append((self.k.log_size(self.log)[0], node))
+        self.marks.append((self.k.log_size(self.log)[0], name, line))
+        return node
+
+    def node(self, name: str, function: Callable, *arguments: Any) -> Any:
+        """Call a function that Python calls again at every replay, at this place.
+
+        Tensors it returns are copied into memory of the recording.
+        """
+        if self.inside:
+            return function(*arguments)
+        line = users_line()
+        with self.paused():
+            self.inside = True
+            try:
+                result = function(*arguments)
+            finally:
+                self.inside = self.reason is not None
+        if self.reason is not None:
+            return result
+        outputs: list[np.ndarray] = []
+
+        def own(x: Any) -> Any:
+            if not isinstance(_raw(x), np.ndarray):
+                return x
+            copy = np.array(_raw(x))
+            if copy.size:
+                outputs.append(copy)
+            return tensor_of(copy) if isinstance(x, Tensor) else copy
+
+        result = mapped(result, own)
+        with self.paused():
+            self._drawn = []
+            added = Node(name, line, function, arguments, [self.k.bare(x) for x in outputs])
+            self.nodes.append((self.k.log_size(self.log)[0], added))
+            self.marks.append((self.k.log_size(self.log)[0], name, line))
+        self._ordered = True
+        return result
+
+    # --- what changes from call to call -------------------------------------------------------
+
+    def on_host(self, name: str, action: Callable[[], None]) -> None:
+        """Do something at every replay that touches no array of the recording but the host's own."""
+        if self.inside:
+            return
+        if self._ordered:  # something before it must be done first
+            with self.paused():
+                position = self.k.log_size(self.log)[0]
+                self.nodes.append((position, Node(name, users_line(), action, (), [])))
+                self.marks.append((position, name, users_line()))
+        else:
+            self.host.append(action)
+
+    def reserved(self, generator: Any, offset: int, blocks: int) -> int:
+        """Take note that `generator` set numbers aside; the offset, known to change."""
+        if self.reason is not None:
+            return offset
+        stream = self.streams.get(generator)
+        if stream is None:
+            with self.paused():
+                stream = Stream(generator)
+            stream.start, stream.drawn = offset, 0
+            if any(s.seed == stream.seed and s is not stream for s in self.streams.values()):
+                self.inside = False
+                self.refuse("two generators of one seed")
+                return offset
+            self.streams[generator] = stream
+        stream.drawn += blocks
+        self._drawn = [*self._drawn, (stream, offset)] if self.inside else self._drawn
+        marked = Offset(offset)
+        marked.generator = generator
+        return marked
+
+    def base_of(self, key: tuple[int, int]) -> np.ndarray | None:
+        """The number that kernels add to offsets in the stream of this key."""
+        seed = key[0] | key[1] << 32
+        for stream in self.streams.values():
+            if stream.seed == seed:
+                return stream.base
+        return None
+
+    # --- what the recording depends on --------------------------------------------------------
+
+    def keep(self, array: np.ndarray) -> None:
+        """Keep memory that was there before alive as long as the recording."""
+        owner: Any = array
+        while getattr(owner, "base", None) is not None:
+            owner = owner.base
+        self.kept.append(owner)
+
+    def seen(self, x: Tensor) -> None:
+        """Take note of a Tensor that was there before: another array in it needs a new recording."""
+        if id(x) not in self.leaves:
+            self.leaves[id(x)] = (x, x.array)
+
+    def arrives(self, leaf: Tensor) -> None:
+        """A gradient arrives at a leaf: is it added to one from before the call?"""
+        if id(leaf) not in self.arrived:
+            self.arrived.add(id(leaf))
+            if leaf.grad is not None and id(leaf.grad) == self.entry.get(id(leaf)):
+                self.read.add(id(leaf))
+
+    def module(self, module: Any) -> None:
+        """Take note of a module's mode."""
+        if not self.inside:
+            self.modules.setdefault(id(module), (module, module.training))
+
+    def live(self, array: np.ndarray) -> None:
+        """An array that the host writes to before every replay."""
+        if not self.inside and isinstance(array, np.ndarray):
+            self.made.append(array.__array_interface__["data"][0])
+            self.keep(array)
+
+    def wrote(self, bounds: tuple[int, int]) -> None:
+        """Take note of a write in place, outside of units that were seen to."""
+        if self.reason is None and bounds not in self.written:
+            self.written.append(bounds)
+
+
+def _shows(x: np.ndarray, block: np.ndarray) -> bool:
+    low, high = np.lib.array_utils.byte_bounds(x)
+    start = block.__array_interface__["data"][0]
+    return start < high and low < start + block.size
+
+
+def direct(name: str, function: Callable, *arguments: Any) -> Any:
+    """What `Recorder.unit` is where nothing is recorded."""
+    return function(*arguments)
+
+
+def host_action(function: Callable, *arguments: Any) -> Callable[[], None]:
+    """A call to be made at every replay."""
+    return functools.partial(function, *arguments)

@@ -1,0 +1,302 @@
+"""A recording: what one call did, as a flat list that can be run again."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tensorlite.backend import HOST
+from tensorlite.recording.recorder import Node, Recorder
+from tensorlite.recording.trees import arrays_in, mapped
+from tensorlite.tape import note_write_at
+from tensorlite.tensor import Tensor, tensor_of
+
+
+#: Kernels whose last numbers are a seed and a place in its stream.
+_DRAWING = frozenset({"dropout", "random_bits", "random_uniform", "random_normal"})
+
+
+class Output(int):
+    """Stands in a result for one of the arrays that are returned."""
+
+
+class Line(NamedTuple):
+    """One call of a recording, as it is shown."""
+
+    name: str
+    operation: str
+    source: str
+    reads: list[tuple[int, int]]  # (address, bytes)
+    writes: list[tuple[int, int]]
+    numbers: list[float]
+    by_python: bool
+
+
+class Recording:
+    """What one call of a captured function did.
+
+    Print it to see the calls in order; `to_dot` draws them.
+
+    Attributes
+    ----------
+    memory : tuple of int
+        Bytes of the temporaries, and of the memory that they share now.
+    replays : int
+        How often it was run.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        inputs: list[np.ndarray],
+        result: Any,
+        name: str,
+    ) -> None:
+        self.name, self.replays = name, 0
+        self._recorder, self._k, self._log = recorder, recorder.k, recorder.log
+        self._inputs = inputs
+        self._outputs: list[np.ndarray] = []
+        self._result = mapped(result, self._as_output)
+        k, log = self._k, self._log
+        own = [(t, a) for t, a in recorder.leaves.values() if not k.log_owns(log, a)]
+        self._leaves = [(t, a, t.requires_grad) for t, a in own]
+        self._entries = [self._entry_of(t) for t, _ in own if t.requires_grad]
+        self._modules = list(recorder.modules.values())
+        # A gradient in an optimizer's arena must not be held: then the next would lie elsewhere.
+        wanting = [t for t, _ in own if t.requires_grad]
+        self._final = [(t, t.grad) for t in wanting if not _is_home(t)]
+        self._home = [t for t in wanting if _is_home(t)]
+        arenas = {id(a): a for a in (t.grad_buffer.renew.arena() for t in self._home)}
+        self._arenas = [(arena, arena.grad) for arena in arenas.values()]
+        self._program = list(self._spans())
+        self.memory = (0, 0)
+
+    def _as_output(self, x: Any) -> Any:
+        if not isinstance(x, (Tensor, np.ndarray)):
+            return x
+        array = x.array if isinstance(x, Tensor) else x
+        self._recorder.keep(array)
+        self._outputs.append(self._k.bare(array))
+        return (Output if isinstance(x, Tensor) else _Array)(len(self._outputs) - 1)
+
+    def _entry_of(self, t: Tensor) -> tuple[Tensor, bool | None, Any]:
+        """A leaf; whether its gradient must be there before a call (None: either way); and it."""
+        recorder = self._recorder
+        before = recorder.entry.get(id(t), id(None))
+        had = before != id(None)
+        untouched = id(t.grad) == before and id(t) not in recorder.arrived
+        if id(t) in recorder.read or (untouched and had):
+            return t, True, None if _is_home(t) else t.grad
+        return t, (None if had or untouched else False), None
+
+    def _spans(self) -> Iterator[tuple[int, int] | Node]:
+        at, end = 0, self._k.log_size(self._log)[0]
+        for position, node in self._recorder.nodes:
+            if position > at:
+                yield at, position
+            at = position
+            yield node
+        if end > at:
+            yield at, end
+
+    # --- replay -------------------------------------------------------------------------------
+
+    def fits(self) -> bool:
+        """Whether everything it depends on is as it was when it was made."""
+        for t, array, requires_grad in self._leaves:
+            if t.array is not array or t.requires_grad is not requires_grad:
+                return False
+        for t, needed, _ in self._entries:
+            if needed is not None and (t.grad is not None) is not needed:
+                return False
+        for arena, grad in self._arenas:
+            if arena.grad is not grad:
+                return False
+        for module, training in self._modules:
+            if module.training is not training:
+                return False
+        for stream in self._recorder.streams.values():
+            if stream.generator.initial_seed() != stream.seed:
+                return False
+        return all([guard() for guard in self._recorder.guards])
+
+    def replay(self, inputs: list[Any]) -> Any:
+        """Run again over other inputs; return what the function returned, with new values."""
+        for to, x in zip(self._inputs, inputs, strict=True):
+            HOST.write(to, x)
+        for t, needed, grad in self._entries:
+            if needed:
+                grad = t.grad_buffer if grad is None else grad
+                if t.grad is not grad:
+                    np.copyto(grad.array, t.grad.array)
+                    t.grad = grad
+        streams = self._recorder.streams
+        for stream in streams.values():
+            stream.advance()
+        for action in self._recorder.host:
+            action()
+        if self._recorder.nodes:
+            self._give_gradients()
+        for step in self._program:
+            if isinstance(step, Node):
+                step.run(streams)
+            else:
+                self._k.log_replay(self._log, *step)
+        self._give_gradients()
+        for bounds in self._recorder.written:
+            note_write_at(bounds)
+        self.replays += 1
+        return mapped(self._result, self._returned)
+
+    def _give_gradients(self) -> None:
+        for t in self._home:
+            t.grad = t.grad_buffer
+        for t, grad in self._final:
+            t.grad = grad
+
+    def _returned(self, x: Any) -> Any:
+        if isinstance(x, Output):
+            return tensor_of(self._outputs[x].copy())
+        return self._outputs[x].copy() if isinstance(x, _Array) else x
+
+    def plan(self) -> None:
+        """Let temporaries that are never needed at the same time share memory; drop dead calls."""
+        before, after, self.dead = self._k.log_plan(self._log, self._recorder.movable)
+        self.memory = (before, after)
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    def summary(self) -> list[tuple]:
+        """What two recordings of the same call have in common: names, sizes, numbers, constants."""
+        k, log = self._k, self._log
+        end, blocks = k.log_size(log)
+        starts = sorted((*k.log_block(log, i)[:2], i) for i in range(blocks) if k.log_block(log, i))
+        addresses = [start for start, _, _ in starts]
+
+        def block_of(address: int) -> int | None:
+            i = bisect_right(addresses, address) - 1
+            return i if i >= 0 and address < starts[i][0] + starts[i][1] else None
+
+        written: set[int | None] = set()
+        for x in self._recorder.made:
+            written.add(block_of(x))
+        found: list[tuple] = []
+        constants: dict[int, tuple] = {}
+
+        def reads(address: int, size: int, what: str) -> None:
+            block = block_of(address)
+            if block is not None and block not in written and size <= 1 << 20:
+                constants.setdefault(block, (what, k.bytes_at(address, size).tobytes()))
+
+        starts_of = {s.seed: s.start for s in self._recorder.streams.values()}
+        nodes = iter([*self._recorder.nodes, (end + 1, None)])
+        position, node = next(nodes)
+        for i, (name, arrays, numbers, _) in enumerate(k.log_calls(log, 0, end)):
+            while position <= i and node is not None:
+                self._note_node(node, found, reads, written, block_of)
+                position, node = next(nodes)
+            for address, size, writes in arrays:
+                if not writes:
+                    reads(address, size, name)
+            written |= {block_of(address) for address, _, writes in arrays if writes}
+            if name in _DRAWING:
+                numbers[-1] -= starts_of.get(numbers[-2], 0)
+            numbers = [struct.pack("d", n) if isinstance(n, float) else n for n in numbers]
+            found.append((name, tuple(size for _, size, _ in arrays), tuple(numbers)))
+        while node is not None:
+            self._note_node(node, found, reads, written, block_of)
+            position, node = next(nodes)
+        found.append(("constants", *constants.values()))
+        return found
+
+    def _note_node(self, node: Node, found: list, reads: Any, written: set, block_of: Any) -> None:
+        for x in arrays_in(node.arguments):
+            low, high = np.lib.array_utils.byte_bounds(x)
+            reads(low, high - low, node.name)
+        written |= {block_of(x.__array_interface__["data"][0]) for x in node.outputs}
+        found.append((node.name, tuple(x.shape for x in node.outputs), ()))
+
+    def lines(self) -> list[Line]:
+        """Its calls in order."""
+        marks = sorted(self._recorder.marks, key=lambda mark: mark[0])
+        starts = [position for position, _, _ in marks]
+        found = []
+        for step in self._program:
+            if isinstance(step, Node):
+                given = [np.lib.array_utils.byte_bounds(x) for x in arrays_in(step.arguments)]
+                made = [np.lib.array_utils.byte_bounds(x) for x in step.outputs]
+                spans = [[(low, high - low) for low, high in some] for some in (given, made)]
+                found.append(Line(step.name, step.name, step.line, *spans, [], True))
+                continue
+            for i, call in enumerate(self._k.log_calls(self._log, *step), step[0]):
+                name, arrays, numbers, dead = call
+                if dead:
+                    continue
+                at = bisect_right(starts, i) - 1
+                _, operation, source = marks[at] if at >= 0 else (0, name, "")
+                spans = [[(a, n) for a, n, w in arrays if w is way and n] for way in (False, True)]
+                found.append(Line(name, operation, source, *spans, numbers, False))
+        return found
+
+    def __repr__(self) -> str:
+        lines = self.lines()
+        python = sum(line.by_python for line in lines)
+        return (
+            f"<Recording of {self.name}: {len(lines)} calls, {python} of them in Python; "
+            f"{self.replays} replays>"
+        )
+
+    def __str__(self) -> str:
+        lines = self.lines()
+        names = _Names(lines)
+        before, after = self.memory
+        head = f"{self!r}\ntemporaries: {before:,} bytes, in {after:,}\n"
+        rows = []
+        for i, line in enumerate(lines):
+            made = ", ".join(names(*span) for span in line.writes) or "-"
+            read = ", ".join(names(*span) for span in line.reads)
+            where = f"  # {line.operation}, {line.source}" if line.source else ""
+            mark = "python " if line.by_python else ""
+            rows.append(f"{i:4}  {made} = {mark}{line.name}({read}){where}")
+        return head + "\n".join(rows)
+
+    def to_dot(self) -> str:
+        """The calls and what they hand to each other, in Graphviz's language."""
+        lines = self.lines()
+        last: dict[int, int] = {}
+        text = ["digraph recording {", "  node [shape=box];"]
+        for i, line in enumerate(lines):
+            style = ' style="dashed"' if line.by_python else ""
+            text.append(f'  c{i} [label="{line.name}"{style}];')
+            for address, size in line.reads:
+                if address in last:
+                    text.append(f'  c{last[address]} -> c{i} [label="{size} B"];')
+            for address, _ in line.writes:
+                last[address] = i
+        return "\n".join([*text, "}"])
+
+
+def _is_home(t: Tensor) -> bool:
+    return t.grad is not None and t.grad is t.grad_buffer
+
+
+class _Array(int):
+    """Stands in a result for an array that is returned as such."""
+
+
+class _Names:
+    """Short names of the memory that calls use."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self._known: dict[int, str] = {}
+        made = {address for line in lines for address, _ in line.writes}
+        self._made = made
+
+    def __call__(self, address: int, size: int) -> str:
+        kind = "t" if address in self._made else "p"
+        name = self._known.setdefault(address, f"{kind}{len(self._known)}")
+        return f"{name}[{size}]"
