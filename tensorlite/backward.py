@@ -156,9 +156,10 @@ def propagate(
             found = unit(plan.name, plan.pull_some, g, saved, wanted)
         elif plan.asks is None:
             found = unit(plan.name, plan.pull, g, saved)
-        else:
-            told = last if plan.asks == "last" else places(parents)
-            found = unit(plan.name, plan.pull, g, saved, told)
+        elif plan.asks == "last":
+            found = unit(plan.name, plan.pull, g, saved, last)
+        else:  # whose places no variable here may hold
+            found = unit(plan.name, plan.pull, g, saved, places(parents))
         for parent, d in zip(parents, found, strict=True):
             if parent is None or d is None:
                 continue

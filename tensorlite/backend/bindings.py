@@ -224,7 +224,9 @@ def _widened(kernel: Kernel) -> list[Parameter]:
     return [p for p in kernel.parameters if p.is_array and p.type in kernel.widened]
 
 
-def _recorded(kernel: Kernel, names: dict[str, str], body: list[str], stored: str = "") -> list[str]:
+def _recorded(
+    kernel: Kernel, names: dict[str, str], body: list[str], stored: str = ""
+) -> list[str]:
     """Note a call in the open log: its arrays, its numbers, and how it is done again from `at`."""
     operands, scalars = [], []
     for p in kernel.parameters:

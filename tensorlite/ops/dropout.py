@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from types import ModuleType
 
-from tensorlite.backend import Array, array_backend
+from tensorlite import tape
+from tensorlite.backend import Array, Device, array_backend
 from tensorlite.ops.compare import where
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.inplace import in_place
@@ -90,6 +91,10 @@ def _dropout(x: Tensor, p: float, generator: Generator) -> Tensor:
 def _kept(x: Tensor, shape: tuple[int, ...], p: float, generator: Generator) -> Array:
     """Booleans of `shape` where `x` is, each True with probability 1 - `p`."""
     device = array_backend((x.array,)).device_of(x.array)
+    return tape.unit("mask of dropout", _drawn, generator, shape, device, p)
+
+
+def _drawn(generator: Generator, shape: tuple[int, ...], device: Device, p: float) -> Array:
     return generator.uniform(shape, device=device) >= p
 
 

@@ -62,9 +62,7 @@ def clip_grad_norm_(
     grads = flat_gradients(parameters)
     if not grads:
         return tensor_of(np.zeros((), np.float32))
-    return tensor_of(
-        unit("clip_grad_norm_", _clip, grads, max_norm, norm_type, error_if_nonfinite)
-    )
+    return tensor_of(unit("clip_grad_norm_", _clip, grads, max_norm, norm_type, error_if_nonfinite))
 
 
 def _clip(grads: list[Array], max_norm: float, norm_type: float, error_if_nonfinite: bool) -> Array:

@@ -238,7 +238,9 @@ def _difference(before: list[tuple], now: list[tuple]) -> str:
         if old == new:
             continue
         if old[0] != new[0] or old[0] == "constants":
-            names = sorted({what for what, _ in (*old[1:], *new[1:])}) if old[0] == "constants" else []
+            names = (
+                sorted({what for what, _ in (*old[1:], *new[1:])}) if old[0] == "constants" else []
+            )
             if names:
                 return (
                     f"{', '.join(names)} read an array that is computed outside of all operations "
@@ -259,9 +261,7 @@ def _numbers(old: tuple, new: tuple) -> str:
     return ", ".join(f"{shown(a)}, then {shown(b)}" for a, b in pairs)
 
 
-def capture(
-    function: Callable | None = None, *, most: int = 8, strict: bool = True
-) -> Any:
+def capture(function: Callable | None = None, *, most: int = 8, strict: bool = True) -> Any:
     """Record what a function of Tensors does, and let later calls run the recording.
 
     A training step with its optimizer, schedule and clipping, or an inference: the first two calls

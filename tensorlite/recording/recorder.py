@@ -19,7 +19,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.debug import users_line
-from tensorlite.recording.trees import arrays_in, mapped
+from tensorlite.recording.trees import arrays_in, leaves, mapped
 from tensorlite.tensor import Tensor, tensor_of
 
 
@@ -64,7 +64,7 @@ class Node:
         self.name, self.line = name, line
         self.function, self.arguments, self.outputs = function, arguments, outputs
         self.streams: list[tuple[Stream, int]] = []
-        self.moving = [x for x in _leaves(arguments) if isinstance(x, Offset)]
+        self.moving = [x for x in leaves(arguments) if isinstance(x, Offset)]
 
     def run(self, streams: dict[Any, Stream]) -> None:
         """Compute again, and put the results in place."""
@@ -87,7 +87,7 @@ class Node:
 
     def place(self, found: Any) -> None:
         """Copy results to where the recorded ones were."""
-        given = arrays_in(mapped(found, _raw))
+        given = arrays_in(mapped(found, _plain))
         if [x.shape for x in given] != [x.shape for x in self.outputs]:
             raise RuntimeError(
                 f"{self.name} at {self.line}: its results have the shapes "
@@ -100,14 +100,12 @@ class Node:
                 np.copyto(to, x)
 
 
-def _leaves(item: Any) -> list:
-    found: list = []
-    mapped(item, found.append)
-    return found
-
-
 def _raw(x: Any) -> Any:
     return x.array if isinstance(x, Tensor) else x
+
+
+def _plain(x: Any) -> Any:
+    return np.asarray(x) if isinstance(x, np.generic) else _raw(x)
 
 
 def _bytes(x: np.ndarray) -> bytes:
@@ -206,6 +204,10 @@ class Recorder:
             result = function(*arguments)
         finally:
             self.inside = self.reason is not None
+        if self.reason is not None:
+            return result
+        if any(isinstance(x, np.generic) for x in leaves(result)):  # NumPy's sum of 0-d arrays
+            result = mapped(result, lambda x: np.array(x) if isinstance(x, np.generic) else x)
         with self.paused():
             outputs = arrays_in(mapped(result, _raw))
             if self._reproduced(given, before, outputs, calls, blocks):
@@ -242,9 +244,7 @@ class Recorder:
         for block in own:
             block.fill(0xFF)
         self.k.log_replay(self.log, calls, end)
-        same = all(
-            _bytes(x) == _bytes(y) for x, y in zip((*given, *outputs), after, strict=True)
-        )
+        same = all(_bytes(x) == _bytes(y) for x, y in zip((*given, *outputs), after, strict=True))
         for block, content in zip(own, contents, strict=True):
             block[...] = content
         for i in changed:

@@ -15,7 +15,6 @@ from tensorlite.recording.trees import arrays_in, mapped
 from tensorlite.tape import note_write_at
 from tensorlite.tensor import Tensor, tensor_of
 
-
 #: Kernels whose last numbers are a seed and a place in its stream.
 _DRAWING = frozenset({"dropout", "random_bits", "random_uniform", "random_normal"})
 
