@@ -182,6 +182,16 @@ def propagate(
     return cotangents
 
 
+def _write(to: Any, d: Any) -> None:
+    """``to[...] = d``; by a kernel, where a recorder is to see it."""
+    backend = array_backend((to,))
+    alike = to.__class__ is np.ndarray and to.shape == d.shape and to.dtype == d.dtype and d.size
+    if alike and mode.switches.recorder is not None and not np.may_share_memory(to, d):
+        backend.kernels.copy(to, d)
+    else:
+        backend.write(to, d)
+
+
 def _call(name: str, function: Callable, *args: Any) -> Any:
     return function(*args)
 
@@ -283,7 +293,15 @@ def _places(parents: tuple) -> tuple:
 
 
 def _add_to(x: Any, d: Any) -> None:
-    x += d
+    kernels = array_backend((x,)).kernels
+    alike = x.shape == d.shape and x.dtype == d.dtype and d.size and d.__class__ is np.ndarray
+    dense = alike and x.flags.c_contiguous and d.flags.c_contiguous and x.dtype.char in "fd"
+    if dense and mode.switches.recorder is not None and not np.may_share_memory(x, d):
+        before = np.empty_like(x)
+        kernels.copy(before, x)
+        kernels.axpy(d, before, x, x.size, 1.0)
+    else:
+        x += d
 
 
 class Accumulate:
@@ -304,7 +322,7 @@ class Accumulate:
             self.waiting[leaf] = total
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
-                self.unit("gradient", array_backend((leaf.array,)).write, own_place(leaf).array, d)
+                self.unit("gradient", _write, own_place(leaf).array, d)
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = tensor_of(d)

@@ -230,7 +230,8 @@ class Primitive:
             y = NotImplemented
             if self.aux:
                 static = {**static, "save": save}
-            large = not self.kernel_from or getattr(raw[0], "size", 0) >= self.kernel_from
+            large = getattr(raw[0], "size", 0) >= self.kernel_from
+            large = large or mode.switches.recorder is not None
             if self.kernel_fn is not None and backend.kernels is not None and large:
                 y = self.kernel_fn(backend.kernels, *raw, **static)
             if y is NotImplemented:
@@ -308,7 +309,7 @@ class Primitive:
         return mark(result, args[0], self, tuple(static.values())) if self.view else result
 
     def computed(self, raw: tuple, static: dict, save: bool) -> tuple[Any, tuple]:
-        """`forward`, by the function of the CPU's extension where there is one, as eager calls do."""
+        """`forward`, by the function of the CPU's extension where there is one."""
         kernels = array_backend(raw).kernels
         if self.host_kernel is not None and kernels is not None and kernels.on_host:
             named = [*static.values(), *[save] * bool(self.aux)]

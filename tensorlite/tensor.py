@@ -180,9 +180,7 @@ class Tensor:
         if self.array.size != 1:
             raise ValueError(f"item() of a Tensor of shape {self.shape}: it has not one element")
         if mode.switches.recorder is not None:
-            mode.switches.recorder.refuse(
-                "the value of a Tensor (item, float, bool)"
-            )
+            mode.switches.recorder.refuse("the value of a Tensor (item, float, bool)")
         return self.array.item()
 
     def tolist(self) -> Any:

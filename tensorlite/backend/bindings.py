@@ -135,6 +135,7 @@ def _for_short_floats(kernel: Kernel, name: str) -> str:
     if kernel.mapped:
         data = ", ".join(f"array_{p.name}.data" for p in arrays)
         passed = [f"floats[{i}]" for i in range(len(arrays))]
+        places = [f"at[{i}]" for i in range(len(arrays))]
         passed += [p.name for p in kernel.parameters[len(arrays) :]]
         steps = [
             f"void* const arrays[] = {{{data}}};",
@@ -145,7 +146,7 @@ def _for_short_floats(kernel: Kernel, name: str) -> str:
                 kernel,
                 {"T": "uint16_t"},
                 [
-                    f"void* const arrays[] = {{{', '.join(f'at[{i}]' for i in range(len(arrays)))}}};",
+                    f"void* const arrays[] = {{{', '.join(places)}}};",
                     f"map_short(type_{name} == BF16, arrays, n, [=](auto& floats, Index n) {{",
                     f"    {kernel.name}<float>({', '.join(passed)});",
                     "});",
@@ -250,7 +251,7 @@ def _recorded(
 
 
 def _recording(kernel: Kernel, names: dict[str, str], function: str) -> list[str]:
-    """Note a call of one instantiation; of one that stood in for 16-bit floats with their places."""
+    """Note a call of one instantiation; of one in the place of 16-bit floats with theirs."""
     arrays = [p for p in kernel.parameters if p.is_array]
     at = {p.name: f"at[{i}]" for i, p in enumerate(arrays)}
     wide = _widened(kernel) if "float" in names.values() else []

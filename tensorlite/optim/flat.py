@@ -38,7 +38,7 @@ class _Flat:
 
 
 class Replay:
-    """What the host does of a recorded step: it counts, and tells the kernels their numbers anew."""
+    """The host's part in a recorded step: it counts, and tells the kernels their numbers anew."""
 
     def __init__(
         self,
@@ -223,7 +223,7 @@ class FlatOptimizer(Optimizer):
     def _recorded_step(
         self, recorder: Any, closure: Any, grad_scale: Array | None, skip: Array | None
     ) -> Any:
-        """A step that is taken down: as launches and what the host counts, where it is that plain."""
+        """Take a step that is recorded: as launches and what the host counts, if it is that plain."""
         arenas = [arena for flat in self._present() for arena in flat.arenas]
         plain = closure is grad_scale is skip is None and not self.scalar_names
         plain = plain and self.kernel_name is not None

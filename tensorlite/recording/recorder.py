@@ -1,11 +1,11 @@
 """Taking down what a call does on the CPU, so that it can be done again without Python.
 
 The extension notes every kernel, product and copy that runs (`kernels/host/record.h`). What NumPy
-computes it does not see, so the work is cut into *units*, a primitive or a gradient rule each: right
-after a unit has run, what was noted of it is run again over its inputs, with all memory that it
-allocated filled with NaN. Where that gives the same bits, the noted calls stand for the unit. Where it
-does not, NumPy had a part in it, and the unit becomes a *node*: at a replay its function is called
-again, and what it returns is copied to where the first results were.
+computes it does not see, so the work is cut into *units*, a primitive or a gradient rule each:
+right after a unit has run, what was noted of it is run again over its inputs, with all memory that
+it allocated filled with NaN. Where that gives the same bits, the noted calls stand for the unit.
+Where it does not, NumPy had a part in it, and the unit becomes a *node*: at a replay its function
+is called again, and what it returns is copied to where the first results were.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Node:
         if [x.shape for x in given] != [x.shape for x in self.outputs]:
             raise RuntimeError(
                 f"{self.name} at {self.line}: its results have the shapes "
-                f"{[x.shape for x in given]} now and had {[x.shape for x in self.outputs]} when the "
-                "call was captured: what depends on values cannot be captured. Take it out of the "
+                f"{[x.shape for x in given]} now and had {[x.shape for x in self.outputs]} when "
+                "the call was captured: what depends on values cannot be captured. Take it out of the "
                 "captured function"
             )
         for to, x in zip(self.outputs, given, strict=True):
@@ -335,7 +335,7 @@ class Recorder:
     # --- what changes from call to call -------------------------------------------------------
 
     def on_host(self, name: str, action: Callable[[], None]) -> None:
-        """Do something at every replay that touches no array of the recording but the host's own."""
+        """Do something at every replay that touches nothing but what the host keeps."""
         if self.inside:
             return
         if self._ordered:  # something before it must be done first
@@ -384,12 +384,12 @@ class Recorder:
         self.kept.append(owner)
 
     def seen(self, x: Tensor) -> None:
-        """Take note of a Tensor that was there before: another array in it needs a new recording."""
+        """Take note of a Tensor from before: with another array it needs a new recording."""
         if id(x) not in self.leaves:
             self.leaves[id(x)] = (x, x.array)
 
     def arrives(self, leaf: Tensor) -> None:
-        """A gradient arrives at a leaf: is it added to one from before the call?"""
+        """Note that a gradient arrives at a leaf, and whether it is added to one from before."""
         if id(leaf) not in self.arrived:
             self.arrived.add(id(leaf))
             if leaf.grad is not None and id(leaf.grad) == self.entry.get(id(leaf)):

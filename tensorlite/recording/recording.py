@@ -121,7 +121,7 @@ class Recording:
         for stream in self._recorder.streams.values():
             if stream.generator.initial_seed() != stream.seed:
                 return False
-        return all([guard() for guard in self._recorder.guards])
+        return all(guard() for guard in self._recorder.guards)
 
     def replay(self, inputs: list[Any]) -> Any:
         """Run again over other inputs; return what the function returned, with new values."""

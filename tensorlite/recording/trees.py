@@ -12,7 +12,7 @@ from tensorlite.tensor import Tensor
 
 
 def mapped(item: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nesting, with `change` of each leaf; lists, tuples and dictionaries are inner nodes."""
+    """The same nesting of lists, tuples and dictionaries, with `change` of each leaf."""
     if isinstance(item, dict):
         pairs = {key: mapped(value, change) for key, value in item.items()}
         return pairs if type(item) is dict else type(item)(pairs)
@@ -41,7 +41,7 @@ def arrays_in(item: Any) -> list[np.ndarray]:
 
 
 def form(item: Any, dynamic: Callable[[Any], Any]) -> Any:
-    """A key for the nesting; of each leaf what `dynamic` says, or the leaf itself if that is None."""
+    """A key for the nesting: of each leaf what `dynamic` says, or itself if that is None."""
     if isinstance(item, dict):
         return (type(item), *[(key, form(value, dynamic)) for key, value in item.items()])
     if isinstance(item, (tuple, list)):
