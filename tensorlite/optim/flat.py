@@ -223,7 +223,7 @@ class FlatOptimizer(Optimizer):
     def _recorded_step(
         self, recorder: Any, closure: Any, grad_scale: Array | None, skip: Array | None
     ) -> Any:
-        """Take a step that is recorded: as launches and what the host counts, if it is that plain."""
+        """Take a step that is recorded: as launches and what the host counts."""
         arenas = [arena for flat in self._present() for arena in flat.arenas]
         plain = closure is grad_scale is skip is None and not self.scalar_names
         plain = plain and self.kernel_name is not None

@@ -92,8 +92,8 @@ class Node:
             raise RuntimeError(
                 f"{self.name} at {self.line}: its results have the shapes "
                 f"{[x.shape for x in given]} now and had {[x.shape for x in self.outputs]} when "
-                "the call was captured: what depends on values cannot be captured. Take it out of the "
-                "captured function"
+                "the call was captured: what depends on values cannot be captured. Take it "
+                "out of the captured function"
             )
         for to, x in zip(self.outputs, given, strict=True):
             if to.__array_interface__["data"] != x.__array_interface__["data"]:
