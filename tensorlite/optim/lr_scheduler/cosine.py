@@ -60,7 +60,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if not whole or T_0 < 1 or T_mult < 1:
             raise ValueError(f"T_0 and T_mult must be whole, at least 1, not {T_0} and {T_mult}")
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
-        self.T_i, self.T_cur: float = T_0, last_epoch  # length of the present period, and the step in it
+        self.T_i: float = T_0  # length of the present period
+        self.T_cur: float = last_epoch  # and the step in it
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
