@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import sys
 import zipfile
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -136,7 +137,11 @@ def read_legacy(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, d
         return storages[key]
 
     def plain() -> Any:
-        return TorchUnpickler(file, storage, array_of).load()
+        return reader_of(array_of).load()
+
+    def reader_of(view: Callable[[np.ndarray, str], np.ndarray]) -> TorchUnpickler:
+        _check_pickle(file, total)
+        return TorchUnpickler(_Bounded(file, total), storage, view)
 
     if plain() != _MAGIC:
         raise ValueError("it is a pickle, but not one that torch wrote")
@@ -144,7 +149,7 @@ def read_legacy(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, d
         raise ValueError("it has a form of torch's that is not known here")
     # The elements come last, so the tensors are read twice: at first for their storages.
     begin = file.tell()
-    TorchUnpickler(file, storage, array_of).load()
+    reader_of(array_of).load()
     for key in plain():
         found = storages[key]
         size = int.from_bytes(file.read(8), "little") * itemsize_of(found.dtype)
@@ -155,5 +160,34 @@ def read_legacy(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, d
             raise ValueError("it ends within a storage")
         storages[key] = Storage(np.frombuffer(data, np.uint8).copy(), found.dtype)
     file.seek(begin)
-    reader = TorchUnpickler(file, storage, lambda memory, dtype: array_of(memory, dtype, wanted))
+    reader = reader_of(lambda memory, dtype: array_of(memory, dtype, wanted))
     return finished(reader.load()), reader.locations
+
+
+class _Bounded:
+    """A file for an unpickler, which asks for as many bytes as a damaged file tells it to."""
+
+    def __init__(self, file: IO[bytes], total: int) -> None:
+        self._file = file
+        self._total = total
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(min(count, self._total))
+
+    def readline(self) -> bytes:
+        return self._file.readline()
+
+
+def _check_pickle(file: IO[bytes], total: int) -> None:
+    """Refuse a pickle that numbers its objects beyond what a file of `total` bytes can hold.
+
+    The unpickler makes room for as many objects as the greatest number says: one wrong byte, and
+    that is 30 GB. The old form has no checksums that would tell.
+    """
+    import pickletools  # for this alone
+
+    start = file.tell()
+    for code, argument, _ in pickletools.genops(_Bounded(file, total)):
+        if code.name == "LONG_BINPUT" and argument > total:
+            raise ValueError(f"its pickle is damaged: object {argument} of a file of {total} bytes")
+    file.seek(start)

@@ -82,6 +82,8 @@ class _Pickler:
             code += b"e" if value else b""
         elif isinstance(value, Mapping):
             self._mapping(value, path)
+        elif isinstance(value, bytes):  # as protocol 2 has them
+            self._call("_codecs", "encode", ((value.decode("latin1"), "latin1"), path))
         elif isinstance(value, set | frozenset):
             self._call("__builtin__", "set", ((list(value),), path))
         else:
