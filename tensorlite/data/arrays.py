@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tensorlite.io.files import shortened
+
 __all__ = ["read_npy", "read_npz"]
 
 _LARGE = 1 << 28  # bytes from which on it matters how much a file says it unpacks to
@@ -87,7 +89,7 @@ def _refuse_beyond(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    said = str(error) or type(error).__name__
+    said = shortened(str(error) or type(error).__name__)
     return ValueError(
         f"{path} cannot be read as {path.suffix[1:] or 'an array'}: it is truncated, damaged or of "
         f"another kind ({said})"

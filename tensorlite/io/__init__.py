@@ -21,7 +21,16 @@ from tensorlite.backend import CPU, Device, backend_for
 from tensorlite.backend import device as parse_device
 from tensorlite.io import safetensors
 from tensorlite.io.elements import MissingPackage
-from tensorlite.io.files import PARTIAL, is_path, name_of, opened, sweep, write_atomically, write_to
+from tensorlite.io.files import (
+    PARTIAL,
+    is_path,
+    name_of,
+    opened,
+    shortened,
+    sweep,
+    write_atomically,
+    write_to,
+)
 from tensorlite.io.folder import is_index, read_folder, read_index
 from tensorlite.io.structure import joined, separated
 from tensorlite.ops.dtypes import as_dtype
@@ -147,13 +156,14 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
         try:
             value, places = of_torch(file, wanted)
         except Refused as error:
-            raise Refused(f"{name} cannot be loaded: {error}") from None
+            raise Refused(f"{name} cannot be loaded: {shortened(str(error))}") from None
         except (MissingPackage, MemoryError):
             raise
         except ValueError as error:
-            raise ValueError(f"{name} cannot be read: {error}") from error
+            raise ValueError(f"{name} cannot be read: {shortened(str(error))}") from error
         except Exception as error:  # a damaged pickle may raise anything
-            raise ValueError(f"{name} cannot be read: it is damaged ({error!r})") from error
+            said = shortened(repr(error))
+            raise ValueError(f"{name} cannot be read: it is damaged ({said})") from error
         return _placed(value, location, places, wanted)
     try:
         arrays, metadata = safetensors.read(file, wanted)
@@ -161,7 +171,8 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
         raise
     except (ValueError, OverflowError) as error:  # shapes that no array can have, too
         raise ValueError(
-            f"{name} cannot be read: it is truncated, damaged or not a safetensors file ({error})"
+            f"{name} cannot be read: it is truncated, damaged or not a safetensors file "
+            f"({shortened(str(error), 400)})"
         ) from error
     structure = metadata.get(_STRUCTURE)
     if structure is None:
@@ -173,7 +184,7 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
             raise
         except Exception as error:  # what is in it may be anything, nested however deep
             raise ValueError(
-                f"{name}: what its tensors belong to is damaged ({error!r})"
+                f"{name}: what its tensors belong to is damaged ({shortened(repr(error))})"
             ) from error
     return _placed(value, location, {}, None)
 

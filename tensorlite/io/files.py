@@ -18,7 +18,16 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["PARTIAL", "is_path", "name_of", "opened", "sweep", "write_atomically", "write_to"]
+__all__ = [
+    "PARTIAL",
+    "is_path",
+    "name_of",
+    "opened",
+    "shortened",
+    "sweep",
+    "write_atomically",
+    "write_to",
+]
 
 PARTIAL = ".partial"  # ends the names of files not yet complete
 _numbers = itertools.count()
@@ -232,6 +241,13 @@ def _explained(path: Path, error: OSError, size: int | None) -> str:
             needed += f"{', and' if needed else ';'} {_bytes(free)} are free in {path.parent}"
         why += needed
     return f"{path} cannot be written: {why}"
+
+
+def shortened(text: str, longest: int = 300) -> str:
+    """A text that may quote a whole file, without its middle."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]} … {text[-longest // 2 :]}"
 
 
 def _bytes(count: int) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tensorlite.io.files import shortened
+
 __all__ = ["is_index", "read_folder", "read_index"]
 
 _FILES = (
@@ -64,8 +66,8 @@ def read_index(index: Path, read: Callable[[Path], Any]) -> dict[str, Any]:
         raise FileNotFoundError(f"{index}: there is no such file") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{index} cannot be read: it is no index of a checkpoint ({error!r})"
-        ) from (error)
+            f"{index} cannot be read: it is no index of a checkpoint ({shortened(repr(error))})"
+        ) from error
     found: dict[str, Any] = {}
     for file in files:
         part = read(index.parent / file)

@@ -139,7 +139,9 @@ class RunFolder:
         """
         io.sweep(self.path)
         text = "".join(json.dumps(record) + "\n" for record in history)
-        if not self.history.exists() or self.history.read_bytes() != text.encode():
+        # An empty one is not made: before the first checkpoint a folder holds nothing.
+        here = self.history.read_bytes() if self.history.exists() else b""
+        if here != text.encode():
             io.write_atomically(self.history, lambda name: Path(name).write_text(text))
         self._lines = len(history)
 
