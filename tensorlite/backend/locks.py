@@ -160,8 +160,9 @@ class FileLock:
     def _sign(self, file: int) -> None:
         text = json.dumps({"host": platform.node(), "process": os.getpid()}).encode()
         with contextlib.suppress(OSError):  # on a full disk it holds without a name
-            os.ftruncate(file, 0)
-            os.pwrite(file, text, 0) if hasattr(os, "pwrite") else os.write(file, text)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, text)
+            os.ftruncate(file, len(text))
 
     def _signed(self) -> tuple[str | None, int | None]:
         """Host and process that the file names."""
@@ -174,6 +175,11 @@ class FileLock:
     def holder(self) -> str:
         """Who has it, as messages say it."""
         host, process = self._signed()
+        for _ in range(10):  # who has just taken it is about to sign
+            if process is not None:
+                break
+            time.sleep(_PAUSE / 5)
+            host, process = self._signed()
         if process is None:
             return "another process"
         if (host, process) == (platform.node(), os.getpid()):

@@ -35,6 +35,8 @@ def run(args: Namespace) -> int:
     checkpoint, known = metadata(path)
     chosen = settings.restore(known["settings"], asked)
     if (end := _end(out, checkpoint, chosen)) is not None:
+        with contextlib.suppress(OSError), RunFolder(out).lock():  # it may be read-only
+            io.sweep(out)
         print(end)
         return 0
     with RunFolder(out).lock():
@@ -110,8 +112,9 @@ def _finish(experiment: Experiment, trainer: Trainer) -> None:
     out, history = experiment.out, trainer.history
     result = _summary(experiment, trainer, test)
     text = json.dumps(result, indent=2) + "\n"
-    io.write_atomically(out / "summary.json", lambda name: Path(name).write_text(text))
     plotted = curves.plot(history, out / "loss.png", experiment.settings.label)
+    # The last of all: where it is, the run is finished.
+    io.write_atomically(out / "summary.json", lambda name: Path(name).write_text(text))
     print(f"\n{curves.summary(history)}")
     for finding in trainer.findings:
         print(finding)

@@ -189,10 +189,10 @@ class Trainer:
     def _fit(
         self, train_loader: DataLoader, val_loader: DataLoader | None, resume: bool
     ) -> list[dict[str, Any]]:
-        self._open(train_loader, resume)
-        self._call("on_fit_begin")
         # An overflow is reported by the loss, once, and not by NumPy at every operation.
         with Interruption() as interruption, np.errstate(all="ignore"), self._writing():
+            self._open(train_loader, resume)
+            self._call("on_fit_begin")
             while (reason := self.stopped_by or self.stopping.reason(self.epochs)) is None:
                 self._run_epoch(train_loader, val_loader, interruption)
         self.stopped_by = reason
