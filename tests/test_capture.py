@@ -7,6 +7,7 @@ import tensorlite as tl
 import tensorlite.nn.functional as F
 from tensorlite import nn, optim
 from tensorlite.backend import HOST
+from tensorlite.recording import CaptureError
 
 needs_kernels = pytest.mark.skipif(HOST.kernels is None, reason="capture needs compiled kernels")
 pytestmark = needs_kernels
@@ -178,3 +179,315 @@ def test_scaled_and_accumulated_training_too(kind, how):
     eager, captured = _run(kind, how), _run(kind, how, captured=True)
     _assert_same(eager, captured)
     assert captured[3].recordings[0].replays >= STEPS - 4
+
+
+# --- nothing goes stale -------------------------------------------------------------------------
+
+
+def _pair():
+    """A perceptron and an optimizer whose settings change, and the data of its steps."""
+    tl.manual_seed(1)
+    model = Perceptron()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+
+    def step(x, y):
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    rng = np.random.default_rng(5)
+    batches = [tuple(map(tl.tensor, _vectors(rng))) for _ in range(12)]
+    return model, optimizer, step, batches
+
+
+def _both(change, steps=12):
+    """Losses of eager and of captured steps, with a change before each."""
+    found = []
+    for captured in (False, True):
+        model, optimizer, step, batches = _pair()
+        run = tl.capture(step) if captured else step
+        losses = []
+        for i, batch in enumerate(batches[:steps]):
+            change(i, model, optimizer)
+            losses.append(run(*batch).item())
+        found.append((losses, [p.detach().numpy().copy() for p in model.parameters()]))
+    (eager, weights), (replayed, same) = found
+    assert eager == replayed
+    for a, b in zip(weights, same, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return run
+
+
+def _set(name, value):
+    def change(i, model, optimizer):
+        if i >= 6:
+            optimizer.param_groups[0][name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("lr", 0.01), ("momentum", 0.9), ("weight_decay", 0.1), ("maximize", True)]
+)
+def test_settings_of_the_optimizer_take_effect(name, value):
+    step = _both(_set(name, value))
+    assert len(step.recordings) == 1
+
+
+def test_a_new_seed_counts():
+    def change(i, model, optimizer):
+        if i == 6:
+            tl.manual_seed(99)
+
+    _both(change)
+
+
+def test_evaluation_and_training_are_recorded_apart():
+    def change(i, model, optimizer):
+        model.train(i % 4 < 2)
+
+    step = _both(change)
+    assert len(step.recordings) == 2
+
+
+def test_weights_that_are_loaded_count():
+    other = {name: value.clone() for name, value in _pair()[0].state_dict().items()}
+
+    def change(i, model, optimizer):
+        if i == 6:
+            model.load_state_dict(other)
+
+    _both(change)
+
+
+def test_a_frozen_parameter_needs_a_new_recording():
+    def change(i, model, optimizer):
+        if i == 6:
+            model.last.weight.requires_grad_(False)
+
+    _both(change)
+
+
+def test_loading_an_optimizer_goes_on_from_there():
+    saved = {}
+
+    def change(i, model, optimizer):
+        if i == 4:
+            saved["state"] = optimizer.state_dict()
+        if i == 8:
+            optimizer.load_state_dict(saved["state"])
+
+    _both(change)
+
+
+def test_the_last_batch_has_another_size():
+    model, _optimizer, step, batches = _pair()
+    step = tl.capture(step)
+    twin_model, _, twin, _ = _pair()
+    tl.manual_seed(1)
+    for fn in (step, twin):
+        tl.manual_seed(7)
+        for _ in range(3):
+            for x, y in [*batches[:4], (batches[4][0][:5], batches[4][1][:5])]:
+                fn(x, y)
+    for p, q in zip(model.parameters(), twin_model.parameters(), strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+    assert len(step.recordings) == 2
+
+
+def test_the_least_recently_used_recording_goes():
+    double = tl.capture(lambda x: x * 2 + 1, most=2)
+    for n in (3, 4, 5):
+        for _ in range(3):
+            double(tl.ones(n))
+    assert len(double.recordings) == 2
+
+
+def test_two_captured_functions_share_parameters():
+    results = []
+    for captured in (False, True):
+        model, _optimizer, step, batches = _pair()
+
+        def predict(x, model=model):
+            with tl.no_grad():
+                return model(x)
+
+        if captured:
+            step, predict = tl.capture(step), tl.capture(predict)
+        results.append([])
+        for x, y in batches:
+            step(x, y)
+            results[-1].append(predict(x).numpy())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_results_are_the_callers_own():
+    double = tl.capture(lambda x: x * 2)
+    kept = [double(tl.full((3,), float(i))) for i in range(6)]
+    assert [k[0].item() for k in kept] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+
+
+def test_gradients_that_are_there_are_added_to():
+    def grads(captured):
+        tl.manual_seed(2)
+        layer = nn.Linear(4, 3)
+
+        def add(x):
+            loss = layer(x).sum()
+            loss.backward()
+            return loss
+
+        add = tl.capture(add) if captured else add
+        seen = []
+        for i in range(9):
+            if i in (0, 3, 7):
+                layer.weight.grad = layer.bias.grad = None
+            add(tl.full((2, 4), float(i)))
+            seen.append(layer.weight.grad.numpy().copy())
+        return seen
+
+    for a, b in zip(grads(False), grads(True), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_nested_arguments_and_results():
+    @tl.capture
+    def mixed(batch, *, scale):
+        return {"sum": batch["a"] + batch["b"][0], "more": (batch["a"] * scale, "name", 3)}
+
+    for i in range(5):
+        batch = {"a": tl.full((2,), float(i)), "b": [tl.ones(2)]}
+        found = mixed(batch, scale=3.0)
+    np.testing.assert_array_equal(found["sum"].numpy(), [5, 5])
+    assert found["more"][0].tolist() == [12.0, 12.0]
+    assert found["more"][1:] == ("name", 3)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda t: t.sum().item(),
+        lambda t: float(t.sum()),
+        lambda t: bool(t.sum()),
+        repr,
+        lambda t: t.numpy(),
+        lambda t: t.tolist(),
+    ],
+)
+def test_asking_for_values_is_refused_with_the_line(ask):
+    def call(x):
+        y = x * 2
+        ask(y)
+        return y
+
+    with pytest.raises(CaptureError, match=r"test_capture\.py:\d+"):
+        tl.capture(call)(tl.ones(3))
+    with pytest.raises(CaptureError, match="made to its end"):
+        tl.capture(call)(tl.ones(3))
+    lenient = tl.capture(call, strict=False)
+    assert lenient(tl.ones(3)).tolist() == [2, 2, 2]
+    assert "test_capture.py" in lenient.reason
+
+
+def test_a_number_that_changes_is_refused():
+    count = [0]
+
+    @tl.capture
+    def call(x):
+        count[0] += 1
+        return tl.clamp(x, max=float(count[0]))
+
+    with pytest.raises(CaptureError, match="changes from call to call"):
+        for _ in range(8):
+            call(tl.ones(600))
+
+
+def test_numbers_around_the_function_are_seen():
+    factor = 2.0
+
+    @tl.capture
+    def call(x):
+        return x * factor
+
+    seen = []
+    for factor in (2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 2.0):  # noqa: B007
+        seen.append(call(tl.ones(2))[0].item())
+    assert seen == [2, 2, 2, 3, 3, 3, 2]
+
+
+def test_an_error_in_the_function_leaves_everything_usable():
+    model, _optimizer, step, batches = _pair()
+    calls = [0]
+
+    def failing(x, y):
+        calls[0] += 1
+        if calls[0] == 2:
+            model(x)
+            raise KeyError("in the middle")
+        return step(x, y)
+
+    captured = tl.capture(failing)
+    captured(*batches[0])
+    with pytest.raises(KeyError):
+        captured(*batches[1])
+    for batch in batches:
+        captured(*batch)
+    assert captured.recordings[0].replays
+    assert tl.ones(3).sum().item() == 3
+
+
+def test_replays_hold_memory_flat():
+    import tracemalloc
+
+    _model, _optimizer, step, batches = _pair()
+    step = tl.capture(step)
+    for _ in range(10):
+        step(*batches[0])
+    tracemalloc.start()
+    step(*batches[0])
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(3000):
+        step(*batches[0])
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 20_000
+
+
+def test_a_recording_is_readable_and_plans_its_memory():
+    _model, _optimizer, step, batches = _pair()
+    step = tl.capture(step)
+    for batch in batches[:4]:
+        step(*batch)
+    (recording,) = step.recordings
+    assert "matmul" in str(recording)
+    assert "test_capture.py" in str(recording)
+    assert recording.to_dot().startswith("digraph")
+    before, after = recording.memory
+    assert 0 < after < before
+
+
+def test_calls_whose_results_nobody_reads_are_dropped():
+    @tl.capture
+    def call(x):
+        tl.exp(x)
+        return tl.tanh(x)
+
+    for _ in range(3):
+        y = call(tl.ones(2000))
+    names = [line.name for line in call.recordings[0].lines()]
+    assert names == ["tanh"]
+    np.testing.assert_allclose(y.numpy(), np.tanh(1), rtol=1e-6)
+
+
+def test_gaps_and_a_copied_input():
+    call = tl.capture(lambda x: x.T @ x)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x = tl.tensor(rng.standard_normal((6, 8)).astype(np.float32))[:, ::2]
+        np.testing.assert_array_equal(call(x).numpy(), (x.T @ x).numpy())

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, is_array
 from tensorlite.debug import users_line
 from tensorlite.recording.trees import arrays_in, leaves, mapped
 from tensorlite.tensor import Tensor, tensor_of
@@ -98,6 +98,11 @@ class Node:
         for to, x in zip(self.outputs, given, strict=True):
             if to.__array_interface__["data"] != x.__array_interface__["data"]:
                 np.copyto(to, x)
+
+
+def _is_elsewhere(x: Any) -> bool:
+    array = _raw(x)
+    return is_array(array) and not isinstance(array, np.ndarray)
 
 
 def _raw(x: Any) -> Any:
@@ -191,6 +196,8 @@ class Recorder:
 
     def unit(self, name: str, function: Callable, *arguments: Any) -> Any:
         """Call ``function(*arguments)``, and see to it that a replay has the same results."""
+        if not self.inside and any(_is_elsewhere(x) for x in leaves(arguments)):
+            self.refuse(f"{name} of arrays on a GPU")
         if self.inside:
             return function(*arguments)
         with self.paused():
