@@ -133,6 +133,13 @@ class Backend:
         """``to[...] = x``."""
         to[...] = x
 
+    def lane(self, number: int, size: int, dtype: Any, value: float = 0) -> Array:
+        """A new flat array filled with `value`, to be walked together with others in step.
+
+        Each should have another number, from 0: then they start where no two disturb each other.
+        """
+        return self.xp.full(size, value, dtype) if value else self.xp.zeros(size, dtype)
+
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``, which makes arrays in the memory of `flat`.
 

@@ -73,8 +73,8 @@ class Arena:
             starts.append(size)
             size += -(-parameter.numel() // _ALIGN) * _ALIGN
         with self.backend.on(self.device):
-            self.data = self.backend.xp.zeros(size, self.dtype)
-            self.grad = self.backend.xp.zeros(size, self.dtype)
+            self.data = self.backend.lane(0, size, self.dtype)
+            self.grad = self.backend.lane(1, size, self.dtype)
         self.state: dict[str, Array] = {}
         self.bounds = self.backend.byte_bounds(self.data)
         self.steps = [0] * len(parameters)
@@ -157,7 +157,7 @@ class Arena:
     def renew_gradients(self) -> None:
         """Put gradients into new memory from now on; those there are keep the old one."""
         with self.backend.on(self.device):
-            self.grad = self.backend.xp.zeros(self.grad.size, self.dtype)
+            self.grad = self.backend.lane(1, self.grad.size, self.dtype)
         self._part_of = None
         self._give_gradients()
 
@@ -236,7 +236,8 @@ class Arena:
         if name not in self.state:
             dtype = np.float32 if self.short else self.dtype
             with self.backend.on(self.device):
-                self.state[name] = self.backend.xp.full(self.data.size, value, dtype)
+                number = 2 + len(self.state)
+                self.state[name] = self.backend.lane(number, self.data.size, dtype, value)
             self._part_of = None
 
     def part(
