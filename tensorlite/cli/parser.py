@@ -37,6 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _train(command("train", "Train a model on a dataset; with no arguments, on handwritten digits"))
     _evaluate(command("evaluate", "Judge a trained model by data it has not seen"))
     _predict(command("predict", "Apply a trained model to samples in a file"))
+    _report(command("report", "Write a run's curves, mistakes and settings as one HTML file"))
     _bench(
         command("bench", "Measure speed, beside other frameworks and beside the machine's limits")
     )
@@ -118,6 +119,12 @@ def _predict(parser: Parser) -> None:
     )
     parser.add_argument("--device", default="auto", metavar="NAME")
     parser.add_argument("--out", metavar="FILE", help="write all predictions there, as .csv")
+
+
+def _report(parser: Parser) -> None:
+    parser.add_argument("dir", metavar="DIR", help="folder of a run")
+    parser.add_argument("--device", default="auto", metavar="NAME")
+    parser.add_argument("--out", metavar="FILE", help="default: DIR/report.html")
 
 
 def _bench(parser: Parser) -> None:

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 def on_cpu(args):
     """Arguments with the CPU as their device, where they leave it open."""
     args = [str(arg) for arg in args]
-    wanted = args[0] in ("train", "evaluate", "predict") and "--device" not in args
+    wanted = args[0] in ("train", "evaluate", "predict", "report") and "--device" not in args
     return [*args, "--device", "cpu"] if wanted else args
 
 
