@@ -1,4 +1,5 @@
-// Neighbours on both sides are copied as bytes, other elements one at a time.
+// Neighbours on both sides are copied as bytes, transposed matrices in tiles, other elements one at a
+// time.
 #include "copy.h"
 
 #include <algorithm>
@@ -79,6 +80,68 @@ class Walk {
     void move(int axis, Index by) { to += by * axes_[axis].to, from += by * axes_[axis].from; }
 };
 
+// --- transposed: neighbours there are no neighbours here ----------------------------------------
+
+// Copies `rows` x `columns` elements, at most a tile: rows lie apart in `to`, columns in `from`. Every
+// cache line of either side is touched once: lines a power of two apart share few places in a cache,
+// and would push each other out.
+template <typename T>
+void copy_tile(char* to, const char* from, Index to_step, Index from_step, Index rows, Index columns) {
+    constexpr Index kTile = sizeof(T) == 8 ? 8 : 16;
+    alignas(64) T in[kTile][kTile], out[kTile][kTile];
+    if (rows == kTile && columns == kTile) {
+        for (Index j = 0; j < kTile; ++j) std::memcpy(in[j], from + j * from_step, sizeof in[j]);
+        for (Index i = 0; i < kTile; ++i)
+            for (Index j = 0; j < kTile; ++j) out[i][j] = in[j][i];
+        for (Index i = 0; i < kTile; ++i) std::memcpy(to + i * to_step, out[i], sizeof out[i]);
+        return;
+    }
+    for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < columns; ++j)
+            std::memcpy(to + i * to_step + j * sizeof(T), from + j * from_step + i * sizeof(T), sizeof(T));
+}
+
+// `across` has neighbours in `from`, `line` in `to`; `axes` are the others.
+template <typename T>
+void copy_transposed(char* to, const char* from, const CopyAxis* axes, int count, Index outer,
+                     CopyAxis across, CopyAxis line) {
+    constexpr Index kTile = sizeof(T) == 8 ? 8 : 16, kSize = sizeof(T);
+    const Index strips = (across.count + kTile - 1) / kTile;
+    const Index strip_bytes = kTile * line.count * kSize;
+    parallel_range(outer * strips, kBytes / strip_bytes + 1, [=](Index first, Index last) {
+        Walk walk(to, from, axes, count, first / strips);
+        for (Index s = first; s < last; ++s) {
+            const Index i = s % strips * kTile, rows = std::min(kTile, across.count - i);
+            for (Index j = 0; j < line.count; j += kTile)
+                copy_tile<T>(walk.to + i * across.to + j * kSize, walk.from + i * kSize + j * line.from,
+                             across.to, line.from, rows, std::min(kTile, line.count - j));
+            if (s % strips == strips - 1) walk.next();
+        }
+    });
+}
+
+// Copies where tiles pay; says whether it did.
+bool copy_in_tiles(char* to, const char* from, const CopyAxis* axes, int count, Index elements,
+                   CopyAxis line, Index size) {
+    constexpr Index kFewest = 8;
+    if (line.to != size || line.from == size || line.count < kFewest || size > 8) return false;
+    int at = count - 1;
+    while (at >= 0 && (axes[at].from != size || axes[at].count < kFewest)) --at;
+    if (at < 0) return false;
+    CopyAxis others[kMostAxes];
+    const CopyAxis across = axes[at];
+    std::copy(axes + at + 1, axes + count, std::copy(axes, axes + at, others));
+    const Index outer = elements / line.count / across.count;
+    switch (size) {
+        case 1: copy_transposed<uint8_t>(to, from, others, count - 1, outer, across, line); break;
+        case 2: copy_transposed<uint16_t>(to, from, others, count - 1, outer, across, line); break;
+        case 4: copy_transposed<uint32_t>(to, from, others, count - 1, outer, across, line); break;
+        case 8: copy_transposed<uint64_t>(to, from, others, count - 1, outer, across, line); break;
+        default: return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 void copy_strided(char* to, const char* from, CopyAxis* axes, int count, Index size) {
@@ -98,6 +161,7 @@ void copy_strided(char* to, const char* from, CopyAxis* axes, int count, Index s
             if (large) all_written();
         });
     }
+    if (copy_in_tiles(to, from, axes, count, elements, line, size)) return;
     parallel_range(elements / line.count, kBytes / (line.count * size) + 1, [=](Index first, Index last) {
         Walk walk(to, from, axes, count, first);
         for (Index i = first; i < last; ++i, walk.next()) copy_line(walk.to, walk.from, line, size, large);

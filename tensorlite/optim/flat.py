@@ -252,7 +252,10 @@ class FlatOptimizer(Optimizer):
             group = flat.group
             for arena in tuple(flat.arenas):
                 try:
-                    run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
+                    if mode.switches.devices:
+                        run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
+                    else:  # one call less in every step of small models
+                        self._step(group, arena, grad_scale, skip)
                 except Moved:
                     for other in self._rehoused(flat, arena):
                         run_on_device_of(other.data, self._step, group, other, grad_scale, skip)
@@ -363,17 +366,20 @@ class FlatOptimizer(Optimizer):
             self._reference_update(arena.backend.xp, p, g, state, values)
         else:
             slots = map(state.get, self.state_names)  # None: what this group lacks
-            kernel(p, g, *slots, self._hyper_array(arena, values, scaled), stop - start)
+            told = arena.hyper
+            if scaled or told is None or told[0] != values:
+                hyper = self._hyper_array(arena, values, scaled)
+            else:
+                hyper = told[1]  # nothing changed since the last step
+            kernel(p, g, *slots, hyper, stop - start)
         if arena.short:
             arena.data[start:stop] = arena.backend.cast(p, arena.dtype)
 
     def _hyper_array(self, arena: Arena, values: list, scaled: bool) -> Array:
-        """What a kernel is told, on its device: the array of the last step if nothing changed.
+        """What a kernel is told, in an array on its device.
 
         If `scaled`, a gradient scaler tells numbers that only the device knows.
         """
-        if not scaled and arena.hyper is not None and arena.hyper[0] == values:
-            return arena.hyper[1]
         on_device = {i: v for i, v in enumerate(values) if is_array(v)} if scaled else {}
         numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
         numbers[2] = 1.0 if values[2] is None else numbers[2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,18 @@ def test_copy(host_kernels, host_guarded, view, dtype):
         host_kernels.copy(target, dense)
         np.testing.assert_array_equal(target, source)
         assert np.count_nonzero(target.base if target.base is not None else target) <= dense.size
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "int64"])
+def test_every_order_of_axes(host_kernels, host_guarded, dtype):
+    """Whole tiles, parts of tiles, and axes too short for one, wherever they stand."""
+    for shape in ((3, 32, 2, 48), (2, 17, 9, 23), (8, 7, 16, 5)):
+        x = np.random.default_rng(3).integers(0, 100, shape).astype(dtype)
+        for order in permutations(range(4)):
+            for source in (x.transpose(order), x.transpose(order)[:, ::-1]):
+                y = host_guarded.empty(source.shape, source.dtype)
+                host_kernels.copy(y, source)
+                np.testing.assert_array_equal(y, source)
 
 
 def test_large_copies(host_kernels, host_guarded):

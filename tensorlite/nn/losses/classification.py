@@ -55,7 +55,8 @@ def cross_entropy(
     IndexError
         If a class index is not in [0, C), on the CPU.
     """
-    reduction = chosen("cross_entropy", reduction, size_average, reduce)
+    if size_average is not None or reduce is not None:
+        reduction = chosen("cross_entropy", reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], not {label_smoothing}")
     if reduction not in ("mean", "sum", "none"):
