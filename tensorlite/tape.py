@@ -279,6 +279,13 @@ def note_write(array: Array) -> None:
     note_write_at(array_backend((array,)).byte_bounds(array))
 
 
+def check(function: Callable, *args: Any) -> None:
+    """Call ``function(*args)``, which looks at values and raises; a replay does so, too."""
+    function(*args)
+    if mode.switches.recorder is not None:
+        mode.switches.recorder.check(function, args)
+
+
 def unit(name: str, function: Callable, *args: Any) -> Any:
     """Call ``function(*args)``, which computes with arrays itself; a recorder sees to it."""
     recorder = mode.switches.recorder

@@ -491,3 +491,51 @@ def test_gaps_and_a_copied_input():
     for _ in range(5):
         x = tl.tensor(rng.standard_normal((6, 8)).astype(np.float32))[:, ::2]
         np.testing.assert_array_equal(call(x).numpy(), (x.T @ x).numpy())
+
+
+def test_a_wrong_label_is_named_before_anything_changes():
+    model, _optimizer, step, batches = _pair()
+    step = tl.capture(step)
+    for batch in batches[:5]:
+        step(*batch)
+    before = [p.detach().numpy().copy() for p in model.parameters()]
+    x, y = batches[5]
+    wrong = y.clone()
+    wrong[3] = 77
+    with pytest.raises(IndexError, match="77"):
+        step(x, wrong)
+    for p, q in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q)
+    step(x, y)
+
+
+def test_hooks_and_attributes_of_modules_are_refused():
+    class Keeps(nn.Module):
+        def forward(self, x):
+            self.last = x * 2
+            return self.last
+
+    with pytest.raises(CaptureError, match=r"Keeps\.last is set"):
+        tl.capture(Keeps())(tl.ones(2))
+    layer = nn.Linear(2, 2)
+    layer.register_forward_hook(lambda *args: None)
+    with pytest.raises(CaptureError, match="hooks"):
+        tl.capture(lambda x: layer(x))(tl.ones(1, 2))
+
+
+def test_a_trainer_captures_and_has_the_same_history():
+    def history(capture):
+        tl.manual_seed(0)
+        model = Perceptron()
+        optimizer = optim.Adam(model.named_parameters(), lr=1e-3)
+        rng = np.random.default_rng(3)
+        data = tl.data.TensorDataset(*map(tl.tensor, _vectors(rng)))
+        loader = tl.data.DataLoader(data, batch_size=3, shuffle=True)
+        trainer = tl.training.Trainer(
+            model, optimizer, F.cross_entropy, callbacks=[], device="cpu", capture=capture
+        )
+        return trainer, [r["train_loss"] for r in trainer.fit(loader, epochs=6)]
+
+    (on, replayed), (_, eager) = history("on"), history("off")
+    assert replayed == eager
+    assert len(on._captured.recordings) == 2  # the last batch is smaller

@@ -85,10 +85,13 @@ class Experiment:
         Where it computes.
     out
         Its folder.
+    capture
+        Whether steps are recorded; see `Trainer`.
     """
 
-    def __init__(self, settings: Settings, device: str, out: Path) -> None:
+    def __init__(self, settings: Settings, device: str, out: Path, capture: str = "auto") -> None:
         self.settings, self.device, self.out = settings, device, out
+        self.capture = capture
         self.splits = load_data(settings)
         self.problem = Problem.of(self.splits, CONTEXT)
         self.train, self.val = self._divide(samples(self.splits, "train"))
@@ -136,6 +139,7 @@ class Experiment:
             target_loss=self.settings.target_loss,
             out=self.out,
             save_every=self.settings.save_every,
+            capture=self.capture,
             metadata=self.metadata,
         )
 

@@ -85,6 +85,12 @@ def _train(parser: Parser) -> None:
     )
     add("--schedule", choices=SCHEDULES, help="of the learning rate")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default)")
+    add(
+        "--capture",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="record a step, then run it without Python: where that can be (default)",
+    )
     add("--seed", type=_seed, metavar="N", help="of everything random; default 0")
     add("--val-fraction", type=_part, metavar="F", help="of the training data, for validation")
     add("--patience", type=_count, metavar="N", help="stop after N epochs without improvement")

@@ -29,7 +29,7 @@ def run(args: Namespace) -> int:
         chosen = settings.complete(asked)
         out = new_folder(chosen.label) if args.out is None else Path(args.out)
         with RunFolder(out).lock(make=True):
-            return _train(Experiment(chosen, args.device or "auto", out))
+            return _train(Experiment(chosen, args.device or "auto", out, args.capture))
     out = _folder_to_resume(args)
     path = RunFolder(out).last
     checkpoint, known = metadata(path)
@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
         print(end)
         return 0
     with RunFolder(out).lock():
-        experiment = Experiment(chosen, args.device or "auto", out)
+        experiment = Experiment(chosen, args.device or "auto", out, args.capture)
         experiment.check_same(problem_of(path, known), known.get("data"))
         longer = chosen.epochs > known["settings"]["epochs"]
         return _train(experiment, Longer(chosen) if longer else None, resume=True)

@@ -124,8 +124,12 @@ class Module(Changes):
             if isinstance(value, Buffer):
                 self.register_buffer(name, value, value.persistent)
             else:
+                if mode.switches.recorder is not None:
+                    mode.switches.recorder.refuse(f"{type(self).__name__}.{name} is set")
                 super().__setattr__(name, value)
         elif value is None or (kind is Kind.BUFFER and isinstance(value, Tensor)):
+            if mode.switches.recorder is not None:
+                mode.switches.recorder.refuse(f"{type(self).__name__}.{name} is set")
             registry.place(self, name, value, kind)
             if isinstance(value, Buffer):
                 self.register_buffer(name, value, value.persistent)

@@ -23,6 +23,7 @@ from tensorlite.ops.index import (
 )
 from tensorlite.ops.promotion import cast
 from tensorlite.ops.shape import reshape, stack_arrays
+from tensorlite.tape import check
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = [
@@ -60,11 +61,15 @@ def checked_numbers(name: str, x: Any, index: Any, n: int, least: int = 0) -> An
     if numbers.dtype.kind not in "iu":
         raise IndexError(f"{name}: index has dtype {numbers.dtype}, not int64")
     if isinstance(numbers, np.ndarray) and numbers.size:
-        low, high = numbers.min(), numbers.max()
-        if low < least or high >= n:
-            wrong = low if low < least else high
-            raise IndexError(f"{name}: index {wrong} is out of bounds for an axis of length {n}")
+        check(_check_numbers, name, numbers, n, least)
     return index
+
+
+def _check_numbers(name: str, numbers: np.ndarray, n: int, least: int) -> None:
+    low, high = numbers.min(), numbers.max()
+    if low < least or high >= n:
+        wrong = low if low < least else high
+        raise IndexError(f"{name}: index {wrong} is out of bounds for an axis of length {n}")
 
 
 def with_axis(x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import threading
@@ -48,7 +49,8 @@ class Captured:
     """
 
     def __init__(self, function: Callable, most: int, strict: bool) -> None:
-        functools.update_wrapper(self, function)
+        self.__name__ = type(function).__name__
+        functools.update_wrapper(self, function, updated=())
         self.function, self.most, self.strict = function, most, strict
         self.reason: str | None = None
         self._slots: OrderedDict[Any, _Slot] = OrderedDict()
@@ -110,19 +112,24 @@ class Captured:
         return slot
 
     def _outside(self) -> tuple:
-        """Numbers and words that the function sees around itself: others need another recording."""
-        function = getattr(self.function, "func", self.function)
+        """What the function sees around itself: numbers and words by value, objects by identity."""
+        function, owner = self.function, getattr(self.function, "__self__", None)
+        if isinstance(function, functools.partial):  # a method; see `__get__`
+            function, owner = function.func, function.args[0]
         function = getattr(function, "__wrapped__", function)
         code = getattr(function, "__code__", None)
         if code is None:
             return ()
-        found = [
-            (name, cell.cell_contents)
-            for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
-            if _holds_plain(cell)
-        ]
-        space = function.__globals__
-        found += [(n, space[n]) for n in code.co_names if n in space and type(space[n]) in _PLAIN]
+        found = []
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # not set yet
+                found.append((name, _seen(cell.cell_contents)))
+        space, own = function.__globals__, getattr(owner, "__dict__", {})
+        for name in code.co_names:
+            if name in space:
+                found.append((name, _seen(space[name])))
+            if name in own:
+                found.append((name, _seen(own[name])))
         return tuple(found)
 
     # --- recording ----------------------------------------------------------------------------
@@ -196,11 +203,8 @@ class Captured:
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def _holds_plain(cell: Any) -> bool:
-    try:
-        return type(cell.cell_contents) in _PLAIN
-    except ValueError:  # not set yet
-        return False
+def _seen(x: Any) -> Any:
+    return (type(x), x) if type(x) in _PLAIN else id(x)
 
 
 def _kind(x: Any) -> Any:

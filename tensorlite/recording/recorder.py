@@ -142,6 +142,7 @@ class Recorder:
         self.nodes: list[tuple[int, Node]] = []
         self.marks: list[tuple[int, str, str]] = []  # calls noted before, operation, line
         self.host: list[Callable[[], None]] = []
+        self.checks: list[Callable[[], None]] = []
         self.guards: list[Callable[[], bool]] = []
         self.streams: dict[Any, Stream] = {}
         self.leaves: dict[int, tuple[Tensor, Array]] = {}
@@ -339,6 +340,22 @@ class Recorder:
         self._ordered = True
         return result
 
+    def check(self, function: Callable, arguments: tuple) -> None:
+        """Look at values at every replay: at the inputs before anything is changed."""
+        if self.inside:
+            return
+        arrays = arrays_in(arguments)
+        with self.paused():
+            bare = mapped(arguments, lambda x: self.k.bare(x) if isinstance(x, np.ndarray) else x)
+            for x in arrays:
+                self.keep(x)
+            if any(self.k.log_owns(self.log, x) for x in arrays):
+                position = self.k.log_size(self.log)[0]
+                self.nodes.append((position, Node("check", users_line(), function, bare, [])))
+                self.marks.append((position, "check", users_line()))
+            else:
+                self.checks.append(functools.partial(function, *bare))
+
     # --- what changes from call to call -------------------------------------------------------
 
     def on_host(self, name: str, action: Callable[[], None]) -> None:
@@ -405,6 +422,8 @@ class Recorder:
     def module(self, module: Any) -> None:
         """Take note of a module's mode."""
         if not self.inside:
+            if module._hooks is not None:
+                self.refuse(f"{type(module).__name__} has hooks, which are Python's, called")
             self.modules.setdefault(id(module), (module, module.training))
 
     def live(self, array: np.ndarray) -> None:

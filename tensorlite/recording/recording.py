@@ -127,6 +127,8 @@ class Recording:
         """Run again over other inputs; return what the function returned, with new values."""
         for to, x in zip(self._inputs, inputs, strict=True):
             HOST.write(to, x)
+        for check in self._recorder.checks:
+            check()
         for t, needed, grad in self._entries:
             if needed:
                 grad = t.grad_buffer if grad is None else grad

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tensorlite.backend import Device
+from tensorlite.backend import HOST, Device
 from tensorlite.data import DataLoader, Subset, TensorDataset, check_finite
 from tensorlite.nn.module import Module
 from tensorlite.optim import Optimizer, clip_grad_norm_
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tensorlite.random import default_generator
+from tensorlite.recording import Captured
 from tensorlite.tensor import Tensor
 from tensorlite.training import machine
 from tensorlite.training.callbacks import Callback, Report
@@ -72,6 +73,9 @@ class Trainer:
         complete when `fit` returns or raises.
     metadata
         Anything `tensorlite.save` takes, kept in the checkpoints.
+    capture
+        Whether steps are recorded once and then run without Python (see `tensorlite.capture`), with
+        the same results: "auto" where that can be, "on" raises where it cannot, "off" never.
 
     Attributes
     ----------
@@ -113,7 +117,10 @@ class Trainer:
         out: str | Path | None = None,
         save_every: int | str | None = None,
         metadata: dict[str, Any] | None = None,
+        capture: Literal["auto", "on", "off"] = "auto",
     ) -> None:
+        if capture not in ("auto", "on", "off"):
+            raise ValueError(f"capture must be 'auto', 'on' or 'off', not {capture!r}")
         if schedule_per not in ("epoch", "batch"):
             raise ValueError(f"schedule_per must be 'epoch' or 'batch', not {schedule_per!r}")
         self.model, self.optimizer, self.loss = model, optimizer, loss
@@ -127,6 +134,11 @@ class Trainer:
         self._saver = None if self.folder is None else Saver(self.folder.save)
         self.metadata = metadata or {}
         self.device = place(model, optimizer, device)
+        self._captured: Callable | None = None
+        # Without kernels there is nothing to record, and on a GPU steps are not recorded yet.
+        can_be = self.device.type == "cpu" and HOST.kernels is not None
+        if capture == "on" or (capture == "auto" and can_be):
+            self._captured = Captured(self._step, most=8, strict=capture == "on")
         self.history: list[dict[str, Any]] = []
         self.epochs = self.batches = 0
         self.stopped_by: str | None = None
@@ -280,6 +292,14 @@ class Trainer:
     def _update(self, batch: Batch) -> tuple[Any, int]:
         """Take one step; return the loss as a raw array and the number of samples."""
         *inputs, target = moved(batch, self.device)
+        if self._captured is None:
+            return self._step(*inputs, target).array, len(target)
+        self._settle()
+        return self._captured(*inputs, target).array, len(target)
+
+    def _step(self, *batch: Tensor) -> Tensor:
+        """One step on one batch; its loss."""
+        *inputs, target = batch
         loss = self.loss(self.model(*inputs), target)
         self.optimizer.zero_grad()
         loss.backward()
@@ -289,7 +309,7 @@ class Trainer:
         self.optimizer.step()
         if self.schedule is not None and self.schedule_per == "batch":
             self.schedule.step()
-        return loss.array, len(target)
+        return loss
 
     def _finish_epoch(
         self, record: dict[str, Any], watched: float, train_loader: DataLoader

@@ -13,7 +13,7 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.cross_entropy import cross_entropy_rows, nll_rows
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.softmax import log_softmax
-from tensorlite.tape import is_grad_enabled
+from tensorlite.tape import check, is_grad_enabled, mode
 from tensorlite.tensor import Tensor
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -85,8 +85,9 @@ def cross_entropy(
     loss = result[0] if with_gradient else result
     if isinstance(loss.array, np.ndarray):
         total = loss.array if loss.array.ndim == 0 else loss.array.sum()
-        if math.isnan(total):  # as a wrong label leaves it
-            _check_labels("cross_entropy", labels.array, x.shape[1], ignore_index)
+        # A wrong label leaves NaN. A recorded call is not asked for that, but for its labels.
+        if mode.switches.recorder is not None or math.isnan(total):
+            check(_check_labels, "cross_entropy", labels.array, x.shape[1], ignore_index)
     if reduction == "mean":
         return loss
     return reduced(loss, reduction) if reduction != "none" else loss.reshape(target.shape)
@@ -126,7 +127,7 @@ def nll_loss(
     """-input of the target class, `input` being log-probabilities; see `cross_entropy`."""
     reduction = chosen("nll_loss", reduction, size_average, reduce)
     x, labels = _examples("nll_loss", input, target, weight)
-    _check_labels("nll_loss", labels.array, x.shape[1], ignore_index)
+    check(_check_labels, "nll_loss", labels.array, x.shape[1], ignore_index)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
     loss = nll_rows(x, labels, weight, ignore_index=ignore_index, mean=reduction == "mean")
@@ -161,6 +162,8 @@ def _examples(
 def _check_labels(op: str, labels: Array, classes: int, ignore_index: int) -> None:
     """Refuse labels that are no class. Not on CUDA, where that would wait for the device."""
     if not isinstance(labels, np.ndarray):
+        return
+    if labels.size and labels.min() >= 0 and labels.max() < classes:
         return
     wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignore_index)]
     if wrong.size:
