@@ -54,6 +54,7 @@ from tensorlite.nn.functional import avg_pool1d as avg_pool1d
 from tensorlite.nn.functional import batch_norm as batch_norm
 from tensorlite.nn.functional import bilinear as bilinear
 from tensorlite.nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from tensorlite.recording import capture as capture
 from tensorlite.nn.functional import channel_shuffle as channel_shuffle
 from tensorlite.recompute import checkpoint as checkpoint
 from tensorlite.backends import compile as compile
