@@ -13,13 +13,13 @@ import numpy as np
 
 from tensorlite import data, optim
 from tensorlite.cli.errors import UsageError, usage
+from tensorlite.cli.own_model import build
 from tensorlite.cli.settings import Settings
 from tensorlite.data import DataLoader, Dataset, Splits, TensorDataset, random_split, windows
 from tensorlite.data.own import is_own
 from tensorlite.optim import Optimizer, lr_scheduler
 from tensorlite.random import Generator, manual_seed
 from tensorlite.training import Callback, Trainer
-from tensorlite.training.models import build
 from tensorlite.training.problem import Problem
 
 CONTEXT = 64  # characters in a sample of text
@@ -121,8 +121,8 @@ class Experiment:
         )
         return train, val
 
-    def trainer(self, callbacks: Iterable[Callback]) -> Trainer:
-        """The trainer of this run."""
+    def trainer(self, callbacks: Iterable[Callback], *, out: bool = True) -> Trainer:
+        """The trainer of this run, which writes to its folder unless `out` is False."""
         optimizer = self._optimizer()
         schedule, per = schedule_of(self.settings, optimizer, len(self.train_loader))
         return Trainer(
@@ -137,7 +137,7 @@ class Experiment:
             clip_norm=MAX_NORM if self.problem.task == "language" else None,
             patience=self.settings.patience,
             target_loss=self.settings.target_loss,
-            out=self.out,
+            out=self.out if out else None,
             save_every=self.settings.save_every,
             capture=self.capture,
             metadata=self.metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -34,7 +35,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         made.set_defaults(run=_later(name))
         return made
 
-    _train(command("train", "Train a model on a dataset; with no arguments, on handwritten digits"))
+    train = command("train", "Train a model on a dataset; with no arguments, on handwritten digits")
+    _train(train)
+    _sweep(command("sweep", "Train every combination of options that are given several values"))
     _evaluate(command("evaluate", "Judge a trained model by data it has not seen"))
     _predict(command("predict", "Apply a trained model to samples in a file"))
     _report(command("report", "Write a run's curves, mistakes and settings as one HTML file"))
@@ -44,7 +47,27 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _warmup(command("warmup", "Compile all kernels now, so that nothing is compiled later"))
     command("env", "Show versions, devices, kernels and caches, and what is wrong with them")
     command("data", "List the datasets and where each would come from")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if getattr(args, "config", None) is not None:
+        args = _with_config(parser, train, args, sys.argv[1:] if argv is None else argv)
+    return args
+
+
+def _with_config(
+    parser: Parser, train: Parser, args: argparse.Namespace, argv: Sequence[str]
+) -> argparse.Namespace:
+    """The arguments once more, behind those of the file."""
+    from tensorlite.cli.config import arguments
+    from tensorlite.cli.errors import UsageError
+
+    skipped = {"help", "debug", "config", "resume", "find-lr"}
+    options = [a.option_strings[-1][2:] for a in train._actions if a.option_strings]
+    try:
+        typed, dataset = arguments(args.config, [o for o in options if o not in skipped])
+    except UsageError as error:
+        train.error(str(error))
+    named = [dataset] if dataset is not None and args.dataset is None else []
+    return parser.parse_args(["train", *typed, *list(argv)[1:], *named])
 
 
 def _version() -> str:
@@ -67,7 +90,7 @@ def _train(parser: Parser) -> None:
         "arrays, a folder of images by class, a text file",
     )
     add = parser.add_argument
-    add("--model", metavar="NAME", help="linear, mlp, cnn or gpt")
+    add("--model", metavar="NAME", help="linear, mlp, cnn, gpt, or your own: net.py:Net")
     add("--target", metavar="NAME", help="what is learnt: a column, an array, or a .npy file")
     add("--drop", metavar="COLUMN,…", help="columns of a table that are left out")
     add("--task", choices=("classification", "regression"), help="where the target leaves it open")
@@ -101,6 +124,8 @@ def _train(parser: Parser) -> None:
         metavar="N",
         help="write a checkpoint every N batches too, or every 10min, 90s, 1.5h; default 500",
     )
+    add("--find-lr", action="store_true", help="say which learning rate to begin with, and end")
+    add("--config", metavar="FILE", help="options in TOML; those that are typed go before them")
     add("--out", metavar="DIR", help="default: runs/DATASET-MODEL, numbered if that is there")
     add(
         "--resume",
@@ -108,6 +133,16 @@ def _train(parser: Parser) -> None:
         const="",
         metavar="DIR",
         help="continue the run in DIR, by default the newest under runs/",
+    )
+
+
+def _sweep(parser: Parser) -> None:
+    parser.add_argument("--out", metavar="DIR", help="default: runs/sweep, numbered if it is there")
+    parser.add_argument(
+        "options",
+        nargs=argparse.REMAINDER,
+        metavar="…",
+        help="what train takes; values with commas between them are tried in turn",
     )
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensorlite import backend
+from tensorlite.cli.own_model import build
 from tensorlite.cli.settings import Settings, of_state
 from tensorlite.nn.module import Module
 from tensorlite.training import RunFolder, load_checkpoint
 from tensorlite.training.checked import check_weights
-from tensorlite.training.models import build
 from tensorlite.training.problem import Problem
 
 
@@ -71,6 +71,7 @@ def load(folder: str, device: str) -> Restored:
     try:
         model.load_state_dict(checkpoint["model"])
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the model it names: {error}") from error
+        why = " ".join(str(error).split())
+        raise ValueError(f"{path} does not fit the model it names: {why}") from error
     model.to(backend.device(device))
     return Restored(path, len(checkpoint["history"]), settings, problem, model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tensorlite import data
+from tensorlite.cli import own_model
 from tensorlite.cli.errors import UsageError, usage
 from tensorlite.data.own import is_own
 from tensorlite.suggest import choose
@@ -77,7 +78,7 @@ class Settings:
     @property
     def label(self) -> str:
         """A short name of the run."""
-        return f"{Path(self.dataset).stem}-{self.model}"
+        return f"{Path(self.dataset).stem}-{self.model.rpartition(':')[2]}"
 
 
 def given(args: Namespace) -> dict[str, Any]:
@@ -91,7 +92,9 @@ def given(args: Namespace) -> dict[str, Any]:
         named["target"] = str(Path(named["target"]).resolve())
     if "model" in named:
         with usage():
-            named["model"] = choose("model", named["model"], MODELS)
+            own = own_model.is_own(named["model"])
+            known = own_model.resolved if own else lambda name: choose("model", name, MODELS)
+            named["model"] = known(named["model"])
     return named
 
 
@@ -100,7 +103,7 @@ def complete(asked: dict[str, Any]) -> Settings:
     dataset = asked.get("dataset", "digits")
     text = dataset == "text" or (dataset not in data.names() and not is_own(dataset))
     model = asked.get("model", "gpt" if text else "mlp")
-    values = dict(BY_MODEL[model])
+    values = dict(BY_MODEL.get(model) or BY_MODEL["gpt" if text else "cnn"])
     if dataset in LARGE:
         values |= BY_MODEL_LARGE.get(model, {})
     values |= BY_DATA.get((dataset, model), {})

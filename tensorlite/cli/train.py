@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tensorlite import io
-from tensorlite.cli import curves, settings
+from tensorlite.cli import curves, find_lr, settings
 from tensorlite.cli.console import Console, header
 from tensorlite.cli.errors import UsageError
 from tensorlite.cli.experiment import Experiment, test_loader
@@ -28,6 +28,9 @@ def run(args: Namespace) -> int:
     if args.resume is None:
         chosen = settings.complete(asked)
         out = new_folder(chosen.label) if args.out is None else Path(args.out)
+        if args.find_lr:
+            experiment = Experiment(chosen, args.device or "auto", out)
+            return find_lr.run(experiment, Path(f"{out}-find-lr.png"))
         with RunFolder(out).lock(make=True):
             return _train(Experiment(chosen, args.device or "auto", out, args.capture))
     out = _folder_to_resume(args)

@@ -5,6 +5,7 @@ from tensorlite.training.diagnosis import Finding, diagnose
 from tensorlite.training.evaluation import evaluate, predict
 from tensorlite.training.folder import RunFolder, load_checkpoint
 from tensorlite.training.interruption import Stopped
+from tensorlite.training.lr_finder import LRCurve, find_lr
 from tensorlite.training.metrics import (
     R2,
     Accuracy,
@@ -21,6 +22,7 @@ __all__ = [
     "Callback",
     "ConfusionMatrix",
     "Finding",
+    "LRCurve",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
@@ -30,6 +32,7 @@ __all__ = [
     "Trainer",
     "diagnose",
     "evaluate",
+    "find_lr",
     "load_checkpoint",
     "predict",
 ]
