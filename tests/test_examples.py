@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 RUNS = {
+    "captured_step": (["--epochs", "3"], r"bit for bit: True\n(<Rec.*\n)+test accuracy 0\.[89]"),
     "digits_by_hand": (["--epochs", "6"], r"test accuracy 0\.9"),
     "regression": (["--epochs", "10"], r"epoch  10  test R² 0\.[23]"),
     "second_order": (["--steps", "120"], r"0\.01 +0\.\d+ +\d+\.\d"),
