@@ -231,6 +231,7 @@ class FlatOptimizer(Optimizer):
         if plain and not hooked and not any(a.short or a.skipped is not None for a in arenas):
             self.steps_taken += 1
             recorder.on_host("optimizer", self._count_step)
+            recorder.mark(f"{type(self).__name__}.step")
             return self._all_steps()
         loss = None if closure is None else self.loss_of(closure)
         step = functools.partial(self.step, grad_scale=grad_scale, skip=skip)

@@ -356,6 +356,11 @@ class Recorder:
             else:
                 self.checks.append(functools.partial(function, *bare))
 
+    def mark(self, name: str) -> None:
+        """Say what the calls belong to that are noted from here on."""
+        with self.paused():
+            self.marks.append((self.k.log_size(self.log)[0], name, users_line()))
+
     # --- what changes from call to call -------------------------------------------------------
 
     def on_host(self, name: str, action: Callable[[], None]) -> None:
