@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstring>
-#include <vector>
 
 #include "gemm.h"
 
@@ -60,8 +59,8 @@ struct Band {
 
     // Where in the band each tap of `channels` channels, and each pixel of the output, begins;
     // filled up to whole panels.
-    std::vector<int> tap_offsets(Index channels, Index panel) const {
-        std::vector<int> offsets;
+    List<int> tap_offsets(Index channels, Index panel) const {
+        List<int> offsets;
         for (Index c = 0; c < channels; c++)
             for (Index i = 0; i < shape.kernel_h; i++)
                 for (Index j = 0; j < shape.kernel_w; j++)
@@ -70,8 +69,8 @@ struct Band {
         offsets.resize(round_up(offsets.size(), panel));
         return offsets;
     }
-    std::vector<int> pixel_offsets(Index panel) const {
-        std::vector<int> offsets;
+    List<int> pixel_offsets(Index panel) const {
+        List<int> offsets;
         for (Index i = 0; i < rows; i++)
             for (Index j = 0; j < shape.out_w; j++)
                 offsets.push_back(i * shape.stride_h * in_width + j * shape.stride_w);
@@ -131,7 +130,7 @@ void convolve(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
     if (units * s.out_pixels() == 0) return;
     const Index bands_wanted = ceil_div(4 * num_threads(), units);
     const Band band = Band::fitting(s, channels, ceil_div(s.out_h, bands_wanted), T());
-    const std::vector<int> taps = band.tap_offsets(channels, 1), pixels = band.pixel_offsets(width);
+    const List<int> taps = band.tap_offsets(channels, 1), pixels = band.pixel_offsets(width);
     const Index bands = ceil_div(s.out_h, band.rows), padded_filters = round_up(filters, kTileRows);
 
     // Filters as panels of A: [group][block of depth][panel].
@@ -255,7 +254,7 @@ void convolve_weight_gradient(const ConvShape& s, const T* x, const T* g, T* dw)
     const Index block_channels = std::clamp<Index>(512 / s.taps(), 1, channels);
     const Index blocks = ceil_div(channels, block_channels);
     const Band band = Band::fitting(s, block_channels, std::max<Index>(1, 256 / s.out_w), T());
-    const std::vector<int> taps = band.tap_offsets(block_channels, width),
+    const List<int> taps = band.tap_offsets(block_channels, width),
                            pixels = band.pixel_offsets(1);
     Workspace<T> sums(parts * size);
 

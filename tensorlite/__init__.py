@@ -18,7 +18,7 @@ from tensorlite.backend.precision import (
     get_float32_matmul_precision,
     set_float32_matmul_precision,
 )
-from tensorlite.backend.threads import get_num_threads, set_num_threads
+from tensorlite.backend.threads import empty_cache, get_num_threads, set_num_threads
 from tensorlite.gradients import grad
 from tensorlite.ops import *
 from tensorlite.ops import dtypes, faces, methods

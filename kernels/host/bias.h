@@ -5,8 +5,8 @@
 #include "host/module.h"
 
 #define BIAS_METHODS                                                                                \
-    {"new_affine_gradients", (PyCFunction)(void (*)(void))py_new_affine_gradients, METH_FASTCALL,   \
-     "new_affine_gradients(dy, x, weight, out, dweight, dbias)"}
+    TL_METHOD("new_affine_gradients", py_new_affine_gradients,   \
+     "new_affine_gradients(dy, x, weight, out, dweight, dbias)")
 
 namespace tl {
 
@@ -26,18 +26,18 @@ T* data_of(PyObject* array) {
 template <typename T>
 PyObject* new_before_relu(PyArrayObject* dy, PyObject* out) {
     if (out == Py_None) return Py_NewRef((PyObject*)dy);
-    auto* g = (PyObject*)new_array(dy, PyArray_NDIM(dy), PyArray_DIMS(dy));
-    if (!g) return g;
+    Ref g((PyObject*)new_array(dy, PyArray_NDIM(dy), PyArray_DIMS(dy)));
+    if (!g) return nullptr;
     const Index n = PyArray_SIZE(dy);
     relu_backward(data_of<T>((PyObject*)dy), data_of<T>(out), data_of<T>(g), n);
     if (recording())
         open_log()->note("relu_backward",
                          {operand(dy, false), operand((PyArrayObject*)out, false),
-                          operand((PyArrayObject*)g, true)},
+                          operand((PyArrayObject*)(PyObject*)g, true)},
                          {n}, [n](void* const* p) {
                              relu_backward((const T*)p[0], (const T*)p[1], (T*)p[2], n);
                          });
-    return g;
+    return g.release();
 }
 
 // The gradients of x, if there is a weight, of the weight, and of the bias.

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "host/numpy.h"
 #include "host/tape.h"
@@ -28,7 +27,7 @@ class PrimitiveCall {
     struct Plan {
         PyObject* plan = nullptr;
         bool differentiable = false;
-        std::vector<Residual> residuals;
+        List<Residual> residuals;
     };
 
     Told told_;
@@ -38,7 +37,7 @@ class PrimitiveCall {
     const Py_ssize_t operands_from_;  // from this input on all have one dtype; -1 if they need not
     const bool floats_;               // and a floating one
     const bool view_;                 // whether outputs may show the first input's memory
-    std::vector<Plan> plans_;  // by which inputs need gradients, a bit each
+    List<Plan> plans_;  // by which inputs need gradients, a bit each
 
   public:
     static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 7,
@@ -230,7 +229,7 @@ class PrimitiveCall {
         if (!plan) return nullptr;
         const Ref differentiable = TL_GET(plan, differentiable), listed = TL_GET(plan, residuals);
         if (!differentiable || !listed) return nullptr;
-        std::vector<Residual> residuals;
+        List<Residual> residuals;
         for (Py_ssize_t i = 0; i < length(listed); ++i) {
             PyObject *kind = item(item(listed, i), 0), *key = item(item(listed, i), 1);
             static const char* const kinds[] = {"input", "shape", "output", "aux", "static"};
@@ -306,7 +305,7 @@ PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t gi
 }
 
 PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))run_compiled_call,
+    static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))guarded<run_compiled_call>,
                                      METH_FASTCALL, "f(recording, *inputs, *static)"};
     const bool typed = given == 7 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
                        PyTuple_Check(item(args[0], PrimitiveCall::kNames)) && PyLong_Check(args[1]) &&

@@ -5,8 +5,8 @@
 #include "host/module.h"
 
 #define CROSS_ENTROPY_METHODS                                                                       \
-    {"new_cross_entropy", (PyCFunction)(void (*)(void))py_new_cross_entropy, METH_FASTCALL,         \
-     "new_cross_entropy(x, labels, weight, ignore_index, label_smoothing, mean, with_gradient)"}
+    TL_METHOD("new_cross_entropy", py_new_cross_entropy,         \
+     "new_cross_entropy(x, labels, weight, ignore_index, label_smoothing, mean, with_gradient)")
 
 namespace tl {
 
@@ -60,8 +60,6 @@ inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize
     const auto data = [](PyObject* array, bool there) {
         return there ? PyArray_DATA((PyArrayObject*)array) : nullptr;
     };
-    // Giving up the lock costs more than a small loss takes.
-    PyThreadState* state = PyArray_SIZE(x) > 65536 ? PyEval_SaveThread() : nullptr;
     const Index rows = PyArray_DIM(x, 0), classes = PyArray_DIM(x, 1);
     void* const arrays[] = {data(args[0], true),  data(args[1], true), data(args[2], args[2] != Py_None),
                             data(each_row, true), data(loss, mean),    data(dx, with_gradient)};
@@ -78,9 +76,10 @@ inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize
                                  cross_entropy_in<T>(p, rows, classes, ignore_index, smoothing);
                              });
     };
-    if (type_of(x) == F32) run(float());
-    else run(double());
-    if (state) PyEval_RestoreThread(state);
+    {
+        const WithoutLock unlocked(PyArray_SIZE(x) > 65536);
+        type_of(x) == F32 ? run(float()) : run(double());
+    }
     return with_gradient ? PyTuple_Pack(2, (PyObject*)loss, (PyObject*)dx) : loss.release();
 }
 

@@ -371,7 +371,7 @@ PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given) {
                                  args[8], args[9]);
     if (PyErr_Occurred()) return nullptr;
     if (!read) Py_RETURN_NONE;
-    made->definition.ml_meth = (PyCFunction)(void (*)(void))run_kernel;
+    made->definition.ml_meth = (PyCFunction)(void (*)(void))guarded<run_kernel>;
     const Ref capsule(PyCapsule_New(made, nullptr, nullptr));
     return capsule ? PyCFunction_New(&made->definition, capsule) : nullptr;
 }

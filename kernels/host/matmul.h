@@ -127,9 +127,10 @@ PyObject* run_matmul(MatmulCall& call, PyArrayObject* bias, bool accumulate, boo
     // Giving up the lock costs more than a small product takes.
     const bool large =
         product.rows * product.cols * product.depth > kSerialWork || call.axis_count > 0;
-    PyThreadState* state = large ? PyEval_SaveThread() : nullptr;
-    multiply_batches(product, call.axes, call.axis_count);
-    if (state) PyEval_RestoreThread(state);
+    {
+        const WithoutLock unlocked(large);
+        multiply_batches(product, call.axes, call.axis_count);
+    }
     if (recording()) call.record(product, bias);
     Py_RETURN_NONE;
 }

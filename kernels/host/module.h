@@ -28,12 +28,35 @@ struct HeadsArray {
     }
 };
 
+// A number of elements, and what it is computed from: not sound where one was negative or is too large.
+class Count {
+    Index value_;
+    bool sound_;
+    Count(Index value, bool sound) : value_(value), sound_(sound && value >= 0) {}
+
+  public:
+    Count(Index value) : Count(value, true) {}
+    Index value() const { return value_; }
+    bool is_sound() const { return sound_; }
+    friend Count operator*(Count a, Count b) {
+        const bool fits = !__builtin_mul_overflow(a.value_, b.value_, &a.value_);
+        return {a.value_, a.sound_ && b.sound_ && fits};
+    }
+    friend Count operator+(Count a, Count b) {
+        const bool fits = !__builtin_add_overflow(a.value_, b.value_, &a.value_);
+        return {a.value_, a.sound_ && b.sound_ && fits};
+    }
+    friend Count operator-(Count a, Count b) {
+        return {a.value_ - b.value_, a.sound_ && b.sound_};
+    }
+};
+
 // The arguments of one call. After the first mistake `failed` is set, a Python error is pending, and
 // further reads do nothing.
 class Call {
     const char* signature_;
     PyObject* const* args_;
-    Index elements_ = 0;
+    Index elements_ = 0, written_ = 0;
     PyThreadState* state_ = nullptr;
     WidenedArrays widened_;
 
@@ -44,6 +67,10 @@ class Call {
         : signature_(signature), args_(args) {
         if (given != expected)
             fail(PyExc_TypeError, "takes %zd arguments, not %zd", expected, given);
+    }
+    Call(const Call&) = delete;
+    ~Call() {
+        if (state_) take_lock(state_);
     }
 
     // An array of a fixed type.
@@ -83,6 +110,11 @@ class Call {
         }
         return value;
     }
+    int small_integer(int i, const char* name) {
+        const Index value = integer(i, name);
+        if (value != (int)value) fail(PyExc_ValueError, "%s does not fit into 32 bits", name);
+        return (int)value;
+    }
     double real(int i, const char* name) {
         if (failed) return 0;
         const double value = PyFloat_AsDouble(args_[i]);
@@ -107,15 +139,19 @@ class Call {
         return value;
     }
 
-    void check_count(const Array& array, const char* name, Index count) {
-        if (!failed && array.data && array.size != count)
+    void check_count(const Array& array, const char* name, Count count) {
+        if (failed || (count.is_sound() && (!array.data || array.size == count.value()))) return;
+        if (array.data && array.size != count.value())
             fail(PyExc_ValueError, "%s has %lld elements, not %lld", name, (long long)array.size,
-                 (long long)count);
+                 (long long)count.value());
+        else
+            fail(PyExc_ValueError, "the number of elements of %s comes from a negative number, or is "
+                 "beyond 64 bits", name);
     }
 
-    void check_lengths(const HeadsArray& array, const char* name, Index batch, Index heads,
-                       Index length, Index dim) {
-        const Index wanted[] = {batch, heads, length, dim};
+    void check_lengths(const HeadsArray& array, const char* name, Count batch, Count heads,
+                       Count length, Count dim) {
+        const Index wanted[] = {batch.value(), heads.value(), length.value(), dim.value()};
         for (int axis = 0; axis < 4; ++axis)
             if (array.length[axis] != wanted[axis])
                 return fail(PyExc_ValueError, "axis %d of %s has length %lld, not %lld", axis, name,
@@ -124,27 +160,24 @@ class Call {
 
     // Between start and finish the kernel runs, without Python's lock where it has much to do: giving
     // it up costs more than a small kernel takes.
-    void start() { state_ = elements_ > 65536 ? PyEval_SaveThread() : nullptr; }
+    void start() { state_ = elements_ > 65536 ? give_up_lock() : nullptr; }
     PyObject* finish() {
         widened_.round();
-        if (state_) PyEval_RestoreThread(state_);
+        if (state_) take_lock(std::exchange(state_, nullptr));
         Py_RETURN_NONE;
     }
+    // Whether all that it could write is empty.
+    bool is_void() const { return written_ == 0; }
     PyObject* no_instance() {
-        if (state_) PyEval_RestoreThread(state_);
+        if (state_) take_lock(std::exchange(state_, nullptr));
         fail(PyExc_TypeError, "has no version for this combination of dtypes");
         return nullptr;
     }
 
-    // Puts floats in the place of 16-bit floats; false if there is no memory for them.
-    bool widen(Array& array, Type type, Access access) {
-        if (!array.data) return true;
-        array.data = widened_.add(array.data, array.size, type == BF16, access == WRITE);
-        return array.data != nullptr;
-    }
-    PyObject* no_memory() {
-        if (state_) PyEval_RestoreThread(state_);
-        return PyErr_NoMemory();
+    // Puts floats in the place of 16-bit floats.
+    void widen(Array& array, Type type, Access access) {
+        if (array.data)
+            array.data = widened_.add(array.data, array.size, type == BF16, access == WRITE);
     }
 
   private:
@@ -181,6 +214,7 @@ class Call {
                  access & DENSE_ROWS ? "" : "C-contiguous, ", access & WRITE ? " and writeable" : "");
         const Index size = PyArray_SIZE(array);
         elements_ += size;
+        if (access & WRITE) written_ += size;
         return {PyArray_DATA(array), size};
     }
 };
@@ -196,8 +230,6 @@ inline HeadsArray moved(HeadsArray array, void* data) {
     array.data = data;
     return array;
 }
-
-using Function = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
 
 // A new array of these lengths, of the dtype of `like`.
 inline PyArrayObject* new_array(PyArrayObject* like, int ndim, const npy_intp* shape) {
@@ -289,9 +321,38 @@ inline PyObject* py_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(n
 inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
     const long count = PyLong_AsLong(argument);
     if (count == -1 && PyErr_Occurred()) return nullptr;
-    if (count < 1) return PyErr_Format(PyExc_ValueError, "the number of threads must be at least 1");
+    if (count < 1 || count > kMaxThreads)
+        return PyErr_Format(PyExc_ValueError, "the number of threads must be at least 1 and at most %d, not %ld",
+                            kMaxThreads, count);
     set_num_threads((int)count);
     Py_RETURN_NONE;
+}
+
+// Lets as many threads run at once as there are cores, and forgets what `set_num_threads` asked for.
+inline PyObject* py_follow_cores(PyObject*, PyObject* argument) {
+    const long cores = PyLong_AsLong(argument);
+    if (cores == -1 && PyErr_Occurred()) return nullptr;
+    set_usable_cores(cores > kMaxThreads ? kMaxThreads : (int)cores);
+    set_num_threads(0);
+    Py_RETURN_NONE;
+}
+
+// The most bytes of freed memory that are kept.
+inline PyObject* py_set_cache_limit(PyObject*, PyObject* argument) {
+    const size_t bytes = PyLong_AsSize_t(argument);
+    if (bytes == (size_t)-1 && PyErr_Occurred()) return nullptr;
+    block_allocator().set_limit(bytes);
+    Py_RETURN_NONE;
+}
+
+// Gives kept memory back to the system; returns how many bytes that were.
+inline PyObject* py_empty_cache(PyObject*, PyObject*) {
+    size_t bytes;
+    {
+        const WithoutLock unlocked;
+        bytes = empty_cache();
+    }
+    return PyLong_FromSize_t(bytes);
 }
 
 // copy(to, from): any strides; the two must not share memory.
@@ -318,46 +379,51 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
         };
         open_log()->note("copy", {operand(to, true), operand(from, false)}, {}, again);
     }
-    PyThreadState* state = PyEval_SaveThread();
-    copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, count, size);
-    PyEval_RestoreThread(state);
+    {
+        const WithoutLock unlocked;
+        copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, count, size);
+    }
     Py_RETURN_NONE;
 }
 
 #define COMMON_METHODS                                                      \
-    {"matmul", (PyCFunction)(void (*)(void))py_matmul, METH_FASTCALL, "matmul(a, b, out, bias, accumulate)"}, \
-    {"new_matmul", (PyCFunction)(void (*)(void))py_new_matmul, METH_FASTCALL, "new_matmul(a, b)"}, \
-    {"new_linear", (PyCFunction)(void (*)(void))py_new_linear, METH_FASTCALL, "new_linear(x, weight, bias)"}, \
-    {"new_linear_relu", (PyCFunction)(void (*)(void))py_new_linear_relu, METH_FASTCALL, "new_linear_relu(x, weight, bias)"}, \
-    {"new_weight_gradient", (PyCFunction)(void (*)(void))py_new_weight_gradient, METH_FASTCALL, "new_weight_gradient(dy, x, into)"}, \
-    {"compiled_call", (PyCFunction)(void (*)(void))py_compiled_call, METH_FASTCALL, "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view)"}, \
-    {"new_reshape", (PyCFunction)(void (*)(void))py_new_reshape, METH_FASTCALL, "new_reshape(x, shape)"}, \
-    {"use_tape", (PyCFunction)(void (*)(void))py_use_tape, METH_FASTCALL, "use_tape(Tensor, Node, OutputNode, next_index, Views)"}, \
-    {"walk", (PyCFunction)(void (*)(void))py_walk, METH_FASTCALL, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"}, \
-    {"use_cuda", (PyCFunction)(void (*)(void))py_use_cuda, METH_FASTCALL, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"}, \
-    {"cuda_kernel", (PyCFunction)(void (*)(void))py_cuda_kernel, METH_FASTCALL, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"}, \
+    TL_METHOD("matmul", py_matmul, "matmul(a, b, out, bias, accumulate)"), \
+    TL_METHOD("new_matmul", py_new_matmul, "new_matmul(a, b)"), \
+    TL_METHOD("new_linear", py_new_linear, "new_linear(x, weight, bias)"), \
+    TL_METHOD("new_linear_relu", py_new_linear_relu, "new_linear_relu(x, weight, bias)"), \
+    TL_METHOD("new_weight_gradient", py_new_weight_gradient, "new_weight_gradient(dy, x, into)"), \
+    TL_METHOD("compiled_call", py_compiled_call, "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view)"), \
+    TL_METHOD("new_reshape", py_new_reshape, "new_reshape(x, shape)"), \
+    TL_METHOD("use_tape", py_use_tape, "use_tape(Tensor, Node, OutputNode, next_index, Views)"), \
+    TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"), \
+    TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"), \
+    TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"), \
     {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
-    {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, "copy(to, from)"}, \
-    {"new_pad", (PyCFunction)(void (*)(void))py_new_pad, METH_FASTCALL, "new_pad(x, widths, how)"}, \
+    TL_METHOD("copy", py_copy, "copy(to, from)"), \
+    TL_METHOD("new_pad", py_new_pad, "new_pad(x, widths, how)"), \
     {"log_open", py_log_open, METH_NOARGS, "log_open()"}, \
     {"log_enter", py_log_enter, METH_O, "log_enter(log)"}, \
     {"log_size", py_log_size, METH_O, "log_size(log)"}, \
-    {"log_calls", (PyCFunction)(void (*)(void))py_log_calls, METH_FASTCALL, "log_calls(log, first, last)"}, \
-    {"log_cut", (PyCFunction)(void (*)(void))py_log_cut, METH_FASTCALL, "log_cut(log, calls)"}, \
-    {"log_replay", (PyCFunction)(void (*)(void))py_log_replay, METH_FASTCALL, "log_replay(log, first, last)"}, \
-    {"log_block", (PyCFunction)(void (*)(void))py_log_block, METH_FASTCALL, "log_block(log, i)"}, \
-    {"log_plan", (PyCFunction)(void (*)(void))py_log_plan, METH_FASTCALL, "log_plan(log, movable)"}, \
-    {"bytes_at", (PyCFunction)(void (*)(void))py_bytes_at, METH_FASTCALL, "bytes_at(address, size)"}, \
-    {"log_owns", (PyCFunction)(void (*)(void))py_log_owns, METH_FASTCALL, "log_owns(log, array)"}, \
+    TL_METHOD("log_calls", py_log_calls, "log_calls(log, first, last)"), \
+    TL_METHOD("log_cut", py_log_cut, "log_cut(log, calls)"), \
+    TL_METHOD("log_replay", py_log_replay, "log_replay(log, first, last)"), \
+    TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
+    TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable)"), \
+    TL_METHOD("bytes_at", py_bytes_at, "bytes_at(address, size)"), \
+    TL_METHOD("log_owns", py_log_owns, "log_owns(log, array)"), \
     {"bare", py_bare, METH_O, "bare(array)"}, \
-    {"new_pad_backward", (PyCFunction)(void (*)(void))py_new_pad_backward, METH_FASTCALL, "new_pad_backward(d, widths, mode)"}, \
+    TL_METHOD("new_pad_backward", py_new_pad_backward, "new_pad_backward(d, widths, mode)"), \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
-    {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}
+    {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}, \
+    {"follow_cores", py_follow_cores, METH_O, "follow_cores(cores)"}, \
+    {"set_cache_limit", py_set_cache_limit, METH_O, "set_cache_limit(bytes)"}, \
+    {"empty_cache", py_empty_cache, METH_NOARGS, "empty_cache()"}
 
 // A new block, which an open log keeps.
 inline void* kept_for_log(void* block) {
-    if (block && recording()) open_log()->keep(block);
-    return block;
+    if (!block || !recording() || open_log()->keep(block)) return block;
+    block_allocator().release(block);
+    return nullptr;
 }
 
 // Makes NumPy allocate through our allocator in this context; arrays remember who made them.
@@ -381,7 +447,8 @@ inline bool install_allocator() {
 
 inline PyObject* create_module(PyModuleDef* definition) {
     import_array();
-    return install_allocator() ? PyModule_Create(definition) : nullptr;
+    prepare_to_throw();
+    return Ending::listen() && install_allocator() ? PyModule_Create(definition) : nullptr;
 }
 
 }  // namespace tl

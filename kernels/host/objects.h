@@ -1,10 +1,9 @@
 // Python's objects in C++: owned references, attributes by name, calls.
 #pragma once
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include <utility>
+
+#include "host/guard.h"
 
 namespace tl {
 
@@ -20,7 +19,9 @@ class Ref {
         std::swap(object_, other.object_);
         return *this;
     }
-    ~Ref() { Py_XDECREF(object_); }
+    ~Ref() {
+        if (!Ending::is_over()) Py_XDECREF(object_);
+    }
     static Ref to(PyObject* borrowed) { return Ref(Py_XNewRef(borrowed)); }
     operator PyObject*() const { return object_; }
     PyObject* release() { return std::exchange(object_, nullptr); }

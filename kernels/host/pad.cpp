@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "numpy.h"
 #include "objects.h"
@@ -20,7 +19,7 @@ enum Mode { kConstant, kReflect, kReplicate, kCircular };
 struct Axis {
     Index before, after, n;           // elements added, and elements of the input
     Index step;                       // bytes, in the input
-    std::vector<Index> from;          // for each element of the result; -1 is the value
+    List<Index> from;          // for each element of the result; -1 is the value
     bool is_padded() const { return before || after; }
 };
 
@@ -42,7 +41,7 @@ PyArrayObject* new_array(PyArrayObject* like, int ndim, const npy_intp* shape) {
 }
 
 // Reads ((before, after), …); false where it is not that, or asks for elements that there are not.
-bool read_axes(PyArrayObject* x, PyObject* widths, Mode mode, bool inner, std::vector<Axis>& axes) {
+bool read_axes(PyArrayObject* x, PyObject* widths, Mode mode, bool inner, List<Axis>& axes) {
     const int ndim = PyArray_NDIM(x);
     if (!ndim || !PyTuple_CheckExact(widths) || PyTuple_GET_SIZE(widths) != ndim) return false;
     for (int i = 0; i < ndim; ++i) {
@@ -61,6 +60,7 @@ bool read_axes(PyArrayObject* x, PyObject* widths, Mode mode, bool inner, std::v
         const Index room = mode == kConstant ? most : mode == kReflect ? axis.n - 1 : axis.n;
         if (axis.before < 0 || axis.after < 0 || axis.n < 0) return false;
         if (mode == kReplicate ? most && !axis.n : most > room) return false;
+        axis.from.reserve(bytes_of(axis.before + axis.n + axis.after, 1));
         for (Index j = -axis.before; j < axis.n + axis.after; ++j)
             axis.from.push_back(source(mode, j, axis.n));
         axes.push_back(std::move(axis));
@@ -68,7 +68,7 @@ bool read_axes(PyArrayObject* x, PyObject* widths, Mode mode, bool inner, std::v
     return true;
 }
 
-Index count_of(const std::vector<Axis>& axes, size_t begin, size_t end) {
+Index count_of(const List<Axis>& axes, size_t begin, size_t end) {
     Index count = 1;
     for (size_t i = begin; i < end; ++i) count *= axes[i].from.size();
     return count;
@@ -78,7 +78,7 @@ constexpr Index kNowhere = INT64_MIN;
 
 // Where part `row` of the first `count` axes of the result comes from, in bytes; kNowhere if it is
 // all of one value.
-Index row_source(const std::vector<Axis>& axes, size_t count, Index row) {
+Index row_source(const List<Axis>& axes, size_t count, Index row) {
     Index place = 0;
     for (size_t i = count; i-- > 0;) {
         const Axis& axis = axes[i];
@@ -91,7 +91,7 @@ Index row_source(const std::vector<Axis>& axes, size_t count, Index row) {
 }
 
 template <typename T>
-void pad_rows(const char* x, T* y, const std::vector<Axis>& axes, T value) {
+void pad_rows(const char* x, T* y, const List<Axis>& axes, T value) {
     const Axis& last = axes.back();
     const Index length = last.from.size(), rows = count_of(axes, 0, axes.size() - 1);
     const bool dense = last.step == sizeof(T);
@@ -126,12 +126,12 @@ void pad_rows(const char* x, T* y, const std::vector<Axis>& axes, T value) {
 
 // Blocks of axes in front that are not padded add to places of their own, on all threads.
 template <typename T>
-void add_rows(const T* g, T* dx, const std::vector<Axis>& axes) {
+void add_rows(const T* g, T* dx, const List<Axis>& axes) {
     size_t outer = 0;
     while (outer + 1 < axes.size() && !axes[outer].is_padded()) ++outer;
     const Axis& last = axes.back();
     const Index length = last.from.size(), rows = count_of(axes, outer, axes.size() - 1);
-    std::vector<Axis> inner(axes.begin() + outer, axes.end());
+    List<Axis> inner(axes.begin() + outer, axes.end());
     Index size = 1;
     for (const Axis& axis : inner) size *= axis.n;
     Index step = sizeof(T);
@@ -163,7 +163,7 @@ bool mode_of(PyObject* how, Mode& mode) {
 }
 
 template <typename T>
-bool pad_into(PyArrayObject* x, PyArrayObject* y, const std::vector<Axis>& axes, PyObject* how) {
+bool pad_into(PyArrayObject* x, PyArrayObject* y, const List<Axis>& axes, PyObject* how) {
     T value{};
     if (!PyUnicode_Check(how)) {
         const Ref number((PyObject*)new_array(x, 0, nullptr));
@@ -172,9 +172,10 @@ bool pad_into(PyArrayObject* x, PyArrayObject* y, const std::vector<Axis>& axes,
             return false;
         std::memcpy(&value, PyArray_DATA((PyArrayObject*)(PyObject*)number), sizeof(T));
     }
-    PyThreadState* state = PyEval_SaveThread();
-    pad_rows((const char*)PyArray_DATA(x), (T*)PyArray_DATA(y), axes, value);
-    PyEval_RestoreThread(state);
+    {
+        const WithoutLock unlocked;
+        pad_rows((const char*)PyArray_DATA(x), (T*)PyArray_DATA(y), axes, value);
+    }
     if (recording())
         open_log()->note("pad", {operand(x, false), operand(y, true)}, {}, [axes, value](void* const* p) {
             pad_rows((const char*)p[0], (T*)p[1], axes, value);
@@ -189,12 +190,12 @@ PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 3) return PyErr_Format(PyExc_TypeError, "new_pad(x, widths, how) takes 3 arguments");
     auto* x = (PyArrayObject*)args[0];
     Mode mode;
-    std::vector<Axis> axes;
+    List<Axis> axes;
     if (!PyArray_CheckExact(args[0]) || !PyArray_ISBEHAVED_RO(x) || !PyArray_SIZE(x) ||
         PyDataType_REFCHK(PyArray_DESCR(x)) || !mode_of(args[2], mode) ||
         !read_axes(x, args[1], mode, false, axes))
         Py_RETURN_NOTIMPLEMENTED;
-    std::vector<npy_intp> shape;
+    List<npy_intp> shape;
     for (const Axis& axis : axes) shape.push_back(axis.from.size());
     Ref y((PyObject*)new_array(x, (int)shape.size(), shape.data()));
     if (!y) return nullptr;
@@ -216,12 +217,12 @@ PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given
         return PyErr_Format(PyExc_TypeError, "new_pad_backward(d, widths, mode) takes 3 arguments");
     auto* d = (PyArrayObject*)args[0];
     Mode mode;
-    std::vector<Axis> axes;
+    List<Axis> axes;
     if (!PyArray_CheckExact(args[0]) || !PyArray_ISCARRAY_RO(d) || !PyArray_SIZE(d) ||
         (type_of(d) != F32 && type_of(d) != F64) || !mode_of(args[2], mode) || mode == kConstant ||
         !read_axes(d, args[1], mode, true, axes))
         Py_RETURN_NOTIMPLEMENTED;
-    std::vector<npy_intp> shape;
+    List<npy_intp> shape;
     for (const Axis& axis : axes) shape.push_back(axis.n);
     Ref dx((PyObject*)new_array(d, (int)shape.size(), shape.data()));
     if (!dx) return nullptr;
@@ -233,9 +234,10 @@ PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given
         else
             add_rows((const double*)p[1], (double*)p[0], axes);
     };
-    PyThreadState* state = PyEval_SaveThread();
-    run(arrays);
-    PyEval_RestoreThread(state);
+    {
+        const WithoutLock unlocked;
+        run(arrays);
+    }
     if (recording())
         open_log()->note("pad_backward",
                          {operand((PyArrayObject*)(PyObject*)dx, true), operand(d, false)}, {}, run);

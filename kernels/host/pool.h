@@ -10,12 +10,19 @@ using Index = int64_t;
 
 constexpr Index kGrain = 16384;  // elements worth handing to another thread
 
+constexpr int kMaxThreads = 256;
+
 int num_threads();
 void set_num_threads(int count);
 
+// How many cores this process may use: so many threads run at once, and are there if nobody has asked
+// for another number.
+void set_usable_cores(int count);
+
 // Runs task(context, i) for every i in [0, count), each exactly once, and returns when all are done.
 // The calling thread takes tasks like any worker, so a worker that wakes late delays nobody. Called
-// from inside a task, or while another thread uses the pool, it runs the tasks itself, in order.
+// from inside a task, or while another thread uses the pool, it runs the tasks itself, in order. Where
+// a task throws NoMemory, others may be left out, and the caller gets it.
 void run_tasks(Index count, void (*task)(void* context, Index i), void* context);
 
 // f(i) for every i in [0, count).

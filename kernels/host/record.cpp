@@ -100,7 +100,8 @@ size_t place(std::vector<Lifetime>& blocks) {
 }  // namespace
 
 PyObject* py_log_open(PyObject*, PyObject*) {
-    return PyCapsule_New(new Log, kName, [](PyObject* capsule) { delete log_of(capsule); });
+    auto* log = new (std::nothrow) Log;
+    return !log ? PyErr_NoMemory() : PyCapsule_New(log, kName, [](PyObject* capsule) { delete log_of(capsule); });
 }
 
 PyObject* py_log_enter(PyObject*, PyObject* capsule) {
@@ -158,9 +159,10 @@ PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given) {
     Log* log = read(args, given, 3, range);
     if (!log) return nullptr;
     const size_t last = std::min(range[1], log->entries.size());
-    PyThreadState* state = PyEval_SaveThread();
-    log->replay(range[0], last);
-    PyEval_RestoreThread(state);
+    {
+        const WithoutLock unlocked;
+        log->replay(range[0], last);
+    }
     Py_RETURN_NONE;
 }
 
@@ -207,7 +209,7 @@ PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given) {
     for (const Lifetime& each : all) before += each.size;
     const size_t room = place(all);
     auto* start = (char*)block_allocator().allocate(room + 1, false);
-    if (!start) return PyErr_NoMemory();
+    if (!start) return no_memory(room + 1);
     for (Log::Entry& entry : log->entries)
         for (size_t j = 0; j < entry.arrays.size(); ++j)
             if (Lifetime* block = entry.arrays[j] ? blocks.of(entry.arrays[j]) : nullptr)

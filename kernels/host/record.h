@@ -84,10 +84,17 @@ class Log {
             {name, std::move(operands), std::move(scalars), std::move(arrays), std::move(run)});
     }
 
-    void keep(void* block) {
+    // False where there is no memory to note it.
+    bool keep(void* block) {
+        try {
+            sizes[(char*)block] = block_allocator().capacity(block);
+            blocks.push_back(block);
+        } catch (const std::bad_alloc&) {
+            sizes.erase((char*)block);
+            return false;
+        }
         block_allocator().hold(block);
-        blocks.push_back(block);
-        sizes[(char*)block] = block_allocator().capacity(block);
+        return true;
     }
 
     // Whether an address lies in memory that was allocated for this log.
@@ -106,6 +113,9 @@ class Log {
 
 // The log that is open in this thread.
 inline Log*& open_log() {
+#if defined(__linux__)  // else glibc ends the process where there is no memory for a thread's copy
+    __attribute__((tls_model("initial-exec")))
+#endif
     static thread_local Log* log = nullptr;
     return log;
 }

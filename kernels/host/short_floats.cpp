@@ -16,9 +16,9 @@ void round(bool is_bf16, const float* from, void* to, Index n) {
 }
 
 float* WidenedArrays::add(void* stored, Index size, bool is_bf16, bool written) {
-    if (count_ == kMost) return nullptr;
-    auto* wide = (float*)block_allocator().allocate(size * sizeof(float) + 1, false);
-    if (!wide) return nullptr;
+    const size_t bytes = bytes_of(size, sizeof(float)) + 1;
+    auto* wide = count_ < kMost ? (float*)block_allocator().allocate(bytes, false) : nullptr;
+    if (!wide) throw NoMemory(bytes);
     arrays_[count_++] = {stored, wide, size, is_bf16, written};
     parallel_range(size, kGrain, [=](Index begin, Index end) {
         widen(is_bf16, (uint16_t*)stored + begin, wide + begin, end - begin);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "host/allocator.h"
+#include "host/memory.h"
 #include "types.h"
 
 namespace tl {
@@ -29,7 +30,7 @@ class WidenedArrays {
         for (int i = 0; i < count_; ++i) block_allocator().release(arrays_[i].wide);
     }
 
-    // The same numbers in float; null if there is no memory for them. What will be written is widened
+    // The same numbers in float. What will be written is widened
     // too: a kernel may add to it.
     float* add(void* stored, Index size, bool is_bf16, bool written);
 

@@ -218,7 +218,7 @@ class Team {
     template <typename F, typename... R>
     TL_INLINE auto keep(const F& f, const R&...) const {
         using A = std::decay_t<decltype(f(Slot()))>;
-        A* __restrict__ kept = static_cast<A*>(kept_.of(columns_ * sizeof(A)));
+        A* __restrict__ kept = static_cast<A*>(kept_.of(bytes_of(columns_, sizeof(A))));
         auto compute = [&](Index j) { return kept[j] = f(j); };
         const A sum = this->sum(compute);
         return Kept<A>{kept, sum};

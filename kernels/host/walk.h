@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "host/numpy.h"
 #include "host/tape.h"
@@ -29,8 +28,8 @@ class Walk {
     const Tape& tape_ = tape();
     Helpers helpers_;
     Ref cotangents_{PyDict_New()};
-    std::vector<Entry> heap_;  // the newest first: what it feeds is done
-    std::vector<Ref> own_;     // of the parents of the node at hand that are leaves, see `own_place`
+    List<Entry> heap_;  // the newest first: what it feeds is done
+    List<Ref> own_;     // of the parents of the node at hand that are leaves, see `own_place`
 
   public:
     Walk(PyObject* accumulate, bool retain_graph, long long overwritten, PyObject* helpers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 from .compiler import Kernel, Parameter, kernels_folder
@@ -19,7 +20,7 @@ _READERS = {
     "float": "real",
     "double": "real",
     "Index": "integer",
-    "int": "integer",
+    "int": "small_integer",
     "bool": "truth",
     "uint64_t": "bits",
 }
@@ -43,14 +44,10 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
     """
     kernels = [kernel for family in families.values() for kernel in family]
     further = [name for name in families if (kernels_folder() / "host" / f"{name}.h").is_file()]
-    entries = [
-        f'    {{"{k.name}", (PyCFunction)(void (*)(void))call_{k.name}, METH_FASTCALL, '
-        f'"{k.signature}"}},'
-        for k in kernels
-    ]
+    entries = [f'    TL_METHOD("{k.name}", call_{k.name}, "{k.signature}"),' for k in kernels]
     entries += [
-        f'    {{"new_{k.name}", (PyCFunction)(void (*)(void))new_{k.name}, METH_FASTCALL, '
-        f'"{k.signature} without its output and n, returning the output"}},'
+        f'    TL_METHOD("new_{k.name}", new_{k.name}, '
+        f'"{k.signature} without its output and n, returning the output"),'
         for k in kernels
         if k.mapped
     ]
@@ -116,8 +113,9 @@ def _function(kernel: Kernel) -> str:
     for p in kernel.parameters:
         if p.is_array:
             check = "check_lengths" if p.is_heads else "check_count"
-            lines.append(f'    call.{check}(array_{p.name}, "{p.name}", {p.count});')
+            lines.append(f'    call.{check}(array_{p.name}, "{p.name}", {_checked(p.count)});')
     lines.append("    if (call.failed) return nullptr;")
+    lines.append("    if (call.is_void()) return call.finish();")
     lines += [f"    const Array stored_{p.name} = array_{p.name};" for p in _widened(kernel)]
     lines += [f"    const Type stored_type_{name} = type_{name};" for name in kernel.widened]
     lines.append("    call.start();")
@@ -125,6 +123,11 @@ def _function(kernel: Kernel) -> str:
     lines += [_branch(kernel, choice) for choice in product(*kernel.host_types.values())]
     lines.append("    return call.no_instance();" if kernel.types else "    return call.finish();")
     return "\n".join([*lines, "}"])
+
+
+def _checked(count: str) -> str:
+    """The same expression in numbers that notice when they get negative or too large."""
+    return re.sub(r"[A-Za-z_]\w*", r"Count(\g<0>)", count)
 
 
 def _for_short_floats(kernel: Kernel, name: str) -> str:
@@ -155,11 +158,11 @@ def _for_short_floats(kernel: Kernel, name: str) -> str:
             "return call.finish();",
         ]
     else:
-        widened = " && ".join(
-            f"call.widen(array_{p.name}, type_{name}, {'READ' if p.is_input else 'WRITE'})"
+        steps = [
+            f"call.widen(array_{p.name}, type_{name}, {'READ' if p.is_input else 'WRITE'});"
             for p in arrays
-        )
-        steps = [f"if (!({widened})) return call.no_memory();", f"type_{name} = F32;"]
+        ]
+        steps.append(f"type_{name} = F32;")
     body = "\n".join(f"        {step}" for step in steps)
     return f"    if (is_short(type_{name})) {{\n{body}\n    }}"
 
@@ -171,8 +174,8 @@ def _allocating(kernel: Kernel) -> str:
     return (
         f"static PyObject* new_{kernel.name}"
         "(PyObject*, PyObject* const* args, Py_ssize_t given) {\n"
-        f"    return call_with_new(call_{kernel.name}, args, given, {kernel.mapped}, {scalars}, "
-        f"{short_floats});\n}}"
+        f"    return call_with_new(guarded<call_{kernel.name}>, args, given, {kernel.mapped}, "
+        f"{scalars}, {short_floats});\n}}"
     )
 
 

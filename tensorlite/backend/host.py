@@ -29,6 +29,7 @@ import numpy as np
 from . import prebuilt
 from .bindings import bindings_source, family_source
 from .compiler import KernelsUnavailable, families, flatten, kernels_folder, say
+from .machine import usable_cores, usable_memory
 
 MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
@@ -339,7 +340,8 @@ def _import(path: Path) -> ModuleType:
     module.on_host = True
     module.empty = np.empty
     module.parts = _parts
-    blas_threads(1)  # two pools on the same cores cost two to four times
+    module.follow_cores(usable_cores())
+    module.set_cache_limit(min(usable_memory() // 16, 1 << 30))
     return module
 
 
@@ -369,10 +371,7 @@ def spare_cores() -> None:
     of the cores a training takes ten times as long. ``OPENBLAS_NUM_THREADS`` says otherwise.
     """
     if "OPENBLAS_NUM_THREADS" not in os.environ:
-        usable = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
-        blas_threads(max((usable or 1) // 2, 1))
+        blas_threads(max(usable_cores() // 2, 1))
 
 
 def _parts(rows: int) -> int:

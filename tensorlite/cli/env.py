@@ -13,6 +13,7 @@ import numpy as np
 import tensorlite
 from tensorlite.backend import host, prebuilt
 from tensorlite.backend.compiler import KernelsUnavailable
+from tensorlite.backend.machine import usable_cores
 from tensorlite.cli import cuda_state
 from tensorlite.data import cache_dir
 
@@ -37,7 +38,7 @@ def _software() -> list[tuple[str, str]]:
     rows = [
         ("tensorlite", f"{tensorlite.__version__}  {Path(tensorlite.__file__).parent}"),
         ("Python", f"{platform.python_version()}  {sys.executable}"),
-        ("system", f"{platform.platform()}, {_usable_cpus()} CPUs usable"),
+        ("system", f"{platform.platform()}, {usable_cores()} CPUs usable"),
         ("NumPy", f"{np.__version__}, BLAS {blas['name']} {blas['version']}"),
     ]
     for package in ("rich", *OPTIONAL):
@@ -46,16 +47,9 @@ def _software() -> list[tuple[str, str]]:
     return rows
 
 
-def _usable_cpus() -> int:
-    """CPUs this process may run on, which in a container are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
     """The CPU's kernels; nothing is compiled here."""
-    threads = ("threads", f"{_usable_cpus()} (tensorlite.set_num_threads)")
+    threads = ("threads", f"{usable_cores()} (tensorlite.set_num_threads)")
     off = os.environ.get("TENSORLITE_KERNELS") == "reference"
     if (came := prebuilt.find()) is not None:
         state = f"built for {prebuilt.level_of(came)}, from the package"

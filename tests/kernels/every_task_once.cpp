@@ -8,6 +8,7 @@
 int main(int, char** arguments) {
     constexpr int kMost = 64;
     static std::atomic<int> runs[kMost];
+    tl::set_usable_cores(4);
     tl::set_num_threads(4);
     for (long job = std::atol(arguments[1]); job > 0; --job) {
         const tl::Index count = job % 2 ? kMost : 2;

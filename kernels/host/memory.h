@@ -1,0 +1,57 @@
+// Where memory comes from on the host, and what happens where there is none: `NoMemory` is thrown. The
+// pool brings it from a worker to the caller, the bindings make a MemoryError of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <vector>
+
+namespace tl {
+
+// How many bytes were asked for in vain; 0 if that is not known.
+struct NoMemory : std::bad_alloc {
+    size_t bytes;
+    explicit NoMemory(size_t bytes) : bytes(bytes) {}
+    const char* what() const noexcept override { return "no memory"; }
+};
+
+// A thread's first exception needs memory of its own, and where there is none glibc ends the process:
+// this makes room for it beforehand.
+inline void prepare_to_throw() { (void)std::uncaught_exceptions(); }
+
+// A kept block that fits, or a new one, aligned to 64 bytes; `bytes` becomes its true size.
+void* take_scratch(size_t& bytes);
+void give_back_scratch(void* memory, size_t bytes);
+
+// `count` elements of `each` bytes; NoMemory if there are no such sizes.
+inline size_t bytes_of(int64_t count, size_t each) {
+    size_t bytes;
+    if (count < 0 || __builtin_mul_overflow(size_t(count), each, &bytes) || bytes > SIZE_MAX / 4)
+        throw NoMemory(SIZE_MAX);
+    return bytes;
+}
+
+// What List allocates with.
+template <typename T>
+struct Allocator {
+    using value_type = T;
+    Allocator() = default;
+    template <typename U>
+    Allocator(const Allocator<U>&) {}
+    T* allocate(size_t count) {
+        const size_t bytes = bytes_of(int64_t(count), sizeof(T));
+        if (void* memory = ::operator new(bytes, std::nothrow)) return static_cast<T*>(memory);
+        throw NoMemory(bytes);
+    }
+    void deallocate(T* memory, size_t) { ::operator delete(memory); }
+    bool operator==(const Allocator&) const { return true; }
+    bool operator!=(const Allocator&) const { return false; }
+};
+
+// A vector that says how much memory was missing.
+template <typename T>
+using List = std::vector<T, Allocator<T>>;
+
+}  // namespace tl
