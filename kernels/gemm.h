@@ -188,9 +188,13 @@ void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     V sum[rows][kTileVectors] = {};
-    for (int i = 0; i < rows; i++) __builtin_prefetch(c + i * c_stride, 1);
-    if (begin) {  // asked for now and read in the end, as it may be far away
-        for (int i = 0; i < rows; i++) __builtin_prefetch(begin + i * begin_stride);
+    // Asked for now and written in the end, as it may be far away: every line, which a row has several of.
+    constexpr int line = 64 / sizeof(T), width = kTileVectors * lanes;
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < width; j += line) __builtin_prefetch(c + i * c_stride + j, 1);
+    if (begin) {
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < width; j += line) __builtin_prefetch(begin + i * begin_stride + j);
     }
     // A pointer to every sixth row: the distances of all from one would not stay in registers.
     constexpr int together = 6;
