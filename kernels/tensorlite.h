@@ -12,7 +12,8 @@
 //
 // The declaration is read by tensorlite/backend/compiler.py: the binding, its checks and the launch
 // come from it. A kernel is a template over the element type T and computes in Acc<T>. On the host T
-// is 16 bits wide only where it is declared STORED; REAL has no 16-bit types on either device.
+// is 16 bits wide only where it is declared STORED; REAL has no 16-bit types on either device, SHORT
+// no others.
 #pragma once
 
 #include "types.h"
@@ -22,6 +23,7 @@
 #define AXES(batch, heads, length, dim)
 #define REAL typename
 #define STORED typename
+#define SHORT typename
 
 #if defined(__CUDACC__)
 // One block a multiprocessor at least: where this is not said, NVRTC spills rather than have one.

@@ -126,7 +126,8 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
     for parameter in filter(None, (match["types"] or "").split(",")):
         kind, name = parameter.split()
         # REAL stands for the types worth having where 16 bits are not supported.
-        types[name] = ("float", "double") if kind == "REAL" else tuple(DTYPES.values())
+        chosen = {"REAL": ("float", "double"), "SHORT": ("f16", "bf16")}
+        types[name] = chosen.get(kind, tuple(DTYPES.values()))
         if kind == "STORED":
             stored.add(name)
     text = match["parameters"].strip()

@@ -145,6 +145,13 @@ def cubin_of(family: str, dtype: str | None, arch: int) -> Cubin:
 
 
 @cache
+def _capability(device: int) -> int:
+    import cupy
+
+    return int(cupy.cuda.Device(device).compute_capability)
+
+
+@cache
 def _processors(device: int) -> int:
     import cupy
 
@@ -429,6 +436,11 @@ class CudaLibrary:
         from tensorlite.backend.blas import matmul
 
         matmul(a, b, out=out, bias=bias, accumulate=accumulate)
+
+    @staticmethod
+    def has_tiles(x: Any) -> bool:
+        """Whether kernels of 16-bit tiles run where an array is: from compute capability 8.0 on."""
+        return _capability(x.device.id) >= 80
 
     @staticmethod
     def parts(rows: int) -> int:

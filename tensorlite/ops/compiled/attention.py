@@ -11,6 +11,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.attention import attention, attention_backward
 from tensorlite.ops.compiled.arrays import accumulator, alike, plain, widened_on_host
+from tensorlite.ops.dtypes import is_short
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 
@@ -55,6 +56,13 @@ def _rooms(k: Any, xs: list[Array]) -> list[Array]:
         np.ndarray(x.shape, x.dtype, rooms, x.__array_interface__["data"][0] - start, x.strides)
         for x in xs
     ]
+
+
+def _tiles(k: Any, query: Array) -> int:
+    """For how long rows the kernels on tensor cores are that take this query; 0 for none."""
+    if k.on_host or not is_short(query.dtype) or not k.has_tiles(query):
+        return 0
+    return 64 if query.shape[-1] <= 64 else 128
 
 
 def _attention_arguments(
@@ -113,7 +121,9 @@ def _attention(
     arrays, masks, numbers = found
     y = _room(k, arrays[0])
     lse = k.empty((*query.shape[:-1], 1), accumulator(query.dtype))
-    k.attention(*arrays, *masks, y, lse, *numbers, scale, is_causal)
+    width = _tiles(k, query)
+    kernel = getattr(k, f"attention_tiles_{width}") if width else k.attention
+    kernel(*arrays, *masks, y, lse, *numbers, scale, is_causal)
     return y.reshape(query.shape), lse
 
 
@@ -142,6 +152,9 @@ def _attention_backward(
         k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers, scale, is_causal)
     else:
         mean = k.empty(lse.shape, lse.dtype)
-        k.attention_backward_queries(*inputs, out, lse, dq, mean, *numbers, scale, is_causal)
-        k.attention_backward_keys(*inputs, lse, mean, dk, dv, *numbers, scale, is_causal)
+        width = _tiles(k, query)
+        names = (f"tiles_{{}}_{width}" if width else "backward_{}").format
+        of_queries, of_keys = (getattr(k, f"attention_{names(x)}") for x in ("queries", "keys"))
+        of_queries(*inputs, out, lse, dq, mean, *numbers, scale, is_causal)
+        of_keys(*inputs, lse, mean, dk, dv, *numbers, scale, is_causal)
     return tuple(d.reshape(x.shape) for d, x in zip((dq, dk, dv), (query, key, value), strict=True))
