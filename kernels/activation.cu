@@ -6,21 +6,21 @@ namespace tl {
 
 template <typename T>
 EACH(n)
-void relu(const T* x OF(n), T* y OF(n), Index n) {
+void relu(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = relu_of(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void relu_backward(const T* g OF(n), const T* y OF(n), T* dx OF(n), Index n) {
+void relu_backward(const T* g OF(n), const T* y OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     map(n, [](A g, A y, A& dx) { dx = y > 0 ? g : 0; }, g, y, out(dx));
 }
 
 template <typename T>
 EACH(n)
-void leaky_relu(const T* x OF(n), T* y OF(n), Index n, double slope) {
+void leaky_relu(const T* x OF(n), T* y LIKE(x), Index n, double slope) {
     using A = Acc<T>;
     auto rule = [a = A(slope)](A x, A& y) {
         const A below = a * x;
@@ -31,7 +31,7 @@ void leaky_relu(const T* x OF(n), T* y OF(n), Index n, double slope) {
 
 template <typename T>
 EACH(n)
-void leaky_relu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double slope) {
+void leaky_relu_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n, double slope) {
     using A = Acc<T>;
     auto rule = [a = A(slope)](A g, A x, A& dx) {
         const A below = a * g;
@@ -42,28 +42,28 @@ void leaky_relu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index 
 
 template <typename T>
 EACH(n)
-void gelu(const T* x OF(n), T* y OF(n), Index n) {
+void gelu(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = gelu_of(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void gelu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
+void gelu_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     map(n, [](A g, A x, A& dx) { dx = g * gelu_slope(x); }, g, x, out(dx));
 }
 
 template <typename T>
 EACH(n)
-void gelu_tanh(const T* x OF(n), T* y OF(n), Index n) {
+void gelu_tanh(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = gelu_tanh_of(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void gelu_tanh_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
+void gelu_tanh_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     map(n, [](A g, A x, A& dx) { dx = g * gelu_tanh_slope(x); }, g, x, out(dx));
 }
@@ -71,14 +71,14 @@ void gelu_tanh_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n
 // y = x sigmoid(x)
 template <typename T>
 EACH(n)
-void silu(const T* x OF(n), T* y OF(n), Index n) {
+void silu(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = (x < -800 ? A(-800) : x) * sigmoid(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void silu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
+void silu_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     auto rule = [](A g, A any, A& dx) {
         const A x = limited(any, A(800)), s = sigmoid(x);
@@ -89,28 +89,28 @@ void silu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
 
 template <typename T>
 EACH(n)
-void tanh(const T* x OF(n), T* y OF(n), Index n) {
+void tanh(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = tanh(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void tanh_backward(const T* g OF(n), const T* y OF(n), T* dx OF(n), Index n) {
+void tanh_backward(const T* g OF(n), const T* y OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     map(n, [](A g, A y, A& dx) { dx = g * (1 - y * y); }, g, y, out(dx));
 }
 
 template <typename T>
 EACH(n)
-void sigmoid(const T* x OF(n), T* y OF(n), Index n) {
+void sigmoid(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = sigmoid(x); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void sigmoid_backward(const T* g OF(n), const T* y OF(n), T* dx OF(n), Index n) {
+void sigmoid_backward(const T* g OF(n), const T* y OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     map(n, [](A g, A y, A& dx) { dx = g * y * (1 - y); }, g, y, out(dx));
 }
@@ -118,7 +118,7 @@ void sigmoid_backward(const T* g OF(n), const T* y OF(n), T* dx OF(n), Index n) 
 // y = x above 0, alpha (exp(x) - 1) below
 template <typename T>
 EACH(n)
-void elu(const T* x OF(n), T* y OF(n), Index n, double alpha) {
+void elu(const T* x OF(n), T* y LIKE(x), Index n, double alpha) {
     using A = Acc<T>;
     auto rule = [a = A(alpha)](A x, A& y) {
         const A below = a * expm1(x);  // always computed: a branch would not vectorise
@@ -129,7 +129,7 @@ void elu(const T* x OF(n), T* y OF(n), Index n, double alpha) {
 
 template <typename T>
 EACH(n)
-void elu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double alpha) {
+void elu_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n, double alpha) {
     using A = Acc<T>;
     auto rule = [a = A(alpha)](A g, A x, A& dx) {
         const A below = a * exp(x);
@@ -141,7 +141,7 @@ void elu_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, doub
 // y = log(1 + exp(x)), and x above `threshold`
 template <typename T>
 EACH(n)
-void softplus(const T* x OF(n), T* y OF(n), Index n, double threshold) {
+void softplus(const T* x OF(n), T* y LIKE(x), Index n, double threshold) {
     using A = Acc<T>;
     auto rule = [t = A(threshold)](A x, A& y) {
         const A soft = relu_of(x) + log1p(exp(-abs(x)));
@@ -152,7 +152,7 @@ void softplus(const T* x OF(n), T* y OF(n), Index n, double threshold) {
 
 template <typename T>
 EACH(n)
-void softplus_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double threshold) {
+void softplus_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n, double threshold) {
     using A = Acc<T>;
     auto rule = [t = A(threshold)](A g, A x, A& dx) {
         const A soft = g * sigmoid(x);
@@ -254,14 +254,14 @@ void prelu_columns_backward(const T* g OF(rows * columns), const T* x OF(rows * 
 // y = log(sigmoid(x))
 template <typename T>
 EACH(n)
-void logsigmoid(const T* x OF(n), T* y OF(n), Index n) {
+void logsigmoid(const T* x OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A& y) { y = -relu_of(-x) - log1p(exp(-abs(x))); }, x, out(y));
 }
 
 template <typename T>
 EACH(n)
-void logsigmoid_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n) {
+void logsigmoid_backward(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     map(n, [](A g, A x, A& dx) { dx = g * sigmoid(-x); }, g, x, out(dx));
 }
@@ -269,7 +269,7 @@ void logsigmoid_backward(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index 
 // Cross-entropy of sigmoid(x) against t. What the target rules out does not count, be it infinite.
 template <typename T>
 EACH(n)
-void logits_loss(const T* x OF(n), const T* t OF(n), T* y OF(n), Index n) {
+void logits_loss(const T* x OF(n), const T* t OF(n), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     auto rule = [](A x, A t, A& y) {
         const A small = log1p(exp(-abs(x)));
@@ -281,7 +281,7 @@ void logits_loss(const T* x OF(n), const T* t OF(n), T* y OF(n), Index n) {
 
 template <typename T>
 EACH(n)
-void logits_loss_backward(const T* g OF(n), const T* x OF(n), const T* t OF(n), T* dx OF(n), Index n) {
+void logits_loss_backward(const T* g OF(n), const T* x OF(n), const T* t OF(n), T* dx LIKE(g), Index n) {
     using A = Acc<T>;
     auto rule = [](A g, A x, A t, A& dx) {
         dx = g * ((1 - t) * sigmoid(x) - t * sigmoid(-x));

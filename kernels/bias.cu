@@ -20,14 +20,14 @@ TL_INLINE void with_bias(const T* x, const T* bias, T* y, Index rows, Index colu
 
 template <typename T>
 ROWS(rows, columns)
-void bias_add(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF(rows * columns),
+void bias_add(const T* x OF(rows * columns), const T* bias OF(columns), T* y LIKE(x),
               Index rows, Index columns) {
     with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return x; });
 }
 
 template <typename T>
 ROWS(rows, columns)
-void bias_relu(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF(rows * columns),
+void bias_relu(const T* x OF(rows * columns), const T* bias OF(columns), T* y LIKE(x),
                Index rows, Index columns) {
     with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return relu_of(x); });
 }
@@ -35,7 +35,7 @@ void bias_relu(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF
 // y = gelu(x + bias), the tanh form
 template <typename T>
 ROWS(rows, columns)
-void bias_gelu(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF(rows * columns),
+void bias_gelu(const T* x OF(rows * columns), const T* bias OF(columns), T* y LIKE(x),
                Index rows, Index columns) {
     with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return gelu_tanh_of(x); });
 }
@@ -44,7 +44,7 @@ void bias_gelu(const T* x OF(rows * columns), const T* bias OF(columns), T* y OF
 template <typename T>
 ROWS(parts, columns)
 void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
-                        T* dx OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
+                        T* dx LIKE(g), Acc<T>* partial SUMS(parts, columns), Index rows,
                         Index columns, Index parts) {
     each_team<T>(parts, columns, rows, [=](auto team) {
         for (Index p : team) {
@@ -66,8 +66,8 @@ void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * colu
 template <typename T>
 ROWS(parts, columns)
 void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
-                        const T* bias OF(columns), T* dx OF(rows * columns),
-                        Acc<T>* partial OF(parts * columns), Index rows, Index columns,
+                        const T* bias OF(columns), T* dx LIKE(g),
+                        Acc<T>* partial SUMS(parts, columns), Index rows, Index columns,
                         Index parts) {
     each_team<T>(parts, columns, rows, [=](auto team) {
         const auto b = team.common_row(bias);
@@ -91,7 +91,7 @@ void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * colu
 // partial[p] = the sum of x over the rows of part p
 template <typename T>
 ROWS(parts, columns)
-void column_sum(const T* x OF(rows * columns), Acc<T>* partial OF(parts * columns), Index rows,
+void column_sum(const T* x OF(rows * columns), Acc<T>* partial SUMS(parts, columns), Index rows,
                 Index columns, Index parts) {
     each_team<T>(parts, columns, rows, [=](auto team) {
         for (Index p : team) {

@@ -5,31 +5,31 @@ namespace tl {
 
 template <REAL T>
 EACH(n)
-void exp(const T* x OF(n), T* y OF(n), Index n) {
+void exp(const T* x OF(n), T* y LIKE(x), Index n) {
     map(n, [](T x, T& y) { y = exp(x); }, x, out(y));
 }
 
 template <REAL T>
 EACH(n)
-void expm1(const T* x OF(n), T* y OF(n), Index n) {
+void expm1(const T* x OF(n), T* y LIKE(x), Index n) {
     map(n, [](T x, T& y) { y = expm1(x); }, x, out(y));
 }
 
 template <REAL T>
 EACH(n)
-void log(const T* x OF(n), T* y OF(n), Index n) {
+void log(const T* x OF(n), T* y LIKE(x), Index n) {
     map(n, [](T x, T& y) { y = log(x); }, x, out(y));
 }
 
 template <REAL T>
 EACH(n)
-void log1p(const T* x OF(n), T* y OF(n), Index n) {
+void log1p(const T* x OF(n), T* y LIKE(x), Index n) {
     map(n, [](T x, T& y) { y = log1p(x); }, x, out(y));
 }
 
 template <REAL T>
 EACH(n)
-void erf(const T* x OF(n), T* y OF(n), Index n) {
+void erf(const T* x OF(n), T* y LIKE(x), Index n) {
     map(n, [](T x, T& y) { y = erf(x); }, x, out(y));
 }
 
@@ -60,7 +60,7 @@ TL_INLINE void power_slope_map(const T* g, const T* x, T* dx, Index n) {
 // y = x^exponent for -2, -1, 2, 3, 4
 template <typename T>
 EACH(n)
-void power(const T* x OF(n), T* y OF(n), Index n, int exponent) {
+void power(const T* x OF(n), T* y LIKE(x), Index n, int exponent) {
     if (exponent == -2) power_map<-2>(x, y, n);
     if (exponent == -1) power_map<-1>(x, y, n);
     if (exponent == 2) power_map<2>(x, y, n);
@@ -71,7 +71,7 @@ void power(const T* x OF(n), T* y OF(n), Index n, int exponent) {
 // dx = g exponent x^(exponent - 1) for -2, -1, 2, 3, 4
 template <typename T>
 EACH(n)
-void power_slope(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, int exponent) {
+void power_slope(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n, int exponent) {
     if (exponent == -2) power_slope_map<-2>(g, x, dx, n);
     if (exponent == -1) power_slope_map<-1>(g, x, dx, n);
     if (exponent == 2) power_slope_map<2>(g, x, dx, n);
@@ -82,7 +82,7 @@ void power_slope(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, int e
 // z = x where c is not 0, else y. (A bool would not be loaded in vectors.)
 template <typename T>
 EACH(n)
-void select(const uint8_t* c OF(n), const T* x OF(n), const T* y OF(n), T* z OF(n), Index n) {
+void select(const uint8_t* c OF(n), const T* x OF(n), const T* y OF(n), T* z LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](float c, A x, A y, A& z) { z = c != 0 ? x : y; }, c, x, y, out(z));
 }
@@ -90,7 +90,7 @@ void select(const uint8_t* c OF(n), const T* x OF(n), const T* y OF(n), T* z OF(
 // z = value where c is `replaced`, 0 or 1, else x
 template <typename T>
 EACH(n)
-void select_or(const uint8_t* c OF(n), const T* x OF(n), T* z OF(n), Index n, double value, float replaced) {
+void select_or(const uint8_t* c OF(n), const T* x OF(n), T* z LIKE(x), Index n, double value, float replaced) {
     using A = Acc<T>;
     auto rule = [v = A(value), replaced](float c, A x, A& z) { z = c == replaced ? v : x; };
     map(n, rule, c, x, out(z));
@@ -99,7 +99,7 @@ void select_or(const uint8_t* c OF(n), const T* x OF(n), T* z OF(n), Index n, do
 // y = x within [low, high]; NaN stays NaN
 template <typename T>
 EACH(n)
-void clamp(const T* x OF(n), T* y OF(n), Index n, double low, double high) {
+void clamp(const T* x OF(n), T* y LIKE(x), Index n, double low, double high) {
     using A = Acc<T>;
     auto rule = [a = A(low), b = A(high)](A x, A& y) {
         const A above = x < a ? a : x;
@@ -111,7 +111,7 @@ void clamp(const T* x OF(n), T* y OF(n), Index n, double low, double high) {
 // dx = g within [low, high], else 0
 template <typename T>
 EACH(n)
-void within(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double low, double high) {
+void within(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n, double low, double high) {
     using A = Acc<T>;
     auto rule = [a = A(low), b = A(high)](A g, A x, A& dx) {
         const A kept = x >= a ? g : A(0);
@@ -123,7 +123,7 @@ void within(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double low
 // The cotangent of x, the larger of x and y for sign 1, the smaller for -1; of equal ones half
 template <typename T>
 EACH(n)
-void of_larger(const T* g OF(n), const T* x OF(n), const T* y OF(n), T* dx OF(n), Index n, double sign) {
+void of_larger(const T* g OF(n), const T* x OF(n), const T* y OF(n), T* dx LIKE(g), Index n, double sign) {
     using A = Acc<T>;
     auto rule = [s = A(sign)](A g, A x, A y, A& dx) {
         const A kept = x == y ? g * A(0.5) : g;
@@ -135,7 +135,7 @@ void of_larger(const T* g OF(n), const T* x OF(n), const T* y OF(n), T* dx OF(n)
 // The same for a number in the place of y
 template <typename T>
 EACH(n)
-void of_larger_than(const T* g OF(n), const T* x OF(n), T* dx OF(n), Index n, double bound, double sign) {
+void of_larger_than(const T* g OF(n), const T* x OF(n), T* dx LIKE(g), Index n, double bound, double sign) {
     using A = Acc<T>;
     auto rule = [s = A(sign), b = A(bound)](A g, A x, A& dx) {
         const A kept = x == b ? g * A(0.5) : g;
@@ -172,7 +172,7 @@ void cast(const S* x OF(n), T* y OF(n), Index n) {
 // y = factor x
 template <typename T>
 EACH(n)
-void scale(const T* x OF(n), T* y OF(n), Index n, double factor) {
+void scale(const T* x OF(n), T* y LIKE(x), Index n, double factor) {
     using A = Acc<T>;
     map(n, [a = A(factor)](A x, A& y) { y = a * x; }, x, out(y));
 }
@@ -180,7 +180,7 @@ void scale(const T* x OF(n), T* y OF(n), Index n, double factor) {
 // y = *factor x, with the factor on the device; where y is x and the factor 1, there is nothing to do
 template <typename T>
 EACH(n)
-void scale_by(const T* x OF(n), const T* factor OF(1), T* y OF(n), Index n) {
+void scale_by(const T* x OF(n), const T* factor OF(1), T* y LIKE(x), Index n) {
     using A = Acc<T>;
     if (x == y && A(*factor) == 1) return;
     map(n, [a = A(*factor)](A x, A& y) { y = a * x; }, x, out(y));
@@ -189,7 +189,7 @@ void scale_by(const T* x OF(n), const T* factor OF(1), T* y OF(n), Index n) {
 // z = x y
 template <typename T>
 EACH(n)
-void multiply(const T* x OF(n), const T* y OF(n), T* z OF(n), Index n) {
+void multiply(const T* x OF(n), const T* y OF(n), T* z LIKE(x), Index n) {
     using A = Acc<T>;
     map(n, [](A x, A y, A& z) { z = x * y; }, x, y, out(z));
 }
@@ -197,7 +197,7 @@ void multiply(const T* x OF(n), const T* y OF(n), T* z OF(n), Index n) {
 // z = factor x + y
 template <typename T>
 EACH(n)
-void axpy(const T* x OF(n), const T* y OF(n), T* z OF(n), Index n, double factor) {
+void axpy(const T* x OF(n), const T* y OF(n), T* z LIKE(x), Index n, double factor) {
     using A = Acc<T>;
     map(n, [a = A(factor)](A x, A y, A& z) { z = a * x + y; }, x, y, out(z));
 }

@@ -8,8 +8,8 @@ namespace tl {
 template <typename T>
 ROWS(rows, columns)
 void layer_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns),
-                const T* bias OPTIONAL(columns), T* y OF(rows * columns), Acc<T>* mean OF(rows),
-                Acc<T>* rstd OF(rows), Index rows, Index columns, double eps) {
+                const T* bias OPTIONAL(columns), T* y LIKE(x), Acc<T>* mean PER_ROW(x),
+                Acc<T>* rstd PER_ROW(x), Index rows, Index columns, double eps) {
     using A = Acc<T>;
     each_team<T>(rows, columns, [=](auto team) {
         const auto w = team.row_or(weight, A(1));
@@ -31,8 +31,8 @@ template <typename T>
 ROWS(parts, columns)
 void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
                          const Acc<T>* mean OF(rows), const Acc<T>* rstd OF(rows),
-                         const T* weight OPTIONAL(columns), T* dx OF(rows * columns),
-                         Acc<T>* dweight OF(parts * columns), Acc<T>* dbias OF(parts * columns),
+                         const T* weight OPTIONAL(columns), T* dx LIKE(g),
+                         Acc<T>* dweight SUMS(parts, columns), Acc<T>* dbias SUMS(parts, columns),
                          Index rows, Index columns, Index parts) {
     using A = Acc<T>;
     each_team<T>(parts, columns, rows, [=](auto team) {
@@ -72,7 +72,7 @@ void layer_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * col
 template <typename T>
 ROWS(rows, columns)
 void rms_norm(const T* x OF(rows * columns), const T* weight OPTIONAL(columns),
-              T* y OF(rows * columns), Acc<T>* rstd OF(rows), Index rows, Index columns,
+              T* y LIKE(x), Acc<T>* rstd PER_ROW(x), Index rows, Index columns,
               double eps) {
     using A = Acc<T>;
     each_team<T>(rows, columns, [=](auto team) {
@@ -93,7 +93,7 @@ template <typename T>
 ROWS(parts, columns)
 void rms_norm_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
                        const Acc<T>* rstd OF(rows), const T* weight OPTIONAL(columns),
-                       T* dx OF(rows * columns), Acc<T>* dweight OF(parts * columns), Index rows,
+                       T* dx LIKE(g), Acc<T>* dweight SUMS(parts, columns), Index rows,
                        Index columns, Index parts) {
     using A = Acc<T>;
     each_team<T>(parts, columns, rows, [=](auto team) {

@@ -6,7 +6,7 @@ namespace tl {
 // y = exp(x - max x) / sum exp(x - max x)
 template <typename T>
 ROWS(rows, columns)
-void softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows, Index columns) {
+void softmax(const T* x OF(rows * columns), T* y LIKE(x), Index rows, Index columns) {
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
@@ -21,7 +21,7 @@ void softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows,
 template <typename T>
 ROWS(rows, columns)
 void softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
-                      T* dx OF(rows * columns), Index rows, Index columns) {
+                      T* dx LIKE(g), Index rows, Index columns) {
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);
@@ -36,7 +36,7 @@ void softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * column
 // y = x - max x - log sum exp(x - max x)
 template <typename T>
 ROWS(rows, columns)
-void log_softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index rows,
+void log_softmax(const T* x OF(rows * columns), T* y LIKE(x), Index rows,
                  Index columns) {
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
@@ -51,7 +51,7 @@ void log_softmax(const T* x OF(rows * columns), T* y OF(rows * columns), Index r
 template <typename T>
 ROWS(rows, columns)
 void log_softmax_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
-                          T* dx OF(rows * columns), Index rows, Index columns) {
+                          T* dx LIKE(g), Index rows, Index columns) {
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);

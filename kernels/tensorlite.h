@@ -20,6 +20,9 @@
 
 #define OF(count)
 #define OPTIONAL(count)
+#define LIKE(array)
+#define PER_ROW(array)
+#define SUMS(parts, columns)
 #define AXES(batch, heads, length, dim)
 #define REAL typename
 #define STORED typename

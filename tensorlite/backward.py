@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import HOST, array_backend
-from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
     OutputNode,
@@ -76,13 +75,11 @@ def _fitted(d: Any, target: Any) -> Any:
 
 
 def plus(d1: Any, d2: Any) -> Any:
-    """The sum of two cotangents; of large arrays on all threads."""
-    recorded = mode.switches.recorder is not None  # kernels need no Python at a replay
-    if d1.__class__ is not np.ndarray or (d1.size < LARGE and not recorded):
+    """The sum of two cotangents: arrays, or Tensors under ``create_graph``."""
+    if isinstance(d1, Tensor):
         return d1 + d2
-    from tensorlite.ops.arithmetic import add  # operations are built on this module
-
-    return add(d1, d2)
+    # A kernel needs no Python at a replay.
+    return array_backend((d1,)).plus(d1, d2, small=mode.switches.recorder is not None)
 
 
 def _used_twice(node: Node) -> None:
@@ -382,13 +379,13 @@ _HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_pl
 
 
 def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
-    """`backward` on the current device; in the ordinary case on the CPU the walk is compiled."""
+    """`backward` on the current device; in the ordinary case the walk is compiled."""
     accumulate = Accumulate(create_graph)
     seed = seed_of(output, gradient, create_graph, "backward()")
     kernels = array_backend((output.array,)).kernels
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
-    elif kernels is None or not kernels.on_host or create_graph or mode.switches.special:
+    elif not hasattr(kernels, "walk") or create_graph or mode.switches.special:
         propagate(
             [(output.node, seed)],
             accumulate,

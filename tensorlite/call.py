@@ -159,6 +159,7 @@ def _used_by(self: Primitive) -> dict[str, Any]:
     """The globals of the text."""
     return {
         "_BACKENDS": BACKENDS,
+        "_HostArray": np.ndarray,
         "_ERRORS": (ValueError, TypeError, IndexError, AttributeError),
         "_Node": Node,
         "_NotImplemented": NotImplemented,
@@ -211,7 +212,8 @@ def _compile_ahead(self: Primitive) -> None:
         return
     names = (*self.defaults, *["save"] * bool(self.aux))
     told = (
-        self.host_kernel and getattr(_host_kernels, self.host_kernel),
+        self.host_kernel and getattr(_host_kernels, self.host_kernel, None),
+        self.host_kernel,
         *_by_position(self.kernel_fn, names),
         _host_kernels,
         *_by_position(self.reference, names),
@@ -281,7 +283,8 @@ def _text(self: Primitive) -> str:
     large_enough = ""
     if self.kernel_from:
         large_enough = (
-            f" and {xs[0]}_raw.__class__ is kind_ and {xs[0]}_raw.size >= {self.kernel_from}"
+            f" and {xs[0]}_raw.__class__ is kind_"
+            f" and (kind_ is not _HostArray or {xs[0]}_raw.size >= {self.kernel_from})"
         )
     return (_CALL_VARIADIC if self.variadic else _CALL).format(
         name=self.reference.__name__,

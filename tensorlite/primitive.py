@@ -167,12 +167,21 @@ class Primitive:
         self.joint_rule = _composite_rule(composite, self)
         return composite
 
-    def kernel(self, fn: Callable, from_size: int = 0) -> Callable:
-        """Give a compiled form: ``fn(k, *inputs, **static)``, `k` the device's kernel library.
+    def kernel(self, fn: Callable | str, *scalars: str, from_size: int = 0, **only: Any) -> Any:
+        """Give a compiled form: a kernel's name, or ``fn(k, *inputs, **static)``.
 
-        It returns NotImplemented where it does not apply, and then the reference runs. Where the
-        first input has fewer than `from_size` elements it need not be asked.
+        A kernel whose declaration says what its outputs are makes the whole call (see
+        ``kernels/README.md``). It gets the inputs and the static parameters `scalars`, in its own
+        order; `only` are the values that others must have, or tests ``ok(x, value)`` of them.
+
+        A function gets the device's kernel library as `k`, and returns NotImplemented where it does
+        not apply; then the reference runs. On the CPU it need not be asked where the first input
+        has fewer than `from_size` elements.
         """
+        if isinstance(fn, str):
+            if not only and list(scalars) == list(self.defaults):
+                self.on_host(f"new_{fn}")
+            fn = _entry(f"new_{fn}", scalars, only)
         self.kernel_fn, self.kernel_from = fn, from_size
         self.call.__globals__.update(_kernel=fn, _compiled=declined)
         return fn
@@ -187,10 +196,10 @@ class Primitive:
         return [*self.inputs, *self.defaults]
 
     def on_host(self, name: str) -> None:
-        """Name the function of the CPU's extension that computes the primitive there.
+        """Name the function of the kernel library that computes the primitive in compiled code.
 
-        It takes the inputs and the static parameters by position, and is called from compiled code,
-        before `kernel`; it too may return NotImplemented.
+        It takes the inputs and the static parameters by position, and is called before `kernel`; it
+        too may return NotImplemented. A library without it has `kernel` alone.
         """
         self.host_kernel = name
         self.call.__globals__.update(_compiled=declined)
@@ -230,10 +239,11 @@ class Primitive:
             y = NotImplemented
             if self.aux:
                 static = {**static, "save": save}
-            large = getattr(raw[0], "size", 0) >= self.kernel_from
-            large = large or mode.switches.recorder is not None
-            if self.kernel_fn is not None and backend.kernels is not None and large:
-                y = self.kernel_fn(backend.kernels, *raw, **static)
+            kernels = backend.kernels
+            if self.kernel_fn is not None and kernels is not None:
+                large = getattr(raw[0], "size", 0) >= self.kernel_from
+                if large or not kernels.on_host or mode.switches.recorder is not None:
+                    y = self.kernel_fn(kernels, *raw, **static)
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
         except (ValueError, TypeError, IndexError, AttributeError) as error:
@@ -312,9 +322,8 @@ class Primitive:
         """`forward`, by the function of the CPU's extension where there is one."""
         kernels = array_backend(raw).kernels
         if self.host_kernel is not None and kernels is not None and kernels.on_host:
-            named = [*static.values(), *[save] * bool(self.aux)]
             try:
-                y = getattr(kernels, self.host_kernel)(*raw, *named)
+                y = getattr(kernels, self.host_kernel)(*raw, *static.values())
             except (ValueError, TypeError, IndexError):
                 y = NotImplemented  # what is wrong the other way tells
             if y is not NotImplemented:
@@ -388,6 +397,27 @@ class SeenByCallers:
             if not (p.name == "save" and self.primitive.aux)
         ]
         return signature.replace(parameters=seen)
+
+
+def is_last_axis(x: Array, axis: int) -> bool:
+    """Whether `axis` is the last of `x`: what kernels of rows ask of a static parameter."""
+    return axis in (-1, x.ndim - 1)
+
+
+def _entry(name: str, scalars: tuple[str, ...], only: dict[str, Any]) -> Callable:
+    """A kernel's whole call as a kernel function."""
+    tests = [
+        (key, value if callable(value) else lambda x, given, wanted=value: given == wanted)
+        for key, value in only.items()
+    ]
+
+    def run(k: Any, x: Array, *others: Array, **static: Any) -> Any:
+        for key, fits in tests:
+            if not is_array(x) or not fits(x, static[key]):
+                return NotImplemented
+        return getattr(k, name)(x, *others, *[static[key] for key in scalars])
+
+    return run
 
 
 def _describe(value: Any) -> str:

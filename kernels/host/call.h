@@ -1,13 +1,14 @@
 // compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view): the call of a
-// primitive (tensorlite/call.py) in its ordinary case, in which writing it on the tape takes longer than a small kernel: all arrays are
-// NumPy's, and no policy wants to see the operation. What it returns is called as
+// primitive (tensorlite/call.py) in its ordinary case, in which writing it on the tape takes longer
+// than a small kernel, or than a launch: all arrays are NumPy's, or all are CuPy's, and no policy wants
+// to see the operation. What it returns is called as
 // f(recording, *inputs, *static); NotImplemented means that the call in Python is to be made,
 // which also says what is wrong with the arguments. None if there are too many of them, or no input.
 #pragma once
 
 #include <algorithm>
 
-#include "host/numpy.h"
+#include "host/cuda.h"
 #include "host/tape.h"
 
 namespace tl {
@@ -15,7 +16,7 @@ namespace tl {
 class PrimitiveCall {
     // From tensorlite/call.py, in this order.
     struct Told {
-        PyObject *own, *kernel, *kernel_by_position, *kernels;
+        PyObject *own, *own_name, *kernel, *kernel_by_position, *kernels;
         PyObject *reference, *reference_by_position, *xp, *names;
         PyObject *plan_of, *as_arrays, *wrap, *record, *primitive;
     };
@@ -38,9 +39,10 @@ class PrimitiveCall {
     const bool floats_;               // and a floating one
     const bool view_;                 // whether outputs may show the first input's memory
     List<Plan> plans_;  // by which inputs need gradients, a bit each
+    PyObject* own_on_cuda_ = nullptr;  // what `own` is there, or None; looked for once
 
   public:
-    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 7,
+    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 8,
                                 kMostInputs = 8, kMostStatic = 16;
 
     // `told` is kept alive for good, as primitives are.
@@ -63,7 +65,7 @@ class PrimitiveCall {
         const bool recording = args[0] == Py_True;
         PyObject* const* values = args + 1 + inputs_;
         unsigned needs = 0;
-        bool bare = true;
+        bool bare = true, on_host = false, on_cuda = false;
         const Ref raw(PyTuple_New(inputs_)), parents(PyTuple_New(inputs_));
         if (!raw || !parents) return nullptr;
         for (Py_ssize_t i = 0; i < inputs_; ++i) {
@@ -72,19 +74,21 @@ class PrimitiveCall {
                 bare = false;
                 parent = tape_.parent(x);
                 x = tape_.data(x);
-                if (!x || !PyArray_CheckExact(x)) Py_RETURN_NOTIMPLEMENTED;
+                if (!x || !is_array(x)) Py_RETURN_NOTIMPLEMENTED;
             } else if (!is_plain(x)) {
                 Py_RETURN_NOTIMPLEMENTED;
             }
             if (parent != Py_None) needs |= 1u << i;
+            on_host |= PyArray_CheckExact(x), on_cuda |= cuda().is_array(x);
             PyTuple_SET_ITEM((PyObject*)raw, i, Py_NewRef(x));
             PyTuple_SET_ITEM((PyObject*)parents, i, Py_NewRef(parent));
         }
-        if (bare && !PyArray_CheckExact(item(raw, 0))) Py_RETURN_NOTIMPLEMENTED;
+        if (bare && !is_array(item(raw, 0))) Py_RETURN_NOTIMPLEMENTED;
+        if ((on_cuda && on_host) || (on_cuda && !cuda().kernels)) Py_RETURN_NOTIMPLEMENTED;
         if (operands_from_ >= 0 && !in_one_dtype(raw)) Py_RETURN_NOTIMPLEMENTED;
 
         const bool record = recording && needs;
-        Ref y = compute(raw, values, record), aux;
+        Ref y = compute(raw, values, record, on_cuda), aux;
         if (!y) return for_python();
         if (has_aux_ && !split(y, aux)) return nullptr;
         if (!are_arrays(y) && !(y = call(told_.as_arrays, y))) return nullptr;
@@ -127,12 +131,17 @@ class PrimitiveCall {
     // number. Others are Python's to make plain, or to refuse.
     static bool is_plain(PyObject* x) {
         if (PyArray_CheckExact(x)) return PyArray_ISBEHAVED_RO((PyArrayObject*)x);
-        return x == Py_None || PyFloat_Check(x) || PyLong_Check(x) || PyArray_IsScalar(x, Generic);
+        return cuda().is_array(x) || x == Py_None || PyFloat_Check(x) || PyLong_Check(x) || PyArray_IsScalar(x, Generic);
     }
 
     // Whether an array made from `x` shows its memory: NumPy names `x` or its owner as the base, and
     // `as_strided` puts an object between that does.
     static bool shows(PyObject* y, PyObject* x) {
+        if (!PyArray_CheckExact(y) || !PyArray_CheckExact(x)) {
+            if (!cuda().is_array(y) || !cuda().is_array(x)) return false;
+            const Ref base = cuda().base(y), owner = cuda().base(x);
+            return !base.is_none() && (base == x || base == owner);
+        }
         PyObject* base = PyArray_BASE((PyArrayObject*)y);
         if (!base) return false;
         PyObject* owner = PyArray_BASE((PyArrayObject*)x);
@@ -144,7 +153,7 @@ class PrimitiveCall {
 
     // Python's call makes the same mistake again, and explains it.
     static PyObject* for_python() {
-        for (PyObject* kind : {PyExc_ValueError, PyExc_TypeError, PyExc_IndexError})
+        for (PyObject* kind : {PyExc_ValueError, PyExc_TypeError, PyExc_IndexError, PyExc_AttributeError})
             if (PyErr_ExceptionMatches(kind)) {
                 PyErr_Clear();
                 Py_RETURN_NOTIMPLEMENTED;
@@ -154,14 +163,14 @@ class PrimitiveCall {
 
     // Whether the operands need no cast: arrays of one dtype, and numbers that leave it alone.
     bool in_one_dtype(PyObject* raw) const {
-        PyArray_Descr* dtype = nullptr;
+        Ref dtype;
         bool whole = false, fraction = false;
         for (Py_ssize_t i = operands_from_; i < inputs_; ++i) {
             PyObject* x = item(raw, i);
-            if (PyArray_CheckExact(x)) {
-                PyArray_Descr* own = PyArray_DESCR((PyArrayObject*)x);
+            if (is_array(x)) {
+                Ref own = dtype_of(x);
                 if (dtype && own != dtype) return false;
-                dtype = own;
+                dtype = std::move(own);
             } else if (PyFloat_CheckExact(x)) {
                 fraction = true;
             } else if (PyLong_CheckExact(x)) {
@@ -171,12 +180,13 @@ class PrimitiveCall {
             }
         }
         if (!dtype) return false;
-        if (dtype->kind == 'f' || dtype->kind == 'V') return true;
-        return !floats_ && !fraction && !(whole && dtype->kind == 'b');
+        const char kind = ((PyArray_Descr*)(PyObject*)dtype)->kind;
+        if (kind == 'f' || kind == 'V') return true;
+        return !floats_ && !fraction && !(whole && kind == 'b');
     }
 
     // The result of the extension's own function, of the kernel, or of the reference.
-    Ref compute(PyObject* raw, PyObject* const* values, bool record) const {
+    Ref compute(PyObject* raw, PyObject* const* values, bool record, bool on_cuda) {
         PyObject* passed[2 + kMostInputs + kMostStatic];
         std::copy_n(PySequence_Fast_ITEMS(raw), inputs_, passed + 1);
         std::copy_n(values, static_, passed + 1 + inputs_);
@@ -188,18 +198,25 @@ class PrimitiveCall {
             return Ref(PyObject_Vectorcall(function, passed, 1 + inputs_ + (plain ? named : 0),
                                            plain ? nullptr : told_.names));
         };
-        if (told_.own != Py_None) {
-            Ref y(PyObject_Vectorcall(told_.own, passed + 1, inputs_ + named, nullptr));
+        PyObject* own = on_cuda ? own_on_cuda() : told_.own;
+        if (own != Py_None) {
+            Ref y(PyObject_Vectorcall(own, passed + 1, inputs_ + static_, nullptr));
             if (y != Py_NotImplemented) return y;
         }
         PyObject* first = item(raw, 0);
-        const bool large = !kernel_from_ || (PyArray_CheckExact(first) &&
-                                             PyArray_SIZE((PyArrayObject*)first) >= kernel_from_);
+        const bool large = !kernel_from_ || (is_array(first) && (on_cuda || size_of(first) >= kernel_from_));
         if (told_.kernel != Py_None && large) {
-            Ref y = run(told_.kernel, told_.kernel_by_position, told_.kernels);
+            Ref y = run(told_.kernel, told_.kernel_by_position, on_cuda ? cuda().kernels : told_.kernels);
             if (y != Py_NotImplemented) return y;
         }
-        return run(told_.reference, told_.reference_by_position, told_.xp);
+        return run(told_.reference, told_.reference_by_position, on_cuda ? cuda().xp : told_.xp);
+    }
+
+    PyObject* own_on_cuda() {
+        if (own_on_cuda_) return own_on_cuda_;
+        if (told_.own_name != Py_None) own_on_cuda_ = PyObject_GetAttr(cuda().kernels, told_.own_name);
+        if (!own_on_cuda_) PyErr_Clear(), own_on_cuda_ = Py_NewRef(Py_None);
+        return own_on_cuda_;
     }
 
     static bool split(Ref& y, Ref& aux) {
@@ -212,9 +229,9 @@ class PrimitiveCall {
     }
 
     static bool are_arrays(PyObject* y) {
-        if (!PyTuple_CheckExact(y)) return PyArray_CheckExact(y);
+        if (!PyTuple_CheckExact(y)) return is_array(y);
         for (Py_ssize_t i = 0; i < length(y); ++i)
-            if (!PyArray_CheckExact(item(y, i))) return false;
+            if (!is_array(item(y, i))) return false;
         return true;
     }
 
@@ -263,6 +280,7 @@ class PrimitiveCall {
     }
 
     static Ref shape_of(PyObject* x) {
+        if (cuda().is_array(x)) return cuda().shape(x);
         return PyArray_CheckExact(x) ? TL_GET(x, shape) : Ref(PyTuple_New(0));
     }
 
@@ -273,18 +291,17 @@ class PrimitiveCall {
         if (plan && plan->differentiable) {
             const Ref count(several ? PyLong_FromSsize_t(length(y)) : nullptr);
             const Ref shape = several ? Ref(PyTuple_Pack(1, (PyObject*)count)) : shape_of(y);
-            PyObject* dtype = several ? Py_None : (PyObject*)PyArray_DESCR((PyArrayObject*)y);
+            const Ref dtype = several ? Ref::to(Py_None) : dtype_of(y);
             node = shape ? tape_.node(plan->plan, parents, saved, shape, dtype) : Ref();
         }
         if (!node || !several) return node ? tape_.tensor(y, node) : Ref();
         Ref tensors(PyTuple_New(length(y)));
         for (Py_ssize_t i = 0; tensors && i < length(y); ++i) {
-            auto* part = (PyArrayObject*)item(y, i);
+            const Ref dtype = dtype_of(item(y, i));
             Ref own = Ref::to(Py_None);
-            if (!node.is_none() && is_float(part)) {
+            if (!node.is_none() && is_float((PyArray_Descr*)(PyObject*)dtype)) {
                 const Ref shape = shape_of(item(y, i));
-                own = shape ? tape_.output_node(node, i, shape, (PyObject*)PyArray_DESCR(part))
-                            : Ref();
+                own = shape ? tape_.output_node(node, i, shape, dtype) : Ref();
             }
             Ref tensor = own ? tape_.tensor(item(y, i), own) : Ref();
             if (!tensor) return tensor;
@@ -293,9 +310,8 @@ class PrimitiveCall {
         return tensors;
     }
 
-    static bool is_float(PyArrayObject* array) {
-        const char kind = PyArray_DESCR(array)->kind;
-        return kind == 'f' || kind == 'c' || type_of(array) == BF16;
+    static bool is_float(PyArray_Descr* dtype) {
+        return dtype->kind == 'f' || dtype->kind == 'c' || type_of(dtype) == BF16;
     }
 };
 

@@ -1,6 +1,7 @@
 // Launching kernels on CUDA: what CudaKernel of tensorlite/backend/nvrtc.py does, in its ordinary case.
 #define NO_IMPORT_ARRAY  // module.h does it
 #include "host/cuda.h"
+#include "host/declaration.h"
 
 #include <dlfcn.h>
 
@@ -44,6 +45,18 @@ bool Cuda::stream(intptr_t& found) const {
     return !PyErr_Occurred();
 }
 
+Ref Cuda::part(PyObject* array, Index i, const npy_intp* lengths, int count) const {
+    const Ref shape(PyTuple_New(count)), type = dtype(array), data = data_.of(array);
+    Index bytes = i * item_size(type_of((PyArray_Descr*)(PyObject*)type));
+    for (int axis = 0; shape && axis < count; ++axis) {
+        PyTuple_SET_ITEM((PyObject*)shape, axis, PyLong_FromSsize_t(lengths[axis]));
+        bytes *= lengths[axis];
+    }
+    const Ref offset(PyLong_FromLongLong(bytes));
+    const Ref start(shape && offset ? PyNumber_Add(data, offset) : nullptr);
+    return start ? call(array_, shape, type, start) : Ref();
+}
+
 bool Cuda::launch(void* function, Index grid, int threads, int teams, void** arguments) const {
     intptr_t queue;
     if (!stream(queue)) return false;
@@ -61,36 +74,6 @@ bool Cuda::launch(void* function, Index grid, int threads, int teams, void** arg
 namespace {
 
 PyObject* watcher = nullptr;  // called before each launch, see `watch_launches`
-
-// An expression of the declaration: pairs of an operation and a number, last in first out.
-class Expression {
-    enum Operation { kNumber, kScalar, kAdd, kSubtract, kMultiply, kShift };
-    std::vector<long long> steps_;
-    static constexpr int kMost = 16;
-
-  public:
-    bool read(PyObject* steps) {
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(steps); ++i)
-            steps_.push_back(PyLong_AsLongLong(PyTuple_GET_ITEM(steps, i)));
-        return !PyErr_Occurred() && steps_.size() <= 2 * kMost;
-    }
-
-    Index of(const Index* scalars) const {
-        Index stack[kMost + 1], *top = stack;
-        for (size_t i = 0; i < steps_.size(); i += 2) {
-            const Index value = steps_[i + 1];
-            if (steps_[i] == kNumber) *++top = value;
-            if (steps_[i] == kScalar) *++top = scalars[value];
-            if (steps_[i] < kAdd) continue;
-            const Index right = *top--;
-            *top = steps_[i] == kAdd        ? *top + right
-                   : steps_[i] == kSubtract ? *top - right
-                   : steps_[i] == kMultiply ? *top * right
-                                            : *top >> right;
-        }
-        return *top;
-    }
-};
 
 enum Scalar { kFloat, kDouble, kIndex, kInt, kBits, kBool };
 
@@ -287,18 +270,6 @@ class Kernel {
         }
     }
 
-    static Index item_size(Type type) {
-        switch (type) {
-            case F64:
-            case I64: return 8;
-            case F16:
-            case BF16: return 2;
-            case BOOL:
-            case U8: return 1;
-            default: return 4;
-        }
-    }
-
     static bool heads(const Parameter& p, PyObject* object, const CudaArray& array, Index item,
                       const Index* scalars, HeadsValue& value) {
         const Ref shape = cuda().shape(object), strides = cuda().strides(object);
@@ -357,6 +328,13 @@ PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given) {
                             "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)");
     const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4]);
     return PyErr_Occurred() ? nullptr : PyBool_FromLong(usable);
+}
+
+// use_cuda_library(kernels, xp): what primitives are given for arrays on CUDA.
+PyObject* py_use_cuda_library(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 2) return PyErr_Format(PyExc_TypeError, "use_cuda_library(kernels, xp)");
+    cuda().kernels = Py_NewRef(args[0]), cuda().xp = Py_NewRef(args[1]);
+    Py_RETURN_NONE;
 }
 
 // cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback): the

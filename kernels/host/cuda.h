@@ -27,6 +27,19 @@ class Getter {
     }
 };
 
+// Bytes of an element.
+inline Index item_size(Type type) {
+    switch (type) {
+        case F64:
+        case I64: return 8;
+        case F16:
+        case BF16: return 2;
+        case BOOL:
+        case U8: return 1;
+        default: return 4;
+    }
+}
+
 // What a kernel must know of an array on a device.
 struct CudaArray {
     uintptr_t address;
@@ -44,6 +57,9 @@ class Cuda {
     int (*current_device_)(int*) = nullptr;
 
   public:
+    // The library of kernels and the array namespace, as primitives get them; null until there are.
+    PyObject *kernels = nullptr, *xp = nullptr;
+
     // `stream` is a capsule of a C function, or None. False, and no error, without a driver.
     bool use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
              PyObject* driver_error);
@@ -66,6 +82,15 @@ class Cuda {
     // A new array of uninitialised elements, from CuPy's current allocator.
     Ref empty(PyObject* shape, PyObject* dtype) const { return call(array_, shape, dtype); }
 
+    // Whether an array's elements lie one behind the other, each where its type may begin.
+    bool is_dense(PyObject* array) const {
+        return is_contiguous(array) &&
+               pointer_.integer(data_.of(array)) % item_size(type_of((PyArray_Descr*)(PyObject*)dtype(array))) == 0;
+    }
+
+    // Row `i` of an array's first axis, each row dense and of these lengths.
+    Ref part(PyObject* array, Index i, const npy_intp* lengths, int count) const;
+
     // The device that is current in this thread; -1 if none is yet.
     int current_device() const {
         int device = -1;
@@ -80,5 +105,17 @@ class Cuda {
 
 // The one CUDA, known once `use_cuda` was called.
 Cuda& cuda();
+
+// An array of either device: NumPy's or CuPy's.
+inline bool is_array(PyObject* object) { return PyArray_CheckExact(object) || cuda().is_array(object); }
+
+inline Ref dtype_of(PyObject* array) {
+    if (!PyArray_CheckExact(array)) return cuda().dtype(array);
+    return Ref::to((PyObject*)PyArray_DESCR((PyArrayObject*)array));
+}
+
+inline Index size_of(PyObject* array) {
+    return PyArray_CheckExact(array) ? (Index)PyArray_SIZE((PyArrayObject*)array) : cuda().size(array);
+}
 
 }  // namespace tl

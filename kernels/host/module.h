@@ -3,6 +3,7 @@
 
 #include "host/allocator.h"
 #include "host/copy.h"
+#include "host/entry.h"
 #include "host/numpy.h"
 #include "host/record.h"
 #include "host/short_floats.h"
@@ -239,49 +240,6 @@ inline PyArrayObject* new_array(PyArrayObject* like, int ndim, const npy_intp* s
                                                 nullptr, 0, nullptr);
 }
 
-// new_NAME(arrays, scalars): call `kernel`, which maps arrays of one shape and float dtype to such an
-// array, and return that; NotImplemented where it does not apply. Arrays with gaps are copied.
-inline PyObject* call_with_new(Function kernel, PyObject* const* args, Py_ssize_t given, int arrays,
-                               int scalars, bool short_floats) {
-    constexpr int kMost = 12;
-    if (given != arrays + scalars)
-        return PyErr_Format(PyExc_TypeError, "takes %d arguments, not %zd", arrays + scalars, given);
-    if (!PyArray_CheckExact(args[0])) Py_RETURN_NOTIMPLEMENTED;
-    auto* first = (PyArrayObject*)args[0];
-    const Type type = type_of(first);
-    const bool known = type == F32 || type == F64 || (short_floats && is_short(type));
-    if (!known || PyArray_SIZE(first) == 0) Py_RETURN_NOTIMPLEMENTED;
-    for (int i = 0; i < arrays; ++i) {
-        auto* array = (PyArrayObject*)args[i];
-        if (!PyArray_CheckExact(args[i]) || type_of(array) != type || !PyArray_SAMESHAPE(array, first) ||
-            !PyArray_ISNOTSWAPPED(array))
-            Py_RETURN_NOTIMPLEMENTED;
-    }
-    PyObject* passed[kMost];
-    int owned = 0;
-    for (; owned < arrays; ++owned) {
-        auto* array = (PyArrayObject*)args[owned];
-        passed[owned] = PyArray_ISCARRAY_RO(array) ? Py_NewRef(args[owned])
-                                                   : PyArray_NewCopy(array, NPY_CORDER);
-        if (!passed[owned]) break;
-    }
-    PyObject* y = owned < arrays ? nullptr
-                                 : (PyObject*)new_array(first, PyArray_NDIM(first), PyArray_DIMS(first));
-    PyObject* n = y ? PyLong_FromLongLong(PyArray_SIZE(first)) : nullptr;
-    PyObject* done = nullptr;
-    if (n) {
-        passed[arrays] = y;
-        passed[arrays + 1] = n;
-        for (int i = 0; i < scalars; ++i) passed[arrays + 2 + i] = args[arrays + i];
-        done = kernel(nullptr, passed, given + 2);
-    }
-    while (owned > 0) Py_DECREF(passed[--owned]);
-    Py_XDECREF(n);
-    if (!done) Py_CLEAR(y);
-    Py_XDECREF(done);
-    return y;
-}
-
 }  // namespace tl
 
 #include "matmul.h"
@@ -295,7 +253,9 @@ PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given);
 
 // host/cuda.cpp
 PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_use_cuda_library(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_entry(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_watch_launches(PyObject*, PyObject* function);
 
 // host/record.cpp
@@ -311,7 +271,17 @@ PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_bare(PyObject*, PyObject*);
 
+// host/products.cpp
+PyObject* py_use_products(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_forget_products(PyObject*, PyObject*);
+PyObject* py_cuda_product(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_matmul(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_linear(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_weight_gradient(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t given);
+
 // host/pad.cpp
+PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -355,37 +325,6 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     return PyLong_FromSize_t(bytes);
 }
 
-// copy(to, from): any strides; the two must not share memory.
-inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 2 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]))
-        return PyErr_Format(PyExc_TypeError, "copy(to, from) takes two NumPy arrays");
-    auto *to = (PyArrayObject*)args[0], *from = (PyArrayObject*)args[1];
-    if (!PyArray_SAMESHAPE(to, from) || PyDataType_REFCHK(PyArray_DESCR(to)) ||
-        !PyArray_EquivTypes(PyArray_DESCR(to), PyArray_DESCR(from)))
-        return PyErr_Format(PyExc_ValueError, "copy(to, from): shapes and dtypes must agree");
-    if (!PyArray_ISWRITEABLE(to))
-        return PyErr_Format(PyExc_ValueError, "copy(to, from): to must be writeable");
-    CopyAxis axes[kMostAxes];
-    for (int i = 0; i < PyArray_NDIM(to); ++i)
-        axes[i] = {PyArray_DIM(to, i), PyArray_STRIDE(to, i), PyArray_STRIDE(from, i)};
-    const int count = PyArray_NDIM(to);
-    const Index size = PyArray_ITEMSIZE(to);
-    if (recording()) {
-        const std::vector<CopyAxis> kept(axes, axes + count);
-        const auto again = [=](void* const* p) {
-            CopyAxis lost[kMostAxes];
-            std::copy(kept.begin(), kept.end(), lost);
-            copy_strided((char*)p[0], (const char*)p[1], lost, count, size);
-        };
-        open_log()->note("copy", {operand(to, true), operand(from, false)}, {}, again);
-    }
-    {
-        const WithoutLock unlocked;
-        copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, count, size);
-    }
-    Py_RETURN_NONE;
-}
-
 #define COMMON_METHODS                                                      \
     TL_METHOD("matmul", py_matmul, "matmul(a, b, out, bias, accumulate)"), \
     TL_METHOD("new_matmul", py_new_matmul, "new_matmul(a, b)"), \
@@ -398,6 +337,15 @@ inline PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"), \
     TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"), \
     TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"), \
+    TL_METHOD("use_cuda_library", py_use_cuda_library, "use_cuda_library(kernels, xp)"), \
+    TL_METHOD("cuda_entry", py_cuda_entry, "cuda_entry(name, kernel, total, allowed, slots)"), \
+    TL_METHOD("use_products", py_use_products, "use_products(plan, workspace, error)"), \
+    TL_METHOD("cuda_product", py_cuda_product, "cuda_product(form, a, b, bias, out, accumulate)"), \
+    TL_METHOD("cuda_matmul", py_cuda_matmul, "cuda_matmul(a, b)"), \
+    TL_METHOD("cuda_linear", py_cuda_linear, "cuda_linear(x, weight, bias)"), \
+    TL_METHOD("cuda_weight_gradient", py_cuda_weight_gradient, "cuda_weight_gradient(dy, x, into)"), \
+    TL_METHOD("cuda_affine_gradients", py_cuda_affine_gradients, "cuda_affine_gradients(dy, x, weight, out, dweight, dbias)"), \
+    {"forget_products", py_forget_products, METH_NOARGS, "forget_products()"}, \
     {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
     TL_METHOD("copy", py_copy, "copy(to, from)"), \
     TL_METHOD("new_pad", py_new_pad, "new_pad(x, widths, how)"), \

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "copy.h"
 #include "numpy.h"
 #include "objects.h"
 #include "pool.h"
@@ -242,6 +243,37 @@ PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given
         open_log()->note("pad_backward",
                          {operand((PyArrayObject*)(PyObject*)dx, true), operand(d, false)}, {}, run);
     return dx.release();
+}
+
+// copy(to, from): any strides; the two must not share memory.
+PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 2 || !PyArray_Check(args[0]) || !PyArray_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "copy(to, from) takes two NumPy arrays");
+    auto *to = (PyArrayObject*)args[0], *from = (PyArrayObject*)args[1];
+    if (!PyArray_SAMESHAPE(to, from) || PyDataType_REFCHK(PyArray_DESCR(to)) ||
+        !PyArray_EquivTypes(PyArray_DESCR(to), PyArray_DESCR(from)))
+        return PyErr_Format(PyExc_ValueError, "copy(to, from): shapes and dtypes must agree");
+    if (!PyArray_ISWRITEABLE(to))
+        return PyErr_Format(PyExc_ValueError, "copy(to, from): to must be writeable");
+    CopyAxis axes[kMostAxes];
+    for (int i = 0; i < PyArray_NDIM(to); ++i)
+        axes[i] = {PyArray_DIM(to, i), PyArray_STRIDE(to, i), PyArray_STRIDE(from, i)};
+    const int count = PyArray_NDIM(to);
+    const Index size = PyArray_ITEMSIZE(to);
+    if (recording()) {
+        const std::vector<CopyAxis> kept(axes, axes + count);
+        const auto again = [=](void* const* p) {
+            CopyAxis lost[kMostAxes];
+            std::copy(kept.begin(), kept.end(), lost);
+            copy_strided((char*)p[0], (const char*)p[1], lost, count, size);
+        };
+        open_log()->note("copy", {operand(to, true), operand(from, false)}, {}, again);
+    }
+    {
+        const WithoutLock unlocked;
+        copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, count, size);
+    }
+    Py_RETURN_NONE;
 }
 
 }  // namespace tl

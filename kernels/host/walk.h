@@ -1,12 +1,12 @@
 // walk(node, g, accumulate, retain_graph, overwritten, helpers): the walk of tensorlite/backward.py
 // in its ordinary case, where it costs a small model as much as its arithmetic: every gradient is
-// wanted, none is recorded, and all are on this device. `propagate` there says what happens in which
+// wanted, none is recorded, and all are on one device. `propagate` there says what happens in which
 // order; what is out of the ordinary in one node or one gradient is left to its functions, `helpers`.
 #pragma once
 
 #include <algorithm>
 
-#include "host/numpy.h"
+#include "host/cuda.h"
 #include "host/tape.h"
 
 namespace tl {
@@ -171,12 +171,18 @@ class Walk {
 
     // Whether a gradient has the shape and dtype of its target. If not known, then no.
     static bool fits_leaf(PyObject* d, PyObject* data) {
+        if (cuda().is_array(d) && cuda().is_array(data))
+            return cuda().dtype(d) == cuda().dtype(data) &&
+                   PyObject_RichCompareBool(cuda().shape(d), cuda().shape(data), Py_EQ) == 1;
         if (!PyArray_CheckExact(d) || !PyArray_CheckExact(data)) return false;
         auto *array = (PyArrayObject*)d, *other = (PyArrayObject*)data;
         return PyArray_SAMESHAPE(array, other) && PyArray_DESCR(array) == PyArray_DESCR(other);
     }
 
     bool fits_node(PyObject* d, PyObject* node) const {
+        if (cuda().is_array(d))
+            return cuda().dtype(d) == tape_.dtype(node) &&
+                   PyObject_RichCompareBool(cuda().shape(d), tape_.shape(node), Py_EQ) == 1;
         auto* array = (PyArrayObject*)d;
         if (!PyArray_CheckExact(d) || (PyObject*)PyArray_DESCR(array) != tape_.dtype(node)) return false;
         PyObject* shape = tape_.shape(node);

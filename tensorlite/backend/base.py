@@ -140,6 +140,10 @@ class Backend:
         """
         return self.xp.full(size, value, dtype) if value else self.xp.zeros(size, dtype)
 
+    def plus(self, x1: Array, x2: Array, small: bool = False) -> Array:
+        """``x1 + x2``, of two arrays of this device; by a kernel even if they are `small`."""
+        return x1 + x2
+
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``, which makes arrays in the memory of `flat`.
 

@@ -6,6 +6,7 @@ import re
 from itertools import product
 
 from .compiler import Kernel, Parameter, kernels_folder
+from .entry import allowed, slots_of
 
 _CONSTANTS = {"float": "F32", "double": "F64", "f16": "F16", "bf16": "BF16"}
 _FIXED = {
@@ -47,9 +48,9 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
     entries = [f'    TL_METHOD("{k.name}", call_{k.name}, "{k.signature}"),' for k in kernels]
     entries += [
         f'    TL_METHOD("new_{k.name}", new_{k.name}, '
-        f'"{k.signature} without its output and n, returning the output"),'
+        f'"{k.signature} without outputs and lengths, returning the outputs"),'
         for k in kernels
-        if k.mapped
+        if slots_of(k)
     ]
     entries += [f"    {name.upper()}_METHODS," for name in further]
     return "\n".join(
@@ -61,7 +62,7 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
             "}  // namespace tl",
             "using namespace tl;",
             *(_function(kernel) for kernel in kernels),
-            *(_allocating(kernel) for kernel in kernels if kernel.mapped),
+            *(_allocating(kernel) for kernel in kernels if slots_of(kernel)),
             "static PyMethodDef methods[] = {",
             *entries,
             "    COMMON_METHODS,",
@@ -168,14 +169,18 @@ def _for_short_floats(kernel: Kernel, name: str) -> str:
 
 
 def _allocating(kernel: Kernel) -> str:
-    """The same call, which makes its output itself."""
-    scalars = len(kernel.parameters) - kernel.mapped - 2
-    short_floats = str("f16" in kernel.types["T"]).lower()
+    """The same call, which makes its outputs itself."""
+    slots = ", ".join(
+        f"{{{s.role}, {s.type}, {str(s.wide).lower()}, {str(s.alike).lower()}, {s.of}, "
+        f"{{{', '.join(map(str, s.count))}}}}}"
+        for s in slots_of(kernel) or ()
+    )
     return (
         f"static PyObject* new_{kernel.name}"
         "(PyObject*, PyObject* const* args, Py_ssize_t given) {\n"
-        f"    return call_with_new(guarded<call_{kernel.name}>, args, given, {kernel.mapped}, "
-        f"{scalars}, {short_floats});\n}}"
+        f'    static const Entry entry("{kernel.name}", guarded<call_{kernel.name}>, '
+        f"guarded<call_column_total>, {allowed(kernel)}, {{{slots}}});\n"
+        "    return entry.run(args, given);\n}"
     )
 
 

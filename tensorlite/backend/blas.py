@@ -8,6 +8,9 @@ allocates nothing but its result and asks no heuristic: it can be captured in a 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
+from typing import Any
 
 import cupy
 
@@ -15,7 +18,7 @@ from tensorlite.backend import cublaslt
 from tensorlite.backend.base import Array
 from tensorlite.backend.epilogue import Epilogue, Kind, empty_aux
 from tensorlite.backend.geometry import Geometry, plan
-from tensorlite.backend.precision import get_float32_matmul_precision
+from tensorlite.backend.precision import ON_CHANGE, get_float32_matmul_precision
 
 __all__ = ["empty_aux", "if_fit", "matmul"]
 
@@ -62,6 +65,11 @@ def matmul(
     ValueError, TypeError
         If shapes, dtypes or devices do not fit each other; nothing has been written then.
     """
+    if _compiled is not None and epilogue in (None, "bgrad_a") and aux is None:
+        form = PLAIN if epilogue is None else WITH_ROW_SUMS
+        done = _compiled(form, a, b, bias, out, accumulate)
+        if done is not NotImplemented:
+            return done
     a, b = _promoted(a, b)
     geometry = _geometry(a, b, out)
     follows = None
@@ -80,6 +88,71 @@ def matmul(
             _product(a, b, geometry, out, accumulate)
             follows.apply(a, b, out)
         return out
+
+
+_compiled: Callable | None = None  # the same in compiled code, for what it has seen the like of
+
+
+def use_host(host: Any) -> None:
+    """Let the host's extension make the ordinary products."""
+    global _compiled
+    host.use_products(plan_compiled, cublaslt.workspace, explain_compiled)
+    ON_CHANGE.append(host.forget_products)
+    cublaslt.ON_RELEASE.append(host.forget_products)
+    _compiled = host.cuda_product
+
+
+PLAIN, LINEAR, TRANSPOSED, WITH_SUMS, WITH_ROW_SUMS = range(5)
+"""What the compiled call multiplies: `Form` in ``kernels/host/products.cpp``."""
+
+
+def plan_compiled(
+    form: int, a: Array, b: Array, bias: Array | None, out: Array | None, accumulate: bool
+) -> tuple | None:
+    """Make a product ready for the compiled call; None where it is one for `matmul`, or an error.
+
+    What is returned serves all arrays of these layouts, dtypes, devices and alignments.
+    """
+    kind: Kind | None = None
+    shape = None
+    left, right = a, b
+    try:
+        if form == LINEAR:
+            left, right, shape = _rows(a), b.T, (*a.shape[:-1], len(b))
+        elif form == TRANSPOSED:
+            left = a.T
+        elif form == WITH_SUMS:
+            left, right, kind = _rows(a).T, _rows(b), "bgrad_a"
+        elif form == WITH_ROW_SUMS:
+            kind = "bgrad_a"
+        geometry = _geometry(left, right, out)
+        follows = Epilogue(kind, bias, None)
+        follows.check(left, right, geometry.shape)
+        _check_same(a, [x for x in (b, out, bias) if x is not None])
+    except (ValueError, TypeError, IndexError):
+        return None
+    g = geometry
+    moved = left.data.ptr != a.data.ptr or right.data.ptr != b.data.ptr  # the rows are a copy
+    packed = g.copy_a or g.copy_b or g.copy_out
+    code = follows.fused_code()
+    simple = g.batch == len(g.offsets) == 1 and left.ndim > 1 and right.ndim > 1
+    if moved or packed or not g.offsets or code is None or (bias is not None and not simple):
+        return None
+    product = cublaslt.Product(_problem(left, right, g, out, *code))
+    if not product.supported:
+        return None
+    size = a.dtype.itemsize
+    offsets = tuple([tuple([start * size for start in starts]) for starts in g.offsets])
+    return *product.addresses(), shape or g.shape, offsets, product
+
+
+def explain_compiled(status: int, product: cublaslt.Product) -> None:
+    """Raise what the library's status says."""
+    cublaslt.check(status, f"cublasLtMatmul for {product.problem}")
+
+
+def _rows(x: Array) -> Array:
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def if_fit(out: Array | None, a: Array, b: Array) -> Array | None:
@@ -181,8 +254,9 @@ def _fused(
 
 
 def _problem(
-    a: Array, b: Array, geometry: Geometry, out: Array, epilogue: int, aux_ld: int
+    a: Array, b: Array, geometry: Geometry, out: Array | None, epilogue: int, aux_ld: int
 ) -> cublaslt.Problem:
+    """The product of these operands; a new result is aligned as well as can be."""
     size = a.dtype.itemsize
     bits_a, bits_b, bits_out = geometry.offset_bits
     return cublaslt.Problem(
@@ -192,7 +266,7 @@ def _problem(
         geometry,
         _alignment(a.data.ptr | bits_a * size),
         _alignment(b.data.ptr | bits_b * size),
-        _alignment(out.data.ptr | bits_out * size),
+        _alignment((0 if out is None else out.data.ptr) | bits_out * size),
         epilogue,
         aux_ld,
     )
@@ -200,7 +274,7 @@ def _problem(
 
 def _alignment(address: int) -> int:
     """Largest power of two that divides an address, up to the 256 that the heuristic knows."""
-    return min(address & -address, 256)
+    return min(address & -address, 256) or 256
 
 
 def _packed(a: Array, b: Array, geometry: Geometry) -> tuple[Array, Array]:

@@ -36,6 +36,7 @@ class Parameter:
     """One parameter of a kernel: an array with its number of elements, or a scalar.
 
     Of an array of heads, of which only the last axis must be dense, `count` is its four lengths.
+    `word` is OF, OPTIONAL, AXES, LIKE, PER_ROW or SUMS, and `of` what stands after it.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Parameter:
     is_input: bool = False
     optional: bool = False
     count: str = ""
+    word: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ _DECLARATION = re.compile(
 )
 _PARAMETER = re.compile(
     r"(?P<heads>Heads<)?(?P<const>const )?(?P<type>[\w<>]+?)(?(heads)>|(?P<star>\*)?) (?P<name>\w+)"
-    r"(?: (?P<presence>OF|OPTIONAL|AXES)\((?P<count>(?:[^()]|\([^()]*\))*)\))?\s*(?:,\s*|$)"
+    r"(?: (?P<presence>OF|OPTIONAL|AXES|LIKE|PER_ROW|SUMS)\((?P<count>(?:[^()]|\([^()]*\))*)\))?"
+    r"\s*(?:,\s*|$)"
 )
 _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 
@@ -138,6 +142,7 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
         if not found or is_array != bool(found["presence"]):
             raise ValueError(f"{family}.cu: cannot read {match['name']}'s parameters: {text!r}")
         position = found.end()
+        of = " ".join((found["count"] or "").split())
         parameters.append(
             Parameter(
                 name=found["name"],
@@ -146,13 +151,27 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
                 is_heads=bool(found["heads"]),
                 is_input=bool(found["const"]),
                 optional=found["presence"] == "OPTIONAL",
-                count=" ".join((found["count"] or "").split()),
+                count=_count(found["presence"], of, parameters),
+                word=found["presence"] or "",
+                of=of,
             )
         )
     extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())
     return Kernel(
         match["name"], family, match["launch"], extents, types, tuple(parameters), frozenset(stored)
     )
+
+
+def _count(word: str | None, of: str, before: list[Parameter]) -> str:
+    """The number of elements that a word stands for."""
+    if word == "SUMS":
+        return " * ".join(part.strip() for part in of.split(","))
+    if word not in ("LIKE", "PER_ROW"):
+        return of
+    like = next((p.count for p in before if p.name == of), None)
+    if like is None:
+        raise ValueError(f"{word}({of}): no parameter {of} stands before it")
+    return like if word == "LIKE" else " * ".join(like.split(" * ")[:-1])
 
 
 @cache

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
+from collections.abc import Callable
 from ctypes import byref, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, NamedTuple
 
@@ -87,7 +88,8 @@ def library() -> Any:
     return lib
 
 
-def _check(status: int, what: str) -> None:
+def check(status: int, what: str) -> None:
+    """Raise `CublasLtError` for a status that is not success."""
     if status != SUCCESS:
         name = library().cublasLtGetStatusName(status).decode()
         raise CublasLtError(f"{what}: {name} (status {status})")
@@ -98,7 +100,7 @@ def _handle(device: int) -> c_void_p:
     """The library's handle for a device; made once, on that device, and kept."""
     handle = c_void_p()
     with cupy.cuda.Device(device):
-        _check(library().cublasLtCreate(byref(handle)), f"cublasLtCreate on device {device}")
+        check(library().cublasLtCreate(byref(handle)), f"cublasLtCreate on device {device}")
     return handle
 
 
@@ -112,12 +114,12 @@ class _Descriptor:
         self._set_attribute = getattr(lib, f"cublasLt{kind}SetAttribute")
         self._destroy = getattr(lib, f"cublasLt{kind}Destroy")
         create = getattr(lib, f"cublasLt{kind}Create")
-        _check(create(byref(self.handle), *arguments), f"cublasLt{kind}Create")
+        check(create(byref(self.handle), *arguments), f"cublasLt{kind}Create")
 
     def set(self, attribute: int, value: Any) -> None:
         """Set an attribute; the ctypes value carries its size."""
         status = self._set_attribute(self.handle, attribute, byref(value), ctypes.sizeof(value))
-        _check(status, f"cublasLt{self.kind}SetAttribute({attribute})")
+        check(status, f"cublasLt{self.kind}SetAttribute({attribute})")
 
     def __del__(self) -> None:
         if self.handle:
@@ -215,8 +217,22 @@ class Product:
             byref(found),
         )
         if status not in (SUCCESS, INVALID_VALUE, NOT_SUPPORTED):
-            _check(status, f"cublasLtMatmulAlgoGetHeuristic for {p}")
+            check(status, f"cublasLtMatmulAlgoGetHeuristic for {p}")
         return status == SUCCESS and found.value > 0 and self._heuristic.state == SUCCESS
+
+    def addresses(self) -> tuple[Any, ...]:
+        """What a call needs, as numbers, while this object lives: see `Product` in products.cpp."""
+        lib = library()
+        functions = [lib.cublasLtMatmul, lib.cublasLtMatmulDescSetAttribute]
+        descriptors = [self._desc, self._left, self._right, self._out]
+        return (
+            *[ctypes.cast(function, c_void_p).value for function in functions],
+            _handle(self.problem.device).value,
+            *[descriptor.handle.value for descriptor in descriptors],
+            ctypes.addressof(self._heuristic),  # the algorithm is its first field
+            self._heuristic.workspace,
+            self.problem.char == "d",
+        )
 
     def run(
         self, a: int, b: int, out: int, accumulate: bool, stream: int, bias: int = 0, aux: int = 0
@@ -255,13 +271,15 @@ class Product:
         if status in (NOT_SUPPORTED, INVALID_VALUE):
             self.supported = False
         elif status != SUCCESS:
-            _check(status, f"cublasLtMatmul for {self.problem}")
+            check(status, f"cublasLtMatmul for {self.problem}")
         return self.supported
 
 
 product = functools.lru_cache(maxsize=4096)(Product)
 
 _workspaces: dict[tuple[int, int, int], Any] = {}
+ON_RELEASE: list[Callable[[], None]] = []
+"""Called before the workspaces are given back, for those who know their addresses."""
 _PER_THREAD = 2  # the address that every thread has for its own default stream
 
 
@@ -294,4 +312,6 @@ def stream_made(device: int, stream: int) -> None:
 
 def release_workspaces() -> None:
     """Give the scratch memory back to the pool; call when no product is running or captured."""
+    for listener in ON_RELEASE:
+        listener()
     _workspaces.clear()

@@ -227,6 +227,22 @@ class CudaBackend(Backend):
             shape, flat.dtype, flat.data + start * flat.itemsize
         )
 
+    def plus(self, x1: Array, x2: Array, small: bool = False) -> Array:
+        """``x1 + x2``, by a kernel of ours, whose launch takes half of the time of CuPy's."""
+        if self.kernels is not None:
+            y = self.kernels.new_axpy(x2, x1, 1.0)
+            if y is not NotImplemented:
+                return y
+        return x1 + x2
+
+    def write(self, to: Array, x: Array) -> None:
+        """``to[...] = x``; as a plain copy of memory where that is all."""
+        alike = to.shape == x.shape and to.dtype == x.dtype
+        if alike and x._c_contiguous and to._c_contiguous and x.data.device_id == to.data.device_id:
+            to.data.copy_from_device_async(x.data, x.nbytes)
+        else:
+            to[...] = x
+
     def matmul(
         self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
     ) -> Array:

@@ -6,6 +6,7 @@ which holds every bfloat16 value, and comes back.
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from cupy.lib.stride_tricks import as_strided
 from tensorlite.backend.base import Array
 
 
+@functools.cache
 def cupy_namespace() -> ModuleType:
     """Return a module with the names of `cupy`, those below in place of its own."""
     module = ModuleType("cupy_namespace", __doc__)

@@ -122,6 +122,14 @@ class NumpyBackend(Backend):
         else:
             to[...] = x
 
+    def plus(self, x1: Array, x2: Array, small: bool = False) -> Array:
+        """``x1 + x2``; of large arrays on all threads, and of `small` ones by a kernel, too."""
+        if (small or x1.size >= LARGE) and self.kernels is not None:
+            y = self.kernels.new_axpy(x2, x1, 1.0)
+            if y is not NotImplemented:
+                return y
+        return x1 + x2
+
     def matmul(
         self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
     ) -> Array:

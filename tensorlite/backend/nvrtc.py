@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlite.backend import HOST
+
 from .compiler import (
     DTYPES,
     Kernel,
@@ -22,8 +24,8 @@ from .compiler import (
     families,
     flatten,
     kernels_folder,
-    library,
 )
+from .entry import TYPES, Entry, allowed, slots_of, steps
 
 WARP = 32
 
@@ -253,15 +255,15 @@ class CudaKernel:
         integers = [p.name for p in self._kernel.parameters]
         try:
             parameters = tuple(_told(p, names, integers) for p in self._kernel.parameters)
-            extents = tuple(_steps(e, integers) for e in self._kernel.extents)
+            extents = tuple(steps(e, integers) for e in self._kernel.extents)
         except ValueError:
             return self
         allowed = tuple(
-            sum(1 << _TYPES.index(t) for t in types) for types in self._kernel.types.values()
+            sum(1 << TYPES.index(t) for t in types) for types in self._kernel.types.values()
         )
 
         def load(device: int, choice: int) -> tuple[int, int]:
-            chosen = tuple(_TYPES[choice >> 4 * i & 15] for i in range(len(names)))
+            chosen = tuple(TYPES[choice >> 4 * i & 15] for i in range(len(names)))
             with self._device(device):
                 return self._instance(chosen).kernel.ptr, _processors(device)
 
@@ -345,10 +347,8 @@ class CudaKernel:
         return kind(f"{self._kernel.signature}: {message}")
 
 
-# As in kernels/host/numpy.h and cuda.cpp.
-_TYPES = ("", "float", "double", "f16", "bf16", "Index", "int", "uint32_t", "bool", "uint8_t")
+# As in kernels/host/cuda.cpp.
 _NUMBERS = ("float", "double", "Index", "int", "uint64_t", "bool")
-_OPERATIONS = {ast.Add: 2, ast.Sub: 3, ast.Mult: 4, ast.RShift: 5}
 
 
 def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
@@ -358,26 +358,10 @@ def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
     wide = p.type.startswith("Acc<")
     name = p.type.removeprefix("Acc<").removesuffix(">")
     counts = ast.parse(f"({p.count},)", mode="eval").body.elts
-    steps = tuple(_steps(ast.unparse(each), names) for each in counts)
+    found = tuple(steps(ast.unparse(each), names) for each in counts)
     if name in types:
-        return True, p.is_heads, p.optional, wide, 0, types.index(name), steps
-    return True, p.is_heads, p.optional, False, _TYPES.index(p.type), -1, steps
-
-
-def _steps(expression: str, names: list[str]) -> tuple[int, ...]:
-    """An expression of the declaration for a stack: what to do and its number, in turn."""
-
-    def walk(node: ast.AST) -> list[int]:
-        match node:
-            case ast.Constant(value=int(value)):
-                return [0, value]
-            case ast.Name(id=name):
-                return [1, names.index(name)]
-            case ast.BinOp(left, operation, right) if type(operation) in _OPERATIONS:
-                return [*walk(left), *walk(right), _OPERATIONS[type(operation)], 0]
-        raise ValueError(f"{expression}: only names, numbers, + - * and >> are understood")
-
-    return tuple(walk(ast.parse(expression, mode="eval").body))
+        return True, p.is_heads, p.optional, wide, 0, types.index(name), found
+    return True, p.is_heads, p.optional, False, TYPES.index(p.type), -1, found
 
 
 @cache
@@ -387,7 +371,7 @@ def _host_extension() -> Any:
     from cupy_backends.cuda import stream
     from cupy_backends.cuda.api.driver import CUDADriverError
 
-    host = library("cpu")
+    host = HOST.kernels
     if host is None:
         return None
     usable = host.use_cuda(
@@ -412,12 +396,35 @@ class CudaLibrary:
             raise KernelsUnavailable(f"CuPy cannot be imported: {error}") from error
         if not cupy.is_available():
             raise KernelsUnavailable("no CUDA device")
-        self.empty = cupy.empty
+        self.empty = cupy.ndarray  # not initialised, as `cupy.empty`, which takes longer
         host = _host_extension()
+        if host is not None:
+            from tensorlite.backend import blas
+            from tensorlite.backend.namespace import cupy_namespace
+
+            blas.use_host(host)
+            host.use_cuda_library(self, cupy_namespace())
+            self.walk = host.walk
+            for name in ("matmul", "linear", "weight_gradient", "affine_gradients"):
+                setattr(self, f"new_{name}", getattr(host, f"cuda_{name}"))
         for kernels in families("cuda").values():
             for kernel in kernels:
                 launch = CudaKernel(kernel)
                 setattr(self, kernel.name, launch.compiled(host) if host else launch)
+        for kernels in families("cuda").values():
+            for kernel in kernels:
+                if slots_of(kernel):
+                    setattr(self, f"new_{kernel.name}", self._entry(kernel, host))
+
+    def _entry(self, kernel: Kernel, host: Any) -> Any:
+        """The kernel with its outputs, compiled where that can be."""
+        import cupy
+
+        if host is None:
+            return Entry(kernel, self, cupy.ndarray)
+        slots = tuple(tuple(slot) for slot in slots_of(kernel))
+        launch = getattr(self, kernel.name)
+        return host.cuda_entry(kernel.name, launch, self.column_total, allowed(kernel), slots)
 
     @staticmethod
     def compile_family(family: str, dtypes: Collection[str]) -> int:

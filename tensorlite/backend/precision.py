@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 _precision = "highest"
+
+ON_CHANGE: list[Callable[[], None]] = []
+"""Called when the choice has changed: products that were made ready must be made anew."""
 
 
 def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
@@ -21,6 +25,8 @@ def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
     if precision not in ("highest", "high"):
         raise ValueError(f"float32 matmul precision is 'highest' or 'high', not {precision!r}")
     _precision = precision
+    for listener in ON_CHANGE:
+        listener()
 
 
 def get_float32_matmul_precision() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tensorlite.bench.comparison import OURS
 from tensorlite.bench.counts import Counts
+from tensorlite.bench.host_time import HostTime
 from tensorlite.bench.limits import Limits
 from tensorlite.bench.ops import OPS
 from tensorlite.bench.roofline import Point
@@ -81,6 +82,15 @@ def counts_table(counted: dict[str, Counts]) -> str:
     for name, c in counted.items():
         numbers = [c.launches, c.library_calls, f"{c.moved:,}", f"{c.moved / c.least:.2f}"]
         rows.append([name, *map(str, [*numbers, c.to_host, c.to_device, c.waits])])
+    return _aligned(rows)
+
+
+def host_table(measured: dict[str, HostTime]) -> str:
+    """Milliseconds of the host a step, and microseconds a call of the device."""
+    rows = [["host time", "median ms", "best ms", "calls", "µs a call"]]
+    for name, t in measured.items():
+        calls = ["", ""] if not t.calls else [str(t.calls), f"{1e3 * t.median / t.calls:.1f}"]
+        rows.append([name, f"{t.median:.3f}", f"{t.best:.3f}", *calls])
     return _aligned(rows)
 
 

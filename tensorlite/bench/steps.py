@@ -76,6 +76,38 @@ def make_cnn(framework: Framework) -> Any:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 16, 10))
 
 
+def resnet18(framework: Framework) -> Step:
+    """ResNet-18 for 32×32 images (He et al. 2015), batch 128, SGD; of many launches."""
+    model = make_resnet18(framework)
+    return _train(framework, model, "SGD", *_batch(framework, (128, 3, 32, 32), 10))
+
+
+def make_resnet18(framework: Framework) -> Any:
+    """Four stages of two residual blocks each, 64 to 512 channels, and a linear layer."""
+    nn, functional = framework.nn, framework.functional
+
+    class Block(nn.Module):
+        def __init__(self, before: int, after: int, stride: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+            self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+            self.norm1, self.norm2 = nn.BatchNorm2d(after), nn.BatchNorm2d(after)
+            self.short = nn.Sequential()
+            if stride > 1:
+                self.short = nn.Sequential(
+                    nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+                )
+
+        def forward(self, x: Any) -> Any:
+            y = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
+            return functional.relu(y + self.short(x))
+
+    layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    for before, after, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):
+        layers += [Block(before, after, stride), Block(after, after, 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
 def gpt(framework: Framework, layers: int = 4, width: int = WIDTH, length: int = LENGTH) -> Step:
     """GPT: 4 layers, width 192, 6 heads, 128 tokens, batch 8, AdamW."""
     rng = np.random.default_rng(1)

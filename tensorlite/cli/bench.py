@@ -16,6 +16,7 @@ from tensorlite import io
 from tensorlite.bench import counts, limits, report, roofline
 from tensorlite.bench.comparison import OURS, compare
 from tensorlite.bench.frameworks import PEERS, Framework, check_installed
+from tensorlite.bench.host_time import HOST_STEPS, host_time
 from tensorlite.bench.ops import OPS, both_ways
 from tensorlite.bench.steps import STEPS
 from tensorlite.cli.errors import UsageError, usage
@@ -27,13 +28,19 @@ BUSY = 0.3  # cores, on average over the last minute
 
 def run(args: Namespace) -> int:
     """Measure or, on the CUDA emulator, count; print the table, write the numbers."""
-    known = OPS if args.kind == "ops" else STEPS
+    if args.host and (args.kind == "ops" or args.device == "cpu" or args.compare):
+        raise UsageError(
+            "--host is for steps of tensorlite on CUDA: bench steps --device cuda --host"
+        )
+    known = OPS if args.kind == "ops" else HOST_STEPS if args.host else STEPS
     with usage():
         names = [choose(f"workload of {args.kind}", name, known) for name in args.names]
         peers = [choose("framework", peer, PEERS) for peer in args.compare]
     names = names or list(known)
     for peer in peers:
         check_installed(peer)
+    if args.host:
+        os.environ.setdefault("CUDA_EMULATOR_DRYRUN", "1")  # read when the emulator is loaded
     device = str(tensorlite.device(args.device))
     emulated = device != "cpu" and counts.emulator() is not None
     if emulated and peers:
@@ -42,6 +49,8 @@ def run(args: Namespace) -> int:
         )
     out = Path(args.out) if args.out else new_folder(f"bench-{args.kind}")
     out.mkdir(parents=True, exist_ok=True)
+    if args.host:
+        return _host(names, device, args.dtype, args.rounds, out)
     if emulated:
         return _count(args.kind, names, device, args.dtype, out)
     return _time(args, names, peers, device, out)
@@ -111,6 +120,16 @@ def _count(kind: str, names: list[str], device: str, dtype: str, out: Path) -> i
     print(report.counts_table(counted))
     found = {name: c._asdict() for name, c in counted.items()}
     _write(out, {"device": device, "dtype": dtype, "counts": found})
+    return 0
+
+
+def _host(names: list[str], device: str, dtype: str, rounds: int, out: Path) -> int:
+    """Measure what steps take on the host."""
+    framework = Framework(OURS, device, dtype)
+    measured = {name: host_time(HOST_STEPS[name](framework), rounds) for name in names}
+    print(report.host_table(measured))
+    found = {name: t._asdict() for name, t in measured.items()}
+    _write(out, {"device": device, "dtype": dtype, "rounds": rounds, "host": found})
     return 0
 
 

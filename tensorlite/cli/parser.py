@@ -175,6 +175,7 @@ def _bench(parser: Parser) -> None:
     add("names", nargs="*", metavar="NAME", help="workloads; all by default")
     add("--device", default="cpu", metavar="NAME")
     add("--dtype", choices=DTYPES, default="float32")
+    add("--host", action="store_true", help="steps on CUDA: what they take before the GPU does")
     add("--compare", type=_names, default=[], metavar="PEERS", help="torch, jax or torch,jax")
     add("--rounds", type=_count, default=15, metavar="N")
     add("--out", metavar="DIR", help="default: runs/bench-KIND, numbered if that is there")

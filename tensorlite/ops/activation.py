@@ -67,6 +67,8 @@ def relu_backward(xp: ModuleType, dy: Array, out: Array) -> Array:
 
 relu.defvjp(x=lambda g, y: relu_backward(g, y))
 relu_backward.defvjp(dy=lambda g, out: relu_backward(g, out))
+relu.kernel("relu")
+relu_backward.kernel("relu_backward")
 
 
 @primitive(operands=floats)
@@ -85,6 +87,8 @@ def leaky_relu_backward(dy: Any, x: Any, *, negative_slope: float) -> Any:
 leaky_relu.defvjp(
     x=lambda g, x, negative_slope: leaky_relu_backward(g, x, negative_slope=negative_slope)
 )
+leaky_relu.kernel("leaky_relu", "negative_slope")
+leaky_relu_backward.kernel("leaky_relu_backward", "negative_slope")
 
 
 @primitive
@@ -244,6 +248,8 @@ def sigmoid_backward(dy: Any, out: Any) -> Any:
 
 
 sigmoid.defvjp(x=lambda g, y: sigmoid_backward(g, y))
+sigmoid.kernel("sigmoid")
+sigmoid_backward.kernel("sigmoid_backward")
 
 
 @primitive(operands=floats)
@@ -262,6 +268,8 @@ def softplus_backward(dy: Any, x: Any, *, beta: float, threshold: float) -> Any:
 softplus.defvjp(
     x=lambda g, x, beta, threshold: softplus_backward(g, x, beta=beta, threshold=threshold)
 )
+softplus.kernel("softplus", "threshold", beta=1.0)
+softplus_backward.kernel("softplus_backward", "threshold", beta=1.0)
 
 
 @primitive(operands=floats)
@@ -278,6 +286,8 @@ def logsigmoid_backward(dy: Any, x: Any) -> Any:
 
 
 logsigmoid.defvjp(x=lambda g, x: logsigmoid_backward(g, x))
+logsigmoid.kernel("logsigmoid")
+logsigmoid_backward.kernel("logsigmoid_backward")
 
 
 @primitive(operands=floats)
@@ -322,6 +332,8 @@ def silu_backward(dy: Any, x: Any) -> Any:
 
 
 silu.defvjp(x=lambda g, x: silu_backward(g, x))
+silu.kernel("silu")
+silu_backward.kernel("silu_backward")
 
 
 @primitive(operands=floats)
@@ -409,6 +421,8 @@ scaled_elu.defvjp(
         g, x, alpha=alpha, scale=scale, steepness=steepness
     )
 )
+scaled_elu.kernel("elu", "alpha", scale=1.0, steepness=1.0)
+elu_backward.kernel("elu_backward", "alpha", scale=1.0, steepness=1.0)
 
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:

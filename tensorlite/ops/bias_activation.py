@@ -46,6 +46,8 @@ def bias_relu_backward(dy: Any, out: Any) -> tuple[Any, Any]:
 
 
 bias_relu.defvjp_joint(lambda g, needs, y: bias_relu_backward(g, y))
+bias_relu.kernel("bias_relu")
+bias_relu_backward.kernel("bias_relu_backward")
 
 
 @primitive
@@ -72,3 +74,5 @@ def bias_gelu_backward(dy: Any, x: Any, bias: Any) -> tuple[Any, Any]:
 
 
 bias_gelu.defvjp_joint(lambda g, needs, x, bias: bias_gelu_backward(g, x, bias))
+bias_gelu.kernel("bias_gelu")
+bias_gelu_backward.kernel("bias_gelu_backward")

@@ -111,6 +111,7 @@ def exp(xp: Any, x: Array) -> Array:
 
 
 exp.defvjp(x=lambda g, y: g * y)
+exp.kernel("exp")
 
 
 @primitive(operands=floats)
@@ -129,6 +130,7 @@ def expm1(xp: Any, x: Array) -> Array:
 
 
 expm1.defvjp(x=lambda g, y: g * (y + 1))
+expm1.kernel("expm1")
 
 
 @primitive(operands=floats)
@@ -138,6 +140,7 @@ def log(xp: Any, x: Array) -> Array:
 
 
 log.defvjp(x=lambda g, x: g / x)
+log.kernel("log")
 
 
 @primitive(operands=floats)
@@ -167,6 +170,7 @@ def log1p(xp: Any, x: Array) -> Array:
 log1p.defvjp(x=lambda g, x: g / (1 + x))
 
 # --- the error function -----------------------------------------------------------------------
+log1p.kernel("log1p")
 
 
 @primitive(operands=floats)
@@ -176,6 +180,7 @@ def erf(xp: Any, x: Array) -> Array:
 
 
 erf.defvjp(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x))
+erf.kernel("erf")
 
 
 @primitive(operands=floats)

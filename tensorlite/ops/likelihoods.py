@@ -66,6 +66,8 @@ cross_entropy_of_logits.defvjp(
     x=lambda g, x, t: cross_entropy_of_logits_backward(g, x, t),
     t=lambda g, x: -g * x,
 )
+cross_entropy_of_logits.kernel("logits_loss")
+cross_entropy_of_logits_backward.kernel("logits_loss_backward")
 
 
 @primitive(name="binary_cross_entropy_with_logits")

@@ -87,6 +87,25 @@ def _layer_norm_backward(
     return _layer_norm_gradients(dy, x, weight, *_layer_statistics(x, eps), affine)
 
 
+layer_norm_rows.kernel("layer_norm", "eps")
+
+
+@layer_norm_backward.kernel
+def _layer_norm_backward_kernel(
+    k: Any,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    center: Array,
+    rstd: Array,
+    *,
+    eps: float,
+    affine: bool,
+) -> Any:
+    found = k.new_layer_norm_backward(dy, x, center, rstd, weight)
+    return found if affine or found is NotImplemented else found[0]
+
+
 @layer_norm_rows.defvjp_joint
 def _layer_norm_vjp(
     g: Any, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
@@ -140,6 +159,17 @@ def rms_norm_backward(
 @rms_norm_backward.defvjp_composite
 def _rms_norm_backward(dy: Any, x: Any, weight: Any, rstd: Any, *, eps: float, affine: bool) -> Any:
     return _rms_norm_gradients(dy, x, weight, _rms_statistics(x, eps), affine)
+
+
+rms_norm_rows.kernel("rms_norm", "eps")
+
+
+@rms_norm_backward.kernel
+def _rms_norm_backward_kernel(
+    k: Any, dy: Array, x: Array, weight: Array | None, rstd: Array, *, eps: float, affine: bool
+) -> Any:
+    found = k.new_rms_norm_backward(dy, x, rstd, weight)
+    return found if affine or found is NotImplemented else found[0]
 
 
 @rms_norm_rows.defvjp_joint

@@ -12,7 +12,7 @@ from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.promotion import cast, floats
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.totals import total
-from tensorlite.primitive import primitive
+from tensorlite.primitive import is_last_axis, primitive
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -44,6 +44,8 @@ def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
 
 
 shares.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
+shares.kernel("softmax", axis=is_last_axis)
+softmax_backward.kernel("softmax_backward", axis=is_last_axis)
 
 
 @primitive(name="log_softmax", operands=floats)
@@ -57,6 +59,8 @@ def log_shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
 
 
 log_shares.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
+log_shares.kernel("log_softmax", axis=is_last_axis)
+log_softmax_backward.kernel("log_softmax_backward", axis=is_last_axis)
 
 
 def _below_zero(x: Array, axis: int) -> Array:

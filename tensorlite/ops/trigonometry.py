@@ -135,6 +135,8 @@ tanh.defvjp(x=lambda g, y: tanh_backward(g, y))
 tanh_backward.defvjp(
     dy=lambda g, out: tanh_backward(g, out), out=lambda g, dy, out: g * dy * (-2 * out)
 )
+tanh.kernel("tanh")
+tanh_backward.kernel("tanh_backward")
 
 
 @primitive(operands=floats)

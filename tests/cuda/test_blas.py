@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 
@@ -16,6 +17,16 @@ from tensorlite.backend.geometry import plan
 
 FLOATS = ["float16", ml_dtypes.bfloat16, "float32", "float64"]
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 2e-6, "float64": 1e-14}
+
+
+@pytest.fixture(params=["compiled", "plain"], autouse=True)
+def call(request, monkeypatch):
+    """Whether the ordinary products are made in compiled code."""
+    if request.param == "plain":
+        monkeypatch.setattr(blas, "_compiled", None)
+    elif blas._compiled is None:
+        pytest.skip("no compiler: products are called from Python")
+    return request.param
 
 
 def draw(shape, dtype, seed=0):
@@ -183,6 +194,7 @@ def fused(request, monkeypatch):
         return runs[-1]
 
     monkeypatch.setattr(blas, "_fused", attempt)
+    monkeypatch.setattr(blas, "_compiled", None)
     yield request.param == "fused"
     assert runs, "no epilogue was tried"
 
@@ -315,6 +327,7 @@ def test_a_known_shape_is_captured_and_replayed():
 @pytest.mark.parametrize("status", [cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE])
 def test_a_product_refused_after_the_heuristic_said_yes(status, monkeypatch):
     """The unfused way is taken, now and later; without one it is an error that says so."""
+    monkeypatch.setattr(blas, "_compiled", None)
     x, w, bias = draw((6, 24), "f4"), draw((24, 8), "f4", 1), draw((8,), "f4", 2)
     library = cublaslt.library()
     matmul, fused = library.cublasLtMatmul, []
@@ -340,12 +353,69 @@ def test_a_product_refused_after_the_heuristic_said_yes(status, monkeypatch):
     cublaslt.product.cache_clear()
 
 
+@pytest.mark.parametrize("status", [cublaslt.NOT_SUPPORTED, cublaslt.INVALID_VALUE, 13])
+def test_a_compiled_product_refused_by_the_library(status, call, monkeypatch):
+    if call == "plain":
+        pytest.skip("of the compiled call alone")
+    calls = []
+    refuse = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 16)(
+        lambda *args: calls.append(args) or status
+    )
+    addresses = cublaslt.Product.addresses
+    refusing = ctypes.cast(refuse, ctypes.c_void_p).value
+    monkeypatch.setattr(
+        cublaslt.Product, "addresses", lambda self: (refusing, *addresses(self)[1:])
+    )
+    x, w = draw((7, 25), "f4"), draw((25, 9), "f4", 1)
+    if status == 13:
+        with pytest.raises(cublaslt.CublasLtError, match=r"\(7, 25\) @ \(25, 9\).*status 13"):
+            blas.matmul(x, w)
+    else:
+        for _ in range(2):  # the second is not even tried
+            assert_close(blas.matmul(x, w), wide(x) @ wide(w), scale=6)
+    assert len(calls) == 1
+    cublaslt.release_workspaces()  # forgets what was made ready
+
+
+def test_a_call_site_is_checked_again(call):
+    """Another layout, dtype, alignment, device or precision is another product."""
+    x, w = draw((6, 8), "f4"), draw((8, 4), "f4", 1)
+    for a, b in [
+        (x, w),
+        (x.astype("f8"), w.astype("f8")),
+        (cp.asfortranarray(x), w),
+        (x, cp.asfortranarray(w)),
+        (draw((6, 16), "f4")[:, ::2], w),
+        (draw((49,), "f4")[1:].reshape(6, 8), w),
+        (x[:3], w),
+        (x[::-1], w),
+        (x, w),
+    ]:
+        assert_close(blas.matmul(a, b), wide(a) @ wide(b), scale=6)
+    with pytest.raises(TypeError, match="not an array on CUDA"):
+        blas.matmul(x, cp.asnumpy(w))
+    with pytest.raises(ValueError, match="the last axis of the first has 8"):
+        blas.matmul(x, w.T)
+    with pytest.raises(TypeError, match="must be float32"):
+        blas.matmul(x, w, out=cp.empty((6, 4), "f8"))
+    assert blas.matmul(x, w.astype("f8")).dtype == "f8"
+    if cp.cuda.runtime.getDeviceCount() > 1:
+        with cp.cuda.Device(1):
+            there = cp.asarray(cp.asnumpy(x)), cp.asarray(cp.asnumpy(w))
+            assert_close(blas.matmul(*there), wide(x) @ wide(w), scale=6)
+        assert blas.matmul(*there).device.id == 1  # though it is not the current one
+        with pytest.raises(ValueError, match="different devices"):
+            blas.matmul(x, there[1])
+
+
 def test_threads_do_not_share_the_workspace_of_their_default_streams():
-    addresses = []
-    workers = [
-        threading.Thread(target=lambda: addresses.append(cublaslt.workspace(0, 2)))
-        for _ in range(2)
-    ]
+    addresses, both = [], threading.Barrier(2)  # else the second may get the first's number
+
+    def work():
+        addresses.append(cublaslt.workspace(0, 2))
+        both.wait()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

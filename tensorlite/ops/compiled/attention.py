@@ -34,6 +34,8 @@ def _in_heads(x: Array, batch: int, heads: int) -> Array:
 
 def _room(k: Any, x: Array) -> Array:
     """An array for what has the shape of `x`, laid out as that is."""
+    if x.flags.c_contiguous:
+        return k.empty(x.shape, x.dtype)
     room = array_backend((x,)).xp.empty_like(x)
     return room if _has_dense_rows(room) else k.empty(x.shape, x.dtype)
 

@@ -1,4 +1,4 @@
-"""Elementwise operations: activations, transcendentals, dropout."""
+"""Elementwise operations that must choose a kernel, or bring their arguments into its form."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.numpy import LARGE
-from tensorlite.ops import (
-    activation,
-    arithmetic,
-    compare,
-    elementwise,
-    likelihoods,
-    trigonometry,
-)
+from tensorlite.ops import activation, arithmetic, compare
 from tensorlite.ops.compiled.arrays import accumulator, packed
 from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.fused import widened
@@ -25,138 +18,53 @@ from tensorlite.random import base_of
 from tensorlite.tape import mode
 
 
-def _give(
-    primitive: Callable,
-    name: str,
-    *scalars: str,
-    only: dict[str, Any] | None = None,
-    dtypes: str = "efdE",
-) -> None:
-    """Let kernel `name` compute `primitive` on arrays of one shape.
-
-    Parameters
-    ----------
-    scalars
-        Static parameters that the kernel takes, in its order.
-    only
-        Values that the other static parameters must have.
-    dtypes
-        Characters of the dtypes the kernel has.
-    """
-    fixed = (only or {}).items()
-    new_name = f"new_{name}"
-
-    def run(k: Any, x: Array, *others: Array, **static: Any) -> Any:
-        if any(static[key] != value for key, value in fixed):
-            return NotImplemented
-        values = [static[key] for key in scalars]
-        if k.on_host:  # which sees to dtypes and strides itself
-            return getattr(k, new_name)(x, *others, *values)
-        arrays = packed(x, *others)
-        if arrays is None or x.dtype.char not in dtypes or any(a.shape != x.shape for a in others):
-            return NotImplemented
-        y = k.empty(x.shape, x.dtype)
-        getattr(k, name)(*arrays, y, x.size, *values)
-        return y
-
-    primitive.kernel(run)
-    if not fixed and not scalars:
-        primitive.on_host(new_name)
-
-
-for _name in ("erf", "exp", "expm1", "log", "log1p"):
-    _give(getattr(elementwise, _name), _name, dtypes="fd")
-for _name in ("tanh", "tanh_backward"):
-    _give(getattr(trigonometry, _name), _name)
-for _name in ("logsigmoid", "relu", "sigmoid", "silu"):
-    _give(getattr(activation, _name), _name)
-    _give(getattr(activation, f"{_name}_backward"), f"{_name}_backward")
-_give(likelihoods.cross_entropy_of_logits, "logits_loss")
-_give(likelihoods.cross_entropy_of_logits_backward, "logits_loss_backward")
-for _ending in ("", "_backward"):
-    _give(getattr(activation, f"leaky_relu{_ending}"), f"leaky_relu{_ending}", "negative_slope")
-    _give(
-        getattr(activation, f"softplus{_ending}"),
-        f"softplus{_ending}",
-        "threshold",
-        only={"beta": 1.0},
-    )
-
-for _primitive, _name in (
-    (activation.scaled_elu, "elu"),
-    (activation.elu_backward, "elu_backward"),
-):
-    _give(_primitive, _name, "alpha", only={"scale": 1.0, "steepness": 1.0})
-
-
-def _give_large(primitive: Callable, last: int | None = None) -> Callable:
-    """Let a kernel compute `primitive` of two arrays of the CPU of which the first is large.
-
-    The second has the first's shape or, if given, the `last` axes of it. The kernel gets both
-    without gaps, the output, which it returns, and the static parameters.
-    """
-
-    def give(fill: Callable) -> None:
-        def run(k: Any, x1: Array, x2: Array, **static: Any) -> Any:
-            # A recorded call needs no Python, so there kernels pay from the first element on.
-            small = x1.size < LARGE and mode.switches.recorder is None
-            if x1.__class__ is not x2.__class__ or small or not k.on_host or not x1.size:
-                return NotImplemented
-            if x2.shape != x1.shape and (last is None or x2.shape != x1.shape[x1.ndim - last :]):
-                return NotImplemented
-            arrays = packed(x1, x2)
-            if arrays is None:
-                return NotImplemented
-            y = k.empty(x1.shape, x1.dtype)
-            return fill(k, *arrays, y, **static)
-
-        primitive.kernel(run, from_size=LARGE)
-
-    return give
-
-
-@_give_large(arithmetic.add, last=1)
-def _add(k: Any, x1: Array, x2: Array, y: Array, *, alpha: float) -> Any:
-    if x1.shape == x2.shape:
-        k.axpy(x2, x1, y, y.size, float(alpha))
-    elif alpha == 1:
-        k.bias_add(x1, x2, y, y.size // x2.size, x2.size)
-    else:
+@arithmetic.add.kernel
+def _add(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
+    if x1.__class__ is not x2.__class__:
         return NotImplemented
-    return y
+    if x1.shape == x2.shape:
+        return k.new_axpy(x2, x1, alpha)
+    if alpha != 1 or x2.ndim != 1 or x2.shape != x1.shape[-1:]:
+        return NotImplemented
+    return k.new_bias_add(x1, x2)
 
 
-@_give_large(arithmetic.sub)
-def _sub(k: Any, x1: Array, x2: Array, y: Array, *, alpha: float) -> Any:
-    k.axpy(x2, x1, y, y.size, -float(alpha))
-    return y
+@arithmetic.sub.kernel
+def _sub(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
+    if x1.__class__ is not x2.__class__:
+        return NotImplemented
+    return k.new_axpy(x2, x1, -alpha)
 
 
-@_give_large(arithmetic.mul, last=0)
-def _mul(k: Any, x1: Array, x2: Array, y: Array) -> Any:
-    (k.multiply if x1.shape == x2.shape else k.scale_by)(x1, x2, y, y.size)
-    return y
+@arithmetic.mul.kernel
+def _mul(k: Any, x1: Array, x2: Any) -> Any:
+    if isinstance(x2, float) and is_array(x1) and x1.dtype.char in "fd":
+        # NumPy multiplies as fast, but a recorded call needs no Python.
+        recorded = mode.switches.recorder is not None
+        return k.new_scale(x1, x2) if recorded or not k.on_host else NotImplemented
+    if x1.__class__ is not x2.__class__:
+        return NotImplemented
+    if x1.shape == x2.shape:
+        return k.new_multiply(x1, x2)
+    return NotImplemented if x2.ndim else k.new_scale_by(x1, x2)
+
+
+# NumPy has computed fewer before a kernel is called.
+for _primitive in (arithmetic.add, arithmetic.sub, arithmetic.mul):
+    _primitive.primitive.kernel_from = LARGE
 
 
 @activation.gelu.kernel
 def _gelu(k: Any, x: Array, *, approximate: str) -> Any:
-    arrays = packed(x)
-    if arrays is None or approximate not in ("none", "tanh"):
+    if approximate not in ("none", "tanh"):
         return NotImplemented
-    y = k.empty(x.shape, x.dtype)
-    (k.gelu if approximate == "none" else k.gelu_tanh)(*arrays, y, x.size)
-    return y
+    return (k.new_gelu if approximate == "none" else k.new_gelu_tanh)(x)
 
 
 @activation.gelu_backward.kernel
 def _gelu_backward(k: Any, dy: Array, x: Array, *, approximate: str) -> Any:
-    arrays = packed(dy, x)
-    if arrays is None or dy.shape != x.shape:
-        return NotImplemented
-    dx = k.empty(x.shape, x.dtype)
-    kernel = k.gelu_backward if approximate == "none" else k.gelu_tanh_backward
-    kernel(*arrays, dx, x.size)
-    return dx
+    exact = approximate == "none"
+    return (k.new_gelu_backward if exact else k.new_gelu_tanh_backward)(dy, x)
 
 
 @philox_dropout.kernel
@@ -174,29 +82,16 @@ def _dropout(k: Any, x: Array, *, p: float, key: tuple[int, int], offset: int) -
 _POWERS = (-2, -1, 2, 3, 4)  # that kernels have
 
 
-def _made(k: Any, name: str, arrays: list[Array], *values: Any) -> Array:
-    """What a kernel makes of arrays of one shape."""
-    if k.on_host:
-        return getattr(k, f"new_{name}")(*arrays, *values)
-    y = k.empty(arrays[-1].shape, arrays[-1].dtype)
-    getattr(k, name)(*arrays, y, y.size, *values)
-    return y
-
-
 @arithmetic.pow.kernel
 def _pow(k: Any, x1: Array, x2: Any) -> Any:
     if not isinstance(x2, (int, float)) or x2 not in _POWERS:
         return NotImplemented
-    arrays = packed(x1)
-    return NotImplemented if arrays is None else _made(k, "power", arrays, int(x2))
+    return k.new_power(x1, int(x2))
 
 
 @arithmetic.pow_slope.kernel
 def _pow_slope(k: Any, dy: Array, x: Array, *, exponent: float) -> Any:
-    if exponent not in _POWERS or dy.shape != x.shape:
-        return NotImplemented
-    arrays = packed(dy, x)
-    return NotImplemented if arrays is None else _made(k, "power_slope", arrays, int(exponent))
+    return k.new_power_slope(dy, x, int(exponent)) if exponent in _POWERS else NotImplemented
 
 
 # --- choices ----------------------------------------------------------------------------------
@@ -248,12 +143,9 @@ def _give_choice(primitive: Callable, sign: float) -> None:
     @primitive.kernel
     def run(k: Any, dy: Array, x1: Array, x2: Any) -> Any:
         bound = _number(k, x2)
-        arrays = packed(dy, x1) if bound is not None else packed(dy, x1, x2)
-        if arrays is None or any(a.shape != dy.shape for a in arrays):
-            return NotImplemented
         if bound is None:
-            return _made(k, "of_larger", arrays, sign)
-        return _made(k, "of_larger_than", arrays, float(bound), sign)
+            return k.new_of_larger(dy, x1, x2, sign)
+        return k.new_of_larger_than(dy, x1, float(bound), sign)
 
 
 _give_choice(arithmetic.of_larger, 1.0)
@@ -272,15 +164,13 @@ def _limits(k: Any, low: Any, high: Any) -> tuple[float, float] | None:
 @arithmetic.clamp.kernel
 def _clamp(k: Any, x: Array, min: Any, max: Any) -> Any:
     limits = _limits(k, min, max)
-    arrays = packed(x) if limits and is_array(x) and min is not max else None
-    return NotImplemented if arrays is None else _made(k, "clamp", arrays, *limits)
+    return k.new_clamp(x, *limits) if limits and min is not max else NotImplemented
 
 
 @arithmetic.within.kernel
 def _within(k: Any, dy: Array, x: Array, min: Any, max: Any) -> Any:
     limits = _limits(k, min, max)
-    arrays = packed(dy, x) if limits and dy.shape == x.shape else None
-    return NotImplemented if arrays is None else _made(k, "within", arrays, *limits)
+    return k.new_within(dy, x, *limits) if limits else NotImplemented
 
 
 @arithmetic.maximum.kernel

@@ -1,4 +1,4 @@
-"""Operations along rows and columns: totals, softmax, losses, norms, gradients of tables."""
+"""Operations along rows that take more than one launch: totals, cross-entropy, embeddings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops import bias_activation, reduce, row_norm
+from tensorlite.ops import reduce
 from tensorlite.ops.compiled.arrays import accumulator, packed, plain
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward
-from tensorlite.ops.softmax import log_shares, log_softmax_backward, shares, softmax_backward
 
 # --- totals -------------------------------------------------------------------------------------
 
@@ -36,32 +35,6 @@ def _give_total(primitive: Any, is_mean: bool) -> None:
 
 _give_total(reduce.sum, is_mean=False)
 _give_total(reduce.mean, is_mean=True)
-
-# --- softmax ------------------------------------------------------------------------------------
-
-
-def _give_rows(primitive: Any, name: str) -> None:
-    """Let kernel `name` compute `primitive` where its axis is the last."""
-
-    @primitive.kernel
-    def run(k: Any, x: Array, *others: Array, axis: int) -> Any:
-        arrays = packed(x, *others)
-        if (
-            arrays is None
-            or axis not in (-1, x.ndim - 1)
-            or any(a.shape != x.shape for a in others)
-        ):
-            return NotImplemented
-        y = k.empty(x.shape, x.dtype)
-        getattr(k, name)(*arrays, y, x.size // x.shape[-1], x.shape[-1])
-        return y
-
-
-_give_rows(shares, "softmax")
-_give_rows(softmax_backward, "softmax_backward")
-_give_rows(log_shares, "log_softmax")
-_give_rows(log_softmax_backward, "log_softmax_backward")
-
 
 # --- cross-entropy ------------------------------------------------------------------------------
 
@@ -105,118 +78,6 @@ def _cross_entropy(
     loss = loss.astype(x.dtype, copy=False)
     return (loss, dx) if with_gradient else loss
 
-
-# --- norms --------------------------------------------------------------------------------------
-
-
-def _column_totals(k: Any, partial: Array) -> Array:
-    """Sum the rows that the teams of a kernel left, in each of several sets."""
-    sets, parts, columns = partial.shape
-    totals = k.empty((sets, columns), partial.dtype)
-    k.column_total(partial, totals, sets, parts, columns)
-    return totals
-
-
-@row_norm.layer_norm_rows.kernel
-def _layer_norm(
-    k: Any, x: Array, weight: Array | None, bias: Array | None, *, eps: float, save: bool
-) -> Any:
-    arrays = packed(x, weight, bias)
-    if arrays is None:
-        return NotImplemented
-    columns = x.shape[-1]
-    y = k.empty(x.shape, x.dtype)
-    center, rstd = (k.empty((*x.shape[:-1], 1), accumulator(x.dtype)) for _ in range(2))
-    k.layer_norm(*arrays, y, center, rstd, x.size // columns, columns, eps)
-    return y, center, rstd
-
-
-@row_norm.layer_norm_backward.kernel
-def _layer_norm_backward(
-    k: Any,
-    dy: Array,
-    x: Array,
-    weight: Array | None,
-    center: Array,
-    rstd: Array,
-    *,
-    eps: float,
-    affine: bool,
-) -> Any:
-    arrays, statistics = packed(dy, x, weight), packed(center, rstd)
-    if arrays is None or statistics is None or dy.shape != x.shape:
-        return NotImplemented
-    dy, x, weight = arrays
-    columns = x.shape[-1]
-    rows = x.size // columns
-    parts = k.parts(rows)
-    dx = k.empty(x.shape, x.dtype)
-    partial = k.empty((2, parts, columns), accumulator(x.dtype))
-    k.layer_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
-    return (dx, *_column_totals(k, partial)) if affine else dx
-
-
-@row_norm.rms_norm_rows.kernel
-def _rms_norm(k: Any, x: Array, weight: Array | None, *, eps: float, save: bool) -> Any:
-    arrays = packed(x, weight)
-    if arrays is None:
-        return NotImplemented
-    columns = x.shape[-1]
-    y = k.empty(x.shape, x.dtype)
-    rstd = k.empty((*x.shape[:-1], 1), accumulator(x.dtype))
-    k.rms_norm(*arrays, y, rstd, x.size // columns, columns, eps)
-    return y, rstd
-
-
-@row_norm.rms_norm_backward.kernel
-def _rms_norm_backward(
-    k: Any, dy: Array, x: Array, weight: Array | None, rstd: Array, *, eps: float, affine: bool
-) -> Any:
-    arrays, statistics = packed(dy, x, weight), packed(rstd)
-    if arrays is None or statistics is None or dy.shape != x.shape:
-        return NotImplemented
-    dy, x, weight = arrays
-    columns = x.shape[-1]
-    rows = x.size // columns
-    parts = k.parts(rows)
-    dx = k.empty(x.shape, x.dtype)
-    partial = k.empty((1, parts, columns), accumulator(x.dtype))
-    k.rms_norm_backward(dy, x, *statistics, weight, dx, *partial, rows, columns, parts)
-    return (dx, *_column_totals(k, partial)) if affine else dx
-
-
-# --- bias and activation ------------------------------------------------------------------------
-
-
-def _give_biased(activation: str, forward: Any, backward: Any) -> None:
-    """Let kernels compute an activation of a sum with a bias, and the gradients of both."""
-
-    @forward.kernel
-    def run(k: Any, x: Array, bias: Array) -> Any:
-        arrays = packed(x, bias)
-        if arrays is None or not x.ndim or bias.shape != x.shape[-1:]:
-            return NotImplemented
-        y = k.empty(x.shape, x.dtype)
-        getattr(k, f"bias_{activation}")(*arrays, y, x.size // bias.size, bias.size)
-        return y
-
-    @backward.kernel
-    def run_backward(k: Any, dy: Array, *saved: Array) -> Any:
-        arrays = packed(dy, *saved)
-        if arrays is None or dy.shape != saved[0].shape:
-            return NotImplemented
-        columns = dy.shape[-1]
-        rows = dy.size // columns
-        parts = k.parts(rows)
-        dx = k.empty(dy.shape, dy.dtype)
-        partial = k.empty((1, parts, columns), accumulator(dy.dtype))
-        launch = getattr(k, f"bias_{activation}_backward")
-        launch(*arrays, dx, partial, rows, columns, parts)
-        return dx, *_column_totals(k, partial)
-
-
-_give_biased("relu", bias_activation.bias_relu, bias_activation.bias_relu_backward)
-_give_biased("gelu", bias_activation.bias_gelu, bias_activation.bias_gelu_backward)
 
 # --- embedding ----------------------------------------------------------------------------------
 

@@ -1,0 +1,54 @@
+// new_NAME(inputs, scalars): the whole call of a kernel whose declaration says what its outputs are. It
+// closes gaps, makes the outputs, works out the lengths, runs the kernel and returns what it made;
+// NotImplemented where the arrays are not what the kernel is for. One for NumPy's arrays and CuPy's.
+#pragma once
+
+#include "host/cuda.h"
+#include "host/declaration.h"
+
+namespace tl {
+
+using Function = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
+
+// One parameter of a kernel, as tensorlite/backend/entry.py tells it (`Slot` there).
+struct EntrySlot {
+    enum Role { kInput, kOptional, kLike, kPerRow, kSums, kLength, kGiven };
+    // How a length follows from the first array.
+    enum Length { kSize, kLeading, kLast, kFirst, kSecond, kRest, kParts };
+
+    int role;
+    int type;    // of an array: its Type; ANY if it is the first array's, or what that is summed in
+    bool wide;   // the latter
+    bool alike;  // an input of the first array's shape
+    int of;      // of an output: the parameter whose shape it takes; of a length: a `Length`
+    Expression count;
+};
+
+class Entry {
+    const char* name_;
+    Function function_;    // the kernel on the host, or
+    PyObject* callable_;   // on CUDA
+    Function total_;       // likewise `column_total`, which ends the sums
+    PyObject* total_callable_;
+    unsigned allowed_;     // types that T may be, a bit each
+    std::vector<EntrySlot> slots_;
+    int first_ = -1, sums_ = 0;  // the first array of type T; how many outputs are sums
+    size_t given_ = 0;
+
+  public:
+    Entry(const char* name, Function function, Function total, unsigned allowed,
+          std::initializer_list<EntrySlot> slots)
+        : Entry(name, function, nullptr, total, nullptr, allowed, slots) {}
+    Entry(const char* name, Function function, PyObject* callable, Function total,
+          PyObject* total_callable, unsigned allowed, std::vector<EntrySlot> slots);
+
+    PyObject* run(PyObject* const* args, Py_ssize_t given) const;
+
+  private:
+    struct Making;
+    bool understand(PyObject* const* args, Making& making) const;
+    bool make(PyObject* const* args, Making& making) const;
+    Ref finish(Making& making) const;
+};
+
+}  // namespace tl
