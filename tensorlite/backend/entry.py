@@ -90,7 +90,7 @@ def steps(expression: str, names: list[str]) -> tuple[int, ...]:
 
 
 class Entry:
-    """A kernel of `library` with its outputs, in Python."""
+    """A kernel of `library` with its outputs, in Python; `array` is the class of its arrays."""
 
     def __init__(self, kernel: Kernel, library: Any, array: type) -> None:
         self._kernel, self._library, self._array = kernel, library, array
@@ -188,4 +188,7 @@ def _length(of: int, shape: tuple[int, ...], library: Any) -> int | None:
 
 
 def _dense(x: Any) -> Any:
-    return x if x.flags.c_contiguous and x.data.ptr % x.itemsize == 0 else x.copy()
+    """`x`, or a copy of it, without gaps and each element where its dtype may begin."""
+    on_host = x.__class__ is np.ndarray
+    aligned = x.flags.aligned if on_host else x.data.ptr % x.itemsize == 0
+    return x if aligned and x.flags.c_contiguous else x.copy()

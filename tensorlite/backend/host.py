@@ -256,8 +256,9 @@ def _cache_key(compiler: Command) -> str:
             file = Path(path).resolve()
             parts += [str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)]
     digest.update("\0".join(parts).encode())
-    generator = Path(__file__).with_name("bindings.py")
-    for path in [Path(__file__), generator, *sorted(kernels_folder().rglob("*.*"))]:
+    names = ("bindings.py", "compiler.py", "entry.py")
+    generator = [Path(__file__).with_name(name) for name in names]
+    for path in [Path(__file__), *generator, *sorted(kernels_folder().rglob("*.*"))]:
         if path.is_file():
             digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
@@ -315,7 +316,7 @@ def _build(compiler: Command, target: Path) -> Path:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, jobs))
-    _run([*compiler, "-shared", "-pthread", *objects, "-o", str(target)])
+    _run([*compiler, "-shared", "-pthread", *objects, "-ldl", "-o", str(target)])
     with target.open("ab") as file:
         file.write(hashlib.blake2b(target.read_bytes(), digest_size=32).digest())
     say(f"kernels compiled in {time.perf_counter() - start:.1f} s")
