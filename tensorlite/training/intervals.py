@@ -45,9 +45,11 @@ class Interval:
     def start(self) -> None:
         """Begin to count the time anew."""
         self._began = time.monotonic()
+        self._missed = False
 
     def due(self, batches: int) -> bool:
-        """Whether it is time, after so many batches of an epoch."""
+        """Whether it is time, after so many batches of an epoch; it stays so until `start`."""
         if self.seconds is not None:
             return time.monotonic() - self._began >= self.seconds
-        return self.batches is not None and batches % self.batches == 0
+        self._missed |= self.batches is not None and batches % self.batches == 0
+        return self._missed

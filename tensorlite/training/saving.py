@@ -72,6 +72,11 @@ class Saver:
         else:
             self._thread = work
 
+    @property
+    def busy(self) -> bool:
+        """Whether `save` would have to wait for the checkpoint before."""
+        return self._thread is not None and self._thread.is_alive()
+
     def settle(self) -> None:
         """Wait until all is copied; before anything changes parameters or optimizer."""
         if not self._copied.is_set():

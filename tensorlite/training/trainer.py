@@ -283,6 +283,8 @@ class Trainer:
             started = now
             self._call("on_batch_end")
             due = self.save_every.due(len(self.progress.sizes))
+            if self._saver is None or self._saver.busy:  # then after a later batch: none waits
+                due = False
             if due or interruption.requested:
                 self._finite_loss()
                 self._save(loader)

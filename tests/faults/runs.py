@@ -106,6 +106,8 @@ def state_of(out):
     for record in history:
         del record["seconds"], record["samples_per_second"]
     del checkpoint["history"], checkpoint["progress"]
+    if "settings" in checkpoint["metadata"]:
+        del checkpoint["metadata"]["settings"]["dataset"]  # a path, in a folder of each test
     best = load_checkpoint(out / "best.safetensors")["model"]
     plain = json.dumps([checkpoint, best], default=lambda tensor: tensor.numpy().tobytes().hex())
     return history, plain
