@@ -18,7 +18,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -29,9 +28,12 @@ import numpy as np
 from . import prebuilt
 from .bindings import bindings_source, family_source
 from .compiler import KernelsUnavailable, families, flatten, kernels_folder, say
+from .locks import FileLock
 from .machine import usable_cores, usable_memory
 
 MODULE = "tensorlite_kernels"
+BUILDING = "building-"  # begins the names of folders that are compiled in
+PATIENCE = 900.0  # seconds to wait for another process that compiles
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
 # reassociation is asked for loop by loop, in team reductions.
 FLAGS = [
@@ -119,9 +121,12 @@ def _built_in(cached: Path, compiler: Command) -> Path:
     if failed.is_file():
         raise KernelsUnavailable(f"{failed.read_text()} (tensorlite warmup tries again)")
     cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _lock(cached.parent / "lock"):
+    # One process compiles while others wait for its result.
+    with FileLock(cached.parent / "lock", "the kernels are being compiled", PATIENCE, keep=True):
+        for left_over in cached.parent.glob(f"{BUILDING}*"):  # of a process that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
         if not _is_sound(cached):
-            with tempfile.TemporaryDirectory(dir=cached.parent) as work:
+            with tempfile.TemporaryDirectory(dir=cached.parent, prefix=BUILDING) as work:
                 try:
                     _build(compiler, Path(work) / cached.name).replace(cached)
                 except _Ended:
@@ -283,16 +288,6 @@ def _is_sound(path: Path) -> bool:
         len(content) > 32
         and hashlib.blake2b(content[:-32], digest_size=32).digest() == (content[-32:])
     )
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process compile while others wait for its result."""
-    import fcntl
-
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(compiler: Command, target: Path) -> Path:

@@ -267,3 +267,37 @@ def test_closed_and_full_streams(line, status, tmp_path):
     assert done.returncode in (0, status), done.stderr
     if "full" in line:
         assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+# --- the kernels' cache ---------------------------------------------------------------------------
+
+COMPILE = """
+from pathlib import Path
+from tensorlite.backend import host
+from tensorlite.backend.compiler import KernelsUnavailable
+try:
+    host.build_native()
+except KernelsUnavailable as error:
+    print("none:", error)
+"""
+
+
+def test_a_kill_while_compiling_leaves_nothing_for_the_next(tmp_path):
+    """A compiler that takes its time, and then one that fails: what is left is that it failed."""
+    compiler = tmp_path / "cxx"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *--version*) exit 0;; esac\nsleep 60\n')
+    compiler.chmod(0o755)
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "CXX": str(compiler)}
+    folder = tmp_path / "cache" / "tensorlite" / "kernels"
+    process = python(COMPILE, env=env, start_new_session=True)
+    try:
+        wait_for(lambda: list(folder.glob("building-*/*.cpp")))
+    finally:
+        kill(process)
+        process.stdout.close()
+    assert list(folder.glob("building-*"))
+    compiler.write_text('#!/bin/sh\ncase "$*" in *--version*) exit 0;; esac\nexit 1\n')
+    said, errors = python(COMPILE, env=env).communicate(timeout=120)
+    assert said.startswith("none: cxx failed"), errors
+    kinds = sorted(path.suffix or path.name for path in folder.iterdir())
+    assert kinds == [".failed", "lock"]
