@@ -164,7 +164,7 @@ def without_times(out):
     history = [json.loads(line) for line in text.splitlines()]
     for record in (*history, *checkpoint["history"]):
         del record["seconds"], record["samples_per_second"]
-    del checkpoint["progress"]
+    del checkpoint["progress"], checkpoint["machine"]
     plain = json.dumps([history, checkpoint], default=lambda tensor: tensor.numpy().tobytes().hex())
     outcome = {k: v for k, v in summary(out).items() if "second" not in k}
     return json.loads(plain), outcome
