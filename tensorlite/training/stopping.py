@@ -25,6 +25,8 @@ class Stopping:
     def __init__(self, patience: int | None = None, target_loss: float | None = None) -> None:
         if patience is not None and patience < 1:
             raise ValueError(f"patience must be at least 1 epoch, not {patience}")
+        if target_loss is not None and math.isnan(target_loss):
+            raise ValueError("target_loss must be a number, not nan: no loss is lower than that")
         self.patience, self.target_loss = patience, target_loss
         self.best_loss, self.best_epoch, self.epoch = math.inf, 0, 0
 

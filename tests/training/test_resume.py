@@ -179,3 +179,39 @@ def test_a_damaged_checkpoint_is_named(cut, device, damage):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run(cut, device, "lion", resume=True)
     assert content(cut) == before
+
+
+def test_another_machine_is_told_in_one_line(tmp_path, device, capfd):
+    """The bits depend on it; the run goes on."""
+    out = tmp_path / "run"
+    run(out, device, "lion")
+    checkpoint = load_checkpoint(out / "last.safetensors")
+    capfd.readouterr()
+    run(out, device, "lion", resume=True)
+    assert capfd.readouterr().err == ""
+    there = {**checkpoint["machine"], "numpy": "1.0", "kernels": "none", "threads": 3}
+    save({**checkpoint, "machine": there}, out / "last.safetensors")
+    run(out, device, "lion", resume=True)
+    said = capfd.readouterr().err
+    assert said.startswith("tensorlite: the run goes on, but not to the same bits as before: ")
+    assert said.count("\n") == 1
+    assert f"NumPy {np.__version__} in place of 1.0" in said
+
+
+def test_a_time_is_a_time_to_save(tmp_path, device):
+    """Also in mid-epoch, and to the same bits."""
+    saved = []
+
+    class Watch(Callback):
+        def on_batch_end(self, trainer):
+            trainer._saver.finish()
+            saved.append(load_checkpoint(tmp_path / "run/last.safetensors")["loader"]["position"])
+
+    model = nn.Linear(4, 2)
+    trainer = Trainer(
+        model, tl.optim.SGD(model.named_parameters(), lr=0.1), nn.functional.cross_entropy,
+        callbacks=[Watch()], device=device, out=tmp_path / "run", save_every="0.000001s",
+    )  # fmt: skip
+    data = TensorDataset(np.ones((16, 4), np.float32), np.arange(16) % 2)
+    trainer.fit(DataLoader(data, 4), epochs=1)
+    assert saved == [0, 1, 2, 3]

@@ -285,6 +285,9 @@ def test_a_label_out_of_range_is_named(make, device):
     [
         ({"patience": 0}, "patience must be at least 1 epoch"),
         ({"save_every": 0}, "save_every must be at least 1 batch"),
+        ({"save_every": "soon"}, "a number of batches or a time such as '10min'"),
+        ({"save_every": "0min"}, "a number of batches or a time"),
+        ({"target_loss": float("nan")}, "target_loss must be a number"),
         ({"schedule_per": "year"}, "'epoch' or 'batch'"),
         ({"metrics": ["f1"]}, "unknown metric 'f1'"),
     ],
