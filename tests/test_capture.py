@@ -1,5 +1,7 @@
 """Captured calls: the same bits as eager ones, and nothing that goes stale."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -539,3 +541,36 @@ def test_a_trainer_captures_and_has_the_same_history():
     (on, replayed), (_, eager) = history("on"), history("off")
     assert replayed == eager
     assert len(on._captured.recordings) == 2  # the last batch is smaller
+
+
+def test_a_thread_of_its_own_captures_and_replays():
+    """NumPy has an allocator for each context: memory of a recording must be kept in all."""
+    found = {}
+
+    def work():
+        _, _, step, batches = _pair()
+        captured = tl.capture(step)
+        found["losses"] = [captured(*batch).item() for batch in batches]
+        found["replays"] = [recording.replays for recording in captured.recordings]
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    _, _, step, batches = _pair()
+    assert found["losses"] == [step(*batch).item() for batch in batches]
+    assert found["replays"] == [len(batches) - 2]
+
+
+def test_a_wrong_word_is_named_before_anything_changes():
+    _model, optimizer, step, _ = _training("gpt", captured=True)
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        x, y = map(tl.tensor, _words(rng))
+        step(x, y)
+    steps = optimizer.state_dict()["state"][0]["step"]
+    offset = tl.get_rng_state().tolist()
+    x[1, 2] = 30
+    with pytest.raises(IndexError, match="30"):
+        step(x, y)
+    assert optimizer.state_dict()["state"][0]["step"] == steps
+    assert tl.get_rng_state().tolist() == offset

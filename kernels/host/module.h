@@ -349,6 +349,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
     TL_METHOD("copy", py_copy, "copy(to, from)"), \
     TL_METHOD("new_pad", py_new_pad, "new_pad(x, widths, how)"), \
+    {"use_allocator", py_use_allocator, METH_NOARGS, "use_allocator()"}, \
     {"log_open", py_log_open, METH_NOARGS, "log_open()"}, \
     {"log_enter", py_log_enter, METH_O, "log_enter(log)"}, \
     {"log_size", py_log_size, METH_O, "log_size(log)"}, \
@@ -384,13 +385,21 @@ inline bool install_allocator() {
              const bool overflow = each && count > SIZE_MAX / each;
              return overflow ? nullptr : kept_for_log(block_allocator().allocate(count * each, true));
          },
-         [](void*, void* data, size_t size) { return block_allocator().resize(data, size); },
+         [](void*, void* data, size_t size) {
+             void* moved = block_allocator().resize(data, size);
+             return moved == data ? moved : kept_for_log(moved);
+         },
          [](void*, void* data, size_t) { block_allocator().release(data); }}};
     PyObject* capsule = PyCapsule_New(&handler, "mem_handler", nullptr);
     PyObject* previous = capsule ? PyDataMem_SetHandler(capsule) : nullptr;
     Py_XDECREF(capsule);
     Py_XDECREF(previous);
     return previous != nullptr;
+}
+
+// use_allocator(): in this thread, too; NumPy has an allocator for each context.
+inline PyObject* py_use_allocator(PyObject*, PyObject*) {
+    return install_allocator() ? Py_NewRef(Py_None) : nullptr;
 }
 
 inline PyObject* create_module(PyModuleDef* definition) {

@@ -12,7 +12,7 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.index import segment_sum
 from tensorlite.ops.norms import vector_norm
 from tensorlite.primitive import primitive
-from tensorlite.tape import no_grad
+from tensorlite.tape import check, mode, no_grad
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["embedding"]
@@ -35,6 +35,11 @@ def table_rows(
         raise ValueError(f"padding_idx {padding_idx} is no row of a table of {rows}")
     check_indices(indices, rows, "rows of the table")
     return weight[indices]
+
+
+def raw_of(x: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return x.array if isinstance(x, Tensor) else x
 
 
 def check_indices(indices: Array, count: int, of: str) -> None:
@@ -127,6 +132,8 @@ def embedding(
     padding_idx = table_row("embedding", padding_idx, weight)
     if max_norm is not None:
         _shorten(input, weight, max_norm, norm_type)
+    if mode.switches.recorder is not None:  # a replay looks before it changes anything
+        check(check_indices, raw_of(input), weight.shape[0], "rows of the table")
     return table_rows(input, weight, padding_idx=padding_idx, by_frequency=bool(scale_grad_by_freq))
 
 

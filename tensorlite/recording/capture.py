@@ -141,6 +141,9 @@ class Captured:
             self._give_up(f"{problem} at {users_line()}", raises=False)
             return self.function(*args, **kwargs)
         recorder = Recorder(kernels)
+        if not recorder.keeps_memory():
+            self._give_up("NumPy's arrays do not come from our allocator", raises=False)
+            return self.function(*args, **kwargs)
         static: dict[int, np.ndarray] = {}
 
         def stand_in(x: Any) -> Any:

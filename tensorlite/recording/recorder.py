@@ -163,6 +163,20 @@ class Recorder:
         """Note what runs in this thread from here on."""
         self.k.log_enter(self.log)
 
+    def keeps_memory(self) -> bool:
+        """See to it that arrays made in this thread are kept for the recording; False if not so.
+
+        NumPy has an allocator for each context, and a new thread begins with NumPy's own.
+        """
+        self.k.use_allocator()
+        before = self.k.log_size(self.log)[1]
+        self.open()
+        try:
+            np.empty(8)
+        finally:
+            self.close()
+        return self.k.log_size(self.log)[1] > before
+
     def close(self) -> None:
         """Note nothing more."""
         self.k.log_enter(None)
