@@ -69,8 +69,11 @@ def test_a_lock_goes_with_its_process_and_not_to_its_children(tmp_path):
         "import os, sys, time\n"
         "from tensorlite.backend.locks import FileLock\n"
         "with FileLock(sys.argv[1], 'it is in use'):\n"
+        "    read, write = os.pipe()\n"
         "    if os.fork() == 0:\n"
+        "        os.write(write, b'!')\n"
         "        time.sleep(60)\n"
+        "    os.read(read, 1)\n"  # the child runs
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
     )
