@@ -60,9 +60,10 @@ def _lstm(
     if k.on_host:
         k.lstm(projected, weight, gates, h, c, steps, batch, hidden, reverse)
     else:
+        turned, each_h, each_c, each_gates = weight.T, [*h], [*c], [*gates]
         for t, before, after in walk(steps, reverse):
-            k.matmul(h[before], weight.T, gates[t], None, True)
-            k.lstm_cell(gates[t], c[before], c[after], h[after], batch, hidden)
+            k.matmul(each_h[before], turned, each_gates[t], None, True)
+            k.lstm_cell(each_gates[t], each_c[before], each_c[after], each_h[after], batch, hidden)
     return h, c, gates
 
 
@@ -101,10 +102,11 @@ def _lstm_backward(
         dh0 = dh_carried + dh[first]
     else:
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
+        each_c, each, each_inner = [*c], [*carried], [*inner]
         for t, before, after in reversed(walk(steps, reverse)):
-            k.lstm_cell_backward(inner[t], c[before], c[after], carried[after], dc_carried,
-                                 batch, hidden)  # fmt: skip
-            k.matmul(inner[t], weight, carried[before], None, True)
+            states = (each_c[before], each_c[after], each[after])
+            k.lstm_cell_backward(each_inner[t], *states, dc_carried, batch, hidden)
+            k.matmul(each_inner[t], weight, each[before], None, True)
             if dc is not None:
                 dc_carried += dc[before]
         dh0 = carried[first]
