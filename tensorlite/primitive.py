@@ -59,6 +59,8 @@ from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.views import mark, refresh
 from tensorlite.wording import in_words, no_tensor
 
+MOST_DESCRIBED = 8
+"""Inputs that a message lists."""
 PRIMITIVES: dict[str, Primitive] = {}
 
 
@@ -354,7 +356,10 @@ class Primitive:
         names = {primitive.name for primitive in PRIMITIVES.values()}
         if "; inputs: " in text or text.split(":")[0] in names:
             return error
-        inputs = ", ".join(_describe(a) for a in raw if a is not None)
+        given = [a for a in raw if a is not None]
+        inputs = ", ".join(map(_describe, given[:MOST_DESCRIBED]))
+        if len(given) > MOST_DESCRIBED:
+            inputs += f" and {len(given) - MOST_DESCRIBED} more"
         better = type(error)(f"{self.name}: {in_words(text)}; inputs: {inputs}")
         better.__cause__ = error
         return better

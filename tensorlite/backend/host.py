@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import hashlib
 import importlib.machinery
@@ -74,7 +75,10 @@ def load_host() -> ModuleType:
     came = prebuilt.find()
     if came is not None:
         return _import(native() or came)
-    return _import(path) if (path := compiled()) else _load_native()
+    if (path := compiled()) is not None:
+        with contextlib.suppress(ImportError):  # its folder is mounted noexec
+            return _import(path)
+    return _load_native()
 
 
 def native() -> Path | None:
@@ -105,14 +109,23 @@ def build_native() -> Path:
 
 
 def _load_native() -> ModuleType:
-    try:
-        return _import(build_native())
-    except OSError as error:
-        why = f"cannot write {cache_folder()} ({error.strerror})"
+    """From the user's cache, the system's folder for temporary files, or for this process alone.
+
+    The next one is tried where a folder is full, cannot be written, or nothing in it can be run.
+    """
     compiler, cached = place()
-    say(f"{why}; compiling for this process only")
-    with tempfile.TemporaryDirectory() as work:
-        return _import(_build(compiler, Path(work) / cached.name))
+    reasons = []
+    for folder in (cached.parent, _second_cache()):
+        try:
+            return _import(_built_in(folder / cached.name, compiler))
+        except (OSError, ImportError) as error:
+            reasons.append(f"{folder} ({getattr(error, 'strerror', None) or error})")
+    say(f"kernels cannot be kept in {' or '.join(reasons)}; compiling for this process only")
+    try:
+        with tempfile.TemporaryDirectory() as work:
+            return _import(_build(compiler, Path(work) / cached.name))
+    except (OSError, ImportError) as error:
+        raise KernelsUnavailable(f"no folder to compile them in: {error}") from error
 
 
 def _built_in(cached: Path, compiler: Command) -> Path:
@@ -164,8 +177,11 @@ def is_built() -> bool:
 
 def cache_folder() -> Path:
     """Return where compiled kernels are kept: in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "tensorlite" / "kernels"
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base or Path.home() / ".cache") / "tensorlite" / "kernels"
+    except RuntimeError:  # a user without a home
+        return _second_cache()
 
 
 def _second_cache() -> Path:
@@ -173,7 +189,11 @@ def _second_cache() -> Path:
 
     What others can write is not loaded: then the name is one that is not there.
     """
-    folder = Path(tempfile.gettempdir()) / f"tensorlite-{getpass.getuser()}" / "kernels"
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a number without a name
+        user = str(os.getuid())
+    folder = Path(tempfile.gettempdir()) / f"tensorlite-{user}" / "kernels"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for each in (folder.parent, folder):
@@ -324,6 +344,8 @@ def _run(command: list[str]) -> None:
         raise _Ended(f"{Path(command[0]).name} was ended by signal {-result.returncode}")
     if result.returncode:
         lines = result.stderr.strip().splitlines()
+        if "No space left on device" in result.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), command[-1])
         shown = next((line for line in lines if "error" in line), "\n".join(lines[:3]))
         raise KernelsUnavailable(f"{Path(command[0]).name} failed: {shown}")
 
