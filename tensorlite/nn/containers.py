@@ -71,8 +71,9 @@ class _List(Module):
             raise TypeError(
                 f"{type(self).__name__}.extend takes modules, not a {type(modules).__name__}"
             )
-        for module in list(modules):
-            self.append(module)
+        # Counted here: to look for the next number looks at all members.
+        for number, module in enumerate(list(modules), int(self._next_name())):
+            self.add_module(str(number), module)
         return self
 
     def pop(self, key: int | slice = -1) -> Any:
