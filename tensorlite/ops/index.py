@@ -258,11 +258,10 @@ def _added_on_cuda(
     count, columns = len(bounds) - 1, values.shape[1]
     kernels = array_backend((values,)).kernels
     if kernels is not None and values.dtype.kind in "fV":
-        if values.dtype.char == "f" and len(rows) > LONG_CHAIN:
+        if values.dtype.char == "f" and len(rows) > LONG_CHAIN * CHUNK:
             values = values.astype(np.float64)
         sums = kernels.empty((count, columns), values.dtype)
-        dense = xp.ascontiguousarray(values)
-        kernels.embedding_backward(dense, order, bounds, sums, len(rows), columns, count)
+        sum_sorted(kernels, (xp.ascontiguousarray(values),), (rows[order], order, bounds), sums)
         return sums
     rows, values = rows[order], running(xp, xp.add, values[order], rows[order])
     last = xp.concatenate((rows[1:] != rows[:-1], xp.ones(1, bool)))
@@ -270,6 +269,25 @@ def _added_on_cuda(
     room = xp.zeros((count + 1, columns), values.dtype)
     room[xp.where(last, rows, count)] = values
     return room[:-1]
+
+
+CHUNK = 64  # rows that `kernels/embedding.cu` adds one after the other: its kChunk
+
+
+def sum_sorted(
+    kernels: Any, values: tuple[Array, ...], places: tuple[Array, ...], sums: Array
+) -> None:
+    """Add rows of `values`, packed for a kernel, into rows of `sums`, on CUDA.
+
+    `places` are the rows' sorted places, the order that sorts them, and where each place begins.
+    """
+    ordered, order, start = places
+    (rows, columns), chunks = sums.shape, -(-order.size // CHUNK)
+    partial = kernels.empty((chunks, 2, columns), sums.dtype)
+    kernels.embedding_chunks(
+        *values, ordered, order, start, partial, sums, order.size, columns, rows, chunks
+    )
+    kernels.embedding_join(partial, start, sums, columns, rows, chunks)
 
 
 def running(xp: ModuleType, ufunc: Any, values: Array, rows: Array) -> Array:

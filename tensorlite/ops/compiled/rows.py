@@ -11,6 +11,7 @@ from tensorlite.ops import reduce
 from tensorlite.ops.compiled.arrays import accumulator, packed, plain
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward
+from tensorlite.ops.index import sum_sorted
 
 # --- totals -------------------------------------------------------------------------------------
 
@@ -81,8 +82,6 @@ def _cross_entropy(
 
 # --- embedding ----------------------------------------------------------------------------------
 
-EMBEDDING_CHUNK = 64  # kChunk in kernels/embedding.cu
-
 
 @embedding_backward.kernel
 def _embedding_backward(
@@ -105,11 +104,7 @@ def _embedding_backward(
         order = ids.argsort(kind="stable")
         ordered = ids[order]
         start = xp.searchsorted(ordered, xp.arange(rows + 1))
-        chunks = -(-ids.size // EMBEDDING_CHUNK)
-        partial = k.empty((chunks, 2, columns), dweight.dtype)
-        numbers = (ids.size, columns, rows, chunks)
-        k.embedding_chunks(*arrays, ordered, order, start, partial, dweight, *numbers)
-        k.embedding_join(partial, start, dweight, columns, rows, chunks)
+        sum_sorted(k, arrays, (ordered, order, start), dweight)
     if padding_idx is not None:
         dweight[padding_idx] = 0
     return dweight.astype(dy.dtype, copy=False)
