@@ -18,7 +18,7 @@ from tensorlite.backend import Array, Device, array_backend, parse_device
 from tensorlite.backend.cupy import is_available
 from tensorlite.ops import cast
 from tensorlite.optim import Optimizer
-from tensorlite.optim.arena import flat_gradients
+from tensorlite.optim.arena import divided, flat_gradients
 from tensorlite.optim.flat import FlatOptimizer
 from tensorlite.optim.foreign import as_number, brought
 from tensorlite.plan import is_float
@@ -290,7 +290,13 @@ class GradScaler:
             raise RuntimeError("unscale_() was called on this optimizer since the last update()")
         if seen.stepped:
             raise RuntimeError("unscale_() is called after step(): call update() first")
-        grads = flat_gradients(p for group in optimizer.param_groups for p in group["params"])
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        shared = divided(parameters)
+        grads = flat_gradients(parameters)
+        for sharing, arenas in shared.items():
+            if not sharing.has_all(arenas, grads):
+                raise RuntimeError("GradScaler: Sharded() divides other parameters than these")
+            grads = sharing.own_gradients(arenas)
         if any(grad.dtype == np.float16 for grad in grads):
             raise ValueError(
                 "GradScaler: a gradient is float16, and would vanish again when it is unscaled; "
@@ -307,7 +313,10 @@ class GradScaler:
         with on_device_of(self._scale):
             backend = array_backend((self._scale,))
             flags = [brought(flag, self._scale).reshape(1) for flag in bad]
-            seen.found_inf = backend.asarray(backend.xp.concatenate(flags).max())
+            flag = backend.xp.concatenate(flags).max()
+            for sharing in shared:  # one decision for all processes
+                flag = sharing.greatest(flag)
+            seen.found_inf = backend.asarray(flag)
         seen.unscaled = True
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:

@@ -375,6 +375,10 @@ def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     return g.array if g.dtype == output.dtype else g.array.astype(output.dtype)
 
 
+#: Told of every backward pass: given the root, it says what is to be told of leaves whose gradients
+#: have come (see `tensorlite.distributed`), or None.
+listener: Callable[[Node], Callable[[Tensor], None] | None] | None = None
+
 _HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place)
 
 
@@ -383,12 +387,15 @@ def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: b
     accumulate = Accumulate(create_graph)
     seed = seed_of(output, gradient, create_graph, "backward()")
     kernels = array_backend((output.array,)).kernels
+    arrived = None if listener is None or output.node is None else listener(output.node)
+    deliver: Callable = accumulate if arrived is None else _told(accumulate, arrived)
+    plain = not hasattr(kernels, "walk") or create_graph or mode.switches.special
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
-    elif not hasattr(kernels, "walk") or create_graph or mode.switches.special:
+    elif plain or arrived is not None:
         propagate(
             [(output.node, seed)],
-            accumulate,
+            deliver,
             retain_graph=retain_graph,
             create_graph=create_graph,
             places=accumulate.places,
@@ -397,6 +404,16 @@ def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: b
         kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS)
     if accumulate.waiting:
         accumulate.finish()
+
+
+def _told(accumulate: Accumulate, arrived: Callable[[Tensor], None]) -> Callable:
+    """Accumulate, and tell of it."""
+
+    def deliver(leaf: Tensor, d: Any, holders: tuple) -> None:
+        accumulate(leaf, d, holders)
+        arrived(leaf)
+
+    return deliver
 
 
 def backward(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite import ranks
 from tensorlite.backend import Array, Device, array_backend, backend_for
 from tensorlite.backend import device as parse_device
 from tensorlite.data.collate import default_collate, default_convert, mapped
@@ -27,9 +28,12 @@ from tensorlite.data.samplers import (
 )
 from tensorlite.data.worker import Fetch
 from tensorlite.random import Generator, default_generator
+from tensorlite.ranks import World
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["DataLoader"]
+
+_END = object()
 
 
 class DataLoader:
@@ -160,6 +164,9 @@ class DataLoader:
         self._position = 0  # batches of this epoch that the consumer has received
         self._restored = False
         self._begun_with: Any = None  # state of the sampler at the beginning of this epoch
+        self._world: World | None = None  # whose shards of each batch this loader yields
+        self._sizes: deque[list[int]] = deque()  # samples of the shards, of batches under way
+        self._every: tuple[int, int] | None = None  # first batch and stride, of `every`
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -176,10 +183,79 @@ class DataLoader:
             self._next_epoch()
         self._begin_epoch()
         with closing(self._made()) as batches:
-            for batch in self._placed(batches):
-                self._position += 1
-                yield batch
+            placed = self._placed(batches)
+            if self._world is None:
+                for batch in placed:
+                    self._position += 1
+                    yield batch
+            else:
+                yield from self._in_shards(placed)
         self._next_epoch()
+
+    # --- several processes --------------------------------------------------------------------
+
+    def cut(self, world: World) -> None:
+        """Yield this process's shards of every batch from now on; see `tensorlite.distributed`."""
+        plain = type(self.batch_sampler) is BatchSampler or self.batch_sampler is not None
+        if self._streams or not plain:
+            what = "a stream" if self._streams else "samples without batches (batch_size=None)"
+            raise ValueError(
+                f"cut: {what} cannot be cut into shards: give each process its own part "
+                "(tl.distributed.rank()) and a loader that is not cut"
+            )
+        if world.is_cut:
+            self._world = world
+
+    def every(self, first: int, stride: int) -> Iterator[tuple[int, Any]]:
+        """Iterate over one whole batch in `stride`, with their numbers: a share of an evaluation."""
+        if self._streams:
+            yield from itertools.islice(enumerate(self), first, None, stride)
+            return
+        kept, self._world, self._every = self._world, None, (first, stride)
+        try:
+            yield from zip(itertools.count(first, stride), self, strict=False)
+        finally:
+            self._world, self._every = kept, None
+
+    def _in_shards(self, placed: Iterator[Any]) -> Iterator[Any]:
+        """Iterate over batches of which this process has some shards, or none of a small one."""
+        more, sizes = True, self._sizes
+        while more:
+            item = next(placed, _END)  # of the next batch that has samples for this process
+            more = item is not _END
+            while sizes:
+                batch = ranks.Batch(self._world, sizes.popleft())
+                present = [shard for shard in self._world.own if batch.sizes[shard]]
+                parts = [(n, next(placed) if n > present[0] else item) for n in present]
+                self._position += 1
+                yield ranks.begin(batch, parts)
+                ranks.end()
+                if present:
+                    break
+        sizes.clear()
+
+    def _units(self) -> Iterator[tuple[int, Any]]:
+        """Iterate over the numbers and the indices of the shards that are to be fetched here."""
+        world = self._world
+        for number, indices in enumerate(self._indices(), self._position):
+            sizes = ranks.cut_sizes(len(indices), world.shards)
+            self._sizes.append(sizes)
+            ends = list(itertools.accumulate(sizes))
+            for shard in world.own:
+                if sizes[shard]:
+                    part = indices[ends[shard] - sizes[shard] : ends[shard]]
+                    yield number * world.shards + shard, part
+
+    def _fetched_shards(self) -> Iterator[Any]:
+        """Fetch shards; what is drawn on the way is keyed by their numbers."""
+        for number, indices in self._units():
+            before = default_generator.state_dict()
+            default_generator.manual_seed((self._epoch << 32 | self._drawn_seed()) ^ number << 20)
+            try:
+                fetched = self._fetch(indices)
+            finally:
+                default_generator.load_state_dict(before)
+            yield fetched
 
     # --- an epoch -----------------------------------------------------------------------------
 
@@ -213,7 +289,8 @@ class DataLoader:
 
     def _is_random(self) -> bool:
         """Whether the batches depend on a seed."""
-        return isinstance(self._inner_sampler(), RandomOrder) or self.num_workers > 0
+        cut = self._world is not None
+        return isinstance(self._inner_sampler(), RandomOrder) or self.num_workers > 0 or cut
 
     def _inner_sampler(self) -> Any:
         """Return what decides the order, under a BatchSampler or alone."""
@@ -222,6 +299,11 @@ class DataLoader:
 
     def _indices(self) -> Iterator[Any]:
         """Iterate over what is to be fetched for each batch still to come."""
+        if self._every is not None:
+            return itertools.islice(self._all_indices(), self._every[0], None, self._every[1])
+        return self._all_indices()
+
+    def _all_indices(self) -> Iterator[Any]:
         first = self._position
         if self._streams:
             return itertools.repeat(None)
@@ -248,6 +330,10 @@ class DataLoader:
             return
         if self._streams:
             batches = itertools.islice(self._fetch.stream(), self._position, None)
+        elif self._world is not None and not self.prefetch:
+            batches = self._fetched_shards()
+        elif self._world is not None:  # in a thread, which leaves the generator alone
+            batches = (self._fetch(indices) for _, indices in self._units())
         else:
             batches = map(self._fetch, self._indices())
         if self.prefetch:
@@ -279,7 +365,11 @@ class DataLoader:
         skipped = self._position - first
         seed = self._epoch << 32 | self._drawn_seed()
         try:
-            batches = workers.batches(self._indices(), first, seed)
+            tasks, numbers = self._indices(), itertools.count(first)
+            if self._world is not None:
+                units, of_numbers = itertools.tee(self._units())
+                tasks, numbers = (indices for _, indices in units), (n for n, _ in of_numbers)
+            batches = workers.batches(tasks, numbers, seed)
             yield from itertools.islice(batches, skipped, None)
         finally:
             if not self.persistent_workers:
@@ -348,13 +438,13 @@ class DataLoader:
             If it is no loader's state, or one of a dataset of another length, another batch
             size or order, so that the remaining batches would be different ones.
         """
-        missing = sorted(self.state_dict().keys() - state.keys())
+        missing = sorted(self.state_dict().keys() - state.keys() - {"shards"})
         if missing:
             raise ValueError(f"DataLoader: this is not the state of a loader, it lacks {missing}")
         for key, own in self._identity().items():
-            if state[key] != own:
+            if state.get(key) != own:
                 raise ValueError(
-                    f"DataLoader: the state was saved with {key}={state[key]}, this loader has "
+                    f"DataLoader: the state was saved with {key}={state.get(key)}, this loader has "
                     f"{key}={own}: the epoch cannot be continued"
                 )
         self._seed = state["seed"]
@@ -383,6 +473,7 @@ class DataLoader:
             "batch_size": self.batch_size or 0,
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
+            **({} if self._world is None else {"shards": self._world.shards}),
         }
 
     def _next_epoch(self) -> None:

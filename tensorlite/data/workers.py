@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
 import multiprocessing
 import multiprocessing.connection
 import pickle
@@ -111,21 +110,20 @@ class Workers:
             self.close()
             raise
 
-    def batches(self, tasks: Iterator[Any], first: int, seed: int) -> Iterator[Any]:
+    def batches(self, tasks: Iterator[Any], numbers: Iterator[int], seed: int) -> Iterator[Any]:
         """Iterate over the batches of one epoch.
 
         Parameters
         ----------
         tasks
             What to fetch for each batch, or anything endless for streams.
-        first
-            Number of the first batch in its epoch.
+        numbers
+            Of the batches in their epoch: what random numbers are keyed by.
         seed
             Of the random numbers drawn in the workers.
         """
         self.epoch += 1
         mine = self.epoch
-        numbers = itertools.count(first)
         turns = deque(self.workers)
         expected: deque[tuple[int, _Worker]] = deque()
         arrived: dict[int, tuple[str, Any]] = {}

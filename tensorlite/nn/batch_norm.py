@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite import ranks
 from tensorlite.nn import functional as F
 from tensorlite.nn.norm import Affine
 from tensorlite.nn.parameter import new_buffer
@@ -123,6 +124,8 @@ class BatchNormNd(NormBase):
         momentum = 0.0 if self.momentum is None else self.momentum
         again = mode.switches.recomputes  # of a checkpoint, which counted this batch before
         counts = self.training and self.track_running_stats and not again
+        if counts and ranks.world().is_cut:
+            self._track(ranks.world())
         if counts and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
@@ -139,6 +142,18 @@ class BatchNormNd(NormBase):
             momentum,
             self.eps,
         )
+
+    def _track(self, world: ranks.World) -> None:
+        """Let the statistics of all shards be put together after the batch."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        if world.batch is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: running statistics of several shards are put together "
+                "batch by batch: take batches from a loader given to tl.distributed.cut"
+            )
+        buffers = (self.running_mean, self.running_var)
+        world.batch.track(self, buffers, self.num_batches_tracked)
 
 
 class BatchNorm1d(BatchNormNd):

@@ -84,6 +84,8 @@ class Arena:
         self.hyper: tuple[list, Array] | None = None
         self._part_of: Any = None
         self._part: tuple = ()
+        self.own: list[tuple[int, int, int]] | None = None  # see `divide`
+        self.sharing: Any = None  # what divides it among processes, if it is divided
         self.places: list[Place] = []
         for name, parameter, start in zip(names, parameters, starts, strict=True):
             stop = start + parameter.numel()
@@ -235,10 +237,32 @@ class Arena:
         """Make the state `name`, filled with `value`, if it is not there."""
         if name not in self.state:
             dtype = np.float32 if self.short else self.dtype
+            size = self.data.size
+            if self.own is not None:
+                size = sum(stop - start for start, stop, _ in self.own)
             with self.backend.on(self.device):
                 number = 2 + len(self.state)
-                self.state[name] = self.backend.lane(number, self.data.size, dtype, value)
+                self.state[name] = self.backend.lane(number, size, dtype, value)
             self._part_of = None
+
+    def divide(self, own: list[tuple[int, int]]) -> None:
+        """Keep state of these parts alone, and update only them: others see to the rest."""
+        self.own, offset = [], 0
+        for start, stop in own:
+            self.own.append((start, stop, offset))
+            offset += stop - start
+        with self.backend.on(self.device):
+            for name, whole in self.state.items():
+                parts = [whole[start:stop] for start, stop, _ in self.own]
+                self.state[name] = self.backend.xp.concatenate(parts)
+        self._part_of = None
+
+    def own_parts(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """What of a run is updated here."""
+        if self.own is None:
+            return [(start, stop)]
+        cut = [(max(start, first), min(stop, last)) for first, last, _ in self.own]
+        return [(first, last) for first, last in cut if first < last]
 
     def part(
         self, start: int, stop: int, names: Iterable[str]
@@ -246,13 +270,22 @@ class Arena:
         """Parameters, gradients and state from `start` to `stop`; mostly asked for once more."""
         asked = (start, stop, names)
         if self._part_of != asked:
-            state = {name: self.state[name][start:stop] for name in names}
+            at = start
+            for first, last, offset in self.own or ():
+                if first <= start < last:
+                    at = offset + start - first
+            state = {name: self.state[name][at : at + stop - start] for name in names}
             self._part_of = asked
             self._part = (self.data[start:stop], self.grad[start:stop], state)
         return self._part
 
     def view(self, name: str, index: int) -> Array:
         """One parameter's part of a state, in its shape."""
+        if self.own is not None:
+            raise RuntimeError(
+                "the optimizer's state is divided among processes: state_dict(), called by all of "
+                "them, puts it together"
+            )
         place = self.places[index]
         return self.state[name][place.start : place.stop].reshape(place.data.shape)
 
@@ -292,6 +325,24 @@ def _references_of_the_arena() -> int:
 
 
 _ALONE = _references_of_the_arena()
+
+
+def divided(parameters: Iterable[Tensor]) -> dict[Any, list[Arena]]:
+    """The arenas of `parameters` that are divided among processes, by what divides them.
+
+    When this returns, the gradients of this process's parts are those of the whole batch.
+    """
+    found: dict[Any, list[Arena]] = {}
+    for parameter in parameters:
+        renewal = None if parameter.grad_buffer is None else parameter.grad_buffer.renew
+        arena = None if renewal is None else renewal.arena()
+        if arena is not None and arena.sharing is not None:
+            arenas = found.setdefault(arena.sharing, [])
+            if arena not in arenas:
+                arenas.append(arena)
+    for sharing in found:
+        sharing.settle()
+    return found
 
 
 def flat_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compiled.arrays import accumulator, alike
-from tensorlite.optim.arena import flat_gradients
+from tensorlite.optim.arena import divided, flat_gradients
 from tensorlite.optim.foreign import brought
 from tensorlite.tape import on_device_of, unit
 from tensorlite.tensor import Tensor, tensor_of
@@ -59,7 +59,16 @@ def clip_grad_norm_(
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
     """
     max_norm = _at_least_0(max_norm, "max_norm")
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    shared = divided(parameters)
     grads = flat_gradients(parameters)
+    for sharing, arenas in shared.items():
+        if len(shared) == 1 and sharing.has_all(arenas, grads):
+            norm = sharing.norm(arenas, _positive(norm_type))
+            _check_finite(norm, norm_type, error_if_nonfinite)
+            _scale(sharing.own_gradients(arenas), max_norm, norm)
+            return tensor_of(norm)
+        sharing.gather_gradients(arenas)
     if not grads:
         return tensor_of(np.zeros((), np.float32))
     return tensor_of(unit("clip_grad_norm_", _clip, grads, max_norm, norm_type, error_if_nonfinite))
@@ -105,14 +114,27 @@ def clip_grads_with_norm_(
     foreach: bool | None = None,
 ) -> None:
     """Scale gradients by what brings `total_norm` down to `max_norm`, if it is greater."""
-    grads = flat_gradients(parameters)
-    unit("clip", _scale, grads, _at_least_0(max_norm, "max_norm"), total_norm.array)
+    unit("clip", _scale, _own(parameters), _at_least_0(max_norm, "max_norm"), total_norm.array)
+
+
+def _own(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
+    """The gradients, as few arrays; of those that processes divide all, put together."""
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for sharing, arenas in divided(parameters).items():
+        sharing.gather_gradients(arenas)
+    return flat_gradients(parameters)
 
 
 def _at_least_0(value: Any, name: str) -> float:
     if not float(value) >= 0:
         raise ValueError(f"{name} must be at least 0, not {value}")
     return float(value)
+
+
+def _positive(norm_type: float) -> float:
+    if not float(norm_type) > 0:
+        raise ValueError(f"norm_type must be positive, not {norm_type}")
+    return float(norm_type)
 
 
 def _on_one_device(arrays: list[Array]) -> bool:
@@ -145,9 +167,7 @@ def _norm_and_factor(k: Any, grads: list[Array], max_norm: float) -> tuple[Array
 
 def _norm(arrays: list[Array], norm_type: float) -> Array:
     """The p-norm of all arrays together, on the device of the first: the norm of their norms."""
-    p = float(norm_type)
-    if not p > 0:
-        raise ValueError(f"norm_type must be positive, not {norm_type}")
+    p = _positive(norm_type)
     backend = array_backend(arrays)
     norms = []
     for array in arrays:
@@ -190,7 +210,7 @@ def clip_grad_value_(
 ) -> None:
     """Limit each element of the gradients to [−clip_value, clip_value], in place."""
     clip_value = _at_least_0(clip_value, "clip_value")
-    for grad in flat_gradients(parameters):
+    for grad in _own(parameters):
         with on_device_of(grad):
             unit("clip_grad_value_", _limit, grad, clip_value)
 

@@ -128,10 +128,13 @@ class FlatOptimizer(Optimizer):
 
     def _set_up(self) -> None:
         self._flats: list[_Flat] = []
+        self.sharing: Any = None  # see `tensorlite.distributed.Sharded`
         super()._set_up()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with settings of their own; see `Optimizer.add_param_group`."""
+        if self.sharing is not None:
+            raise RuntimeError("add parameter groups before the optimizer is divided by Sharded()")
         super().add_param_group(param_group)
         self._flats.append(self._flat(self.param_groups[-1]))
 
@@ -245,6 +248,9 @@ class FlatOptimizer(Optimizer):
         self, closure: Any = None, grad_scale: Array | None = None, skip: Array | None = None
     ) -> Any:
         loss = None if closure is None else self.loss_of(closure)
+        sharing = self.sharing
+        if sharing is not None:
+            sharing.settle()
         if skip is not None and (self.kernel_name is None or skip.__class__ is np.ndarray):
             if float(skip) != 0:
                 return loss
@@ -260,7 +266,15 @@ class FlatOptimizer(Optimizer):
                 except Moved:
                     for other in self._rehoused(flat, arena):
                         run_on_device_of(other.data, self._step, group, other, grad_scale, skip)
+        if sharing is not None:
+            sharing.spread()
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients; see `Optimizer.zero_grad`."""
+        if self.sharing is not None:
+            self.sharing.forget()
+        super().zero_grad(set_to_none)
 
     def gather(self) -> None:
         """Follow parameters that moved to another device or dtype; the next step would, too."""
@@ -285,6 +299,8 @@ class FlatOptimizer(Optimizer):
 
     def _rehoused(self, flat: _Flat, arena: Arena) -> list[Arena]:
         """Put other arenas in the place of one whose parameters moved; return them."""
+        if self.sharing is not None:
+            raise RuntimeError("parameters moved after Sharded(): move the model before")
         arena.settle()
         parameters = [place.parameter for place in arena.places]
         kept = [dict(ParameterState(self, flat.group, arena, i)) for i in range(len(parameters))]
@@ -326,7 +342,8 @@ class FlatOptimizer(Optimizer):
             values = [lr, decay, scale, skip, *self.hyper(group, count, *scalars)]
             if recorded:  # an array of its own, which replays write to
                 arena.hyper = None
-            self._update(arena, start, stop, names, values, scaled)
+            for own_start, own_stop in arena.own_parts(start, stop):
+                self._update(arena, own_start, own_stop, names, values, scaled)
             if recorded:
                 recorder.live(arena.hyper[1])
                 runs.append((start, stop, arena.hyper[1]))
@@ -428,12 +445,26 @@ class FlatOptimizer(Optimizer):
         for key, value in values.items():
             states[key] = value
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here; see `Optimizer.state_dict`.
+
+        Where the state is divided among processes, all must call it; each gets all of it.
+        """
+        if self.sharing is None:
+            return super().state_dict()
+        with self.sharing.whole(read=True):
+            return super().state_dict()
+
     def _take(self, state: dict[Any, Any]) -> None:
-        self._present()
-        self.state = state
+        if self.sharing is None:
+            self._present()
+            self.state = state
+            return
+        with self.sharing.whole(read=False):
+            self.state = state
 
     def _not_copied(self) -> set[str]:
-        return super()._not_copied() | {"_flats", "_foreign"}
+        return super()._not_copied() | {"_flats", "_foreign", "sharing"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({k: v for k, v in state.items() if k != "state"})

@@ -1,0 +1,86 @@
+"""What all processes must have in common, checked before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tensorlite
+from tensorlite import ranks
+from tensorlite.backend import array_backend
+from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.random import default_generator
+from tensorlite.ranks import World
+
+
+def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
+    """What decides the numbers: model, settings, seed, dtype, code."""
+    model, digest = [], hashlib.blake2b(digest_size=16)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = optimizer.label(parameter)
+            model.append(f"{name} {tuple(parameter.shape)} {parameter.dtype}")
+            host = np.ascontiguousarray(array_backend((parameter.array,)).to_host(parameter.array))
+            digest.update(host.reshape(-1).view(np.uint8))
+    settings = [
+        {k: str(v) for k, v in group.items() if k not in ("params", "param_names")}
+        for group in optimizer.param_groups
+    ]
+    return {
+        "number of shards": world.shards,
+        "version of tensorlite": tensorlite.__version__,
+        "Python": sys.version.split()[0],
+        "NumPy": np.__version__,
+        "script": _script(),
+        "optimizer": type(optimizer).__name__,
+        "model": model,
+        "settings of the optimizer": settings,
+        "seed or state of the random generator": default_generator.state_dict(),
+        "initial values of the parameters": digest.hexdigest(),
+    }
+
+
+def _script() -> str:
+    """The digest of the program that runs."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else ""
+
+
+def check_same(who: str, mine: dict[str, Any]) -> None:
+    """Raise, in all processes, if one says something else than rank 0.
+
+    Raises
+    ------
+    RuntimeError
+        It names the rank and the first difference.
+    """
+    world = ranks.world()
+    if world.size == 1:
+        return
+    said = world.gather(mine)
+    for rank, other in enumerate(said[1:], 1):
+        for key, value in said[0].items():
+            theirs = other.get(key)
+            if theirs != value:
+                raise RuntimeError(
+                    f"{who}: rank {rank} differs from rank 0 in its {key}: "
+                    + _difference(value, theirs)
+                )
+
+
+def _difference(first: Any, other: Any) -> str:
+    """What differs, in a few words."""
+    if isinstance(first, list) and isinstance(other, list):
+        for a, b in zip(first, other, strict=False):
+            if a != b:
+                return _difference(a, b)
+        return f"{len(other)} there, {len(first)} on rank 0"
+    if isinstance(first, dict) and isinstance(other, dict):
+        for key, value in first.items():
+            if other.get(key) != value:
+                return f"{key} is {other.get(key)!r} there and {value!r} on rank 0"
+    return f"{other!r} there and {first!r} on rank 0"

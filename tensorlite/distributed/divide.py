@@ -1,0 +1,285 @@
+"""An arena that several processes share: who updates what, and how it comes together.
+
+An arena is cut into buckets, and each bucket into one piece a process. In a step every process sends
+its gradients of a piece to the one whose piece it is; that adds them in the fixed tree, updates the
+piece of the parameters, with the optimizer's state, which is nowhere else, and sends it to all. That
+is the traffic of a ring all-reduce, with an order of additions that does not depend on who adds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlite.backend import Array
+from tensorlite.distributed.tree import Node, cover, merges, total
+from tensorlite.optim.arena import Arena
+from tensorlite.ranks import World
+from tensorlite.tensor import tensor_of
+
+BLOCK = 1024  # elements whose squares are summed together; pieces are whole blocks
+
+
+class Bucket:
+    """A part of an arena whose gradients travel together.
+
+    Attributes
+    ----------
+    pieces : list of slice
+        What each rank updates.
+    missing : int
+        Parameters in it whose gradients have not come yet.
+    """
+
+    def __init__(self, number: int, start: int, stop: int, world: World, size: int) -> None:
+        self.number, self.start, self.stop = number, start * BLOCK, min(stop * BLOCK, size)
+        count, n = stop - start, world.size
+        ends = [min((start + count * r // n) * BLOCK, size) for r in range(n + 1)]
+        self.pieces = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        self.own = self.pieces[world.rank]
+        self.members = 0
+        self.missing = 0
+        self.pending: Any = None
+        self.parts: dict[Node, Array] = {}
+        self.is_sent = False
+
+
+class Divided:
+    """An arena's part in the work of all processes.
+
+    Parameters
+    ----------
+    arena
+        Of the optimizer; from now on it keeps the state of this process's pieces alone.
+    world
+        The processes.
+    bucket_bytes
+        How much travels together.
+    """
+
+    def __init__(self, arena: Arena, world: World, bucket_bytes: int) -> None:
+        self.arena, self.world = arena, world
+        self.size = arena.data.size
+        blocks = -(-self.size // BLOCK)
+        per_bucket = max(world.size, bucket_bytes // (BLOCK * arena.dtype.itemsize))
+        count = max(1, round(blocks / per_bucket))
+        ends = [blocks * i // count for i in range(count + 1)]
+        self.buckets = [
+            Bucket(i, a, b, world, self.size)
+            for i, (a, b) in enumerate(zip(ends, ends[1:], strict=False))
+        ]
+        self.of_place: list[list[Bucket]] = []
+        for place in arena.places:
+            its = [b for b in self.buckets if b.start < place.stop and place.start < b.stop]
+            self.of_place.append(its)
+            for bucket in its:
+                bucket.members += 1
+        first, last = world.span(world.rank)
+        self.merges = merges(first, last, world.shards)
+        self.covers = [cover(*world.span(r), world.shards) for r in range(world.size)]
+        self.stack: list[tuple[Node, Array]] = []  # of the shards before the present one
+        self.has = [False] * len(arena.places)  # gradients in those
+        self.earlier: list[Array] | None = None  # reduced gradients of batches without a step
+        arena.divide([(b.own.start, b.own.stop) for b in self.buckets])
+
+    # --- gradients -----------------------------------------------------------------------------
+
+    def take_in(self) -> list[bool]:
+        """Bring all gradients to their places, zeros where there is none; say which there are."""
+        arena = self.arena
+        renewed = False
+        for i, place in enumerate(arena.places):
+            grad = place.parameter.grad
+            if grad is not None and grad.array is not arena.places[i].grad:
+                renewed |= arena._bring_gradient(i, grad.array)
+        has = []
+        for place in arena.places:
+            grad = place.parameter.grad
+            has.append(grad is not None)
+            if grad is None:
+                place.grad[...] = 0
+            elif renewed:
+                place.grad[...] = grad.array
+            if grad is not None:
+                self.bind(place)
+        return [a or b for a, b in zip(has, self.has, strict=True)]
+
+    def bind(self, place: Any) -> None:
+        """Let a parameter's gradient be its place in the arena."""
+        parameter, grad = place.parameter, place.parameter.grad
+        if grad is None or grad.array is not place.grad:
+            buffer = parameter.grad_buffer
+            at_home = buffer is not None and buffer.array is place.grad
+            parameter.grad = buffer if at_home else tensor_of(place.grad)
+
+    def put_aside(self, shard: int, weight: float | None) -> None:
+        """Keep the gradients of a shard that is not the last one here, and begin anew."""
+        self.has = self.take_in()
+        for place in self.arena.places:
+            place.parameter.grad = None
+        grad = self.arena.grad
+        self._push(shard, self._weighed(grad, weight), owned=False)
+
+    def put_zeros_aside(self, shard: int) -> None:
+        """A shard without samples adds nothing."""
+        self._push(shard, self.arena.backend.xp.zeros_like(self.arena.grad), owned=True)
+
+    def _weighed(self, grad: Array, weight: float | None) -> Array:
+        if weight is not None:
+            grad *= np.asarray(weight, grad.dtype)[()]
+        return grad
+
+    def _push(self, shard: int, grad: Array, owned: bool) -> None:
+        node, stack = (shard, shard + 1), self.stack
+        value = grad
+        for _ in range(self.merges[shard]):
+            before, left = stack.pop()
+            value = self.add(left, value)
+            node, owned = (before[0], node[1]), True
+        stack.append((node, value if owned else value.copy()))
+
+    def wide(self, array: Array) -> Array:
+        """Gradients of 16 bits in float32, in which they are added."""
+        short = array.dtype.itemsize == 2
+        return self.arena.backend.cast(array, np.dtype(np.float32)) if short else array
+
+    def add(self, left: Array, right: Array) -> Array:
+        """The sum, in the memory of `left` where that is wide enough."""
+        a = self.wide(left)
+        return self.arena.backend.xp.add(a, self.wide(right), out=a)
+
+    def nodes_of(self, bucket: Bucket, shard: int) -> dict[Node, Array]:
+        """What this process has to give of a bucket once its last shard is there."""
+        value, node = self.arena.grad[bucket.start : bucket.stop], (shard, shard + 1)
+        stack = list(self.stack)
+        for _ in range(self.merges[shard]):
+            before, left = stack.pop()
+            # Addition knows no order of two operands: what is longer lived is written to.
+            value = self.add(value, left[bucket.start : bucket.stop])
+            node = (before[0], node[1])
+        nodes = {n: array[bucket.start : bucket.stop] for n, array in stack}
+        return {**nodes, node: value}
+
+    def send(self, bucket: Bucket, shard: int, weight: float | None) -> None:
+        """Send the gradients of a bucket to those whose pieces they are."""
+        world, grad = self.world, self.arena.grad
+        self._weighed(grad[bucket.start : bucket.stop], weight)
+        nodes = self.nodes_of(bucket, shard)
+
+        def cut(array: Array, piece: slice) -> Array:
+            return array[piece.start - bucket.start : piece.stop - bucket.start]
+
+        bucket.parts = {node: cut(array, bucket.own) for node, array in nodes.items()}
+        bucket.is_sent = True
+        if world.size == 1:
+            return
+        sends, receives = [], []
+        for step in range(1, world.size):  # each begins with its neighbour
+            to, source = (world.rank + step) % world.size, (world.rank - step) % world.size
+            piece = bucket.pieces[to]
+            if piece.start < piece.stop:
+                sends += [(to, cut(array, piece)) for array in nodes.values()]
+            length = bucket.own.stop - bucket.own.start
+            for node in self.covers[source] if length else ():
+                leaf = node[1] - node[0] == 1
+                dtype = self.arena.dtype if leaf or not self.arena.short else np.dtype(np.float32)
+                buffer = self.arena.backend.xp.empty(length, dtype)
+                bucket.parts[node] = buffer
+                receives.append((source, buffer))
+        what = f"gradients of bucket {bucket.number}"
+        bucket.pending = world.link.exchange(sends, receives, what)
+
+    def finish(self, bucket: Bucket, even: bool) -> None:
+        """Add what arrived, in the tree; the mean of all shards lies in the arena then."""
+        if bucket.pending is not None:
+            bucket.pending.wait()
+        own = self.arena.grad[bucket.own]
+        if own.size:
+            sum_ = total(bucket.parts, self.world.shards, self.add)
+            scale = 1 / self.world.shards if even else 1.0
+            xp = self.arena.backend.xp
+            if self.arena.short:
+                own[...] = self.arena.backend.cast(self.wide(sum_) * np.float32(scale), own.dtype)
+            elif scale != 1 or sum_ is not own:
+                xp.multiply(sum_, np.asarray(scale, own.dtype)[()], out=own)
+        bucket.parts, bucket.pending, bucket.is_sent = {}, None, False
+
+    def keep(self) -> None:
+        """Keep the reduced gradients of a batch that no step follows, to add to the next ones."""
+        grads = [self.arena.grad[b.own] for b in self.buckets]
+        if self.earlier is None:
+            self.earlier = [grad.copy() for grad in grads]
+        else:
+            for kept, grad in zip(self.earlier, grads, strict=True):
+                kept += grad
+
+    def add_kept(self) -> None:
+        """Add what earlier batches have left."""
+        for bucket, kept in zip(self.buckets, self.earlier or (), strict=False):
+            self.arena.grad[bucket.own] += kept
+        self.earlier = None
+
+    def forget(self) -> None:
+        """Begin anew, whatever is under way."""
+        for bucket in self.buckets:
+            if bucket.pending is not None:
+                bucket.pending.wait()
+            bucket.parts, bucket.pending, bucket.is_sent = {}, None, False
+            bucket.missing = bucket.members
+        self.stack, self.earlier = [], None
+        self.has = [False] * len(self.arena.places)
+
+    # --- what all have to know -------------------------------------------------------------------
+
+    def spread(self, array: Array, what: str) -> list[Any]:
+        """Begin to send this process's pieces of an array of the arena's length to all."""
+        world, pending = self.world, []
+        if world.size == 1:
+            return pending
+        for bucket in self.buckets:
+            sends, receives = [], []
+            for step in range(1, world.size):
+                to, source = (world.rank + step) % world.size, (world.rank - step) % world.size
+                theirs = array[bucket.pieces[source]]
+                if bucket.own.start < bucket.own.stop:
+                    sends.append((to, array[bucket.own]))
+                if theirs.size:
+                    receives.append((source, theirs))
+            pending.append(world.link.exchange(sends, receives, f"{what} {bucket.number}"))
+        return pending
+
+    def sums(self, power: float) -> Array:
+        """Σ|g|ᵖ of every block of the arena, float64; the greatest |g| for p = ∞. For all ranks."""
+        arena, world = self.arena, self.world
+        xp = arena.backend.xp
+        blocks = xp.zeros(-(-self.size // BLOCK), np.float64)
+        for bucket in self.buckets:
+            start, stop = bucket.own.start, bucket.own.stop
+            whole = start + (stop - start) // BLOCK * BLOCK
+            for a, b in ((start, whole), (whole, stop)):
+                if a == b:
+                    continue
+                rows = arena.grad[a:b].reshape(-1, min(BLOCK, b - a)).astype(np.float64)
+                if power == np.inf:
+                    found = xp.abs(rows).max(axis=1)
+                else:
+                    found = (rows * rows if power == 2 else xp.abs(rows) ** power).sum(axis=1)
+                blocks[a // BLOCK : -(-b // BLOCK)] = found
+        if world.size == 1:
+            return blocks
+        pending, kept = [], []
+        for bucket in self.buckets:
+            ends = [(p.start // BLOCK, -(-p.stop // BLOCK)) for p in bucket.pieces]
+            own = slice(*ends[world.rank])
+            sends = [(r, blocks[own]) for r in range(world.size) if r != world.rank]
+            receives = [(r, blocks[slice(*ends[r])]) for r in range(world.size) if r != world.rank]
+            sends = [(r, a) for r, a in sends if a.size and bucket.own.start < bucket.own.stop]
+            receives = [
+                (r, a) for r, a in receives if bucket.pieces[r].start < bucket.pieces[r].stop
+            ]
+            pending.append(world.link.exchange(sends, receives, "norms of gradients"))
+            kept.append((sends, receives))
+        for transfer in pending:
+            transfer.wait()
+        return blocks

@@ -1,0 +1,404 @@
+"""Sharded: an optimizer whose gradients, state and updates several processes share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tensorlite import backward as engine
+from tensorlite import ranks
+from tensorlite.backend import Array
+from tensorlite.backward import reachable
+from tensorlite.distributed.agreement import check_same, description
+from tensorlite.distributed.divide import Bucket, Divided
+from tensorlite.optim.arena import Arena
+from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.optimizer import Optimizer
+from tensorlite.ranks import World
+from tensorlite.tape import Node, on_device_of
+from tensorlite.tensor import Tensor
+
+O = TypeVar("O", bound=Optimizer)  # noqa: E741
+
+BUCKET_BYTES = 1 << 20
+
+
+def Sharded(
+    optimizer: O, *, overlap: bool = True, bucket_bytes: int | None = None
+) -> O:
+    """Divide an optimizer's work and state among all processes.
+
+    From now on a step reduces the gradients of all shards to their mean, every process updates its
+    part of the parameters, with the state of that part alone, and the parameters are sent to all.
+    The additions run in a fixed tree over the shards, so the bits depend on the number of shards
+    and not on the number of processes. `clip_grad_norm_`, `GradScaler`, schedules and state
+    dictionaries work as they do in one process; all processes must call them.
+
+    Parameters
+    ----------
+    optimizer
+        Any of `tensorlite.optim` but LBFGS; its model is on its device already.
+    overlap
+        Send gradients while backward goes on. False: when the step begins.
+    bucket_bytes
+        How much is sent at a time; 1 MiB by default.
+
+    Returns
+    -------
+    Optimizer
+        The same one.
+
+    Raises
+    ------
+    TypeError
+        For an optimizer whose update of an element depends on others.
+    RuntimeError
+        If it is divided already, or if another process has another model, other settings, other
+        initial values, another dtype or another code: the difference is named.
+
+    Notes
+    -----
+    Between backward and step ``.grad`` holds this process's shard alone; `clip_grad_norm_`, called
+    on all of the optimizer's parameters, leaves the mean in this process's part. The division of
+    the state is that of Rajbhandari, Rasley, Ruwase and He, "ZeRO: memory optimizations toward
+    training trillion parameter models", SC 2020.
+
+    Examples
+    --------
+    >>> tl.distributed.init()
+    >>> loader = tl.distributed.cut(DataLoader(data, 64, shuffle=True))
+    >>> optimizer = tl.distributed.Sharded(tl.optim.AdamW(model.parameters()))
+    """
+    world = ranks.world()
+    if not isinstance(optimizer, FlatOptimizer):
+        raise TypeError(
+            f"Sharded: {type(optimizer).__name__} cannot be divided: its update of one parameter "
+            "may depend on others; the optimizers of tensorlite.optim but LBFGS can"
+        )
+    if optimizer.sharing is not None:
+        raise RuntimeError("Sharded: this optimizer is divided already")
+    check_same("Sharded", description(optimizer, world))
+    if world.link is not None and any(
+        p.device.type != "cpu" for group in optimizer.param_groups for p in group["params"]
+    ):
+        raise RuntimeError(
+            "Sharded: several processes train on the CPU only so far; move the model there"
+        )
+    if world.is_cut:
+        optimizer.gather()
+        optimizer.sharing = Sharing(optimizer, world, overlap, bucket_bytes)
+    return optimizer
+
+
+class Sharing:
+    """What all arenas of an optimizer do together.
+
+    Attributes
+    ----------
+    is_settled : bool
+        Whether this process's parts of the gradients are the mean of all shards.
+    """
+
+    def __init__(
+        self, optimizer: FlatOptimizer, world: World, overlap: bool, bucket_bytes: int | None
+    ) -> None:
+        self.world, self.overlap = world, overlap
+        arenas = [arena for flat in optimizer._flats for arena in flat.arenas]
+        self.parts: list[Divided] = []
+        self.where: dict[int, list[Bucket]] = {}  # a parameter's buckets
+        for arena in arenas:
+            size = bucket_bytes or BUCKET_BYTES
+            with on_device_of(arena.data):
+                part = Divided(arena, world, size)
+            arena.sharing = self
+            self.parts.append(part)
+            for place, buckets in zip(arena.places, part.of_place, strict=True):
+                self.where[id(place.parameter)] = buckets
+        #: In the order in which they are sent: the last parameters' gradients come first.
+        self.queue = [(part, b) for part in reversed(self.parts) for b in reversed(part.buckets)]
+        self.sent = 0  # of the queue
+        self.is_settled = False
+        self.shard = world.own[0]  # whose gradients come next
+        self.backwards = 0  # in this shard
+        self.usual: int | None = None  # how many there were in the last step's
+        self.late = False
+        world.listeners.append(_Weak(self, world.listeners))
+        _watch(self)
+
+    # --- what is told -------------------------------------------------------------------------
+
+    def begin_batch(self) -> None:
+        """The loader gives the next batch: what was not used in a step is kept."""
+        if not self.is_settled and self._has_gradients():
+            self.settle()
+        self.backwards = 0
+
+    def end_shard(self, number: int) -> None:
+        """A shard is through, and this process has more of them."""
+        self._on_device(self._end_shard, number)
+
+    def _end_shard(self, number: int) -> None:
+        for part in self.parts:
+            part.put_aside(number, self._weight(number))
+        self.shard = number + 1
+        self.usual = self.usual or self.backwards
+        self.backwards = 0
+
+    def before_backward(self, root: Node) -> Callable[[Tensor], None] | None:
+        """A backward pass begins; return what is to be told of gradients that have come."""
+        if self.is_settled:
+            for part in self.parts:
+                self._on_device(part.keep)
+                for place in part.arena.places:
+                    place.parameter.grad = None
+            self._begin()
+        self.backwards += 1
+        last = self.shard == self.world.own[-1]
+        if self.sent:
+            self.late = True
+        if not (self.overlap and last and self.backwards == self.usual) or self.world.size == 1:
+            return None
+        return self._arrivals(root)
+
+    def _arrivals(self, root: Node) -> Callable[[Tensor], None]:
+        """Send a bucket when all its gradients have come, and those before it in the queue."""
+        expected: dict[int, int] = {}
+        where = self.where
+        for node in reachable([root]):
+            for parent in node.parents:
+                key = id(parent)
+                if key in where and parent.hooks is None:
+                    expected[key] = expected.get(key, 0) + 1
+        for _, bucket in self.queue:
+            bucket.missing = bucket.members
+
+        def arrived(leaf: Tensor) -> None:
+            key = id(leaf)
+            left = expected.get(key)
+            if left is None:
+                return
+            expected[key] = left - 1
+            if left > 1:
+                return
+            for bucket in where[key]:
+                bucket.missing -= 1
+            while self.sent < len(self.queue) and self.queue[self.sent][1].missing == 0:
+                self._send_next()
+            for _, bucket in self.queue[: self.sent]:
+                if bucket.pending is not None:
+                    bucket.pending.poke()
+
+        return arrived
+
+    # --- a step -------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Make this process's parts of the gradients the mean of all shards; for all ranks."""
+        if not self.is_settled:
+            self._on_device(self._settle)
+
+    def _settle(self) -> None:
+        if self.late:
+            raise RuntimeError(
+                "a second backward pass came after gradients had been sent, and no earlier step "
+                "had two: give Sharded overlap=False"
+            )
+        batch = self.world.batch
+        self.usual = self.backwards or self.usual
+        self._catch_up()
+        self._agree()
+        while self.sent < len(self.queue):
+            self._send_next()
+        even = batch is None or batch.is_even
+        for part, bucket in self.queue:
+            part.finish(bucket, even)
+        for part in self.parts:
+            part.add_kept()
+            part.stack = []
+        ranks.end()
+        if batch is not None:
+            batch.finish_running()
+        self.is_settled = True
+
+    def _catch_up(self) -> None:
+        """Deal with shards that have no samples; complain about those that were left out."""
+        batch, own = self.world.batch, self.world.own
+        if batch is None and len(own) > 1:
+            raise RuntimeError(
+                f"{self.world.shards} shards and {self.world.size} processes: take batches from a "
+                "loader that was given to tl.distributed.cut, and their parts from "
+                "tl.distributed.shards(batch)"
+            )
+        sizes = [1] * self.world.shards if batch is None else batch.sizes
+        left = [s for s in own if s > self.shard and sizes[s] > 0]
+        if left:
+            raise RuntimeError(
+                f"step() after {self.shard - own[0] + 1} of this process's {len(own)} shards: "
+                "write `for x, y in tl.distributed.shards(batch):` around forward and backward"
+            )
+        while self.shard != own[-1]:
+            for part in self.parts:
+                if sizes[self.shard] > 0:
+                    part.put_aside(self.shard, self._weight(self.shard))
+                else:
+                    part.put_zeros_aside(self.shard)
+            self.shard += 1
+        if sizes[self.shard] == 0:
+            for part in self.parts:
+                part.arena.grad[...] = 0
+
+    def _agree(self) -> None:
+        """Give gradients, zeros here, to parameters that have one anywhere; pass on wishes."""
+        world = self.world
+        has = [part.take_in() for part in self.parts]
+        if world.size > 1:
+            mask = np.array([world.waiting_to_stop, *sum(has, [])], np.uint8)
+            together = np.bitwise_or.reduce(world.link.gather_words(mask))
+            world.waiting_to_stop = bool(together[0])
+            flags = iter(together[1:].tolist())
+            has = [[bool(next(flags)) for _ in part.arena.places] for part in self.parts]
+        for part, its in zip(self.parts, has, strict=True):
+            for place, there in zip(part.arena.places, its, strict=True):
+                if there:
+                    part.bind(place)
+
+    def _send_next(self) -> None:
+        part, bucket = self.queue[self.sent]
+        self.sent += 1
+        part.send(bucket, self.shard, self._weight(self.shard))
+
+    def _weight(self, shard: int) -> float | None:
+        batch = self.world.batch
+        return None if batch is None or batch.is_even else batch.weights[shard]
+
+    def spread(self) -> None:
+        """Send the parameters that were updated here to all, and receive the others."""
+        self._on_device(self._spread)
+
+    def _spread(self) -> None:
+        pending = [p for part in self.parts for p in part.spread(part.arena.data, "parameters")]
+        for transfer in pending:
+            transfer.wait()
+        if self.world.link is not None:
+            self.world.link.step_done()
+
+    def forget(self) -> None:
+        """Forget the gradients, and what is under way."""
+        for part in self.parts:
+            self._on_device(part.forget)
+        self._begin()
+        self.backwards = 0
+
+    def _begin(self) -> None:
+        self.sent, self.shard, self.is_settled, self.late = 0, self.world.own[0], False, False
+
+    def _has_gradients(self) -> bool:
+        places = [place for part in self.parts for place in part.arena.places]
+        return self.shard != self.world.own[0] or any(p.parameter.grad is not None for p in places)
+
+    # --- for clipping and scaling -----------------------------------------------------------------
+
+    def has_all(self, arenas: list[Arena], grads: list[Array]) -> bool:
+        """Whether flat gradients are those of all arenas here, and of nothing else."""
+        wanted = {id(part.arena.grad) for part in self.parts}
+        return len(arenas) == len(self.parts) and {id(grad) for grad in grads} == wanted
+
+    def own_gradients(self, arenas: list[Arena]) -> list[Array]:
+        """This process's parts of the gradients."""
+        return [a.grad[b.own] for p in self.parts for a in (p.arena,) for b in p.buckets]
+
+    def norm(self, arenas: list[Arena], p: float) -> Array:
+        """The p-norm of all gradients, from sums over blocks that no division changes."""
+        return self._on_device(self._norm, p)
+
+    def _norm(self, p: float) -> Array:
+        first = self.parts[0].arena
+        xp = first.backend.xp
+        with np.errstate(all="ignore"):
+            sums = [part.sums(p) for part in self.parts]
+            whole = sums[0] if len(sums) == 1 else xp.concatenate(sums)
+            norm = whole.max() if p == np.inf else whole.sum() ** (1 / p)
+        dtype = np.float64 if first.dtype == np.float64 else np.float32
+        return first.backend.asarray(xp.asarray(norm).astype(dtype))
+
+    def gather_gradients(self, arenas: list[Arena]) -> None:
+        """Put the mean gradients together everywhere."""
+        for part in self.parts:
+            for transfer in self._on_device(part.spread, part.arena.grad, "gradients"):
+                transfer.wait()
+
+    def greatest(self, flag: Array) -> Array:
+        """The greatest of the numbers that all processes have."""
+        if self.world.size == 1:
+            return flag
+        xp = self.parts[0].arena.backend.xp
+        return xp.concatenate(self.world.link.gather_array(flag.reshape(1), "the scaler")).max()
+
+    # --- state --------------------------------------------------------------------------------
+
+    @contextmanager
+    def whole(self, *, read: bool) -> Iterator[None]:
+        """All of the state here for a while: gathered if it is to be read, else to be written."""
+        before = [(part.arena.own, part.arena.state) for part in self.parts]
+        for part, (own, state) in zip(self.parts, before, strict=True):
+            arena = part.arena
+            arena.own, arena.state = None, {}
+            for name, mine in state.items():
+                whole = arena.backend.xp.zeros(arena.data.size, mine.dtype)
+                for start, stop, offset in own:
+                    whole[start:stop] = mine[offset : offset + stop - start]
+                for transfer in part.spread(whole, "state") if read else ():
+                    transfer.wait()
+                arena.state[name] = whole
+            arena._part_of = None
+        try:
+            yield
+        finally:
+            for part, (own, state) in zip(self.parts, before, strict=True):
+                if read and state.keys() == part.arena.state.keys():
+                    part.arena.own, part.arena.state = own, state
+                else:
+                    part.arena.divide([(start, stop) for start, stop, _ in own])
+                part.arena._part_of = None
+
+    def _on_device(self, work: Callable, *args: Any) -> Any:
+        with on_device_of(self.parts[0].arena.data):
+            return work(*args)
+
+
+class _Weak:
+    """Tells a `Sharing` without keeping it alive, and leaves the list when it is gone."""
+
+    def __init__(self, sharing: Sharing, listeners: list[Any]) -> None:
+        self.sharing = weakref.ref(sharing, lambda _: listeners.remove(self))
+
+    def begin_batch(self) -> None:
+        self.sharing().begin_batch()
+
+    def end_shard(self, number: int) -> None:
+        self.sharing().end_shard(number)
+
+
+_watched: weakref.WeakSet[Sharing] = weakref.WeakSet()
+
+
+def _watch(sharing: Sharing) -> None:
+    _watched.add(sharing)
+    engine.listener = _listener
+
+
+def _listener(root: Node) -> Callable[[Tensor], None] | None:
+    """What `backward` is to tell of the leaves' gradients; None: nothing."""
+    told = [found for s in list(_watched) if (found := s.before_backward(root)) is not None]
+    if not told:
+        return None
+
+    def arrived(leaf: Tensor) -> None:
+        for tell in told:
+            tell(leaf)
+
+    return arrived

@@ -1,0 +1,224 @@
+"""Beginning and end of a program that runs in several processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tensorlite import ranks
+from tensorlite.backend.threads import set_num_threads
+from tensorlite.data.loader import DataLoader
+from tensorlite.distributed import guard
+from tensorlite.distributed.agreement import check_same
+from tensorlite.random import default_generator
+from tensorlite.ranks import World
+
+T = TypeVar("T")
+
+#: What launchers set in the processes they start.
+_LAUNCHED = ("PMI_RANK", "PMI_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+
+
+def is_launched() -> bool:
+    """Whether mpiexec, or srun with MPI, has started this process."""
+    return any(name in os.environ for name in _LAUNCHED)
+
+
+def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
+    """Join the processes that mpiexec has started; without mpiexec there is one.
+
+    Call it first, before anything is put on a device. A second call returns the same.
+
+    Parameters
+    ----------
+    shards
+        Parts that every batch is cut into, at least as many as there are processes; as many by
+        default. With the same number of shards a training has the same bits on any number of
+        processes.
+    timeout
+        Seconds that a process waits for the others before the run is ended. (One
+        that was killed, or has raised, ends it at once.)
+
+    Returns
+    -------
+    World
+        With `rank`, `size`, `shards`, `local_rank` and `local_size`.
+
+    Raises
+    ------
+    RuntimeError
+        If mpi4py is missing, or processes ask for different numbers of shards.
+    ValueError
+        If there are fewer shards than processes.
+    """
+    world = ranks.world()
+    if world.link is not None or (world.shards > 1 and shards in (None, world.shards)):
+        if shards not in (None, world.shards):
+            raise RuntimeError(f"init: this world has {world.shards} shards already, not {shards}")
+        return world
+    if not is_launched():
+        count = 1 if shards is None else shards
+        _check_shards(count, 1)
+        ranks.set_world(World(shards=count))
+        return ranks.world()
+    comm = _communicator()
+    from tensorlite.distributed.mpi import MPILink
+
+    link: Any = MPILink(comm, timeout)
+    said = link.gather((shards, _host()))
+    here = [i for i, (_, host) in enumerate(said) if host == said[comm.rank][1]]
+    local_rank, local_size = here.index(comm.rank), len(here)
+    if any(asked != said[0][0] for asked, _ in said):
+        asked = ", ".join(f"rank {i}: {n}" for i, (n, _) in enumerate(said))
+        raise RuntimeError(f"init: the processes ask for different numbers of shards: {asked}")
+    count = comm.size if shards is None else shards
+    _check_shards(count, comm.size)
+    world = World(comm.rank, comm.size, count, link, local_rank, local_size)
+    _share_cores(local_rank, local_size)
+    state = link.gather(default_generator.state_dict())[0]
+    default_generator.load_state_dict(state)
+    ranks.set_world(world)
+    guard.joined(world)
+    return world
+
+
+def _check_shards(shards: int, size: int) -> None:
+    if isinstance(shards, bool) or not isinstance(shards, int) or shards < size:
+        raise ValueError(
+            f"init: shards={shards!r} must be an integer of at least {size}, the processes"
+        )
+
+
+def _communicator() -> Any:
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise RuntimeError(
+            f"mpiexec started this process, and mpi4py cannot be used ({error}): "
+            'pip install "tensorlite[mpi]"'
+        ) from error
+    return MPI.COMM_WORLD
+
+
+def _host() -> str:
+    """A name of this machine."""
+    return os.environ.get("TENSORLITE_HOST") or os.uname().nodename
+
+
+def _share_cores(local_rank: int, local_size: int) -> None:
+    """Give every process on this machine its share of the cores."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    set_num_threads(max(1, cores // local_size))
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return ranks.world().rank
+
+
+def size() -> int:
+    """How many processes there are."""
+    return ranks.world().size
+
+
+def local_rank() -> int:
+    """This process's number among those on its machine."""
+    return ranks.world().local_rank
+
+
+def is_main() -> bool:
+    """Whether this is rank 0, which prints and writes."""
+    return ranks.world().rank == 0
+
+
+def cut(loader: DataLoader) -> DataLoader:
+    """Let a loader yield this process's shards of every batch; returns it.
+
+    The batches themselves are those of one process: `batch_size` is that of all together, and the
+    order is drawn the same everywhere. Where a process has more than one shard, `shards` goes
+    through them. The last batch may be smaller, and is weighed by its samples.
+
+    Parameters
+    ----------
+    loader
+        With batches of indices; streams cannot be cut.
+
+    Raises
+    ------
+    RuntimeError
+        If another process has a dataset of another length, another batch size or order.
+    """
+    world = ranks.world()
+    loader.cut(world)
+    described = {f"loader's {key}": value for key, value in loader._identity().items()}
+    check_same("cut", described)
+    return loader
+
+
+def shards(batch: Any, weight: Callable[..., Any] | None = None) -> Iterator[Any]:
+    """This process's shards of a batch from a loader that was cut, one by one.
+
+    Parameters
+    ----------
+    batch
+        What the loader gave.
+    weight
+        ``weight(*part)``: how much a shard counts, where the loss is not a mean over samples but,
+        for example, over the tokens that are no padding. By default its samples.
+
+    Yields
+    ------
+    What a loader that is not cut would give, for the samples of one shard.
+
+    Examples
+    --------
+    >>> for batch in loader:
+    ...     optimizer.zero_grad()
+    ...     for x, y in tl.distributed.shards(batch):
+    ...         loss_of(model(x), y).backward()
+    ...     optimizer.step()
+    """
+    world = ranks.world()
+    if weight is not None and world.is_cut:
+        present = world.batch
+        parts = batch.parts if isinstance(batch, ranks.Shards) else [(present.shard, batch)]
+        mine = {n: float(np.asarray(_number(weight(*part)))) for n, part in parts}
+        weights: dict[int, float] = {}
+        for theirs in world.gather(mine):
+            weights |= theirs
+        present.weigh([weights.get(n, 0.0) for n in range(world.shards)])
+    yield from ranks.shards(batch)
+
+
+def _number(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """Do something on rank 0 alone; all get what it returns, or raise what it raises."""
+    world = ranks.world()
+    if world.size == 1:
+        return work()
+    result: Any = None
+    error: Exception | None = None
+    if world.rank == 0:
+        try:
+            result = work()
+        except Exception as raised:
+            error = raised
+    result, error = world.gather((result, error))[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def finish() -> None:
+    """Leave together: wait until all have come to this line."""
+    world = ranks.world()
+    if world.link is not None:
+        world.gather(None)
