@@ -73,6 +73,7 @@ _MODULES = (
         "cuda",
         "data",
         "debug",
+        "distributed",
         "distributions",
         "fft",
         "func",

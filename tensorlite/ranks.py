@@ -1,8 +1,8 @@
 """Which of several processes this one is, and which part of a batch it computes.
 
-Layers, loaders and the optimizers' arenas ask here; `tensorlite.distributed` fills it in. A batch is
-cut into *shards*, which are computed one by one and added in a fixed tree, so that what comes out
-depends on how many shards there are and not on how many processes compute them.
+Layers, loaders and the optimizers' arenas ask here; `tensorlite.distributed` fills it in. A batch
+is cut into *shards*, which are computed one by one and added in a fixed tree, so that what comes
+out depends on how many shards there are and not on how many processes compute them.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def cut_sizes(samples: int, shards: int) -> list[int]:
 
 
 class Shards:
-    """This process's shards of one batch, where they are not exactly one: see `shards`."""
+    """Those shards of a batch that are computed here, where they are not exactly one."""
 
     def __init__(self, batch: Batch, parts: list[tuple[int, Any]]) -> None:
         self.batch, self.parts = batch, parts
@@ -264,7 +264,7 @@ def end() -> None:
 
 
 def shards(batch: Any) -> Iterator[Any]:
-    """This process's shards of a batch that a loader gave, one by one.
+    """Go through the shards of a batch that are computed here, one by one.
 
     Between two of them gradients are put aside, and everything random is keyed by the shard. A
     loop without it is right where every process has one shard.

@@ -29,7 +29,6 @@ INSTEAD = {
     "view_as_real": _REAL,
     "stft": "Tensors are real: the transform's values would be complex",
     "istft": "Tensors are real: the transform's values would be complex",
-    "distributed": "training runs in one process",
     "multiprocessing": "use Python's multiprocessing; loaders have num_workers",
     "storage": "use t.array, the raw array of NumPy or CuPy",
     "untyped_storage": "use t.array, the raw array of NumPy or CuPy",

@@ -207,7 +207,7 @@ class DataLoader:
             self._world = world
 
     def every(self, first: int, stride: int) -> Iterator[tuple[int, Any]]:
-        """Iterate over one whole batch in `stride`, with their numbers: a share of an evaluation."""
+        """Iterate over one whole batch in `stride`, with their numbers."""
         if self._streams:
             yield from itertools.islice(enumerate(self), first, None, stride)
             return

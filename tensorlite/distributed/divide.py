@@ -1,13 +1,15 @@
 """An arena that several processes share: who updates what, and how it comes together.
 
-An arena is cut into buckets, and each bucket into one piece a process. In a step every process sends
-its gradients of a piece to the one whose piece it is; that adds them in the fixed tree, updates the
-piece of the parameters, with the optimizer's state, which is nowhere else, and sends it to all. That
-is the traffic of a ring all-reduce, with an order of additions that does not depend on who adds.
+An arena is cut into buckets, and each bucket into one piece a process. In a step every process
+sends its gradients of a piece to the one whose piece it is; that adds them in the fixed tree,
+updates the piece of the parameters, with the optimizer's state, which is nowhere else, and sends it
+to all. That is the traffic of a ring all-reduce, with an order of additions that does not depend on
+who adds.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ class Bucket:
         self.number, self.start, self.stop = number, start * BLOCK, min(stop * BLOCK, size)
         count, n = stop - start, world.size
         ends = [min((start + count * r // n) * BLOCK, size) for r in range(n + 1)]
-        self.pieces = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        self.pieces = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.own = self.pieces[world.rank]
         self.members = 0
         self.missing = 0
@@ -66,8 +68,7 @@ class Divided:
         count = max(1, round(blocks / per_bucket))
         ends = [blocks * i // count for i in range(count + 1)]
         self.buckets = [
-            Bucket(i, a, b, world, self.size)
-            for i, (a, b) in enumerate(zip(ends, ends[1:], strict=False))
+            Bucket(i, a, b, world, self.size) for i, (a, b) in enumerate(itertools.pairwise(ends))
         ]
         self.of_place: list[list[Bucket]] = []
         for place in arena.places:

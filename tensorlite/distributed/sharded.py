@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +28,7 @@ O = TypeVar("O", bound=Optimizer)  # noqa: E741
 BUCKET_BYTES = 1 << 20
 
 
-def Sharded(
-    optimizer: O, *, overlap: bool = True, bucket_bytes: int | None = None
-) -> O:
+def Sharded(optimizer: O, *, overlap: bool = True, bucket_bytes: int | None = None) -> O:
     """Divide an optimizer's work and state among all processes.
 
     From now on a step reduces the gradients of all shards to their mean, every process updates its
@@ -256,7 +255,7 @@ class Sharing:
         world = self.world
         has = [part.take_in() for part in self.parts]
         if world.size > 1:
-            mask = np.array([world.waiting_to_stop, *sum(has, [])], np.uint8)
+            mask = np.array([world.waiting_to_stop, *itertools.chain(*has)], np.uint8)
             together = np.bitwise_or.reduce(world.link.gather_words(mask))
             world.waiting_to_stop = bool(together[0])
             flags = iter(together[1:].tolist())
@@ -308,7 +307,7 @@ class Sharing:
         return len(arenas) == len(self.parts) and {id(grad) for grad in grads} == wanted
 
     def own_gradients(self, arenas: list[Arena]) -> list[Array]:
-        """This process's parts of the gradients."""
+        """The parts of the gradients that are updated here."""
         return [a.grad[b.own] for p in self.parts for a in (p.arena,) for b in p.buckets]
 
     def norm(self, arenas: list[Arena], p: float) -> Array:
@@ -377,9 +376,11 @@ class _Weak:
         self.sharing = weakref.ref(sharing, lambda _: listeners.remove(self))
 
     def begin_batch(self) -> None:
+        """Pass it on."""
         self.sharing().begin_batch()
 
     def end_shard(self, number: int) -> None:
+        """Pass it on."""
         self.sharing().end_shard(number)
 
 

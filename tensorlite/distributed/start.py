@@ -117,7 +117,7 @@ def _share_cores(local_rank: int, local_size: int) -> None:
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """The number of this process, from 0."""
     return ranks.world().rank
 
 
@@ -127,7 +127,7 @@ def size() -> int:
 
 
 def local_rank() -> int:
-    """This process's number among those on its machine."""
+    """The number of this process among those on its machine."""
     return ranks.world().local_rank
 
 
@@ -161,7 +161,7 @@ def cut(loader: DataLoader) -> DataLoader:
 
 
 def shards(batch: Any, weight: Callable[..., Any] | None = None) -> Iterator[Any]:
-    """This process's shards of a batch from a loader that was cut, one by one.
+    """Go through the shards of a batch that are computed here, one by one.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The fixed tree in which what the shards computed is added.
 
 A node is the half-open range of shards below it. It is split at the largest power of two that is
-less than its length, so a range of 2ᵏ shards that begins at a multiple of 2ᵏ is a node: with as many
-shards as 2, 4 or 8 processes have together, each process computes whole nodes.
+less than its length, so a range of 2ᵏ shards that begins at a multiple of 2ᵏ is a node: with 8
+shards on 2, 4 or 8 processes, each process computes a whole node.
 """
 
 from __future__ import annotations

@@ -250,6 +250,10 @@ class FlatOptimizer(Optimizer):
         loss = None if closure is None else self.loss_of(closure)
         sharing = self.sharing
         if sharing is not None:
+            if mode.switches.recorder is not None:
+                raise RuntimeError(
+                    "a step that processes divide cannot be captured: MPI takes part"
+                )
             sharing.settle()
         if skip is not None and (self.kernel_name is None or skip.__class__ is np.ndarray):
             if float(skip) != 0:

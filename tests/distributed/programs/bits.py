@@ -1,0 +1,99 @@
+"""Train for a while and print a digest of everything.
+
+python bits.py KIND SHARDS STEPS [FILE [KILL]]: goes on from FILE if that is there, writes it every 7
+steps, and is killed on rank 1 in step KILL.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import tensorlite as tl
+from tensorlite import nn
+from tensorlite.data import DataLoader, TensorDataset
+from tensorlite.nn import functional as F
+
+kind, shards, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+file = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+kill = int(sys.argv[5]) if len(sys.argv) > 5 else None
+world = tl.distributed.init(shards=shards)
+tl.manual_seed(3)
+rng = np.random.default_rng(5)
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(11, 16)
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(16, 11, bias=False)
+        self.head.weight = self.embed.weight  # a parameter that is used twice
+
+    def forward(self, x):
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        return self.head(self.block(self.embed(x), src_mask=mask))
+
+
+if kind == "mlp":
+    model = nn.Sequential(nn.Linear(12, 150), nn.ReLU(), nn.Dropout(0.2), nn.Linear(150, 5))
+    data = (rng.normal(size=(109, 12)).astype(np.float32), rng.integers(0, 5, 109))
+elif kind == "cnn":
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(),
+        nn.Linear(6 * 36, 5),
+    )  # fmt: skip
+    data = (rng.normal(size=(109, 1, 8, 8)).astype(np.float32), rng.integers(0, 5, 109))
+else:
+    model = GPT()
+    tokens = rng.integers(0, 11, (109, 9))
+    data = (tokens[:, :-1], tokens[:, 1:])
+
+
+def loss_of(output, target):
+    return F.cross_entropy(output.reshape(-1, output.shape[-1]), target.reshape(-1))
+
+
+optimizer = tl.optim.AdamW(model.named_parameters(), lr=1e-2)
+schedule = tl.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+loader = tl.distributed.cut(DataLoader(TensorDataset(*data), 16, shuffle=True))
+optimizer = tl.distributed.Sharded(optimizer, bucket_bytes=8192)
+holders = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
+holders["rng"] = tl.random.default_generator
+done = 0
+if file is not None and file.exists():
+    saved = tl.load(file)
+    done = saved.pop("done")
+    for name, state in saved.items():
+        holders[name].load_state_dict(state)
+while done < steps:
+    for batch in loader:
+        optimizer.zero_grad()
+        for x, y in tl.distributed.shards(batch):
+            if done == kill and world.rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            loss_of(model(x), y).backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 0.7)
+        optimizer.step()
+        schedule.step()
+        done += 1
+        if file is not None and done % 7 == 0:
+            state = {name: holder.state_dict() for name, holder in holders.items()}
+            tl.distributed.on_main(lambda s=state: tl.save({**s, "done": done}, file))
+        if done == steps:
+            break
+
+digest = hashlib.sha256(norm.numpy().tobytes())
+for value in model.state_dict().values():
+    digest.update(value.numpy().tobytes())
+state = optimizer.state_dict()["state"]
+for number in sorted(state):
+    for name in sorted(state[number]):
+        digest.update(np.asarray(state[number][name].array).tobytes())
+kept = sum(a.state["exp_avg"].size for f in optimizer._flats for a in f.arenas)
+whole = sum(a.data.size for f in optimizer._flats for a in f.arenas)
+sent = 0 if world.link is None else world.link.sent
+print(f"rank {world.rank} digest {digest.hexdigest()} kept {kept} of {whole} sent {sent}")

@@ -1,0 +1,55 @@
+"""Something is wrong on rank 1: python faults.py WHAT."""
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+
+import tensorlite as tl
+from tensorlite import nn
+from tensorlite.data import DataLoader, Dataset
+
+what = sys.argv[1]
+wrong = tl.distributed.init(timeout=4).rank == 1
+tl.manual_seed(1 if wrong and what == "seed" else 0)
+width = 5 if wrong and what == "model" else 4
+length = 30 if wrong and what == "length" else 32
+
+
+class Samples(Dataset):
+    def __len__(self):
+        return length
+
+    def __getitem__(self, i):
+        if wrong and what == "loader":
+            raise OSError("the disk is gone")
+        return np.ones(3, np.float32), np.float32(1)
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, width)
+
+    def forward(self, x):
+        if wrong and what == "forward":
+            raise ValueError("no forward here")
+        return self.linear(x)
+
+
+model = Model()
+loader = tl.distributed.cut(DataLoader(Samples(), 8))
+lr = 0.2 if wrong and what == "settings" else 0.1
+optimizer = tl.distributed.Sharded(tl.optim.SGD(model.named_parameters(), lr=lr))
+for x, y in loader:
+    loss = ((model(x).mean(-1) - y) ** 2).mean()
+    optimizer.zero_grad()
+    if wrong and what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if wrong and what == "hang":
+        time.sleep(60)
+    loss.backward()
+    optimizer.step()
+print("came to the end")

@@ -1,0 +1,156 @@
+"""What can be seen without mpiexec: the tree, and a batch cut into shards in one process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlite as tl
+from tensorlite import nn, ranks
+from tensorlite.data import DataLoader, TensorDataset
+from tensorlite.distributed.tree import cover, merges, total
+
+
+@pytest.fixture
+def four_shards():
+    before = ranks.world()
+    ranks.set_world(ranks.World(shards=4))
+    yield
+    ranks.set_world(before)
+
+
+@pytest.mark.parametrize("shards", range(1, 18))
+def test_parts_of_the_tree_are_added_to_the_same_sum(shards):
+    def add(a, b):
+        return f"({a}+{b})"
+
+    leaves = {(i, i + 1): str(i) for i in range(shards)}
+    expected = total(leaves, shards, add)
+    for size in range(1, shards + 1):
+        world = [ranks.World(r, size, shards) for r in range(size)]
+        nodes = {}
+        for one in world:
+            stack = []
+            done = merges(*one.span(one.rank), shards)
+            for shard in one.own:
+                stack.append(((shard, shard + 1), str(shard)))
+                for _ in range(done[shard]):
+                    (b, right), (a, left) = stack.pop(), stack.pop()
+                    stack.append(((a[0], b[1]), add(left, right)))
+            assert [node for node, _ in stack] == cover(*one.span(one.rank), shards)
+            nodes |= dict(stack)
+        assert total(nodes, shards, add) == expected
+
+
+def _data(count=37):
+    rng = np.random.default_rng(0)
+    return TensorDataset(rng.normal(size=(count, 3)), rng.normal(size=count))
+
+
+def _train(model, optimizer, loader, accumulate=1):
+    for i, batch in enumerate(loader):
+        if i % accumulate == 0:
+            optimizer.zero_grad()
+        for x, y in tl.distributed.shards(batch):
+            (((model(x)[:, 0] - y) ** 2).mean() / accumulate).backward()
+        if i % accumulate == accumulate - 1:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_shards_are_weighed_as_the_whole_batch_is(four_shards, accumulate):
+    results = []
+    for divided in (True, False):
+        tl.manual_seed(0)
+        model = nn.Linear(3, 1, dtype="float64")
+        optimizer = tl.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        loader = DataLoader(_data(), 9)  # the last batch has one sample, and three empty shards
+        if divided:
+            loader = tl.distributed.cut(loader)
+            optimizer = tl.distributed.Sharded(optimizer)
+        for _ in range(3):
+            _train(model, optimizer, loader, accumulate)
+        results.append(np.append(model.weight.detach().numpy(), model.bias.detach().numpy()))
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
+def test_state_goes_to_an_ordinary_optimizer_and_back(four_shards):
+    tl.manual_seed(0)
+    model = nn.Linear(3, 1, dtype="float64")
+    optimizer = tl.distributed.Sharded(tl.optim.Adam(model.named_parameters()))
+    loader = tl.distributed.cut(DataLoader(_data(), 9))
+    _train(model, optimizer, loader)
+    saved = optimizer.state_dict()
+    plain = tl.optim.Adam(model.named_parameters())
+    plain.load_state_dict(saved)
+    again = plain.state_dict()["state"]
+    other = tl.distributed.Sharded(tl.optim.Adam(model.named_parameters()))
+    other.load_state_dict(plain.state_dict())
+    for number, state in other.state_dict()["state"].items():
+        for name, value in state.items():
+            np.testing.assert_array_equal(value.numpy(), again[number][name].numpy())
+            np.testing.assert_array_equal(value.numpy(), saved["state"][number][name].numpy())
+
+
+def test_running_statistics_are_the_mean_over_shards(four_shards):
+    model = nn.Sequential(nn.BatchNorm1d(3, dtype="float64"), nn.Linear(3, 1, dtype="float64"))
+    optimizer = tl.distributed.Sharded(tl.optim.SGD(model.parameters(), lr=0.0))
+    data = _data(16)
+    _train(model, optimizer, tl.distributed.cut(DataLoader(data, 16)))
+    x = data.tensors[0].numpy()
+    np.testing.assert_allclose(model[0].running_mean.numpy(), 0.1 * x.mean(0))
+    variance = x.reshape(4, 4, 3).var(1, ddof=1).mean(0)
+    np.testing.assert_allclose(model[0].running_var.numpy(), 0.9 + 0.1 * variance)
+    assert int(model[0].num_batches_tracked) == 1
+
+
+def test_weights_of_the_users_own(four_shards):
+    model = nn.Linear(3, 1, dtype="float64", bias=False)
+    optimizer = tl.distributed.Sharded(tl.optim.SGD(model.parameters(), lr=1.0))
+    data = _data(8)
+    before = model.weight.detach().numpy().copy()
+    (batch,) = tl.distributed.cut(DataLoader(data, 8))
+    x, y = (t.numpy() for t in data.tensors)
+    counts = np.where(y > 0, 1.0, 0.0)  # only these have a loss
+    for part, target in tl.distributed.shards(batch, lambda x, y: (y > 0).sum()):
+        seen = tl.tensor((target.numpy() > 0).astype(float))
+        error = ((model(part)[:, 0] - target) ** 2 * seen).sum() / max(float(seen.sum()), 1.0)
+        error.backward()
+    optimizer.step()
+    slope = 2 * ((x @ before[0] - y) * counts) @ x / counts.sum()
+    np.testing.assert_allclose(before[0] - model.weight.detach().numpy()[0], slope)
+
+
+def test_a_loop_without_shards_is_told_what_to_write(four_shards):
+    loader = tl.distributed.cut(DataLoader(_data(), 9))
+    with pytest.raises(TypeError, match=r"for x, y in tl\.distributed\.shards\(batch\)"):
+        for x, y in loader:  # noqa: B007
+            pass
+
+
+def test_random_numbers_are_keyed_by_the_shard(four_shards):
+    tl.manual_seed(5)
+    drawn = []
+    for batch in tl.distributed.cut(DataLoader(_data(16), 8)):
+        drawn += [tl.rand(1).item() for _ in tl.distributed.shards(batch)]
+    assert len(set(drawn)) == 8
+    after = tl.random.default_generator.state_dict()["offset"]
+    tl.manual_seed(5)
+    for batch in tl.distributed.cut(DataLoader(_data(16), 8)):
+        for _ in tl.distributed.shards(batch):
+            pass
+    assert tl.random.default_generator.state_dict()["offset"] == after
+
+
+def test_refusals(four_shards):
+    model = nn.Linear(3, 1)
+    with pytest.raises(TypeError, match="LBFGS cannot be divided"):
+        tl.distributed.Sharded(tl.optim.LBFGS(model.parameters()))
+    optimizer = tl.distributed.Sharded(tl.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(RuntimeError, match="divided already"):
+        tl.distributed.Sharded(optimizer)
+    with pytest.raises(RuntimeError, match="before the optimizer is divided"):
+        optimizer.add_param_group({"params": [nn.Parameter(tl.zeros(1))]})
+    with pytest.raises(ValueError, match="shards=0 must be an integer of at least 1"):
+        ranks.set_world(ranks.World())
+        tl.distributed.init(shards=0)

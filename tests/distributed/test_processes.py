@@ -1,0 +1,99 @@
+"""Real MPI processes: the bits of a training do not depend on how many there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+WITHOUT = 'mpi4py or an mpiexec is missing: pip install "tensorlite[mpi]"'
+
+
+def mpiexec() -> str | None:
+    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    return beside or shutil.which("mpiexec")
+
+
+try:
+    import mpi4py
+
+    HAS_MPI = mpi4py is not None and mpiexec() is not None
+except ImportError:
+    HAS_MPI = False
+
+pytestmark = pytest.mark.skipif(not HAS_MPI, reason=WITHOUT)
+
+
+def run(ranks: int, program: str, *args: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROGRAMS / program), *map(str, args)]
+    if ranks:
+        command = [mpiexec(), "-n", str(ranks), *command]
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": path}
+    )
+
+
+def digests(ranks: int, *args: object) -> set[str]:
+    done = run(ranks, "bits.py", *args)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"digest (\w+)", done.stdout)
+    assert len(found) == max(ranks, 1)
+    return set(found)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "gpt"])
+def test_bits_are_those_of_one_process(kind):
+    alone = digests(0, kind, 4, 50)
+    assert len(alone) == 1
+    assert digests(1, kind, 4, 50) == digests(2, kind, 4, 50) == digests(4, kind, 4, 50) == alone
+
+
+def test_shards_that_no_process_has_whole_nodes_of():
+    assert digests(0, "mlp", 6, 20) == digests(2, "mlp", 6, 20) == digests(4, "mlp", 6, 20)
+
+
+def test_other_shards_give_other_bits():  # or the digest would say nothing
+    assert digests(0, "mlp", 4, 5) != digests(0, "mlp", 2, 5)
+
+
+def test_state_is_divided_and_traffic_is_that_of_a_ring():
+    out = run(2, "bits.py", "mlp", 2, 10).stdout
+    for kept, whole, sent in re.findall(r"kept (\d+) of (\d+) sent (\d+)", out):
+        assert int(kept) <= 0.7 * int(whole)  # three blocks of 1024 for two
+        assert int(sent) < 10 * 2 * 0.75 * 4 * int(whole) + 30_000
+
+
+def test_killed_on_four_and_resumed_on_two(tmp_path):
+    file = tmp_path / "last.safetensors"
+    killed = run(4, "bits.py", "cnn", 4, 50, file, 23)
+    assert killed.returncode != 0 and "digest" not in killed.stdout
+    assert file.exists()
+    assert digests(2, "cnn", 4, 50, file) == digests(0, "cnn", 4, 50)
+
+
+FAULTS = {
+    "seed": r"rank 1 differs from rank 0 in its (seed|initial)",
+    "model": r"rank 1 differs from rank 0 in its model: 'linear.weight \(5, 3\) float32' there",
+    "length": r"rank 1 differs from rank 0 in its loader's samples: 30 there and 32",
+    "settings": r"rank 1 differs from rank 0 in its settings of the optimizer: lr is '0.2' there",
+    "forward": r"rank 1 of 2 raised ValueError at .*faults.py:38 after \d steps: no forward here",
+    "loader": r"rank 1 of 2 raised OSError at .*faults.py:27 after \d steps: the disk is gone",
+    "hang": r"rank 0 of 2 raised Behind .*rank 0 waited 4 s for",
+    "kill": r"Killed",
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_fault_ends_all(what):
+    done = run(2, "faults.py", what)
+    assert done.returncode != 0
+    assert "came to the end" not in done.stdout
+    assert re.search(FAULTS[what], done.stdout + done.stderr), done.stderr
