@@ -22,6 +22,7 @@ RUNS = {
     "vae": (["--epochs", "2"], r"epoch   2  loss [23]\d\.\d+ nats"),
     "diffusion": (["--epochs", "1", "--width", "8"], r"epoch   1  loss 0\.[5-9]"),
     "pinn": (["--steps", "50"], r"step    50  loss 0\.\d+  largest error 0\.[3-9]"),
+    "parallel": (["--epochs", "2"], r"test accuracy 0\.[89]"),
     "hyperparameters": (["--epochs", "2"], r"wrote hyperparameters\.png"),
 }
 

@@ -1,7 +1,7 @@
 """Train for a while and print a digest of everything.
 
-python bits.py KIND SHARDS STEPS [FILE [KILL]]: goes on from FILE if that is there, writes it every 7
-steps, and is killed on rank 1 in step KILL.
+python bits.py KIND SHARDS STEPS [FILE [KILL]]: goes on from FILE if that is there, writes it every
+7 steps, and is killed on rank 1 in step KILL.
 """
 
 import hashlib
@@ -82,7 +82,8 @@ while done < steps:
         done += 1
         if file is not None and done % 7 == 0:
             state = {name: holder.state_dict() for name, holder in holders.items()}
-            tl.distributed.on_main(lambda s=state: tl.save({**s, "done": done}, file))
+            state["done"] = done
+            tl.distributed.on_main(lambda state=state: tl.save(state, file))
         if done == steps:
             break
 
