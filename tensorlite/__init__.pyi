@@ -16,6 +16,7 @@ from tensorlite import backends as backends
 from tensorlite import cuda as cuda
 from tensorlite import data as data
 from tensorlite import debug as debug
+from tensorlite import distributed as distributed
 from tensorlite import distributions as distributions
 from tensorlite import fft as fft
 from tensorlite import func as func
