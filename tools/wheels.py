@@ -34,7 +34,7 @@ from tensorlite.backend.compiler import flatten, kernels_folder  # noqa: E402
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 MOST_BYTES = 3_000_000
-ZIG = [sys.executable, "-m", "ziglang", "c++"]
+ZIG = [sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=undefined"]
 LINK = ["-shared", "-s", "-pthread", "-Wl,--gc-sections"]
 X86_64 = {level: level.replace("-", "_") for level in prebuilt.X86_64}
 
@@ -157,13 +157,18 @@ def _objects(compiler: list[str], work: Path, python: str, include: Path) -> lis
         python_too = "<Python.h>" in _flat(source)
         output = work / f"{source.stem}{f'-{python}' if python_too else ''}.o"
         if not output.is_file():
-            flags = [*host.FLAGS, *host.CLANG_FLAGS, *host.FAMILY_FLAGS.get(source.stem, [])]
+            flags = [*host.FLAGS, *host.CLANG_FLAGS, *_family_flags(source.stem)]
             extra = foreign if python_too else []
             _run([*compiler, *flags, *own, *extra, "-c", str(source), "-o", str(output)])
         return str(output)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(compile_one, sources))
+
+
+def _family_flags(family: str) -> list[str]:
+    """Those of a build in place, but for -Og, which is a debug build to Zig: with UBSan."""
+    return ["-O1" if flag == "-Og" else flag for flag in host.FAMILY_FLAGS.get(family, [])]
 
 
 @cache
