@@ -57,7 +57,9 @@ def test_the_second_is_told_who_is_there(tmp_path, kernels):
     out = tmp_path / "run"
     first = started("program", out, kernels=kernels)
     wait_for(lambda: (out / "last.safetensors").exists())
+    os.kill(first.pid, signal.SIGSTOP)  # else it may be through before the second one looks
     status, said = finished(started("program", out, True, kernels))
+    os.kill(first.pid, signal.SIGCONT)
     assert status == 1
     assert f"is in use, by process {first.pid} on {os.uname().nodename}" in said
     assert finished(first)[0] == 0

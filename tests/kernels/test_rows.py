@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference import DTYPES, SHAPES, accumulator, close, log_softmax, normal, sigmoid
 
-from tensorlite.ops.compiled.rows import EMBEDDING_CHUNK
+from tensorlite.ops.index import CHUNK
 
 pytestmark = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -224,7 +224,7 @@ def _table_gradient(run, g, ids, order, start, entries):
     out = ((entries, columns), acc)
     if run.on_host:
         return run("embedding_backward", g, order, start, out, rows, columns, entries)
-    chunks = -(-rows // EMBEDDING_CHUNK)
+    chunks = -(-rows // CHUNK)
     sizes = rows, columns, entries, chunks
     partial, dtable = run(
         "embedding_chunks", g, ids[order], order, start, ((chunks, 2, columns), acc), out, *sizes
