@@ -258,7 +258,7 @@ def _added_on_cuda(
     count, columns = len(bounds) - 1, values.shape[1]
     kernels = array_backend((values,)).kernels
     if kernels is not None and values.dtype.kind in "fV":
-        if values.dtype.char == "f" and len(rows) > LONG_CHAIN * CHUNK:
+        if values.dtype.char == "f" and len(rows) > LONG_CHAIN:
             values = values.astype(np.float64)
         sums = kernels.empty((count, columns), values.dtype)
         sum_sorted(kernels, (xp.ascontiguousarray(values),), (rows[order], order, bounds), sums)
