@@ -14,8 +14,12 @@ from tensorlite.primitive import primitive
 __all__ = ["bias_gelu", "bias_relu"]
 
 
+def _fits(x: Array, bias: Array) -> bool:
+    return x.ndim > 0 and bias.shape == x.shape[-1:]
+
+
 def _check(op: str, x: Array, bias: Array) -> None:
-    if not x.ndim or bias.shape != x.shape[-1:]:
+    if not _fits(x, bias):
         raise ValueError(
             f"{op}: bias of shape {bias.shape} for x of shape {x.shape}; it must be as long as the "
             "last axis of x"
@@ -27,9 +31,7 @@ def _with_kernel(op: Any, name: str) -> None:
 
     @op.kernel
     def run(k: Any, x: Array, bias: Array) -> Any:
-        if not x.ndim or bias.shape != x.shape[-1:]:
-            return NotImplemented
-        return getattr(k, name)(x, bias)
+        return getattr(k, name)(x, bias) if _fits(x, bias) else NotImplemented
 
 
 @primitive
