@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.arrivals import Arrivals
 from tensorlite.backend import HOST, array_backend
 from tensorlite.tape import (
     Node,
@@ -377,7 +378,7 @@ def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
 
 #: Told of every backward pass: given the root, it says what is to be told of leaves whose gradients
 #: have come (see `tensorlite.distributed`), or None.
-listener: Callable[[Node], Callable[[Tensor], None] | None] | None = None
+listener: Callable[[Node], Arrivals | None] | None = None
 
 _HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place)
 
@@ -387,21 +388,19 @@ def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: b
     accumulate = Accumulate(create_graph)
     seed = seed_of(output, gradient, create_graph, "backward()")
     kernels = array_backend((output.array,)).kernels
-    arrived = None if listener is None or output.node is None else listener(output.node)
-    deliver: Callable = accumulate if arrived is None else _told(accumulate, arrived)
-    plain = not hasattr(kernels, "walk") or create_graph or mode.switches.special
+    told = None if listener is None or output.node is None else listener(output.node)
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
-    elif plain or arrived is not None:
+    elif not hasattr(kernels, "walk") or create_graph or mode.switches.special:
         propagate(
             [(output.node, seed)],
-            deliver,
+            accumulate if told is None else _told(accumulate, told.told(reachable([output.node]))),
             retain_graph=retain_graph,
             create_graph=create_graph,
             places=accumulate.places,
         )
     else:
-        kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS)
+        kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS, told)
     if accumulate.waiting:
         accumulate.finish()
 

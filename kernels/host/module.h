@@ -334,7 +334,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("compiled_call", py_compiled_call, "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view)"), \
     TL_METHOD("new_reshape", py_new_reshape, "new_reshape(x, shape)"), \
     TL_METHOD("use_tape", py_use_tape, "use_tape(Tensor, Node, OutputNode, next_index, Views)"), \
-    TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers)"), \
+    TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers, told)"), \
     TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"), \
     TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"), \
     TL_METHOD("use_cuda_library", py_use_cuda_library, "use_cuda_library(kernels, xp)"), \

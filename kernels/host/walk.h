@@ -1,4 +1,4 @@
-// walk(node, g, accumulate, retain_graph, overwritten, helpers): the walk of tensorlite/backward.py
+// walk(node, g, accumulate, retain_graph, overwritten, helpers, told): the walk of tensorlite/backward.py
 // in its ordinary case, where it costs a small model as much as its arithmetic: every gradient is
 // wanted, none is recorded, and all are on one device. `propagate` there says what happens in which
 // order; what is out of the ordinary in one node or one gradient is left to its functions, `helpers`.
@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "host/arrivals.h"
 #include "host/cuda.h"
 #include "host/tape.h"
 
@@ -30,6 +31,7 @@ class Walk {
     Ref cotangents_{PyDict_New()};
     List<Entry> heap_;  // the newest first: what it feeds is done
     List<Ref> own_;     // of the parents of the node at hand that are leaves, see `own_place`
+    Arrivals arrivals_;
 
   public:
     Walk(PyObject* accumulate, bool retain_graph, long long overwritten, PyObject* helpers)
@@ -39,8 +41,8 @@ class Walk {
 
     static constexpr Py_ssize_t kHelpers = sizeof(Helpers) / sizeof(PyObject*);
 
-    bool run(PyObject* root, PyObject* g) {
-        bool fine = cotangents_ && send(root, g);
+    bool run(PyObject* root, PyObject* g, PyObject* told) {
+        bool fine = cotangents_ && arrivals_.begin(told, root) && send(root, g);
         while (fine && !heap_.empty()) {
             std::pop_heap(heap_.begin(), heap_.end());
             const Entry newest = heap_.back();
@@ -164,7 +166,9 @@ class Walk {
             PyObject* target = is_leaf ? tape_.data(parent) : parent;
             const bool fits = is_leaf ? fits_leaf(d, target) : fits_node(d, target);
             if (!fits && !(d = call(helpers_.fitted, d, target))) return false;
-            if (!(is_leaf ? deliver(parent, i, d, holders) : send(parent, d))) return false;
+            const bool handed = is_leaf ? deliver(parent, i, d, holders) && arrivals_.arrived(parent)
+                                        : send(parent, d);
+            if (!handed) return false;
         }
         return true;
     }
@@ -205,16 +209,16 @@ class Walk {
 };
 
 PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 6 || !tape().is_node(args[0]) || !PyBool_Check(args[3]) || !PyTuple_Check(args[5]) ||
-        PyTuple_GET_SIZE(args[5]) != Walk::kHelpers)
+    if (given != 7 || !tape().is_node(args[0]) || !PyBool_Check(args[3]) || !PyTuple_Check(args[5]) ||
+        PyTuple_GET_SIZE(args[5]) != Walk::kHelpers || !Arrivals::fits(args[6]))
         return PyErr_Format(PyExc_TypeError,
-                            "walk(node, g, accumulate, retain_graph, overwritten, helpers) takes a node "
-                            "of the tape, and helpers a tuple of %zd",
+                            "walk(node, g, accumulate, retain_graph, overwritten, helpers, told) takes "
+                            "a node of the tape, helpers a tuple of %zd, and told of three or None",
                             Walk::kHelpers);
     const long long overwritten = PyLong_AsLongLong(args[4]);
     if (overwritten == -1 && PyErr_Occurred()) return nullptr;
     Walk walk(args[2], args[3] == Py_True, overwritten, args[5]);
-    return walk.run(args[0], args[1]) ? Py_NewRef(Py_None) : nullptr;
+    return walk.run(args[0], args[1], args[6]) ? Py_NewRef(Py_None) : nullptr;
 }
 
 }  // namespace tl

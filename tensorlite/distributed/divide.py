@@ -30,8 +30,8 @@ class Bucket:
     ----------
     pieces : list of slice
         What each rank updates.
-    missing : int
-        Parameters in it whose gradients have not come yet.
+    pending : object or None
+        What is under way; to be waited for.
     """
 
     def __init__(self, number: int, start: int, stop: int, world: World, size: int) -> None:
@@ -40,11 +40,8 @@ class Bucket:
         ends = [min((start + count * r // n) * BLOCK, size) for r in range(n + 1)]
         self.pieces = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.own = self.pieces[world.rank]
-        self.members = 0
-        self.missing = 0
         self.pending: Any = None
         self.parts: dict[Node, Array] = {}
-        self.is_sent = False
 
 
 class Divided:
@@ -70,12 +67,13 @@ class Divided:
         self.buckets = [
             Bucket(i, a, b, world, self.size) for i, (a, b) in enumerate(itertools.pairwise(ends))
         ]
-        self.of_place: list[list[Bucket]] = []
-        for place in arena.places:
-            its = [b for b in self.buckets if b.start < place.stop and place.start < b.stop]
-            self.of_place.append(its)
-            for bucket in its:
-                bucket.members += 1
+        #: The numbers of each parameter's buckets, and how many parameters each bucket has.
+        self.of_place = [
+            [b.number for b in self.buckets if b.start < place.stop and place.start < b.stop]
+            for place in arena.places
+        ]
+        every = list(itertools.chain(*self.of_place))
+        self.members = [every.count(bucket.number) for bucket in self.buckets]
         first, last = world.span(world.rank)
         self.merges = merges(first, last, world.shards)
         self.covers = [cover(*world.span(r), world.shards) for r in range(world.size)]
@@ -172,7 +170,6 @@ class Divided:
             return array[piece.start - bucket.start : piece.stop - bucket.start]
 
         bucket.parts = {node: cut(array, bucket.own) for node, array in nodes.items()}
-        bucket.is_sent = True
         if world.size == 1:
             return
         sends, receives = [], []
@@ -204,7 +201,7 @@ class Divided:
                 own[...] = self.arena.backend.cast(self.wide(sum_) * np.float32(scale), own.dtype)
             elif scale != 1 or sum_ is not own:
                 xp.multiply(sum_, np.asarray(scale, own.dtype)[()], out=own)
-        bucket.parts, bucket.pending, bucket.is_sent = {}, None, False
+        bucket.parts, bucket.pending = {}, None
 
     def keep(self) -> None:
         """Keep the reduced gradients of a batch that no step follows, to add to the next ones."""
@@ -226,8 +223,7 @@ class Divided:
         for bucket in self.buckets:
             if bucket.pending is not None:
                 bucket.pending.wait()
-            bucket.parts, bucket.pending, bucket.is_sent = {}, None, False
-            bucket.missing = bucket.members
+            bucket.parts, bucket.pending = {}, None
         self.stack, self.earlier = [], None
         self.has = [False] * len(self.arena.places)
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from tensorlite import backward as engine
 from tensorlite import ranks
+from tensorlite.arrivals import Arrivals, together
 from tensorlite.backend import Array
-from tensorlite.backward import reachable
 from tensorlite.distributed.agreement import check_same, description
-from tensorlite.distributed.divide import Bucket, Divided
+from tensorlite.distributed.divide import Divided
 from tensorlite.optim.arena import Arena
 from tensorlite.optim.flat import FlatOptimizer
 from tensorlite.optim.optimizer import Optimizer
@@ -108,23 +108,25 @@ class Sharing:
         self.world, self.overlap = world, overlap
         arenas = [arena for flat in optimizer._flats for arena in flat.arenas]
         self.parts: list[Divided] = []
-        self.where: dict[int, list[Bucket]] = {}  # a parameter's buckets
         for arena in arenas:
             size = bucket_bytes or BUCKET_BYTES
             with on_device_of(arena.data):
                 part = Divided(arena, world, size)
             arena.sharing = self
             self.parts.append(part)
-            for place, buckets in zip(arena.places, part.of_place, strict=True):
-                self.where[id(place.parameter)] = buckets
-        #: In the order in which they are sent: the last parameters' gradients come first.
-        self.queue = [(part, b) for part in reversed(self.parts) for b in reversed(part.buckets)]
+        self.buckets = [(part, bucket) for part in self.parts for bucket in part.buckets]
+        #: Numbers of buckets in the order in which all send them: mostly the last parameters'
+        #: gradients come first, and after a first step it is known.
+        self.queue = list(reversed(range(len(self.buckets))))
+        self.order: list[int] | None = []  # in which they were filled; None: the queue follows it
+        self.full = [False] * len(self.buckets)
         self.sent = 0  # of the queue
+        self.told = self._told()
         self.is_settled = False
         self.shard = world.own[0]  # whose gradients come next
         self.backwards = 0  # in this shard
         self.usual: int | None = None  # how many there were in the last step's
-        self.late = False
+        self.late = self.sends = False
         world.listeners.append(_Weak(self, world.listeners))
         _watch(self)
 
@@ -147,7 +149,7 @@ class Sharing:
         self.usual = self.usual or self.backwards
         self.backwards = 0
 
-    def before_backward(self, root: Node) -> Callable[[Tensor], None] | None:
+    def before_backward(self) -> Arrivals | None:
         """A backward pass begins; return what is to be told of gradients that have come."""
         if self.is_settled:
             for part in self.parts:
@@ -159,39 +161,46 @@ class Sharing:
         last = self.shard == self.world.own[-1]
         if self.sent:
             self.late = True
-        if not (self.overlap and last and self.backwards == self.usual) or self.world.size == 1:
+        if not (self.overlap and last) or self.world.size == 1:
             return None
-        return self._arrivals(root)
+        sends = self.backwards == self.usual
+        if self.order is not None:
+            self.order = []
+        elif not sends:
+            return None
+        self.sends = sends
+        return self.told
 
-    def _arrivals(self, root: Node) -> Callable[[Tensor], None]:
-        """Send a bucket when all its gradients have come, and those before it in the queue."""
-        expected: dict[int, int] = {}
-        where = self.where
-        for node in reachable([root]):
-            for parent in node.parents:
-                key = id(parent)
-                if key in where and parent.hooks is None:
-                    expected[key] = expected.get(key, 0) + 1
-        for _, bucket in self.queue:
-            bucket.missing = bucket.members
+    def _told(self) -> Arrivals:
+        """Which buckets each parameter has part in, and what is told when one is full."""
+        buckets: dict[Tensor, tuple[int, ...]] = {}
+        members: list[int] = []
+        for part in self.parts:
+            for place, numbers in zip(part.arena.places, part.of_place, strict=True):
+                buckets[place.parameter] = tuple(n + len(members) for n in numbers)
+            members += part.members
+        return Arrivals(buckets, tuple(members), _weakly(self, Sharing._filled))
 
-        def arrived(leaf: Tensor) -> None:
-            key = id(leaf)
-            left = expected.get(key)
-            if left is None:
-                return
-            expected[key] = left - 1
-            if left > 1:
-                return
-            for bucket in where[key]:
-                bucket.missing -= 1
-            while self.sent < len(self.queue) and self.queue[self.sent][1].missing == 0:
-                self._send_next()
-            for _, bucket in self.queue[: self.sent]:
-                if bucket.pending is not None:
-                    bucket.pending.poke()
+    def _filled(self, number: int) -> None:
+        """Send a bucket whose gradients have come, and those after it in the queue."""
+        if self.order is not None:
+            self.order.append(number)
+        if not self.sends:
+            return
+        self.full[number] = True
+        while self.sent < len(self.queue) and self.full[self.queue[self.sent]]:
+            self._send_next()
+        for number in self.queue[: self.sent]:
+            pending = self.buckets[number][1].pending
+            if pending is not None:
+                pending.poke()
 
-        return arrived
+    def _follow_order(self) -> None:
+        """Send buckets as rank 0's backward pass filled them, from now on; for all ranks."""
+        order = self.world.gather(self.order if self.backwards else None)[0]
+        if order is not None:
+            self.queue = order + [number for number in self.queue if number not in order]
+            self.order = None
 
     # --- a step -------------------------------------------------------------------------------
 
@@ -213,8 +222,11 @@ class Sharing:
         while self.sent < len(self.queue):
             self._send_next()
         even = batch is None or batch.is_even
-        for part, bucket in self.queue:
+        for number in self.queue:
+            part, bucket = self.buckets[number]
             part.finish(bucket, even)
+        if self.order is not None and self.overlap and self.world.size > 1:
+            self._follow_order()
         for part in self.parts:
             part.add_kept()
             part.stack = []
@@ -266,7 +278,7 @@ class Sharing:
                     part.bind(place)
 
     def _send_next(self) -> None:
-        part, bucket = self.queue[self.sent]
+        part, bucket = self.buckets[self.queue[self.sent]]
         self.sent += 1
         part.send(bucket, self.shard, self._weight(self.shard))
 
@@ -294,6 +306,8 @@ class Sharing:
 
     def _begin(self) -> None:
         self.sent, self.shard, self.is_settled, self.late = 0, self.world.own[0], False, False
+        self.full = [False] * len(self.buckets)
+        self.sends = False  # what is full, at once
 
     def _has_gradients(self) -> bool:
         places = [place for part in self.parts for place in part.arena.places]
@@ -384,6 +398,16 @@ class _Weak:
         self.sharing().end_shard(number)
 
 
+def _weakly(sharing: Sharing, method: Callable) -> Callable:
+    """A method that does not keep its object alive."""
+    known = weakref.ref(sharing)
+
+    def call(*args: Any) -> None:
+        method(known(), *args)
+
+    return call
+
+
 _watched: weakref.WeakSet[Sharing] = weakref.WeakSet()
 
 
@@ -392,14 +416,6 @@ def _watch(sharing: Sharing) -> None:
     engine.listener = _listener
 
 
-def _listener(root: Node) -> Callable[[Tensor], None] | None:
+def _listener(root: Node) -> Arrivals | None:
     """What `backward` is to tell of the leaves' gradients; None: nothing."""
-    told = [found for s in list(_watched) if (found := s.before_backward(root)) is not None]
-    if not told:
-        return None
-
-    def arrived(leaf: Tensor) -> None:
-        for tell in told:
-            tell(leaf)
-
-    return arrived
+    return together([told for s in list(_watched) if (told := s.before_backward()) is not None])

@@ -71,6 +71,17 @@ def test_state_is_divided_and_traffic_is_that_of_a_ring():
         assert int(sent) < 10 * 2 * 0.75 * 4 * int(whole) + 30_000
 
 
+def test_buckets_are_sent_in_the_order_in_which_backward_fills_them():
+    done = run(2, "bits.py", "crossed", 2, 6)
+    assert digests(0, "crossed", 2, 6) == set(re.findall(r"digest (\w+)", done.stdout))
+    queues = re.findall(r"queue (.*)", done.stdout)
+    assert len(queues) == 2 and len(set(queues)) == 1
+    queue = list(map(int, queues[0].split()))
+    # The first bucket has the last layer and the start of the first: it waits for both.
+    assert sorted(queue) == list(range(len(queue))) and len(queue) > 4
+    assert queue[-1] < 2 and queue != sorted(queue, reverse=True)
+
+
 def test_killed_on_four_and_resumed_on_two(tmp_path):
     file = tmp_path / "last.safetensors"
     killed = run(4, "bits.py", "cnn", 4, 50, file, 23)

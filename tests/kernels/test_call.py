@@ -182,4 +182,4 @@ def test_what_is_no_primitive_is_refused(told, host_kernels):
 
 def test_what_is_no_node_is_not_walked_from(host_kernels):
     with pytest.raises(TypeError, match="walk"):
-        host_kernels.walk(X, X.array, None, False, -1, (None,) * 5)
+        host_kernels.walk(X, X.array, None, False, -1, (None,) * 6, None)

@@ -38,7 +38,22 @@ class GPT(nn.Module):
         return self.head(self.block(self.embed(x), src_mask=mask))
 
 
-if kind == "mlp":
+class Crossed(nn.Module):
+    """Used in another order than made."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.first = nn.Linear(150, 5), nn.Linear(12, 150)
+        self.middle = nn.Linear(150, 150)
+
+    def forward(self, x):
+        return self.last(self.middle(self.first(x).tanh()).tanh())
+
+
+if kind == "crossed":
+    model = Crossed()
+    data = (rng.normal(size=(109, 12)).astype(np.float32), rng.integers(0, 5, 109))
+elif kind == "mlp":
     model = nn.Sequential(nn.Linear(12, 150), nn.ReLU(), nn.Dropout(0.2), nn.Linear(150, 5))
     data = (rng.normal(size=(109, 12)).astype(np.float32), rng.integers(0, 5, 109))
 elif kind == "cnn":
@@ -97,4 +112,5 @@ for number in sorted(state):
 kept = sum(a.state["exp_avg"].size for f in optimizer._flats for a in f.arenas)
 whole = sum(a.data.size for f in optimizer._flats for a in f.arenas)
 sent = 0 if world.link is None else world.link.sent
-print(f"rank {world.rank} digest {digest.hexdigest()} kept {kept} of {whole} sent {sent}")
+line = f"rank {world.rank} digest {digest.hexdigest()} kept {kept} of {whole} sent {sent}"
+print(line, "queue", *optimizer.sharing.queue)
