@@ -80,6 +80,7 @@ _MODULES = (
         "io",
         "linalg",
         "nn",
+        "onnx",
         "optim",
         "signal",
         "special",

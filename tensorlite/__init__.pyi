@@ -23,6 +23,7 @@ from tensorlite import func as func
 from tensorlite import io as io
 from tensorlite import linalg as linalg
 from tensorlite import nn as nn
+from tensorlite import onnx as onnx
 from tensorlite import optim as optim
 from tensorlite import signal as signal
 from tensorlite import special as special
