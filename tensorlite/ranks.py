@@ -15,6 +15,9 @@ import numpy as np
 from tensorlite.backend import array_backend
 from tensorlite.random import default_generator, philox_bits
 
+#: What a process may ask all others for with a step; see `World.wishes`.
+STOP, SAVE = 1, 2
+
 
 class World:
     """The processes that train together, of which this is one.
@@ -43,7 +46,9 @@ class World:
         self.rank, self.size, self.shards, self.link = rank, size, shards, link
         self.local_rank, self.local_size = local_rank, local_size
         self.batch: Batch | None = None  # the one that is being computed
-        self.waiting_to_stop = False
+        self.wishes = 0  # what this process asks for with its next step: STOP, SAVE
+        self.agreed = 0  # what anybody asked for with the last one
+        self.checkpoint: str | None = None  # the last that was written, with what it holds
         self.listeners: list[Any] = []  # what divided optimizers are told
 
     def span(self, rank: int) -> tuple[int, int]:
@@ -97,6 +102,7 @@ class Batch:
         self.world, self.sizes = world, list(sizes)
         total = sum(self.sizes)
         self.weights = [size / total for size in self.sizes]
+        self.counted: float = total  # what the weights are parts of
         self.key, self.block = default_generator.reserve(4)
         self.shard: int | None = None  # the one that is being computed
         self._outside: tuple[int, int] | None = None  # the generator's state
@@ -113,6 +119,7 @@ class Batch:
         if not (total > 0 and min(weights) >= 0):
             raise ValueError(f"weights of shards are at least 0, and not all 0: {list(weights)}")
         self.weights = [weight / total for weight in weights]
+        self.counted = total
 
     @property
     def is_even(self) -> bool:

@@ -47,9 +47,12 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # `tensorlite data | head`: the reader has seen enough
         return 1
     except Exception as error:
+        said = f"tensorlite {args.command}: {_message(error)}"
+        if "tensorlite.cli.processes" in sys.modules:
+            sys.modules["tensorlite.cli.processes"].end_all(error, said)
         if args.debug:
             raise
-        print(f"tensorlite {args.command}: {_message(error)}", file=sys.stderr)
+        print(said, file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 

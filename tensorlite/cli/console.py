@@ -111,4 +111,14 @@ def header(experiment: Experiment, trainer: Trainer) -> str:
         f"{settings.optimizer}, learning rate {settings.lr:g} ({settings.schedule}){momentum}, "
         f"weight decay {settings.weight_decay:g}, batches of {settings.batch_size}\n"
         f"device {trainer.device} ({kernels}), seed {settings.seed}, writing to {experiment.out}\n"
+        f"{_parts(trainer)}"
     )
+
+
+def _parts(trainer: Trainer) -> str:
+    """Who computes a batch, where it is cut."""
+    world = trainer.world
+    if not world.is_cut:
+        return ""
+    processes = "1 process" if world.size == 1 else f"{world.size} processes"
+    return f"{processes}, batches in {world.shards} shards; no capture: {trainer.not_captured}\n"

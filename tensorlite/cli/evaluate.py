@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorlite.cli import restored
 from tensorlite.cli.experiment import load_data, test_loader
+from tensorlite.cli.processes import join, launch
 from tensorlite.training import (
     R2,
     Accuracy,
@@ -22,6 +23,13 @@ from tensorlite.training import (
 
 def run(args: Namespace) -> int:
     """Compute the metrics of a run's best weights on the test data, and print them."""
+    if args.processes is not None and args.processes > 1:
+        launch(args.processes, args.typed)
+    with join():
+        return _evaluate(args)
+
+
+def _evaluate(args: Namespace) -> int:
     path, epoch, settings, problem, model = restored.load(args.dir, args.device)
     splits = load_data(settings)
     if splits.classes != problem.classes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -19,6 +20,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
+        if int(os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or 0):
+            raise SystemExit(2)  # rank 0 prints it
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
@@ -48,9 +51,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     command("env", "Show versions, devices, kernels and caches, and what is wrong with them")
     command("data", "List the datasets and where each would come from")
     args = parser.parse_args(argv)
+    typed = list(sys.argv[1:] if argv is None else argv)
     if getattr(args, "config", None) is not None:
-        args = _with_config(parser, train, args, sys.argv[1:] if argv is None else argv)
+        args = _with_config(parser, train, args, typed)
+    args.typed = _without(typed, "--processes")
     return args
+
+
+def _without(typed: list[str], option: str) -> list[str]:
+    """The arguments without an option and its value."""
+    kept, skip = [], False
+    for word in typed:
+        if not skip and word != option and not word.startswith(f"{option}="):
+            kept.append(word)
+        skip = word == option and not skip
+    return kept
 
 
 def _with_config(
@@ -114,6 +129,14 @@ def _train(parser: Parser) -> None:
         default="auto",
         help="record a step, then run it without Python: where that can be (default)",
     )
+    add("--processes", type=_count, metavar="N", help="train on N processes, through mpiexec")
+    add(
+        "--shards",
+        type=_count,
+        metavar="N",
+        help="parts that every batch is cut into; on them the bits depend, not on the processes; "
+        "default: as many as processes",
+    )
     add("--seed", type=_seed, metavar="N", help="of everything random; default 0")
     add("--val-fraction", type=_part, metavar="F", help="of the training data, for validation")
     add("--patience", type=_count, metavar="N", help="stop after N epochs without improvement")
@@ -149,6 +172,7 @@ def _sweep(parser: Parser) -> None:
 def _evaluate(parser: Parser) -> None:
     parser.add_argument("dir", metavar="DIR", help="folder of a run")
     parser.add_argument("--device", default="auto", metavar="NAME")
+    parser.add_argument("--processes", type=_count, metavar="N", help="share the work, by mpiexec")
 
 
 def _predict(parser: Parser) -> None:

@@ -74,6 +74,7 @@ class Settings:
     drop: str | None = None
     task: str | None = None
     size: int | None = None
+    shards: int = 1
 
     @property
     def label(self) -> str:

@@ -6,15 +6,18 @@ import contextlib
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tensorlite import io
+from tensorlite import distributed, io
 from tensorlite.cli import curves, find_lr, settings
 from tensorlite.cli.console import Console, header
 from tensorlite.cli.errors import UsageError
 from tensorlite.cli.experiment import Experiment, test_loader
 from tensorlite.cli.longer import Longer
+from tensorlite.cli.processes import cut, join, launch
 from tensorlite.cli.restored import metadata, problem_of
 from tensorlite.training import RunFolder, Stopped, Trainer
 from tensorlite.training.stopping import Stopping
@@ -25,28 +28,53 @@ RUNS = Path("runs")
 def run(args: Namespace) -> int:
     """Train, or go on training; then judge the best weights by the test data."""
     asked = settings.given(args)
-    if args.resume is None:
-        chosen = settings.complete(asked)
-        out = new_folder(chosen.label) if args.out is None else Path(args.out)
-        if args.find_lr:
-            experiment = Experiment(chosen, args.device or "auto", out)
-            return find_lr.run(experiment, Path(f"{out}-find-lr.png"))
-        with RunFolder(out).lock(make=True):
-            return _train(Experiment(chosen, args.device or "auto", out, args.capture))
+    if args.processes is not None and args.processes > 1:
+        if args.resume is None:
+            settings.complete(asked)  # what is wrong with it is said once
+        launch(args.processes, args.typed)
+    with join():
+        return _begin(args, asked) if args.resume is None else _resume(args, asked)
+
+
+def _begin(args: Namespace, asked: dict[str, Any]) -> int:
+    chosen = settings.complete(asked)
+    chosen = replace(chosen, shards=cut(asked.get("shards")))
+    if args.find_lr and chosen.shards > 1:
+        raise UsageError("--find-lr runs on one process, and cuts no batch into shards")
+    named = None if args.out is None else Path(args.out)
+    out = distributed.on_main(lambda: named or new_folder(chosen.label))
+    if args.find_lr:
+        experiment = Experiment(chosen, args.device or "auto", out)
+        return find_lr.run(experiment, Path(f"{out}-find-lr.png"))
+    with _locked(out, make=True):
+        return _train(Experiment(chosen, args.device or "auto", out, args.capture))
+
+
+def _resume(args: Namespace, asked: dict[str, Any]) -> int:
     out = _folder_to_resume(args)
     path = RunFolder(out).last
     checkpoint, known = metadata(path)
     chosen = settings.restore(known["settings"], asked)
     if (end := _end(out, checkpoint, chosen)) is not None:
-        with contextlib.suppress(OSError), RunFolder(out).lock():  # it may be read-only
-            io.sweep(out)
+        with contextlib.suppress(OSError), _locked(out):  # it may be read-only
+            distributed.on_main(lambda: io.sweep(out))
         print(end)
         return 0
-    with RunFolder(out).lock():
+    cut(chosen.shards)
+    with _locked(out):
         experiment = Experiment(chosen, args.device or "auto", out, args.capture)
         experiment.check_same(problem_of(path, known), known.get("data"))
         longer = chosen.epochs > known["settings"]["epochs"]
         return _train(experiment, Longer(chosen) if longer else None, resume=True)
+
+
+@contextlib.contextmanager
+def _locked(out: Path, *, make: bool = False) -> Iterator[None]:
+    """Hold a run's folder: rank 0 does, for all."""
+    with contextlib.ExitStack() as held:
+        lock = RunFolder(out).lock(make=make)
+        distributed.on_main(lambda: (held.enter_context(lock), None)[1])
+        yield
 
 
 def _train(experiment: Experiment, longer: Longer | None = None, resume: bool = False) -> int:
@@ -64,15 +92,21 @@ def _train(experiment: Experiment, longer: Longer | None = None, resume: bool = 
     except (KeyboardInterrupt, Stopped) as stopped:
         console.close()
         with contextlib.suppress(OSError):  # the terminal may be gone
+            if not distributed.is_main():
+                return _status(stopped)
             print(
                 f"stopped; continue with: tensorlite train --resume {experiment.out}",
                 file=sys.stderr,
             )
-        return 128 + stopped.number if isinstance(stopped, Stopped) else 130
+        return _status(stopped)
     finally:
         console.close()
     _finish(experiment, trainer)
     return 0
+
+
+def _status(stopped: BaseException) -> int:
+    return 128 + stopped.number if isinstance(stopped, Stopped) else 130
 
 
 def _end(out: Path, checkpoint: dict[str, Any], chosen: settings.Settings) -> str | None:
@@ -112,6 +146,8 @@ def _finish(experiment: Experiment, trainer: Trainer) -> None:
     """Evaluate, write what is left to write, and say all that in the end."""
     trainer.load_best()
     test = trainer.evaluate(test_loader(experiment.splits))
+    if not distributed.is_main():
+        return
     out, history = experiment.out, trainer.history
     result = _summary(experiment, trainer, test)
     text = json.dumps(result, indent=2) + "\n"
@@ -150,5 +186,7 @@ def _summary(experiment: Experiment, trainer: Trainer, test: dict[str, Any]) -> 
         "samples_per_second": round(len(rates) / sum(1 / rate for rate in rates), 1),
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
         "seed": experiment.settings.seed,
+        "shards": experiment.settings.shards,
+        "processes": trainer.world.size,
     }
     return result | ({"test_r2": test["r2"]} if "r2" in test else {})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import numpy as np
 import tensorlite
 from tensorlite import ranks
 from tensorlite.backend import array_backend
+from tensorlite.nn.module import Module
 from tensorlite.optim.flat import FlatOptimizer
 from tensorlite.random import default_generator
 from tensorlite.ranks import World
@@ -33,6 +37,7 @@ def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
     return {
         "number of shards": world.shards,
         "version of tensorlite": tensorlite.__version__,
+        "code of tensorlite": _package() if world.size > 1 else "",
         "Python": sys.version.split()[0],
         "NumPy": np.__version__,
         "script": _script(),
@@ -44,10 +49,35 @@ def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
     }
 
 
+def code_of(*parts: Any) -> dict[str, str]:
+    """Digests of the files that define a model, a loss: those that are not of tensorlite."""
+    kinds = {type(m) for p in parts if isinstance(p, Module) for m in p.modules()}
+    found: dict[str, str] = {}
+    for part in (*kinds, *(p for p in parts if inspect.isfunction(p))):
+        if not part.__module__.startswith("tensorlite."):
+            with contextlib.suppress(OSError, TypeError):  # typed into an interpreter
+                path = Path(inspect.getfile(part))
+                found[f"code in {path.name}"] = _digest(path)
+    return found
+
+
+@functools.cache
+def _package() -> str:
+    """The digest of all of tensorlite's own code."""
+    root = Path(tensorlite.__file__).parent
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else ""
+
+
 def _script() -> str:
     """The digest of the program that runs."""
-    path = Path(sys.argv[0] if sys.argv else "")
-    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else ""
+    return _digest(Path(sys.argv[0] if sys.argv else ""))
 
 
 def check_same(who: str, mine: dict[str, Any]) -> None:

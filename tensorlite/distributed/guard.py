@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from types import TracebackType
 from typing import Any
 
 from tensorlite.ranks import World
 
+_TURN, _LAST = 0.2, 2.0  # seconds
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -27,17 +29,36 @@ def joined(world: World) -> None:
     sys.excepthook = hook
 
 
-def end_all(world: World, error: BaseException) -> None:
-    """Say what happened on this rank, and end all of them."""
+def end_all(world: World, error: BaseException, said: str | None = None) -> None:
+    """Say what happened on this rank, and end all of them.
+
+    What happens on all of them is said by the first alone: the others are gone before their turn.
+
+    Parameters
+    ----------
+    world, error
+        Where, and what.
+    said
+        What is printed before it.
+    """
+    time.sleep(min(_TURN * world.rank, _LAST))
     place = where(error)
     print(
+        f"{said + chr(10) if said else ''}"
         f"tensorlite: rank {world.rank} of {world.size} raised {type(error).__name__}{place} after "
-        f"{world.link.steps} steps: {error}",
+        f"{world.link.steps} steps{'' if said else f': {error}'}{saved(world)}",
         file=sys.stderr,
         flush=True,
     )
     sys.stdout.flush()
     world.link.abort()
+
+
+def saved(world: World) -> str:
+    """What there is to go on from."""
+    if world.checkpoint is None:
+        return ""
+    return f"; the last checkpoint is {world.checkpoint}"
 
 
 def where(error: BaseException) -> str:

@@ -266,10 +266,11 @@ class Sharing:
         """Give gradients, zeros here, to parameters that have one anywhere; pass on wishes."""
         world = self.world
         has = [part.take_in() for part in self.parts]
+        world.agreed = world.wishes
         if world.size > 1:
-            mask = np.array([world.waiting_to_stop, *itertools.chain(*has)], np.uint8)
+            mask = np.array([world.wishes, *itertools.chain(*has)], np.uint8)
             together = np.bitwise_or.reduce(world.link.gather_words(mask))
-            world.waiting_to_stop = bool(together[0])
+            world.agreed = int(together[0])
             flags = iter(together[1:].tolist())
             has = [[bool(next(flags)) for _ in part.arena.places] for part in self.parts]
         for part, its in zip(self.parts, has, strict=True):

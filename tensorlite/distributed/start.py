@@ -21,6 +21,8 @@ T = TypeVar("T")
 #: What launchers set in the processes they start.
 _LAUNCHED = ("PMI_RANK", "PMI_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # the same for their number
+
 
 def is_launched() -> bool:
     """Whether mpiexec, or srun with MPI, has started this process."""
@@ -65,6 +67,7 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
         ranks.set_world(World(shards=count))
         return ranks.world()
     comm = _communicator()
+    _check_launcher(comm.size)
     from tensorlite.distributed.mpi import MPILink
 
     link: Any = MPILink(comm, timeout)
@@ -89,6 +92,29 @@ def _check_shards(shards: int, size: int) -> None:
     if isinstance(shards, bool) or not isinstance(shards, int) or shards < size:
         raise ValueError(
             f"init: shards={shards!r} must be an integer of at least {size}, the processes"
+        )
+
+
+def launched_rank() -> int:
+    """The number that mpiexec gave this process, known before MPI is there; 0 without mpiexec."""
+    return next((int(os.environ[name]) for name in _LAUNCHED if name in os.environ), 0)
+
+
+def recut(shards: int) -> None:
+    """Cut batches into another number of shards from now on; before the first batch, for all."""
+    world = ranks.world()
+    _check_shards(shards, world.size)
+    check_same("init", {"number of shards": shards})
+    world.shards = shards
+
+
+def _check_launcher(size: int) -> None:
+    """Refuse an mpiexec and an mpi4py of two MPIs: each process would believe to be alone."""
+    asked = next((int(os.environ[n]) for n in _SIZES if n in os.environ), size)
+    if asked != size:
+        raise RuntimeError(
+            f"init: mpiexec started {asked} processes, and mpi4py knows of {size}: they are of two "
+            "MPIs; use the mpiexec beside this Python, or build mpi4py with the MPI of mpiexec"
         )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 class Callback:
     """Base of the callbacks: override the hooks you need.
 
+    On several processes it is called in each of them; ``tl.distributed.is_main()`` is true in one.
     A hook may read anything of the trainer, and end the run with ``trainer.stop("why")``.
     """
 
@@ -35,11 +36,12 @@ class Report(Callback):
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Print the record."""
-        print(line(record, trainer.epochs), flush=True)
+        if trainer.world.rank == 0:
+            print(line(record, trainer.epochs), flush=True)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Print the findings."""
-        for finding in trainer.findings:
+        for finding in trainer.findings if trainer.world.rank == 0 else ():
             print(finding, flush=True)
 
 

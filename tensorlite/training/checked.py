@@ -140,11 +140,12 @@ def _progress(value: Any) -> None:
     for key in ("lr", "seconds"):
         number = value.get(key)
         _require(_is_number(number) and math.isfinite(number), number, f"a number for {key}")
-    sizes, losses = (value.get(key) for key in ("sizes", "losses"))
-    vectors = all(isinstance(v, Tensor) and v.ndim == 1 for v in (sizes, losses))
-    _require(vectors, [sizes, losses], "a size and a loss for each batch")
-    fits = sizes.dtype == np.int64 and losses.dtype == np.float32 and len(sizes) == len(losses)
-    _require(fits, [sizes, losses], "a size and a loss for each batch")
+    sizes, losses, counts = found = [value.get(key) for key in ("sizes", "losses", "counts")]
+    wanted = "a size, a loss and a count for each batch"
+    _require(all(isinstance(v, Tensor) and v.ndim == 1 for v in found), found, wanted)
+    dtypes = [v.dtype == d for v, d in zip(found, (np.int64, np.float32, np.float64), strict=True)]
+    fits = all(dtypes) and len(sizes) == len(losses) == len(counts)
+    _require(fits, found, wanted)
     positive = bool((np.asarray(sizes) > 0).all())
     _require(positive, sizes, "sizes of batches, all above 0")
 
@@ -177,6 +178,7 @@ _FIELDS: dict[str, Callable[[Any], None]] = {
     "model": _model,
     "optimizer": _optimizer,
     "schedule": _schedule,
+    "scaler": _schedule,
     "loader": _loader,
     "rng": _rng,
     "progress": _progress,

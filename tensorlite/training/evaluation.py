@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Device, array_backend, backend_for
+from tensorlite import ranks
+from tensorlite.backend import Array, Device, array_backend, backend_for, is_array
 from tensorlite.nn.module import Module
 from tensorlite.tape import no_grad
 from tensorlite.tensor import Tensor, tensor_of
@@ -46,8 +48,11 @@ def evaluate(
     loss: Callable[[Tensor, Tensor], Tensor],
     loader: Iterable[Batch],
     metrics: Sequence[Metric] = (),
+    weight: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
-    """Mean loss and metrics over a loader.
+    """Mean loss and metrics over a loader; on several processes each computes some batches.
+
+    All of them get the results, which are to the bit those of one process.
 
     Parameters
     ----------
@@ -59,27 +64,89 @@ def evaluate(
         Batches whose last Tensor is the target.
     metrics
         What else to compute.
+    weight
+        ``weight(*batch)``: how much a batch counts, where its loss is not a mean over samples but,
+        for example, over tokens.
 
     Returns
     -------
     dict
         "loss", and each metric's result by its name.
     """
-    device = device_of(model)
-    total: Any = 0.0
-    samples = 0
     for metric in metrics:
         metric.reset()
+    world = ranks.world()
+    total: Any = 0.0
+    weights: Any = 0
     with evaluating(model):
-        for batch in loader:
-            *inputs, target = moved(batch, device)
-            output = model(*inputs)
-            total = total + loss(output, target).array.astype(np.float64) * len(target)
-            samples += len(target)
-            for metric in metrics:
-                metric.update(output.array, target.array)
-    mean = float(total) / samples if samples else math.nan
+        if world.size == 1:
+            for found, output, target in _judged(model, loss, loader, weight):
+                total, weights = total + found[0], weights + found[1]
+                for metric in metrics:
+                    metric.update(output, target)
+        else:
+            part = _every(loader, world.rank, world.size)
+            for (loss_of_batch, counts), *parts in _of_all(model, loss, part, metrics, weight):
+                total, weights = total + loss_of_batch, weights + counts
+                for metric, values in zip(metrics, parts, strict=True):
+                    metric.add(*values)
+    mean = float(total) / float(weights) if weights else math.nan
     return {"loss": mean, **{metric.name: metric.compute() for metric in metrics}}
+
+
+def _judged(
+    model: Module, loss: Callable, loader: Iterable[Batch], weight: Callable | None
+) -> Iterator[tuple[tuple[Any, Any], Array, Array]]:
+    """Iterate over batches: the loss times what the batch counts, that; output and target."""
+    device = device_of(model)
+    for batch in loader:
+        *inputs, target = moved(batch, device)
+        output = model(*inputs)
+        counts = len(target) if weight is None else raw(weight(*inputs, target))
+        found = loss(output, target).array.astype(np.float64)
+        yield (found * counts, counts), output.array, target.array
+
+
+def _every(loader: Any, first: int, stride: int) -> Iterator[tuple[int, Batch]]:
+    """Iterate over one batch in `stride`, with their numbers."""
+    if hasattr(loader, "every"):
+        return loader.every(first, stride)
+    return itertools.islice(enumerate(loader), first, None, stride)
+
+
+def _of_all(
+    model: Module,
+    loss: Callable,
+    loader: Iterator[tuple[int, Batch]],
+    metrics: Sequence[Metric],
+    weight: Callable | None,
+) -> list[Any]:
+    """What all processes found in their batches, in the order of the batches."""
+    numbers: list[int] = []
+
+    def batches() -> Iterator[Batch]:
+        for number, batch in loader:
+            numbers.append(number)
+            yield batch
+
+    mine = [
+        (found, *[metric.of(output, target) for metric in metrics])
+        for found, output, target in _judged(model, loss, batches(), weight)
+    ]
+    on_host = [[tuple(map(_to_host, part)) for part in parts] for parts in mine]
+    rows: dict[int, Any] = {}
+    for theirs in ranks.world().gather(dict(zip(numbers, on_host, strict=True))):
+        rows |= theirs
+    return [rows[number] for number in sorted(rows)]
+
+
+def _to_host(value: Any) -> Any:
+    return array_backend((value,)).to_host(value) if is_array(value) else value
+
+
+def raw(value: Any) -> Any:
+    """The array of a Tensor; a number as it is."""
+    return value.array if isinstance(value, Tensor) else value
 
 
 def predict(model: Module, data: Any, batch_size: int = 256) -> np.ndarray:

@@ -9,6 +9,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+from tensorlite import ranks
+from tensorlite.ranks import World
+
 __all__ = ["Interruption", "Stopped"]
 
 
@@ -64,8 +67,8 @@ class Interruption:
             signal.signal(number, usual)
         self._before.clear()
 
-    def stop(self) -> None:
-        """End the run as the signal asked for.
+    def stop(self, world: World) -> None:
+        """End the run as the signal asked for; all processes do, also those that had none.
 
         Raises
         ------
@@ -74,17 +77,21 @@ class Interruption:
         Stopped
             After another signal.
         """
-        if self._number in (None, signal.SIGINT):
+        number = next((n for n in world.gather(self._number) if n is not None), signal.SIGINT)
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise Stopped(self._number)
+        raise Stopped(number)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self._number == signal.SIGINT:
+        alone = ranks.world().size == 1  # else mpiexec sees to the second Ctrl-C
+        if alone and number == signal.SIGINT and self._number == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.requested and number != signal.SIGINT:
+        if self.requested and (number != signal.SIGINT or not alone):
             return
         self.requested = True
         self._number = number
+        if ranks.world().rank != 0:
+            return
         again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # the terminal may be gone
             print(f"\nstopping after this batch{again}", file=sys.stderr)

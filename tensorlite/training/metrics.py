@@ -25,6 +25,10 @@ __all__ = [
 class Metric:
     """Base of the metrics: `reset`, then `update` with every batch, then `compute`.
 
+    On several processes each sees some of the batches. What `of` makes of a batch is then sent to
+    all, and `add` takes it in, in the order of the batches, so the result is to the bit that of one
+    process. By default that is the whole output; a metric that overrides both sends less.
+
     Attributes
     ----------
     name : str
@@ -41,12 +45,28 @@ class Metric:
         """Take in a batch, as raw arrays of one device; nothing is to be read from it here."""
         raise NotImplementedError
 
+    def of(self, output: Array, target: Array) -> tuple[Any, ...]:
+        """What `add` needs of a batch: arrays and numbers."""
+        return output, target
+
+    def add(self, *part: Any) -> None:
+        """Take in what `of` made of a batch."""
+        self.update(*part)
+
     def compute(self) -> Any:
         """The metric of all batches since `reset`; NaN if there were none."""
         raise NotImplementedError
 
 
-class Accuracy(Metric):
+class _Sums(Metric):
+    """A metric of what is added up over batches."""
+
+    def update(self, output: Array, target: Array) -> None:
+        """Take in a batch."""
+        self.add(*self.of(output, target))
+
+
+class Accuracy(_Sums):
     """Part of the samples whose highest score, along the last axis, is that of their label."""
 
     name = "accuracy"
@@ -59,22 +79,26 @@ class Accuracy(Metric):
         self._correct: Any = 0
         self._count = 0
 
-    def update(self, output: Array, target: Array) -> None:
-        """Take in scores (..., classes) and labels (...)."""
+    def of(self, output: Array, target: Array) -> tuple[Any, int]:
+        """How many of scores (..., classes) are right by labels (...), and of how many."""
         if output.shape[:-1] != target.shape:
             raise ValueError(
                 f"accuracy: scores of shape {output.shape} need labels of shape "
                 f"{output.shape[:-1]}, got {target.shape}"
             )
-        self._correct = self._correct + (output.argmax(axis=-1) == target).sum()
-        self._count += target.size
+        return (output.argmax(axis=-1) == target).sum(), target.size
+
+    def add(self, correct: Any, count: int) -> None:  # type: ignore[override]
+        """Take in what `of` counted."""
+        self._correct = self._correct + correct
+        self._count += count
 
     def compute(self) -> float:
         """The accuracy, 0 to 1."""
         return int(self._correct) / self._count if self._count else math.nan
 
 
-class ConfusionMatrix(Metric):
+class ConfusionMatrix(_Sums):
     """Counts of samples by label (rows) and by highest score (columns).
 
     Parameters
@@ -93,11 +117,15 @@ class ConfusionMatrix(Metric):
         """Forget what was gathered."""
         self._counts: Any = 0
 
-    def update(self, output: Array, target: Array) -> None:
-        """Take in scores (..., classes) and labels (...)."""
+    def of(self, output: Array, target: Array) -> tuple[Any]:
+        """The counts of scores (..., classes) and labels (...)."""
         xp = array_backend((output,)).xp
         pairs = target.reshape(-1) * self.classes + output.argmax(axis=-1).reshape(-1)
-        self._counts = self._counts + xp.bincount(pairs, minlength=self.classes**2)
+        return (xp.bincount(pairs, minlength=self.classes**2),)
+
+    def add(self, counts: Any) -> None:  # type: ignore[override]
+        """Take in what `of` counted."""
+        self._counts = self._counts + counts
 
     def compute(self) -> np.ndarray:
         """The counts, int64 of shape (classes, classes)."""
@@ -105,7 +133,7 @@ class ConfusionMatrix(Metric):
         return np.broadcast_to(counts, self.classes**2).reshape(self.classes, self.classes)
 
 
-class _Mean(Metric):
+class _Mean(_Sums):
     """Mean of an error over all elements."""
 
     def __init__(self) -> None:
@@ -116,10 +144,14 @@ class _Mean(Metric):
         self._sum: Any = 0.0
         self._count = 0
 
-    def update(self, output: Array, target: Array) -> None:
-        """Take in predictions and targets of one shape."""
-        self._sum = self._sum + self.errors(_difference(self.name, output, target)).sum()
-        self._count += target.size
+    def of(self, output: Array, target: Array) -> tuple[Any, int]:
+        """The sum of the errors of predictions and targets of one shape, and their number."""
+        return self.errors(_difference(self.name, output, target)).sum(), target.size
+
+    def add(self, errors: Any, count: int) -> None:  # type: ignore[override]
+        """Take in such a sum."""
+        self._sum = self._sum + errors
+        self._count += count
 
     def errors(self, difference: Array) -> Array:
         """The error of each element, from prediction − target."""
@@ -150,7 +182,7 @@ class MeanAbsoluteError(_Mean):
         return abs(difference)
 
 
-class R2(Metric):
+class R2(_Sums):
     """Part of the targets' variance that the predictions explain; 0 is as good as their mean.
 
     1 − Σ(prediction − target)² / Σ(target − mean)². The mean and the second sum are merged batch by
@@ -169,16 +201,19 @@ class R2(Metric):
         self._mean: Any = 0.0
         self._count = 0
 
-    def update(self, output: Array, target: Array) -> None:
-        """Take in predictions and targets of one shape."""
+    def of(self, output: Array, target: Array) -> tuple[Any, Any, Any, int]:
+        """Σ(prediction − target)², the targets' mean and Σ(target − mean)², and their number."""
         difference = _difference(self.name, output, target)
         wide = target.astype(np.float64)
-        mean, old, new = wide.mean(), self._count, target.size
+        mean = wide.mean()
+        return (difference * difference).sum(), mean, ((wide - mean) ** 2).sum(), target.size
+
+    def add(self, squares: Any, mean: Any, spread: Any, new: int) -> None:  # type: ignore[override]
+        """Take in those of a batch."""
+        old = self._count
         step = mean - self._mean
-        self._squares = self._squares + (difference * difference).sum()
-        self._spread = (
-            self._spread + ((wide - mean) ** 2).sum() + step * step * (old * new / (old + new))
-        )
+        self._squares = self._squares + squares
+        self._spread = self._spread + spread + step * step * (old * new / (old + new))
         self._mean = self._mean + step * (new / (old + new))
         self._count = old + new
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from tensorlite import distributed, ranks
+from tensorlite.amp import GradScaler
 from tensorlite.backend import HOST, Device
 from tensorlite.data import DataLoader, Subset, TensorDataset, check_finite
+from tensorlite.distributed.agreement import check_same, code_of
 from tensorlite.nn.module import Module
-from tensorlite.optim import Optimizer, clip_grad_norm_
+from tensorlite.optim import Optimizer
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tensorlite.random import default_generator
 from tensorlite.recording import Captured
@@ -32,6 +35,7 @@ from tensorlite.training.metrics import Metric, named_metrics
 from tensorlite.training.placement import place
 from tensorlite.training.saving import Saver, state_in_place
 from tensorlite.training.stopping import Stopping
+from tensorlite.training.update import Update
 
 __all__ = ["Trainer"]
 
@@ -47,6 +51,9 @@ class Trainer:
         Made with ``model.named_parameters()``, so that checkpoints name its state.
     loss
         ``loss(output, target)``: the mean over a batch, a Tensor with no axes.
+    weight
+        ``weight(*batch)``: how much a batch, or a part of one, counts where the loss is a mean over
+        something else than samples: ``lambda x, y: (y != PAD).sum()`` for one over tokens.
     schedule
         A learning-rate schedule of `optimizer`. `ReduceLROnPlateau` is shown the watched loss.
     schedule_per
@@ -59,6 +66,10 @@ class Trainer:
         `Callback` objects; by default a printed line an epoch.
     clip_norm
         Greatest norm of the gradients, if they are to be clipped.
+    accumulate
+        Batches whose gradients make one step: that of the mean over all their samples.
+    scaler
+        A `GradScaler`, for a model that computes in float16.
     patience
         Stop after this many epochs without a new lowest loss.
     target_loss
@@ -77,6 +88,13 @@ class Trainer:
         Whether steps are recorded once and then run without Python (see `tensorlite.capture`), with
         the same results: "auto" where that can be, "on" raises where it cannot, "off" never.
 
+    Notes
+    -----
+    After ``tl.distributed.init()`` all processes train together: each makes the same trainer with
+    the same model, optimizer and loaders. The optimizer is divided by `Sharded`, training loaders
+    are cut into shards, evaluation is shared, and what is decided is decided for all; see
+    docs/distributed.md. Callbacks run in every process; rank 0 alone writes checkpoints.
+
     Attributes
     ----------
     history : list of dict
@@ -88,6 +106,8 @@ class Trainer:
         In an epoch.
     progress : Epoch
         The epoch under way.
+    not_captured : str or None
+        Why steps are not captured, if something hinders it.
     stopped_by : str or None
         "epochs", "patience", "target_loss" or what `stop` was called with.
 
@@ -111,7 +131,10 @@ class Trainer:
         metrics: Iterable[Metric | str] = (),
         device: str | Device = "auto",
         callbacks: Iterable[Callback] = (Report(),),
+        weight: Callable[..., Any] | None = None,
         clip_norm: float | None = None,
+        accumulate: int = 1,
+        scaler: GradScaler | None = None,
         patience: int | None = None,
         target_loss: float | None = None,
         out: str | Path | None = None,
@@ -123,26 +146,55 @@ class Trainer:
             raise ValueError(f"capture must be 'auto', 'on' or 'off', not {capture!r}")
         if schedule_per not in ("epoch", "batch"):
             raise ValueError(f"schedule_per must be 'epoch' or 'batch', not {schedule_per!r}")
-        self.model, self.optimizer, self.loss = model, optimizer, loss
+        if accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1 batch, not {accumulate}")
+        self.world = ranks.world()
+        self.model, self.optimizer, self.loss, self.weight = model, optimizer, loss, weight
+        self.accumulate, self.scaler = accumulate, scaler
         self.schedule, self.schedule_per = schedule, schedule_per
         self.metrics = named_metrics(metrics)
         self.stopping = Stopping(patience, target_loss)
         self.callbacks = list(callbacks)
-        self.clip_norm = clip_norm
         self.folder = None if out is None else RunFolder(out)
         self.save_every = Interval(save_every)
         self._saver = None if self.folder is None else Saver(self.folder.save)
         self.metadata = metadata or {}
         self.device = place(model, optimizer, device)
+        if self.world.is_cut and getattr(optimizer, "sharing", None) is None:
+            check_same("Trainer", code_of(model, loss))
+            distributed.Sharded(optimizer)
+        self.update = Update(
+            model,
+            optimizer,
+            loss,
+            clip_norm=clip_norm,
+            scaler=scaler,
+            weight=weight,
+            device=self.device,
+            before=self._settle,
+        )
         self._captured: Callable | None = None
+        self.not_captured = self._hindrance()
+        if capture == "on" and self.not_captured is not None:
+            raise ValueError(f"capture='on': {self.not_captured}")
         # Without kernels there is nothing to record, and on a GPU steps are not recorded yet.
         can_be = self.device.type == "cpu" and HOST.kernels is not None
-        if capture == "on" or (capture == "auto" and can_be):
+        if self.not_captured is None and (capture == "on" or (capture == "auto" and can_be)):
             self._captured = Captured(self._step, most=8, strict=capture == "on")
         self.history: list[dict[str, Any]] = []
         self.epochs = self.batches = 0
         self.stopped_by: str | None = None
         self._new_epoch()
+
+    def _hindrance(self) -> str | None:
+        """Why steps cannot be captured."""
+        if self.world.size > 1:
+            return f"{self.world.size} processes exchange gradients within a step"
+        if self.world.is_cut:
+            return f"a step goes through {self.world.shards} shards"
+        if self.accumulate > 1 or self.scaler is not None or self.weight is not None:
+            return "accumulate, scaler and weight are for steps that are not captured"
+        return None
 
     # --- using it -----------------------------------------------------------------------------
 
@@ -193,9 +245,12 @@ class Trainer:
         for loader in filter(None, (train_loader, val_loader)):
             _check_data(loader)
         self.epochs, self.batches = epochs, len(train_loader)
-        if self.folder is None:
-            return self._fit(train_loader, val_loader, resume)
-        with self.folder.lock(make=not resume and not self.history):
+        if self.world.is_cut:
+            distributed.cut(train_loader)
+        with ExitStack() as held:
+            if self.folder is not None:
+                lock = self.folder.lock(make=not resume and not self.history)
+                distributed.on_main(lambda: (held.enter_context(lock), None)[1])
             return self._fit(train_loader, val_loader, resume)
 
     def _fit(
@@ -216,7 +271,7 @@ class Trainer:
     ) -> dict[str, Any]:
         """Loss and metrics over a loader; `metrics` replaces the trainer's own."""
         chosen = self.metrics if metrics is None else named_metrics(metrics)
-        return evaluate(self.model, self.loss, loader, chosen)
+        return evaluate(self.model, self.loss, loader, chosen, self.weight)
 
     def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:
         """Outputs for an array of samples, or for a loader."""
@@ -226,7 +281,7 @@ class Trainer:
         """Give the model the weights of its lowest loss, from ``best.safetensors``."""
         if self.folder is None or self._saver is None:
             raise ValueError("load_best: this trainer writes no checkpoints; give it a folder, out")
-        self._saver.finish()
+        distributed.on_main(self._saver.finish)
         state = load_checkpoint(self.folder.best)["model"]
         self._check_weights(state, self.folder.best)
         self.model.load_state_dict(state)
@@ -269,49 +324,70 @@ class Trainer:
         record["seconds"] = round(seconds + time.perf_counter() - started, 3)
         record["samples_per_second"] = round(self.progress.samples / seconds, 1)
         self._finish_epoch(record, watched, train_loader)
+        if self.world.size > 1:  # what one decided holds for all
+            said = self.world.gather((interruption.requested, self.stopped_by))
+            interruption.requested = any(requested for requested, _ in said)
+            self.stopped_by = next((reason for _, reason in said if reason is not None), None)
         if interruption.requested:
-            interruption.stop()
+            interruption.stop(self.world)
 
     def _train(self, loader: DataLoader, interruption: Interruption) -> None:
         """Run the batches that are left of the epoch."""
         self.model.train()
         started = time.perf_counter()
         for batch in loader:
-            loss, samples = self._update(batch)
+            number = len(self.progress.sizes) + 1
+            last = self._is_last(number)
+            if self.world.size > 1:  # what rank 0, or who got a signal, asks all others for
+                due = self._is_due(number)
+                self.world.wishes = ranks.STOP * interruption.requested | ranks.SAVE * due
+            self._update(batch)
             now = time.perf_counter()
-            self.progress.add(loss, samples, now - started)
+            self.progress.seconds += now - started
             started = now
             self._call("on_batch_end")
-            due = self.save_every.due(len(self.progress.sizes))
-            if self._saver is None or self._saver.busy:  # then after a later batch: none waits
-                due = False
-            if due or interruption.requested:
+            if self.world.size > 1:
+                due = bool(self.world.agreed & ranks.SAVE)
+                stop = bool(self.world.agreed & ranks.STOP)
+            else:
+                due, stop = self._is_due(number), interruption.requested
+            if last and (due or stop):
                 self._finite_loss()
                 self._save(loader)
-            if interruption.requested:
-                interruption.stop()
+                if stop:
+                    interruption.stop(self.world)
 
-    def _update(self, batch: Batch) -> tuple[Any, int]:
-        """Take one step; return the loss as a raw array and the number of samples."""
-        *inputs, target = moved(batch, self.device)
-        if self._captured is None:
-            return self._step(*inputs, target).array, len(target)
-        self._settle()
-        return self._captured(*inputs, target).array, len(target)
+    def _is_due(self, batches: int) -> bool:
+        """Whether a checkpoint is to be written after so many batches of the epoch."""
+        due = self.save_every.due(batches)
+        # While one is being written it is a later batch's turn: none waits.
+        return due and self._saver is not None and not self._saver.busy
+
+    def _is_last(self, number: int) -> bool:
+        """Whether a step is taken after so many batches of the epoch."""
+        return number % self.accumulate == 0 or number == self.batches
+
+    def _update(self, batch: Batch) -> None:
+        """Compute a batch; take a step if it is the last of those that make one."""
+        if self._captured is not None:
+            *inputs, target = moved(batch, self.device)
+            self._settle()
+            self.progress.add(self._captured(*inputs, target).array, len(target))
+            return
+        self.update.add(batch, self.progress)
+        if self._is_last(len(self.progress.sizes)):
+            self.update.take()
+            self._step_schedule()
 
     def _step(self, *batch: Tensor) -> Tensor:
         """One step on one batch; its loss."""
-        *inputs, target = batch
-        loss = self.loss(self.model(*inputs), target)
-        self.optimizer.zero_grad()
-        loss.backward()
-        if self.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self._settle()  # what is being copied for a checkpoint changes now
-        self.optimizer.step()
+        loss = self.update.step(*batch)
+        self._step_schedule()
+        return loss
+
+    def _step_schedule(self) -> None:
         if self.schedule is not None and self.schedule_per == "batch":
             self.schedule.step()
-        return loss
 
     def _finish_epoch(
         self, record: dict[str, Any], watched: float, train_loader: DataLoader
@@ -331,9 +407,10 @@ class Trainer:
 
     def _finite_loss(self) -> float:
         """Mean loss of the epoch so far; raises if one of its batches' is not finite."""
+        self.progress.gather()
         bad = self.progress.first_bad_batch()
         if bad is not None:
-            where = f"batch {bad[0]} of epoch {self.epoch + 1}"
+            where = f"batch {bad[0]} of epoch {self.epoch + 1}{self.progress.where(bad[0])}"
             raise not_finite("loss", bad[1], where, self.optimizer.param_groups[0]["lr"])
         return self.progress.mean_loss()
 
@@ -351,18 +428,21 @@ class Trainer:
             if self.folder is None:
                 raise ValueError("fit: resume=True needs the run's folder: give the trainer out")
             self._restore(load_checkpoint(self.folder.last), train_loader)
-            self.folder.tidy(self.history)
+            distributed.on_main(lambda: self.folder.tidy(self.history))
         elif not self.history and self.folder is not None and self._saver is not None:
-            self.folder.tidy([])
+            distributed.on_main(lambda: self.folder.tidy([]))
             self._save(train_loader)
-            self._saver.finish()  # from now on there is something to resume
+            distributed.on_main(self._saver.finish)  # now there is something to resume
         self.stopped_by = None
 
     def _save(self, train_loader: DataLoader, *, best: bool = False) -> None:
         """Begin to write a checkpoint of now."""
         if self._saver is not None:
             parameters = {name for name, _ in self.model.named_parameters()}
-            self._saver.save(self._checkpoint(train_loader), parameters, best=best)
+            checkpoint = self._checkpoint(train_loader)  # all processes take part
+            self.world.checkpoint = str(self.folder.last)
+            if self.world.rank == 0:
+                self._saver.save(checkpoint, parameters, best=best)
             self.save_every.start()
 
     def _settle(self) -> None:
@@ -392,6 +472,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": state_in_place(self.optimizer),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "loader": train_loader.state_dict(),  # may draw its seed, so it comes before "rng"
             "rng": default_generator.state_dict(),
             "progress": self.progress.state_dict(),
@@ -412,6 +493,14 @@ class Trainer:
             was, here = (" and ".join(kinds) for kinds in (checkpoint["kinds"], self._kinds))
             raise ValueError(f"the checkpoint was made with {was}; here are {here}")
         self._check_weights(checkpoint["model"], self.folder and self.folder.last)
+        was, here = checkpoint["loader"].get("shards", 1), self.world.shards
+        if was != here:
+            raise ValueError(
+                f"the run was begun with {was} shards, and here are {here}: other shards are "
+                f"other bits; call tl.distributed.init(shards={was})"
+            )
+        known = {k: checkpoint[k] for k in ("history", "rng")} | {"batch": checkpoint["loader"]}
+        check_same("resume", {"checkpoint": known})
         train_loader.load_state_dict(checkpoint["loader"])
         try:
             self.model.load_state_dict(checkpoint["model"])
@@ -420,6 +509,8 @@ class Trainer:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(checkpoint["schedule"])
+        if self.scaler is not None and checkpoint["scaler"] is not None:
+            self.scaler.load_state_dict(checkpoint["scaler"])
         self.stopping.load_state_dict(checkpoint["stopping"])
         self.history = checkpoint["history"]
         self._new_epoch()
@@ -427,7 +518,7 @@ class Trainer:
         self.progress.load_state_dict(checkpoint["progress"], like)
         default_generator.load_state_dict(checkpoint["rng"])
         changed = machine.differences(checkpoint["machine"], machine.describe(self.device))
-        if changed:
+        if changed and self.world.rank == 0:
             print(
                 f"tensorlite: the run goes on, but not to the same bits as before: {changed}",
                 file=sys.stderr,

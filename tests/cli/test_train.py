@@ -18,7 +18,8 @@ from tensorlite.training import load_checkpoint
 
 KEYS = [
     *("dataset", "model", "device", "epochs", "best_epoch", "stopped_by", "val_loss", "test_loss"),
-    *("test_accuracy", "seconds", "samples_per_second", "parameters", "seed"),
+    *("test_accuracy", "seconds", "samples_per_second", "parameters", "seed", "shards"),
+    "processes",
 ]
 
 

@@ -1,0 +1,94 @@
+"""Commands that several processes carry out: ``mpiexec -n 4 tensorlite train``, or --processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from tensorlite import distributed, ranks
+from tensorlite.cli.errors import UsageError
+from tensorlite.distributed import guard
+from tensorlite.distributed.start import is_launched, recut
+
+__all__ = ["cut", "end_all", "join", "launch"]
+
+TIMEOUT = 8.0  # seconds that one may be late, where nothing of the user's own keeps it
+
+
+def launch(count: int, arguments: Sequence[str]) -> None:
+    """Become mpiexec, which starts this command `count` times; do not return.
+
+    Raises
+    ------
+    UsageError
+        If MPI is missing, or has started this process already.
+    """
+    if is_launched():
+        raise UsageError("--processes is not for a command that mpiexec has started")
+    mpiexec = _mpiexec()
+    if mpiexec is None or find_spec("mpi4py") is None:
+        missing = "mpiexec" if mpiexec is None else "mpi4py"
+        raise UsageError(f'--processes needs {missing}: pip install "tensorlite[mpi]"')
+    sys.stdout.flush()
+    command = [mpiexec, "-n", str(count), sys.executable, "-m", "tensorlite", *arguments]
+    os.execv(mpiexec, command)
+
+
+def _mpiexec() -> str | None:
+    """The mpiexec that belongs to this Python, else the one in PATH."""
+    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    return beside or shutil.which("mpiexec")
+
+
+@contextmanager
+def join() -> Iterator[None]:
+    """Join the processes that mpiexec has started, in a ``with`` statement; only rank 0 prints.
+
+    Without mpiexec there is one process, and nothing happens.
+    """
+    before = ranks.world()
+    if not is_launched():
+        try:
+            yield
+        finally:
+            ranks.set_world(before)
+        return
+    world = distributed.init(timeout=TIMEOUT)
+    if world.rank != 0:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    yield
+    distributed.finish()
+
+
+def cut(shards: int | None) -> int:
+    """Let batches be cut into shards: as many as there are processes by default; return how many.
+
+    Raises
+    ------
+    UsageError
+        If there are more processes than shards.
+    """
+    world = ranks.world()
+    count = world.size if shards is None else shards
+    if count < world.size:
+        raise UsageError(
+            f"{world.size} processes and {count} shards: each process computes at least one shard "
+            f"of a batch; start at most {count} processes"
+        )
+    if world.link is not None:
+        recut(count)
+    else:
+        ranks.set_world(ranks.World(shards=count))
+    return count
+
+
+def end_all(error: BaseException, said: str) -> None:
+    """End all processes because of an error in this one, if there are others."""
+    world = ranks.world()
+    if world.size > 1:
+        guard.end_all(world, error, said)
