@@ -23,17 +23,18 @@ void embedding(const T* table OF(entries * columns), const Index* ids OF(rows),
 }
 
 // dtable[e] = sum of g[order[k]] for k in [start[e], start[e + 1]): `order` sorts the ids stably, so
-// each entry is summed in the order of the batch.
+// each entry is summed in the order of the batch. The entry `padding`, if it is one, gets zeros.
 #if !defined(__CUDACC__)
 template <STORED T>
 HOST
 void embedding_backward(const T* g OF(rows * columns), const Index* order OF(rows),
                         const Index* start OF(entries + 1), Acc<T>* dtable OF(entries * columns),
-                        Index rows, Index columns, Index entries) {
+                        Index rows, Index columns, Index entries, Index padding) {
     each_team<T>(entries, columns, [=](auto team) {
         for (Index e : team) {
             auto sums = team.sums(dtable + e * columns);
-            for (Index k = start[e]; k < start[e + 1]; ++k) {
+            const Index end = e == padding ? start[e] : start[e + 1];
+            for (Index k = start[e]; k < end; ++k) {
                 const auto gradient = team.row(g + order[k] * columns);
                 team.each([&](Slot j) { sums[j] += gradient[j]; });
             }

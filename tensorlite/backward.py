@@ -67,11 +67,15 @@ def _unbroadcast(d: Any, shape: tuple) -> Any:
 
 def _fitted(d: Any, target: Any) -> Any:
     """A cotangent in the shape and the dtype of `target`, the node or the array that it is for."""
-    if d.shape != target.shape:
-        d = _unbroadcast(d, target.shape)
-    if d.dtype is not target.dtype and d.dtype != target.dtype:
+    return _in_form(d, target.shape, target.dtype)
+
+
+def _in_form(d: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    if d.shape != shape:
+        d = _unbroadcast(d, shape)
+    if d.dtype is not dtype and d.dtype != dtype:
         on_host = d.__class__ is np.ndarray
-        d = HOST.cast(d, target.dtype) if on_host else d.astype(target.dtype)
+        d = HOST.cast(d, dtype) if on_host else d.astype(dtype)
     return d
 
 
@@ -166,7 +170,7 @@ def propagate(
             if several_devices:
                 _follow(d)
             if d.shape != target.shape or d.dtype != target.dtype:
-                d = unit("sum to shape", _fitted, d, target)
+                d = unit("sum to shape", _in_form, d, target.shape, target.dtype)
             if anomaly is not None:
                 anomaly(d.array if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:

@@ -119,6 +119,7 @@ class Primitive:
         self.joint_rule: Callable | None = None
         self.kernel_fn: Callable | None = None
         self.kernel_from = 0
+        self.exact = True
         self.host_kernel: str | None = None
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.input_defaults = input_defaults
@@ -169,7 +170,14 @@ class Primitive:
         self.joint_rule = _composite_rule(composite, self)
         return composite
 
-    def kernel(self, fn: Callable | str, *scalars: str, from_size: int = 0, **only: Any) -> Any:
+    def kernel(
+        self,
+        fn: Callable | str,
+        *scalars: str,
+        from_size: int = 0,
+        exact: bool = True,
+        **only: Any,
+    ) -> Any:
         """Give a compiled form: a kernel's name, or ``fn(k, *inputs, **static)``.
 
         A kernel whose declaration says what its outputs are makes the whole call (see
@@ -178,13 +186,14 @@ class Primitive:
 
         A function gets the device's kernel library as `k`, and returns NotImplemented where it does
         not apply; then the reference runs. On the CPU it need not be asked where the first input
-        has fewer than `from_size` elements.
+        has fewer than `from_size` elements; a recorded call asks it, since a replay needs no Python
+        then, if it is `exact`: if its results are NumPy's bits.
         """
         if isinstance(fn, str):
             if not only and list(scalars) == list(self.defaults):
                 self.on_host(f"new_{fn}")
             fn = _entry(f"new_{fn}", scalars, only)
-        self.kernel_fn, self.kernel_from = fn, from_size
+        self.kernel_fn, self.kernel_from, self.exact = fn, from_size, exact
         self.call.__globals__.update(_kernel=fn, _compiled=declined)
         return fn
 
@@ -244,7 +253,8 @@ class Primitive:
             kernels = backend.kernels
             if self.kernel_fn is not None and kernels is not None:
                 large = getattr(raw[0], "size", 0) >= self.kernel_from
-                if large or not kernels.on_host or mode.switches.recorder is not None:
+                recorded = mode.switches.recorder is not None and self.exact
+                if large or recorded or not kernels.on_host:
                     y = self.kernel_fn(kernels, *raw, **static)
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
@@ -309,6 +319,7 @@ class Primitive:
         )
         needs = tuple([parent is not None for parent in parents])
         record = switches.grad and True in needs
+        switches.recorder.sizes(self.name, raw, static)
         y, aux = switches.recorder.unit(self.name, self.computed, raw, static, record)
         if not any(isinstance(arg, Tensor) for arg in args):
             return y

@@ -253,6 +253,8 @@ class Tensor:
         """The same values without history, in the same memory."""
         from tensorlite.views import views_of  # which is built on this class
 
+        if mode.switches.recorder is not None and self.node is None:
+            mode.switches.recorder.seen(self)
         made = tensor_of(self.array)
         made.view_of = (None, views_of(self))
         return made

@@ -410,6 +410,68 @@ def test_a_number_that_changes_is_refused():
             call(tl.ones(600))
 
 
+def test_what_numpy_made_of_an_input_is_noticed_when_the_input_changes():
+    @tl.capture
+    def call(x, y):
+        return x + y, tl.tensor(np.sqrt(y.array))  # of y alone, and no operation reads it
+
+    for _ in range(5):
+        call(tl.rand(3), tl.ones(3))
+    assert call.recordings[0].replays
+    with pytest.raises(CaptureError, match="outside of all operations"):
+        for i in range(9):
+            _, root = call(tl.rand(3), tl.full((3,), float(i)))
+            np.testing.assert_array_equal(root.numpy(), np.full(3, i**0.5, np.float32))
+
+
+def test_tensors_made_inside_may_require_grad():
+    weight = tl.ones(3)
+
+    @tl.capture
+    def slope(x):
+        x = x.detach().requires_grad_()
+        w = weight.detach().requires_grad_()
+        ((x**3) * w).sum().backward()
+        return x.grad, w.grad
+
+    for i in range(6):
+        if i == 4:
+            weight.data = tl.full((3,), 2.0)
+        dx, dw = slope(tl.full((3,), float(i)))
+        np.testing.assert_array_equal(dx.numpy(), 3.0 * i**2 * weight.numpy())
+        np.testing.assert_array_equal(dw.numpy(), 3 * [i**3])
+    assert [recording.replays for recording in slope.recordings] == [2, 1]
+
+
+def test_a_tensor_that_is_made_and_kept_is_refused():
+    kept = []
+
+    def call(x):
+        kept.append(x.detach().requires_grad_())
+        return kept[-1] * 2
+
+    with pytest.raises(CaptureError, match=r"makes a Tensor of shape \(3,\) .* and keeps it"):
+        captured = tl.capture(call)
+        for _ in range(6):
+            captured(tl.ones(3))
+
+
+def test_padding_that_no_recorded_batch_had_gets_no_gradient():
+    words = nn.Embedding(6, 4, padding_idx=2)
+
+    @tl.capture
+    def step(ids):
+        words.weight.grad = None
+        words(ids).sum().backward()
+        return words.weight.grad
+
+    for ids in ([0, 1], [1, 3], [4, 5], [2, 2], [2, 1]):
+        grad = step(tl.tensor(ids)).numpy()
+        expected = np.zeros((6, 4))
+        np.add.at(expected, [i for i in ids if i != 2], 1)
+        np.testing.assert_array_equal(grad, expected)
+
+
 def test_numbers_around_the_function_are_seen():
     factor = 2.0
 

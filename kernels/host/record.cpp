@@ -239,14 +239,14 @@ PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given) {
     return PyArray_SimpleNewFromData(1, &size, NPY_UBYTE, data);
 }
 
-// bare(array): an array in the same memory, which refers to nothing.
+// bare(array): an array in the same memory, which refers to nothing and may be written to.
 PyObject* py_bare(PyObject*, PyObject* object) {
     if (!PyArray_Check(object)) return PyErr_Format(PyExc_TypeError, "bare(array) takes a NumPy array");
     auto* array = (PyArrayObject*)object;
     Py_INCREF(PyArray_DESCR(array));
     return PyArray_NewFromDescr(&PyArray_Type, PyArray_DESCR(array), PyArray_NDIM(array),
                                 PyArray_DIMS(array), PyArray_STRIDES(array), PyArray_DATA(array),
-                                PyArray_FLAGS(array) & NPY_ARRAY_WRITEABLE, nullptr);
+                                NPY_ARRAY_WRITEABLE, nullptr);
 }
 
 }  // namespace tl

@@ -13,6 +13,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.ops.dtypes import as_dtype, default_dtype, is_floating, result_type
 from tensorlite.primitive import primitive
+from tensorlite.tape import mode, unit
 from tensorlite.tensor import Tensor, tensor_of
 
 
@@ -36,7 +37,15 @@ def cast(x: Any, dtype: Any) -> Any:
         return x
     if is_floating(dtype):
         return cast_float(x, dtype=dtype)
-    return tensor_of(x.array.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)
+    if not isinstance(x, Tensor):
+        return x.astype(dtype)
+    if mode.switches.recorder is not None and x.node is None:
+        mode.switches.recorder.seen(x)
+    return tensor_of(unit("cast", _as_integers, x.array, dtype))
+
+
+def _as_integers(x: Array, dtype: np.dtype) -> Array:
+    return x.astype(dtype)
 
 
 class Operands:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sys
 import threading
 from collections import OrderedDict
@@ -33,6 +34,7 @@ class _Slot:
     def __init__(self) -> None:
         self.recordings: list[Recording] = []
         self.summary: list[tuple] | None = None
+        self.inputs: list[np.ndarray] = []  # of the last recording
         self.leaves: list[Tensor] = []
         self.attempts = 0
 
@@ -55,12 +57,13 @@ class Captured:
         self.reason: str | None = None
         self._slots: OrderedDict[Any, _Slot] = OrderedDict()
         self._lock = threading.RLock()
-        self._replays = 0
+        self._clock = itertools.count()
 
     @property
     def recordings(self) -> list[Recording]:
-        """The recordings that there are."""
-        return [recording for slot in self._slots.values() for recording in slot.recordings]
+        """The recordings that there are, in the order of their last use."""
+        found = [recording for slot in self._slots.values() for recording in slot.recordings]
+        return sorted(found, key=lambda recording: recording.used)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """A method: one captured function an object."""
@@ -94,7 +97,8 @@ class Captured:
         with self._lock:
             slot = self._slot(args, kwargs)
             for recording in slot.recordings:
-                if recording.fits():
+                if recording.fits() and recording.is_proven(inputs):
+                    recording.used = next(self._clock)
                     return recording.replay(inputs)
             return self._record(slot, args, kwargs, given)
 
@@ -151,6 +155,7 @@ class Captured:
                 return x
             array = x.array if isinstance(x, Tensor) else x
             own = static[len(static)] = array.copy(order="K")
+            recorder.inputs.append(own)
             return tensor_of(own) if isinstance(x, Tensor) else own
 
         args, kwargs = mapped(args, stand_in), mapped(kwargs, stand_in)
@@ -167,28 +172,33 @@ class Captured:
         if recorder.reason is not None:
             self._give_up(recorder.reason)
             return returned
-        known = set(recorder.entry)
-        slot.leaves = [t for t, _ in recorder.leaves.values()]
-        stable = all(t.array is a for t, a in recorder.leaves.values())
-        stable = stable and known.issuperset(
-            id(t)
-            for t, a in recorder.leaves.values()
-            if t.requires_grad and not kernels.log_owns(recorder.log, a)
-        )
-        recording = Recording(recorder, list(static.values()), result, self.__name__)
-        del result
+        recording = Recording(recorder, list(static.values()), self.__name__)
+        recording.returns(result)
+        del args, kwargs, result
+        recording.finish()
         summary = recording.summary()
-        if stable and slot.summary == summary:
+        unsettled = recording.unsettled(set(recorder.entry))
+        if not unsettled and slot.summary == summary:
+            recording.compare(slot.inputs)
+            slot.recordings = [old for old in slot.recordings if not old.fits()]
+            recording.used = next(self._clock)
             slot.recordings.insert(0, recording)
-            del slot.recordings[self.most :]
+            self._forget()
             slot.attempts = 0
             recording.plan()
-        elif slot.attempts >= _ATTEMPTS:
-            moved = [t for t, a in recorder.leaves.values() if t.array is not a]
-            rebound = f"it gives a Tensor of shape {moved[0].shape} another array" if moved else ""
-            self._give_up(rebound or _difference(slot.summary or [], summary))
-        slot.summary = summary
+        else:
+            slot.recordings = [old for old in slot.recordings if not old.fits()]
+            if slot.attempts >= _ATTEMPTS:
+                self._give_up(unsettled or _difference(slot.summary or [], summary))
+        slot.summary, slot.inputs = summary, list(static.values())
+        slot.leaves = recording.leaves()
         return returned
+
+    def _forget(self) -> None:
+        """Let go of the recordings that were not used for the longest time."""
+        for old in self.recordings[: -self.most]:
+            for slot in self._slots.values():
+                slot.recordings = [each for each in slot.recordings if each is not old]
 
     def _give_up(self, reason: str, raises: bool = True) -> None:
         self.reason = reason

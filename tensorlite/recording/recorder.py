@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class Node:
 
 def _is_elsewhere(x: Any) -> bool:
     array = _raw(x)
-    return is_array(array) and not isinstance(array, np.ndarray)
+    return is_array(array) and not isinstance(array, (np.ndarray, np.generic))
 
 
 def _raw(x: Any) -> Any:
@@ -137,6 +138,7 @@ class Recorder:
     def __init__(self, kernels: Any) -> None:
         self.k = kernels
         self.log = kernels.log_open()
+        self.inputs: list[np.ndarray] = []  # the call's own copies
         self.inside = False
         self.reason: str | None = None
         self.nodes: list[tuple[int, Node]] = []
@@ -206,6 +208,18 @@ class Recorder:
             self.reason = f"{what} at {users_line()}"
             self.inside = True
             self.close()
+
+    def sizes(self, name: str, inputs: tuple, static: dict) -> None:
+        """Refuse a primitive that has as many results as values say."""
+        masks = inputs[1:] if name == "getitem" else ()
+        masked = any(is_array(x) and x.dtype == bool and self._varies(x) for x in masks)
+        counts = name == "bincount" and not static["minlength"]
+        if masked or counts or name in ("nonzero", "unique"):
+            self.refuse(f"{name}, the shape of whose result depends on values,")
+
+    def _varies(self, x: Array) -> bool:
+        """Whether an array may hold other values at a replay."""
+        return self.k.log_owns(self.log, x) or any(np.may_share_memory(x, y) for y in self.inputs)
 
     # --- units --------------------------------------------------------------------------------
 
@@ -431,6 +445,11 @@ class Recorder:
         if id(x) not in self.leaves:
             self.leaves[id(x)] = (x, x.array)
 
+    def outer_leaves(self) -> list[tuple[Tensor, Array]]:
+        """The Tensors from before the call; those that it made itself are held by nobody else."""
+        own = [leaf for leaf in self.leaves.values() if not self.k.log_owns(self.log, leaf[1])]
+        return _held_elsewhere(own)
+
     def arrives(self, leaf: Tensor) -> None:
         """Note that a gradient arrives at a leaf, and whether it is added to one from before."""
         if id(leaf) not in self.arrived:
@@ -455,6 +474,15 @@ class Recorder:
         """Take note of a write in place, outside of units that were seen to."""
         if self.reason is None and bounds not in self.written:
             self.written.append(bounds)
+
+
+def _held_elsewhere(leaves: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Those of which somebody else than the list, and the dictionary it comes from, holds one."""
+    return [leaf for leaf in leaves if getrefcount(leaf[0]) > _ONE]
+
+
+_ONE = 0
+_ONE = next(getrefcount(leaf[0]) for leaf in [(object(), None)])
 
 
 def _shows(x: np.ndarray, block: np.ndarray) -> bool:

@@ -48,20 +48,21 @@ class Recording:
         How often it was run.
     """
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        inputs: list[np.ndarray],
-        result: Any,
-        name: str,
-    ) -> None:
-        self.name, self.replays = name, 0
+    def __init__(self, recorder: Recorder, inputs: list[np.ndarray], name: str) -> None:
+        self.name, self.replays, self.used = name, 0, 0
         self._recorder, self._k, self._log = recorder, recorder.k, recorder.log
         self._inputs = inputs
+        self._unchanged: list[int] = []  # inputs that had the same values whenever it was recorded
         self._outputs: list[np.ndarray] = []
+
+    def returns(self, result: Any) -> None:
+        """Take note of what the call returned."""
         self._result = mapped(result, self._as_output)
-        k, log = self._k, self._log
-        own = [(t, a) for t, a in recorder.leaves.values() if not k.log_owns(log, a)]
+
+    def finish(self) -> None:
+        """See what it depends on, when nobody holds what the call has made for itself."""
+        recorder = self._recorder
+        own = recorder.outer_leaves()
         self._leaves = [(t, a, t.requires_grad) for t, a in own]
         self._entries = [self._entry_of(t) for t, _ in own if t.requires_grad]
         self._modules = list(recorder.modules.values())
@@ -103,6 +104,32 @@ class Recording:
             yield at, end
 
     # --- replay -------------------------------------------------------------------------------
+
+    def unsettled(self, known: set[int]) -> str:
+        """Why it could not be used again: a parameter gets other memory, or is a new one."""
+        for t, array, requires_grad in self._leaves:
+            if t.array is not array:
+                return f"it gives a Tensor of shape {t.shape} another array"
+            if requires_grad and id(t) not in known:
+                return (
+                    f"each call makes a Tensor of shape {t.shape} that requires grad, and keeps it"
+                )
+        return ""
+
+    def leaves(self) -> list[Tensor]:
+        """The Tensors from before the call that it depends on."""
+        return [t for t, _, _ in self._leaves]
+
+    def compare(self, inputs: list[np.ndarray]) -> None:
+        """Take note of inputs that had the same values when it was recorded before.
+
+        What Python made of them, unseen, would have been the same, too; see `is_proven`.
+        """
+        self._unchanged = [i for i, x in enumerate(inputs) if _same(x, self._inputs[i])]
+
+    def is_proven(self, inputs: list[Any]) -> bool:
+        """Whether it is known that nothing outside of the list follows from these inputs."""
+        return all(_same(self._inputs[i], inputs[i]) for i in self._unchanged)
 
     def fits(self) -> bool:
         """Whether everything it depends on is as it was when it was made."""
@@ -211,6 +238,9 @@ class Recording:
         while node is not None:
             self._note_node(node, found, reads, written, block_of)
             position, node = next(nodes)
+        for x in self._outputs:
+            low, high = np.lib.array_utils.byte_bounds(x)
+            reads(low, high - low, "the result")
         found.append(("constants", *constants.values()))
         return found
 
@@ -279,6 +309,10 @@ class Recording:
             for address, _ in line.writes:
                 last[address] = i
         return "\n".join([*text, "}"])
+
+
+def _same(x: np.ndarray, y: Any) -> bool:
+    return bool(x.tobytes() == y.tobytes())
 
 
 def _is_home(t: Tensor) -> bool:

@@ -223,7 +223,7 @@ def _table_gradient(run, g, ids, order, start, entries):
     (rows, columns), acc = g.shape, accumulator(g.dtype)
     out = ((entries, columns), acc)
     if run.on_host:
-        return run("embedding_backward", g, order, start, out, rows, columns, entries)
+        return run("embedding_backward", g, order, start, out, rows, columns, entries, -1)
     chunks = -(-rows // CHUNK)
     sizes = rows, columns, entries, chunks
     partial, dtable = run(

@@ -98,13 +98,15 @@ def _embedding_backward(
         check_indices(ids, rows, "rows of the table")
         order, start = k.empty(ids.shape, ids.dtype), k.empty((rows + 1,), ids.dtype)
         k.embedding_order(ids, order, start, ids.size, rows)
-        k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows)
+        # Not by NumPy afterwards: a recording of calls without the index would not know of it.
+        padding = -1 if padding_idx is None else padding_idx
+        k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows, padding)
     else:
         xp = array_backend((ids,)).xp
         order = ids.argsort(kind="stable")
         ordered = ids[order]
         start = xp.searchsorted(ordered, xp.arange(rows + 1))
         sum_sorted(k, arrays, (ordered, order, start), dweight)
-    if padding_idx is not None:
-        dweight[padding_idx] = 0
+        if padding_idx is not None:
+            dweight[padding_idx] = 0
     return dweight.astype(dy.dtype, copy=False)
