@@ -213,7 +213,7 @@ class Recorder:
         """Refuse a primitive that has as many results as values say."""
         masks = inputs[1:] if name == "getitem" else ()
         masked = any(is_array(x) and x.dtype == bool and self._varies(x) for x in masks)
-        counts = name == "bincount" and not static["minlength"]
+        counts = name == "bincount" and not static.get("minlength")
         if masked or counts or name in ("nonzero", "unique"):
             self.refuse(f"{name}, the shape of whose result depends on values,")
 
