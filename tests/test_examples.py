@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+CHECKPOINTS = ROOT / "tests" / "bridges" / "hugging_face"
+
 RUNS = {
     "captured_step": (["--epochs", "3"], r"bit for bit: True\n(<Rec.*\n)+test accuracy 0\.[89]"),
     "digits_by_hand": (["--epochs", "6"], r"test accuracy 0\.9"),
@@ -23,6 +25,12 @@ RUNS = {
     "diffusion": (["--epochs", "1", "--width", "8"], r"epoch   1  loss 0\.[5-9]"),
     "pinn": (["--steps", "50"], r"step    50  loss 0\.\d+  largest error 0\.[3-9]"),
     "parallel": (["--epochs", "2"], r"test accuracy 0\.[89]"),
+    "gpt2": ([str(CHECKPOINTS / "gpt2"), "--ids", "5,9"], r"tokens: 5 9( \d+){20}"),
+    "llama": ([str(CHECKPOINTS / "llama"), "--ids", "5,9"], r"tokens: 5 9( \d+){20}"),
+    "bert": (
+        [str(CHECKPOINTS / "bert"), "--ids", "2,9,4,3", "--mask", "4"],
+        r"token 2:( \d+ 0\.\d+,?){5}",
+    ),
     "hyperparameters": (["--epochs", "2"], r"wrote hyperparameters\.png"),
 }
 

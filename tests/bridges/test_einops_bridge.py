@@ -11,9 +11,10 @@ import pytest
 import tensorlite as tl
 
 pytest.importorskip("einops", reason="einops is not installed")
-from tensorlite.einops import TensorliteBackend  # noqa: E402 (needs einops)
+from tensorlite.einops import TensorliteBackend
 
-os.environ.setdefault("EINOPS_TEST_BACKENDS", "tensorlite")  # its tests read it as they are imported
+# Its tests read it as they are imported.
+os.environ.setdefault("EINOPS_TEST_BACKENDS", "tensorlite")
 
 
 def own_tests() -> list:
