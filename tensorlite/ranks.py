@@ -7,7 +7,7 @@ out depends on how many shards there are and not on how many processes compute t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class World:
         self.wishes = 0  # what this process asks for with its next step: STOP, SAVE
         self.agreed = 0  # what anybody asked for with the last one
         self.checkpoint: str | None = None  # the last that was written, with what it holds
+        self.normalizing: list[Any] = []  # modules with running statistics, in an order of all
         self.listeners: list[Any] = []  # what divided optimizers are told
 
     def span(self, rank: int) -> tuple[int, int]:
@@ -59,6 +60,12 @@ class World:
     def own(self) -> range:
         """The shards of this process."""
         return range(*self.span(self.rank))
+
+    def know(self, modules: Iterable[Any]) -> None:
+        """Take note of modules with running statistics; all processes in one order."""
+        for module in modules:
+            if not any(module is known for known in self.normalizing):
+                self.normalizing.append(module)
 
     @property
     def is_cut(self) -> bool:
@@ -158,14 +165,42 @@ class Batch:
             return
         running = self._running.get(id(module))
         if running is None:
+            self.world.know([module])
             running = self._running[id(module)] = _Running(buffers, counter)
         running.touched = True
 
     def finish_running(self) -> None:
         """Give the modules the mean of all shards' statistics; for all processes."""
-        tracked, self._running = list(self._running.values()), {}
-        if not tracked:
-            return
+        tracked, self._running = self._running, {}
+        if self._is_idle_somewhere:
+            tracked = self._known_to_all(tracked)
+        if tracked:
+            self._put_together(list(tracked.values()))
+
+    @property
+    def _is_idle_somewhere(self) -> bool:
+        """Whether a process has no sample of this batch."""
+        spans = map(self.world.span, range(self.world.size))
+        return not all(any(self.sizes[first:last]) for first, last in spans)
+
+    def _known_to_all(self, tracked: dict[int, Any]) -> dict[int, Any]:
+        """What those track that have samples, also where there are none."""
+        modules = self.world.normalizing
+        mine = [i for i, module in enumerate(modules) if id(module) in tracked]
+        theirs = max(self.world.gather(mine), key=len)
+        if theirs and max(theirs) >= len(modules):
+            raise RuntimeError(
+                f"a batch of {self.samples} samples leaves this process none, before it has met "
+                "the model's running statistics: begin with a batch of a sample a process at least"
+            )
+        # All in one order; elsewhere it is that in which they were called.
+        return {
+            id(m): tracked.get(id(m))
+            or _Running((m.running_mean, m.running_var), m.num_batches_tracked)
+            for m in (modules[i] for i in theirs)
+        }
+
+    def _put_together(self, tracked: list[Any]) -> None:
         world, xp = self.world, tracked[0].backend.xp
         length = max(len(range(*world.span(rank))) for rank in range(world.size))
         width = sum(running.width for running in tracked)

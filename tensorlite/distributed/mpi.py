@@ -16,6 +16,8 @@ _SPIN = 0.002  # seconds of asking without a pause; then the core is left to oth
 _PAUSE = 0.0001
 _TAGS = 30000  # MPI grants 32767
 
+_AMONG = 32500  # the tag of `gather_among`
+
 
 class Behind(RuntimeError):
     """Another process did not come in time."""
@@ -116,6 +118,20 @@ class MPILink:
     def gather_words(self, array: np.ndarray) -> list[np.ndarray]:
         """`gather_array` of what lies in host memory, whatever this link carries."""
         return self.gather_array(array, "the others' step")
+
+    def gather_among(self, array: np.ndarray, ranks: Sequence[int], what: str) -> list[np.ndarray]:
+        """The arrays of some ranks, in their order: of those that call it, and no other has to.
+
+        For host memory. What two ranks say to one another arrives in the order of the calls.
+        """
+        byte, mine = self.mpi.BYTE, np.ascontiguousarray(array)
+        found = {rank: np.empty_like(mine) for rank in ranks if rank != self.rank}
+        comm = self.comm
+        requests = [comm.Irecv([_bytes(a), byte], r, _AMONG) for r, a in found.items()]
+        requests += [comm.Isend([_bytes(mine), byte], r, _AMONG) for r in found]
+        self.sent += mine.nbytes * len(found)
+        Pending(self, requests, what, (mine, found)).wait()
+        return [mine if rank == self.rank else found[rank] for rank in ranks]
 
     def step_done(self) -> None:
         """Count a step."""

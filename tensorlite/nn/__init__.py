@@ -43,7 +43,6 @@ from tensorlite.nn.batch_norm import (
     InstanceNorm1d,
     InstanceNorm2d,
     InstanceNorm3d,
-    SyncBatchNorm,
 )
 from tensorlite.nn.cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from tensorlite.nn.containers import ModuleDict, ModuleList, Sequential
@@ -160,6 +159,7 @@ from tensorlite.nn.resize import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from tensorlite.nn.sync_batch_norm import SyncBatchNorm
 from tensorlite.nn.transformer import (
     Transformer,
     TransformerDecoder,

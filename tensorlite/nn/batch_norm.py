@@ -114,13 +114,7 @@ class BatchNormNd(NormBase):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the shape of `input`."""
-        if input.ndim not in self._ndims:
-            self._refuse(input)
-        if input.shape[1] != self.num_features:
-            raise ValueError(
-                f"{type(self).__name__}: input of shape {input.shape}; its second axis must have "
-                f"length {self.num_features}"
-            )
+        self._check(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         again = mode.switches.recomputes  # of a checkpoint, which counted this batch before
         counts = self.training and self.track_running_stats and not again
@@ -142,6 +136,15 @@ class BatchNormNd(NormBase):
             momentum,
             self.eps,
         )
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim not in self._ndims:
+            self._refuse(input)
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}: input of shape {input.shape}; its second axis must have "
+                f"length {self.num_features}"
+            )
 
     def _track(self, world: ranks.World) -> None:
         """Let the statistics of all shards be put together after the batch."""
@@ -172,32 +175,6 @@ class BatchNorm3d(BatchNormNd):
     """Batch normalization of (N, C, D, H, W); parameters as in `BatchNormNd`."""
 
     _ndims = (5,)
-
-
-class SyncBatchNorm(BatchNormNd):
-    """Batch normalization over all processes; with one process, the same as `BatchNormNd`."""
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        process_group: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        if process_group is not None:
-            raise ValueError("SyncBatchNorm: there are no process groups; leave it out")
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
-        )
-        self.process_group = None
-
-    _ndims = (2, 3, 4, 5)
 
 
 class InstanceNormNd(NormBase):

@@ -74,7 +74,7 @@ class Epoch:
         for row, (_, losses, _) in zip(mine, pending, strict=True):
             for shard, loss in losses.items():
                 row[shard - world.own[0]] = array_backend((loss,)).to_host(loss)
-        of_all = [mine] if world.size == 1 else world.link.gather_words(mine)
+        of_all = [mine] if world.size == 1 else world.link.gather_array(mine, "losses")
         parts = [part[:, : len(range(*world.span(r)))] for r, part in enumerate(of_all)]
         by_shard = np.concatenate(parts, axis=1)
         weights = np.array([weights for *_, weights in pending])

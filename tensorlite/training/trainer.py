@@ -16,6 +16,7 @@ from tensorlite.amp import GradScaler
 from tensorlite.backend import HOST, Device
 from tensorlite.data import DataLoader, Subset, TensorDataset, check_finite
 from tensorlite.distributed.agreement import check_same, code_of
+from tensorlite.nn.batch_norm import BatchNormNd
 from tensorlite.nn.module import Module
 from tensorlite.optim import Optimizer
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -162,6 +163,7 @@ class Trainer:
         self.device = place(model, optimizer, device)
         if self.world.is_cut and getattr(optimizer, "sharing", None) is None:
             check_same("Trainer", code_of(model, loss))
+            self.world.know(m for m in model.modules() if isinstance(m, BatchNormNd))
             distributed.Sharded(optimizer)
         self.update = Update(
             model,

@@ -1,7 +1,8 @@
 """What torch's module of this name has: base classes that programs ask for."""
 
-from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
+from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from tensorlite.nn.batch_norm import BatchNormNd as _BatchNorm
 from tensorlite.nn.batch_norm import NormBase as _NormBase
+from tensorlite.nn.sync_batch_norm import SyncBatchNorm
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "_BatchNorm", "_NormBase"]
