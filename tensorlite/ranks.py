@@ -215,7 +215,7 @@ class Batch:
         rows: list[Any] = []
         for rank, part in enumerate(of_all):
             rows += list(part[: len(range(*world.span(rank)))])
-        rows = [row * xp.asarray(w, dtype) for row, w in zip(rows, self.weights, strict=True)]
+        rows = [row * dtype.type(w) for row, w in zip(rows, self.weights, strict=True)]
         while len(rows) > 1:  # the tree: neighbours, then neighbours of neighbours
             pairs = [rows[i : i + 2] for i in range(0, len(rows), 2)]
             rows = [pair[0] + pair[1] if len(pair) == 2 else pair[0] for pair in pairs]

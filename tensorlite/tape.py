@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
+from tensorlite.backend.cupy import use_home
 from tensorlite.decorate import decorated
 from tensorlite.writes import WriteLog
 
@@ -72,6 +73,7 @@ class _Mode(threading.local):
     def __init__(self) -> None:
         self.switches = Switches()
         self.switches.set(**_of_new_threads)
+        use_home()
         _all_switches.add(self.switches)
 
 

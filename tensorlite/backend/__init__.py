@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend.base import Array, Backend, Device, default_device, parse_device
+from tensorlite.backend.base import Array, Backend, Device, default_device, home, parse_device
 from tensorlite.backend.numpy import CPU, NumpyBackend
 
 __all__ = [
@@ -46,8 +46,8 @@ def array_backend(values: Any) -> Backend:
 
 
 ON_SECOND_DEVICE: list[Callable[[], None]] = []
-"""Called when a CUDA device beyond the first is named: from then on, operations look where their
-inputs are. Programs on one device do not pay for it."""
+"""Called when a CUDA device beside this process's own is named: from then on, operations look where
+their inputs are. Programs on one device do not pay for it."""
 
 
 def backend_for(where: str | Device) -> Backend:
@@ -65,7 +65,7 @@ def backend_for(where: str | Device) -> Backend:
 
     backend = cuda_backend(where)
     BACKENDS.setdefault(backend.xp.ndarray, backend)
-    while where.index > 0 and ON_SECOND_DEVICE:
+    while where.index != home() and ON_SECOND_DEVICE:
         ON_SECOND_DEVICE.pop()()
     return backend
 

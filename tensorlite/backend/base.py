@@ -21,6 +21,8 @@ class _Place(NamedTuple):
 class Device(_Place):
     """A place where arrays live: ``device("cpu")``, ``device("cuda:1")``, ``device("cuda", 1)``.
 
+    ``device("cuda")`` is the first, and of several processes on a machine each one's own.
+
     ``device("auto")`` is CUDA where there is a GPU that can be used, else the CPU. Inside
     ``with device("cuda"):`` Tensors are made there by default.
 
@@ -45,7 +47,8 @@ class Device(_Place):
         match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", str(type))
         if match is None or (match[2] is not None and index is not None):
             raise ValueError(f"unknown device {type!r}: use 'cpu', 'cuda', 'cuda:1' or 'auto'")
-        index = int(match[2] or 0) if index is None else index
+        if index is None:
+            index = int(match[2] or (_home[0] if match[1] == "cuda" else 0))
         if index and match[1] == "cpu":
             raise ValueError(f"unknown device 'cpu:{index}': there is one CPU")
         return super().__new__(cls, match[1], index)
@@ -62,6 +65,19 @@ class Device(_Place):
 
     def __exit__(self, *exc_info: object) -> None:
         _defaults.pop()
+
+
+_home = [0]  # the number of the device that "cuda" is
+
+
+def home() -> int:
+    """The number of this process's own CUDA device."""
+    return _home[0]
+
+
+def set_home(index: int) -> None:
+    """Let "cuda" be this device; before it is first used."""
+    _home[0] = index
 
 
 _defaults = [Device("cpu")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend.base import Array, Backend, Device
+from tensorlite.backend.base import Array, Backend, Device, home
 
 INSTALL = 'pip install "tensorlite[cuda13]" (or [cuda12], for a driver older than R580)'
 _NO_MEMORY, _NO_DEVICE = 2, 100  # cudaErrorMemoryAllocation, cudaErrorNoDevice
@@ -157,7 +158,14 @@ def cuda_backend(device: Device) -> CudaBackend:
 
 @functools.cache
 def _backend() -> CudaBackend:
+    use_home()
     return CudaBackend()
+
+
+def use_home() -> None:
+    """Let this thread compute on the process's own device: CUDA gives a new one the first."""
+    if home() and "cupy" in sys.modules and is_available():
+        load_cupy().cuda.runtime.setDevice(home())
 
 
 class CudaBackend(Backend):

@@ -10,7 +10,7 @@ from typing import Any, Self
 from tensorlite import random
 from tensorlite.backend import Device, backend_for, parse_device
 from tensorlite.backend import cupy as _cupy
-from tensorlite.backend.base import default_device, set_default_device
+from tensorlite.backend.base import default_device, home, set_default_device
 from tensorlite.backend.cupy import OutOfMemoryError, is_available
 from tensorlite.unknown import unknown
 
@@ -55,7 +55,7 @@ def device_count() -> int:
 def current_device() -> int:
     """Return the index of the device that "cuda" without a number is made on."""
     here = default_device()
-    return here.index if here.type == "cuda" else 0
+    return here.index if here.type == "cuda" else home()
 
 
 def set_device(device: int | str | Device) -> None:

@@ -23,10 +23,11 @@ from tensorlite.ranks import World
 
 def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
     """What decides the numbers: model, settings, seed, dtype, code."""
-    model, digest = [], hashlib.blake2b(digest_size=16)
+    model, devices, digest = [], set(), hashlib.blake2b(digest_size=16)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             name = optimizer.label(parameter)
+            devices.add(parameter.device.type)
             model.append(f"{name} {tuple(parameter.shape)} {parameter.dtype}")
             host = np.ascontiguousarray(array_backend((parameter.array,)).to_host(parameter.array))
             digest.update(host.reshape(-1).view(np.uint8))
@@ -43,6 +44,7 @@ def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
         "script": _script(),
         "optimizer": type(optimizer).__name__,
         "model": model,
+        "kind of device": sorted(devices),
         "settings of the optimizer": settings,
         "seed or state of the random generator": default_generator.state_dict(),
         "initial values of the parameters": digest.hexdigest(),
@@ -114,3 +116,65 @@ def _difference(first: Any, other: Any) -> str:
             if other.get(key) != value:
                 return f"{key} is {other.get(key)!r} there and {value!r} on rank 0"
     return f"{other!r} there and {first!r} on rank 0"
+
+
+class Presence:
+    """Which parameters have a gradient anywhere: what all processes say of it in every step.
+
+    Parameters
+    ----------
+    world
+        The processes.
+    names
+        Of the parameters, for messages.
+    waits
+        Whether a step waits for what the others say. If not, a process whose own part is as in the
+        last step takes the answer for the same, and looks in the next step whether it was.
+    """
+
+    def __init__(self, world: World, names: list[str], waits: bool) -> None:
+        self.world, self.names, self.waits = world, names, waits
+        self.asked: tuple[Any, np.ndarray] | None = None  # in the last step
+        self.mine: list[bool] | None = None
+        self.taken: list[bool] = []  # what all were taken to say
+
+    def anywhere(self, mine: list[bool]) -> list[bool]:
+        """Say which parameters have a gradient here, and be told which have one anywhere.
+
+        The `wishes` of a process go the same way, and all learn of them in the same step: this one
+        where they wait, else the next.
+        """
+        world = self.world
+        wishes = self.check()
+        words = np.array([world.wishes, *mine], np.uint8)
+        self.asked = world.link.begin_gather(words, "the others' step")
+        if self.waits or mine != self.mine:
+            now, self.taken = self._answer()
+            if self.waits:
+                wishes, self.asked = now, None
+        self.mine = mine
+        world.agreed = wishes
+        return self.taken
+
+    def _answer(self) -> tuple[int, list[bool]]:
+        """What all say: their wishes, and which parameters have a gradient."""
+        pending, found = self.asked or (None, np.zeros((1, 1), np.uint8))
+        if pending is not None:
+            pending.wait()
+        wishes, *there = np.bitwise_or.reduce(found).tolist()
+        return wishes, [bool(flag) for flag in there]
+
+    def check(self) -> int:
+        """Look whether the last step was as it was taken to be; return what was wished for then."""
+        if self.asked is None:
+            return 0
+        wishes, there = self._answer()
+        wrong = [n for n, a, b in zip(self.names, there, self.taken, strict=True) if a != b]
+        if wrong:
+            raise RuntimeError(
+                f"Sharded: in the last step other parameters had gradients than rank "
+                f"{self.world.rank} could know without waiting for the others: {wrong[0]!r}"
+                + (f" and {len(wrong) - 1} more" if wrong[1:] else "")
+                + ". Give Sharded find_unused_parameters=True"
+            )
+        return wishes

@@ -1,4 +1,7 @@
-"""Arrays between processes over MPI: what is on the CPU, and everything small."""
+"""Arrays between processes over MPI: what is on the CPU, and everything small.
+
+What is on a CUDA device is handed to `nccl`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tensorlite.backend import Array
 
 _SPIN = 0.002  # seconds of asking without a pause; then the core is left to others
 _PAUSE = 0.0001
-_TAGS = 30000  # MPI grants 32767
+_TAGS = 16000  # for arrays, and as many for words of the others: MPI grants 32767
 
 _AMONG = 32500  # the tag of `gather_among`
 
@@ -55,12 +58,12 @@ class MPILink:
     Attributes
     ----------
     sent : int
-        Bytes of arrays that this process has sent so far.
+        Bytes of arrays that this process has sent so far over MPI.
     seconds : float
         Time spent waiting for others.
+    nccl : NCCLLink or None
+        What carries CUDA arrays, once `use_cuda` was called.
     """
-
-    device = "cpu"
 
     def __init__(self, comm: Any, timeout: float = 300.0) -> None:
         from mpi4py import MPI
@@ -69,8 +72,44 @@ class MPILink:
         self.rank, self.size = comm.rank, comm.size
         self.sent = self.steps = 0
         self.seconds = 0.0
-        self._tag = 0
-        self.on_wait: Callable[[str], None] | None = None
+        self._tag = self._word = 0
+        self.nccl: Any = None
+
+    def use_cuda(self, device: int) -> None:
+        """Carry arrays of this CUDA device, too; for all ranks, each with a device of its own.
+
+        Raises
+        ------
+        RuntimeError
+            If NCCL is missing somewhere, or does not come about; or if another device was named.
+        """
+        if self.nccl is not None:
+            if self.nccl.device != device:
+                raise RuntimeError(
+                    f"a process trains on one CUDA device: cuda:{self.nccl.device} carries its "
+                    f"arrays already, and these are on cuda:{device}"
+                )
+            return
+        from tensorlite.distributed import nccl
+
+        identity = problem = None
+        try:
+            nccl.library()
+            identity = nccl.unique_id() if self.rank == 0 else None
+        except RuntimeError as error:
+            problem = str(error)
+        said = self.gather((identity, problem, f"{os.uname().nodename} {nccl.where(device)}"))
+        problems = [f"rank {rank}: {what}" for rank, (_, what, _) in enumerate(said) if what]
+        if problems:
+            raise RuntimeError("; ".join(problems))
+        try:
+            self.nccl = nccl.NCCLLink(self.rank, self.size, said[0][0], device)
+        except nccl.library().NcclError as error:
+            devices = ", ".join(f"rank {rank}: {at}" for rank, (_, _, at) in enumerate(said))
+            raise RuntimeError(
+                f"NCCL does not come about ({error}). Every process needs a device of its own; "
+                f"they are on {devices}. NCCL_DEBUG=INFO tells more"
+            ) from error
 
     def until(self, done: Callable[[], bool], what: str) -> None:
         """Ask until it is done; signals are served meanwhile."""
@@ -95,18 +134,25 @@ class MPILink:
         sends: Sequence[tuple[int, Array]],
         receives: Sequence[tuple[int, Array]],
         what: str,
-    ) -> Pending:
+    ) -> Any:
         """Begin to send arrays to ranks and to receive others; all ranks in the same order."""
+        if not _on_host(sends or receives):
+            return self.nccl.exchange(sends, receives, what)
         self._tag = (self._tag + 1) % _TAGS
+        return self._begin(sends, receives, what, self._tag)
+
+    def _begin(self, sends: Any, receives: Any, what: str, tag: int) -> Pending:
         comm, byte = self.comm, self.mpi.BYTE
-        requests = [comm.Irecv([_bytes(a), byte], rank, self._tag) for rank, a in receives]
+        requests = [comm.Irecv([_bytes(a), byte], rank, tag) for rank, a in receives]
         for rank, array in sends:
-            requests.append(comm.Isend([_bytes(array), byte], rank, self._tag))
+            requests.append(comm.Isend([_bytes(array), byte], rank, tag))
             self.sent += array.nbytes
         return Pending(self, requests, what, (sends, receives))
 
     def gather_array(self, array: Array, what: str = "numbers") -> list[Array]:
         """The arrays of all ranks, which are of one shape and dtype."""
+        if not isinstance(array, np.ndarray):
+            return self.nccl.gather_array(array, what)
         found = np.empty((self.size, *array.shape), array.dtype)
         mine = np.ascontiguousarray(array)
         byte = self.mpi.BYTE
@@ -115,9 +161,18 @@ class MPILink:
         self.sent += mine.nbytes * (self.size - 1)
         return list(found)
 
-    def gather_words(self, array: np.ndarray) -> list[np.ndarray]:
-        """`gather_array` of what lies in host memory, whatever this link carries."""
-        return self.gather_array(array, "the others' step")
+    def begin_gather(self, array: np.ndarray, what: str) -> tuple[Any, np.ndarray]:
+        """Begin to gather short arrays of the host; return what to wait for, and where they come.
+
+        They come although nobody waits, unlike those of a collective call of MPI; and beside what
+        `exchange` carries, of which a process may have begun more or less.
+        """
+        self._word = (self._word + 1) % _TAGS
+        found = np.empty((self.size, *array.shape), array.dtype)
+        found[self.rank] = array
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        sends, receives = [(r, array) for r in others], [(r, found[r]) for r in others]
+        return self._begin(sends, receives, what, _TAGS + self._word), found
 
     def gather_among(self, array: np.ndarray, ranks: Sequence[int], what: str) -> list[np.ndarray]:
         """The arrays of some ranks, in their order: of those that call it, and no other has to.
@@ -154,6 +209,10 @@ class MPILink:
             pickle.loads(found[end - n : end].tobytes())
             for n, end in zip(counts, ends, strict=True)
         ]
+
+
+def _on_host(arrays: Sequence[tuple[int, Array]]) -> bool:
+    return not arrays or isinstance(arrays[0][1], np.ndarray)
 
 
 def _bytes(array: Array) -> Any:

@@ -13,8 +13,8 @@ import numpy as np
 from tensorlite import backward as engine
 from tensorlite import ranks
 from tensorlite.arrivals import Arrivals, together
-from tensorlite.backend import Array
-from tensorlite.distributed.agreement import check_same, description
+from tensorlite.backend import Array, Device
+from tensorlite.distributed.agreement import Presence, check_same, description
 from tensorlite.distributed.divide import Divided
 from tensorlite.optim.arena import Arena
 from tensorlite.optim.flat import FlatOptimizer
@@ -25,10 +25,16 @@ from tensorlite.tensor import Tensor
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
 
-BUCKET_BYTES = 1 << 20
+BUCKET_BYTES = {"cpu": 1 << 20, "cuda": 8 << 20}
 
 
-def Sharded(optimizer: O, *, overlap: bool = True, bucket_bytes: int | None = None) -> O:
+def Sharded(
+    optimizer: O,
+    *,
+    overlap: bool = True,
+    bucket_bytes: int | None = None,
+    find_unused_parameters: bool | None = None,
+) -> O:
     """Divide an optimizer's work and state among all processes.
 
     From now on a step reduces the gradients of all shards to their mean, every process updates its
@@ -44,7 +50,12 @@ def Sharded(optimizer: O, *, overlap: bool = True, bucket_bytes: int | None = No
     overlap
         Send gradients while backward goes on. False: when the step begins.
     bucket_bytes
-        How much is sent at a time; 1 MiB by default.
+        How much is sent at a time; by default 1 MiB over MPI, and 8 MiB over NCCL.
+    find_unused_parameters
+        Let a step wait on the host until all have said which parameters have gradients. Without
+        it, only steps wait in which that is not what it was in the step before, and a model whose
+        processes use other parameters in every step is refused. By default True on the CPU, and
+        False on CUDA, where no step waits then.
 
     Returns
     -------
@@ -81,16 +92,26 @@ def Sharded(optimizer: O, *, overlap: bool = True, bucket_bytes: int | None = No
     if optimizer.sharing is not None:
         raise RuntimeError("Sharded: this optimizer is divided already")
     check_same("Sharded", description(optimizer, world))
-    if world.link is not None and any(
-        p.device.type != "cpu" for group in optimizer.param_groups for p in group["params"]
-    ):
-        raise RuntimeError(
-            "Sharded: several processes train on the CPU only so far; move the model there"
-        )
     if world.is_cut:
         optimizer.gather()
-        optimizer.sharing = Sharing(optimizer, world, overlap, bucket_bytes)
+        device = _one_device(optimizer)
+        if world.link is not None and device.type == "cuda":
+            world.link.use_cuda(device.index)
+        size = bucket_bytes or BUCKET_BYTES[device.type]
+        waits = device.type == "cpu" if find_unused_parameters is None else find_unused_parameters
+        optimizer.sharing = Sharing(optimizer, world, overlap, size, waits)
     return optimizer
+
+
+def _one_device(optimizer: FlatOptimizer) -> Device:
+    """The device that all parameters are on."""
+    devices = {p.device for group in optimizer.param_groups for p in group["params"]}
+    if len(devices) != 1:
+        raise RuntimeError(
+            "Sharded: the parameters of a process are on one device, not on "
+            + " and ".join(sorted(map(str, devices)))
+        )
+    return devices.pop()
 
 
 class Sharing:
@@ -103,15 +124,19 @@ class Sharing:
     """
 
     def __init__(
-        self, optimizer: FlatOptimizer, world: World, overlap: bool, bucket_bytes: int | None
+        self,
+        optimizer: FlatOptimizer,
+        world: World,
+        overlap: bool,
+        bucket_bytes: int,
+        waits: bool,
     ) -> None:
         self.world, self.overlap = world, overlap
         arenas = [arena for flat in optimizer._flats for arena in flat.arenas]
         self.parts: list[Divided] = []
         for arena in arenas:
-            size = bucket_bytes or BUCKET_BYTES
             with on_device_of(arena.data):
-                part = Divided(arena, world, size)
+                part = Divided(arena, world, bucket_bytes)
             arena.sharing = self
             self.parts.append(part)
         self.buckets = [(part, bucket) for part in self.parts for bucket in part.buckets]
@@ -122,6 +147,8 @@ class Sharing:
         self.full = [False] * len(self.buckets)
         self.sent = 0  # of the queue
         self.told = self._told()
+        names = [place.name for part in self.parts for place in part.arena.places]
+        self.presence = Presence(world, names, waits)
         self.is_settled = False
         self.shard = world.own[0]  # whose gradients come next
         self.backwards = 0  # in this shard
@@ -268,11 +295,8 @@ class Sharing:
         has = [part.take_in() for part in self.parts]
         world.agreed = world.wishes
         if world.size > 1:
-            mask = np.array([world.wishes, *itertools.chain(*has)], np.uint8)
-            together = np.bitwise_or.reduce(world.link.gather_words(mask))
-            world.agreed = int(together[0])
-            flags = iter(together[1:].tolist())
-            has = [[bool(next(flags)) for _ in part.arena.places] for part in self.parts]
+            flags = iter(self.presence.anywhere(list(itertools.chain(*has))))
+            has = [[next(flags) for _ in part.arena.places] for part in self.parts]
         for part, its in zip(self.parts, has, strict=True):
             for place, there in zip(part.arena.places, its, strict=True):
                 if there:
@@ -357,6 +381,8 @@ class Sharing:
     @contextmanager
     def whole(self, *, read: bool) -> Iterator[None]:
         """All of the state here for a while: gathered if it is to be read, else to be written."""
+        if read:
+            self.presence.check()
         before = [(part.arena.own, part.arena.state) for part in self.parts]
         for part, (own, state) in zip(self.parts, before, strict=True):
             arena = part.arena

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tensorlite import ranks
+from tensorlite.backend.base import set_home
 from tensorlite.backend.threads import set_num_threads
 from tensorlite.data.loader import DataLoader
 from tensorlite.distributed import guard
@@ -32,7 +33,8 @@ def is_launched() -> bool:
 def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
     """Join the processes that mpiexec has started; without mpiexec there is one.
 
-    Call it first, before anything is put on a device. A second call returns the same.
+    Call it first, before anything is put on a device: "cuda" without a number is then the device
+    of this process's own, by its local rank. A second call returns the same.
 
     Parameters
     ----------
@@ -81,6 +83,8 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
     _check_shards(count, comm.size)
     world = World(comm.rank, comm.size, count, link, local_rank, local_size)
     _share_cores(local_rank, local_size)
+    if local_size > 1:
+        set_home(_own_device(local_rank))
     state = link.gather(default_generator.state_dict())[0]
     default_generator.load_state_dict(state)
     ranks.set_world(world)
@@ -140,6 +144,15 @@ def _share_cores(local_rank: int, local_size: int) -> None:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     set_num_threads(max(1, cores // local_size))
+
+
+def _own_device(local_rank: int) -> int:
+    """The number of this process's CUDA device among those that it sees.
+
+    A launcher that hides the others, such as Slurm, leaves it the only one.
+    """
+    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return local_rank % len(seen) if seen else local_rank
 
 
 def rank() -> int:

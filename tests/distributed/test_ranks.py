@@ -2,51 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-PROGRAMS = Path(__file__).parent / "programs"
-WITHOUT = 'mpi4py or an mpiexec is missing: pip install "tensorlite[mpi]"'
-
-
-def mpiexec() -> str | None:
-    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
-    return beside or shutil.which("mpiexec")
-
-
-try:
-    import mpi4py
-
-    HAS_MPI = mpi4py is not None and mpiexec() is not None
-except ImportError:
-    HAS_MPI = False
+from launching import HAS_MPI, WITHOUT, digests, run
 
 pytestmark = pytest.mark.skipif(not HAS_MPI, reason=WITHOUT)
-
-
-def run(ranks: int, program: str, *args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(PROGRAMS / program), *map(str, args)]
-    if ranks:
-        command = [mpiexec(), "-n", str(ranks), *command]
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": path}
-    )
-
-
-def digests(ranks: int, *args: object) -> set[str]:
-    done = run(ranks, "bits.py", *args)
-    assert done.returncode == 0, done.stderr
-    found = re.findall(r"digest (\w+)", done.stdout)
-    assert len(found) == max(ranks, 1)
-    return set(found)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "gpt"])
@@ -108,3 +69,15 @@ def test_a_fault_ends_all(what):
     assert done.returncode != 0
     assert "came to the end" not in done.stdout
     assert re.search(FAULTS[what], done.stdout + done.stderr), done.stderr
+
+
+def test_parameters_that_are_not_always_used():
+    for alternates in (False, True):  # from step 3 on one rank, or none, uses the second layer
+        waiting, not_waiting = (run(2, "unused.py", waits, alternates) for waits in (True, False))
+        assert waiting.returncode == 0, waiting.stderr
+        assert len(set(waiting.stdout.splitlines())) == 1
+        if not alternates:
+            assert set(not_waiting.stdout.splitlines()) == set(waiting.stdout.splitlines())
+        else:  # in the last step rank 0, for which nothing has changed, cannot know
+            assert not_waiting.returncode != 0
+            assert re.search(r"than rank 0 could know .*'b.*unused_parameters=", not_waiting.stderr)

@@ -1,7 +1,8 @@
 """Train for a while and print a digest of everything.
 
 python bits.py KIND SHARDS STEPS [FILE [KILL]]: goes on from FILE if that is there, writes it every
-7 steps, and is killed on rank 1 in step KILL.
+7 steps, and is killed on rank 1 in step KILL. On the device that the variable DEVICE names, in the
+dtype of DTYPE.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ class GPT(nn.Module):
         self.head.weight = self.embed.weight  # a parameter that is used twice
 
     def forward(self, x):
-        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], x.device)
         return self.head(self.block(self.embed(x), src_mask=mask))
 
 
@@ -72,9 +73,13 @@ def loss_of(output, target):
     return F.cross_entropy(output.reshape(-1, output.shape[-1]), target.reshape(-1))
 
 
+device = tl.device(os.environ.get("DEVICE", "cpu"))
+if device.type == "cuda":
+    assert device.index == world.local_rank
+model.to(device, getattr(tl, os.environ.get("DTYPE", "float32")))
 optimizer = tl.optim.AdamW(model.named_parameters(), lr=1e-2)
 schedule = tl.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-loader = tl.distributed.cut(DataLoader(TensorDataset(*data), 16, shuffle=True))
+loader = tl.distributed.cut(DataLoader(TensorDataset(*data), 16, shuffle=True, device=device))
 optimizer = tl.distributed.Sharded(optimizer, bucket_bytes=8192)
 holders = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
 holders["rng"] = tl.random.default_generator
@@ -90,7 +95,9 @@ while done < steps:
         for x, y in tl.distributed.shards(batch):
             if done == kill and world.rank == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            loss_of(model(x), y).backward()
+            if x.dtype.kind == "f":
+                x = x.to(next(model.parameters()).dtype)
+            loss_of(model(x).float(), y).backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), 0.7)
         optimizer.step()
         schedule.step()
@@ -102,15 +109,16 @@ while done < steps:
         if done == steps:
             break
 
-digest = hashlib.sha256(norm.numpy().tobytes())
+digest = hashlib.sha256(norm.cpu().numpy().tobytes())
 for value in model.state_dict().values():
-    digest.update(value.numpy().tobytes())
+    digest.update(value.cpu().numpy().tobytes())
 state = optimizer.state_dict()["state"]
 for number in sorted(state):
     for name in sorted(state[number]):
-        digest.update(np.asarray(state[number][name].array).tobytes())
+        digest.update(tl.as_tensor(state[number][name]).cpu().numpy().tobytes())
 kept = sum(a.state["exp_avg"].size for f in optimizer._flats for a in f.arenas)
 whole = sum(a.data.size for f in optimizer._flats for a in f.arenas)
 sent = 0 if world.link is None else world.link.sent
 line = f"rank {world.rank} digest {digest.hexdigest()} kept {kept} of {whole} sent {sent}"
-print(line, "queue", *optimizer.sharing.queue)
+queue = " ".join(map(str, optimizer.sharing.queue))
+print(f"{line} queue {queue}\n", end="")
