@@ -286,6 +286,11 @@ PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given);
 
+// host/digest.cpp
+PyObject* py_block_sums(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_read_summed(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_write_summed(PyObject*, PyObject* const* args, Py_ssize_t given);
+
 inline PyObject* py_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(num_threads()); }
 
 inline PyObject* py_set_num_threads(PyObject*, PyObject* argument) {
@@ -358,6 +363,9 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("log_replay", py_log_replay, "log_replay(log, first, last)"), \
     TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
     TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable)"), \
+    TL_METHOD("block_sums", py_block_sums, "block_sums(memory, sums)"), \
+    TL_METHOD("read_summed", py_read_summed, "read_summed(file, at, memory, sums)"), \
+    TL_METHOD("write_summed", py_write_summed, "write_summed(file, memory, sums)"), \
     TL_METHOD("bytes_at", py_bytes_at, "bytes_at(address, size)"), \
     TL_METHOD("log_owns", py_log_owns, "log_owns(log, array)"), \
     {"bare", py_bare, METH_O, "bare(array)"}, \

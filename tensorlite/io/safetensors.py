@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tensorlite.io.digest import KEY, LENGTH, PIECE, Digest
+from tensorlite.io.digest import KEY, LENGTH, Digest, digest_like, filled
 from tensorlite.io.elements import CODES, SHORT, array_of, code_of, itemsize_of
 
 __all__ = ["METADATA", "FormatError", "read", "read_header", "write"]
@@ -34,24 +34,27 @@ def write(file: IO[bytes], arrays: Mapping[str, np.ndarray], metadata: Mapping[s
     # Where the file can go back, the digest is taken while the elements are written.
     goes_back = _goes_back(file)
     start = file.tell() if goes_back else 0
-    with Digest() as digest:
-        for name in order:
-            array = arrays[name]
-            digest.begin(name, code_of(array.dtype), array.shape)
-            digest.add(_bytes(array))
-        known = "0" * LENGTH if goes_back else digest.result(metadata)
-        file.write(_table(arrays, order, {**metadata, KEY: known}))
-        for name in order:
-            file.write(memoryview(_bytes(arrays[name])))
-        if goes_back:
-            end = file.tell()
-            file.seek(start)
-            file.write(_table(arrays, order, {**metadata, KEY: digest.result(metadata)}))
-            file.seek(end)
+    digest = Digest()
 
+    def begin(name: str) -> np.ndarray:
+        array = arrays[name]
+        digest.begin(name, code_of(array.dtype), array.shape)
+        return array.reshape(-1).view(np.uint8)
 
-def _bytes(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8)
+    if not goes_back:
+        for name in order:
+            digest.add(begin(name))
+        file.write(_table(arrays, order, {**metadata, KEY: digest.result(metadata)}))
+        for name in order:
+            file.write(memoryview(arrays[name].reshape(-1).view(np.uint8)))
+        return
+    file.write(_table(arrays, order, {**metadata, KEY: "0" * LENGTH}))
+    for name in order:
+        digest.write(file, begin(name))
+    end = file.tell()
+    file.seek(start)
+    file.write(_table(arrays, order, {**metadata, KEY: digest.result(metadata)}))
+    file.seek(end)
 
 
 def _goes_back(file: IO[bytes]) -> bool:
@@ -124,45 +127,27 @@ def read(
     """Read all arrays, each into memory of its own, and the metadata."""
     table, metadata, begin = read_header(file)
     written = metadata.pop(KEY, None)
+    digest = None if written is None else digest_like(written)
     arrays = {}
-    with Digest() as digest:
-        for name, entry in table.items():
-            first, last = entry["data_offsets"]
-            memory = np.empty(last - first, np.uint8)
-            file.seek(begin + first)
-            if written is not None:
-                digest.begin(name, entry["dtype"], entry["shape"])
-            if _filled(file, memory, digest if written is not None else None) != last - first:
-                raise FormatError(f"it ends within tensor {name!r}")
-            element = (CODES | SHORT)[entry["dtype"]]
-            arrays[name] = array_of(memory, element, wanted).reshape(entry["shape"])
-        if written is not None and written != (found := digest.result(metadata)):
-            raise FormatError(
-                f"its content is not what was written: the digest is {found[:16]}…, and "
-                f"{written[:16]}… where it was written. A program that changes such a file on "
-                f"purpose has to leave {KEY!r} out of the metadata"
-            )
-    return arrays, metadata
-
-
-def _filled(file: IO[bytes], memory: np.ndarray, digest: Digest | None) -> int:
-    """Read the bytes of a tensor, a piece at a time; return how many there were."""
-    done = 0
-    while done < memory.size:
-        piece = memory[done : done + PIECE]
-        if hasattr(file, "readinto"):
-            count = file.readinto(memoryview(piece)) or 0
+    for name, entry in table.items():
+        first, last = entry["data_offsets"]
+        memory = np.empty(last - first, np.uint8)
+        if digest is None:
+            count = filled(file, begin + first, memory)
         else:
-            read = file.read(piece.size)
-            piece[: (count := len(read))] = np.frombuffer(read, np.uint8)
-        done += count
-        if count < piece.size:
-            break
-        if digest is not None:
-            digest.add(piece)
-    if digest is not None and memory.size == 0:
-        digest.add(memory)
-    return done
+            digest.begin(name, entry["dtype"], entry["shape"])
+            count = digest.read(file, begin + first, memory)
+        if count != last - first:
+            raise FormatError(f"it ends within tensor {name!r}")
+        element = (CODES | SHORT)[entry["dtype"]]
+        arrays[name] = array_of(memory, element, wanted).reshape(entry["shape"])
+    if digest is not None and written != (found := digest.result(metadata)):
+        raise FormatError(
+            f"its content is not what was written: the digest is {found[:16]}…, and "
+            f"{written[:16]}… where it was written. A program that changes such a file on "
+            f"purpose has to leave {KEY!r} out of the metadata"
+        )
+    return arrays, metadata
 
 
 def _offsets(name: str, entry: Any) -> tuple[int, int]:
