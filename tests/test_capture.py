@@ -14,7 +14,7 @@ from tensorlite.recording import CaptureError
 needs_kernels = pytest.mark.skipif(HOST.kernels is None, reason="capture needs compiled kernels")
 pytestmark = needs_kernels
 
-STEPS = 30
+STEPS = 100
 
 
 def _images(rng):
@@ -101,7 +101,7 @@ CASES = {
 }
 
 
-def _training(kind, how="plain", captured=False):
+def _training(kind, how="plain", captured=False, parts=None):
     """A model, its step, and everything that a step changes."""
     make, data, make_optimizer = CASES[kind]
     tl.manual_seed(3)
@@ -109,6 +109,8 @@ def _training(kind, how="plain", captured=False):
     optimizer = make_optimizer(model.parameters())
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
     scaler = tl.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=7)
+    if parts is not None:
+        parts.update(model=model, optimizer=optimizer, schedule=schedule, scaler=scaler)
 
     def loss_of(x, y):
         out = model(x)
@@ -176,11 +178,40 @@ def test_captured_training_has_the_bits_of_eager_training(kind):
 
 
 @pytest.mark.parametrize("how", ["scaled", "accumulated"])
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "gpt"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "gpt", "lstm"])
 def test_scaled_and_accumulated_training_too(kind, how):
     eager, captured = _run(kind, how), _run(kind, how, captured=True)
     _assert_same(eager, captured)
     assert captured[3].recordings[0].replays >= STEPS - 4
+
+
+@pytest.mark.parametrize("how", ["plain", "scaled"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "gpt", "lstm"])
+def test_training_goes_on_from_a_checkpoint_with_the_same_bits(kind, how, tmp_path):
+    parts = {}
+    _, _, step, data = _training(kind, how, True, parts)
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        if i == 9:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            tl.save((states, tl.get_rng_state()), tmp_path / "state")
+            later = rng.bit_generator.state
+        step(*map(tl.tensor, data(rng)))
+    again = {}
+    _, _, step, data = _training(kind, how, True, again)
+    rng.bit_generator.state = later
+    for _ in range(3):  # recorded before it is loaded, and replayed after
+        step(*map(tl.tensor, data(np.random.default_rng(1))))
+    states, random = tl.load(tmp_path / "state")
+    for name, part in again.items():
+        part.load_state_dict(states[name])
+    tl.set_rng_state(random)
+    for _ in range(9, 20):
+        step(*map(tl.tensor, data(rng)))
+    resumed = again["model"].state_dict()
+    for name, value in parts["model"].state_dict().items():
+        np.testing.assert_array_equal(resumed[name].numpy(), value.numpy(), err_msg=name)
+    assert step.recordings[-1].replays > 4
 
 
 # --- nothing goes stale -------------------------------------------------------------------------
@@ -516,7 +547,7 @@ def test_replays_hold_memory_flat():
     tracemalloc.start()
     step(*batches[0])
     before = tracemalloc.get_traced_memory()[0]
-    for _ in range(3000):
+    for _ in range(10_000):
         step(*batches[0])
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
