@@ -23,7 +23,7 @@ from tensorlite.backend import BACKENDS, array_backend
 from tensorlite.backend.numpy import ON_HOST_KERNELS
 from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, mode, next_index
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.tensor import Size, Tensor, tensor_of
 from tensorlite.views import Views, mark
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _compile_written(kernels: Any) -> None:
     """Use the kernels for what was called before they were loaded, too."""
     global _host_kernels
     _host_kernels = kernels
-    kernels.use_tape(Tensor, Node, OutputNode, next_index, Views)
+    kernels.use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size)
     for each in _written:
         _compile_ahead(each)
     _written.clear()

@@ -45,6 +45,20 @@ class Plan:
         read for the last time.
     """
 
+    __slots__ = (
+        "asks",
+        "differentiable",
+        "joint",
+        "keeps",
+        "name",
+        "needs",
+        "primitive",
+        "pull",
+        "residuals",
+        "rules",
+        "save",
+    )
+
     def __init__(self, primitive: Primitive, needs: tuple[bool, ...]) -> None:
         self.primitive = primitive
         self.name = primitive.name

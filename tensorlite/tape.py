@@ -60,11 +60,19 @@ class Switches:
         previous = {name: getattr(self, name) for name in values}
         for name, value in values.items():
             setattr(self, name, value)
+        if "recorder" in values:
+            if previous["recorder"] is not None:
+                recorders.remove(previous["recorder"])
+            if self.recorder is not None:
+                recorders.append(self.recorder)
         watched = (self.anomaly, self.autocast, self.trace, self.devices, self.views, self.recorder)
         self.special = any(watched)
         return previous
 
 
+#: The recorders of all threads. To ask first whether there is any costs a small operation less than
+#: to look for this thread's.
+recorders: list[Any] = []
 _all_switches: weakref.WeakSet[Switches] = weakref.WeakSet()
 _of_new_threads = {"devices": False, "views": False}
 
@@ -131,15 +139,18 @@ class Node:
         The residuals, in the plan's order; None once a backward pass has used them.
     shape, dtype
         Of the output, which is what its cotangent must have. Of several: how many, and None.
+    hooks
+        What is called with the cotangent, or None.
+    source
+        The line of the user's code that made this node, if it was traced.
     """
 
-    __slots__ = ("__dict__", "dtype", "index", "parents", "plan", "saved", "shape")
-
-    hooks: list[Callable] | None = None
-    source: str | None = None  # the line of the user's code that made this node
+    __slots__ = ("dtype", "hooks", "index", "parents", "plan", "saved", "shape", "source")
 
     def __init__(self, plan: Any, parents: tuple, saved: tuple, shape: Any, dtype: Any) -> None:
         self.index = next_index()
+        self.hooks: list[Callable] | None = None
+        self.source: str | None = None
         self.plan = plan
         self.parents = parents
         self.saved = saved
@@ -166,6 +177,7 @@ class OutputNode(Node):
 
     def __init__(self, parent: Node, position: int, shape: tuple, dtype: Any) -> None:
         self.index = next_index()
+        self.hooks = self.source = None
         self.parents = (parent,)
         self.position = position
         self.shape = shape
@@ -299,7 +311,7 @@ def note_write_at(bounds: tuple[int, int]) -> None:
     global _last_write
     now = _last_write = next_index()
     _writes.note(bounds, now)
-    if mode.switches.recorder is not None:
+    if recorders and mode.switches.recorder is not None:
         mode.switches.recorder.wrote(bounds)
 
 

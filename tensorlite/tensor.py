@@ -56,22 +56,30 @@ class Tensor:
         What other Tensors show its memory (see `views`).
     """
 
-    # What few Tensors have is kept in a dictionary that the others never make.
-    __slots__ = ("__dict__", "__weakref__", "array", "node", "requires_grad", "view_of")
+    # What few Tensors have is kept in a dictionary that the others never make. The rest a backward
+    # pass reads and writes where it lies.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "array",
+        "grad",
+        "grad_buffer",
+        "hooks",
+        "node",
+        "requires_grad",
+        "view_of",
+    )
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks the Tensor
 
-    grad: Tensor | None = None
-    grad_buffer: Tensor | None = None  # what `grad` will be: a place in an optimizer's arena
-    hooks: list[Callable] | None = None
+    grad: Tensor | None
+    grad_buffer: Tensor | None  # what `grad` will be: a place in an optimizer's arena
+    hooks: list[Callable] | None
     after_grad: list[Callable] | None = None  # hooks that `backward` calls when it is through
 
     def __init__(self, *values: Any) -> None:
         from tensorlite.ops.creation import constructed  # operations are built on this module
 
-        self.array = constructed(values).array
-        self.node = None
-        self.requires_grad = False
-        self.view_of = None
+        fill(self, constructed(values).array)
 
     # --- what it is ---------------------------------------------------------------------------
 
@@ -244,8 +252,7 @@ class Tensor:
 
         device = Device(*state["device"])
         data = backend_for(device).asarray(state["data"], device=device)
-        self.array, self.node, self.requires_grad = data, None, state["requires_grad"]
-        self.view_of = None
+        fill(self, data, state["requires_grad"])
 
     # --- the tape -----------------------------------------------------------------------------
 
@@ -333,5 +340,11 @@ def tensor_of(array: Array, node: Node | None = None, requires_grad: bool = Fals
     made.array = array
     made.node = node
     made.requires_grad = requires_grad or node is not None
-    made.view_of = None
+    made.view_of = made.grad = made.grad_buffer = made.hooks = None
     return made
+
+
+def fill(tensor: Tensor, array: Array, requires_grad: bool = False) -> None:
+    """Make a new leaf of an array."""
+    tensor.array, tensor.requires_grad = array, requires_grad
+    tensor.node = tensor.view_of = tensor.grad = tensor.grad_buffer = tensor.hooks = None

@@ -2,5 +2,6 @@
 #define NO_IMPORT_ARRAY  // module.h does it
 
 #include "call.h"
+#include "glances.h"
 #include "reshape.h"
 #include "walk.h"

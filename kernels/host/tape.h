@@ -29,19 +29,25 @@ class Slot {
 class Tape {
     PyObject *tensor_ = nullptr, *node_ = nullptr, *output_node_ = nullptr, *next_index_ = nullptr,
              *views_ = nullptr;
-    Slot data_, history_, requires_grad_, view_of_, rewritten_;
-    Slot index_, plan_, parents_, saved_, shape_, dtype_, position_;
+    PyObject* plan_type_ = nullptr;
+    Slot data_, history_, requires_grad_, view_of_, grad_, grad_buffer_, hooks_, rewritten_;
+    Slot index_, plan_, parents_, saved_, shape_, dtype_, node_hooks_, source_, position_;
+    Slot pull_, asks_, keeps_;
 
   public:
     // Kept alive for good.
     bool use(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index,
-             PyObject* views) {
+             PyObject* views, PyObject* plan) {
         tensor_ = Py_NewRef(tensor), node_ = Py_NewRef(node);
         output_node_ = Py_NewRef(output_node), next_index_ = Py_NewRef(next_index);
-        views_ = Py_NewRef(views);
+        views_ = Py_NewRef(views), plan_type_ = Py_NewRef(plan);
         return data_.find(tensor, "array") && history_.find(tensor, "node") &&
                requires_grad_.find(tensor, "requires_grad") && view_of_.find(tensor, "view_of") &&
-               rewritten_.find(views, "rewritten") && index_.find(node, "index") &&
+               grad_.find(tensor, "grad") && grad_buffer_.find(tensor, "grad_buffer") &&
+               hooks_.find(tensor, "hooks") && rewritten_.find(views, "rewritten") &&
+               node_hooks_.find(node, "hooks") && source_.find(node, "source") &&
+               pull_.find(plan, "pull") && asks_.find(plan, "asks") && keeps_.find(plan, "keeps") &&
+               index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&
                dtype_.find(node, "dtype") && position_.find(output_node, "position");
@@ -57,6 +63,10 @@ class Tape {
 
     // Borrowed, as all of these.
     PyObject* data(PyObject* tensor) const { return data_.of(tensor); }
+    PyObject* grad(PyObject* tensor) const { return grad_.of(tensor); }
+    PyObject* grad_buffer(PyObject* tensor) const { return grad_buffer_.of(tensor); }
+    PyObject* hooks(PyObject* tensor) const { return hooks_.of(tensor); }
+    PyObject* node_hooks(PyObject* node) const { return node_hooks_.of(node); }
     PyObject* index(PyObject* node) const { return index_.of(node); }
     PyObject* parents(PyObject* node) const { return parents_.of(node); }
     PyObject* position(PyObject* output_node) const { return position_.of(output_node); }
@@ -65,6 +75,20 @@ class Tape {
     // Of an output node there are neither.
     PyObject* plan(PyObject* node) const { return plan_.of(node); }
     PyObject* saved(PyObject* node) const { return saved_.of(node); }
+
+    void set_grad(PyObject* tensor, PyObject* grad) const {
+        const Ref before(std::exchange(grad_.of(tensor), Py_NewRef(grad)));
+    }
+
+    // How to go on from a node: see `Plan` of tensorlite/plan.py, or what stands for one.
+    struct Way {
+        Ref pull, asks, keeps;
+    };
+    Way way(PyObject* plan) const {
+        if (!Py_IS_TYPE(plan, (PyTypeObject*)plan_type_))
+            return {TL_GET(plan, pull), TL_GET(plan, asks), TL_GET(plan, keeps)};
+        return {Ref::to(pull_.of(plan)), Ref::to(asks_.of(plan)), Ref::to(keeps_.of(plan))};
+    }
 
     void forget_saved(PyObject* node) const {
         const Ref before(std::exchange(saved_.of(node), Py_NewRef(Py_None)));
@@ -83,7 +107,7 @@ class Tape {
         data_.set(made, data);
         history_.set(made, node);
         requires_grad_.set(made, node == Py_None ? Py_False : Py_True);
-        view_of_.set(made, Py_None);
+        for (const Slot* slot : {&view_of_, &grad_, &grad_buffer_, &hooks_}) slot->set(made, Py_None);
         return made;
     }
 
@@ -132,6 +156,8 @@ class Tape {
         Ref made = index ? make(type) : Ref();
         if (!made) return made;
         index_.set(made, index);
+        node_hooks_.set(made, Py_None);
+        source_.set(made, Py_None);
         parents_.set(made, parents);
         shape_.set(made, shape);
         dtype_.set(made, dtype);
@@ -143,13 +169,6 @@ class Tape {
 inline Tape& tape() {
     static Tape known;
     return known;
-}
-
-// use_tape(Tensor, Node, OutputNode, next_index, Views)
-PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 5)
-        return PyErr_Format(PyExc_TypeError, "use_tape(Tensor, Node, OutputNode, next_index, Views)");
-    return tape().use(args[0], args[1], args[2], args[3], args[4]) ? Py_NewRef(Py_None) : nullptr;
 }
 
 }  // namespace tl

@@ -74,14 +74,13 @@ class Walk {
     }
 
     bool visit(long long index, PyObject* node, Ref g) {
-        const Ref hooks = TL_GET(node, hooks), parents = Ref::to(tape_.parents(node));
-        if (!hooks) return false;
+        const Ref hooks = Ref::to(tape_.node_hooks(node)), parents = Ref::to(tape_.parents(node));
         if (!hooks.is_none() && !(g = call(helpers_.run_hooks, hooks, g, Py_False))) return false;
         if (tape_.is_output_node(node)) return collect(node, item(parents, 0), g);
         const Ref plan = Ref::to(tape_.plan(node)), saved = Ref::to(tape_.saved(node));
         if (saved.is_none()) return call(helpers_.used_twice, node), false;
         if (index < overwritten_ && !call(helpers_.check_not_overwritten, node)) return false;
-        const Ref pull = TL_GET(plan, pull), asks = TL_GET(plan, asks), keeps = TL_GET(plan, keeps);
+        const auto [pull, asks, keeps] = tape_.way(plan);
         if (!pull || !asks || !keeps) return false;
         if (!retain_graph_ && (PyObject*)keeps == Py_True) tape_.forget_saved(node);
         const bool asks_last = !asks.is_none() && !PyUnicode_CompareWithASCIIString(asks, "last");
@@ -119,12 +118,10 @@ class Walk {
 
     // A leaf's Tensor in the optimizer's arena if it has no gradient yet and nobody listens; else None.
     Ref own_place(PyObject* leaf) const {
-        const Ref grad = TL_GET(leaf, grad), hooks = TL_GET(leaf, hooks);
-        if (!grad || !hooks) return Ref();
-        if (!grad.is_none() || !hooks.is_none()) return Ref::to(Py_None);
+        if (tape_.grad(leaf) != Py_None || tape_.hooks(leaf) != Py_None) return Ref::to(Py_None);
         {
-            Ref buffer = TL_GET(leaf, grad_buffer);
-            if (!buffer || buffer.is_none()) return buffer;
+            Ref buffer = Ref::to(tape_.grad_buffer(leaf));
+            if (!tape_.is_tensor(buffer)) return Ref::to(Py_None);
             const Ref home = TL_GET(buffer, home);
             if (!home) return Ref();
             // The leaf and we have the Tensor; the Tensor, its `home`, the arena twice, and we the array.
@@ -199,9 +196,10 @@ class Walk {
     // Gives a leaf, parent `i` of the node at hand, its gradient.
     bool deliver(PyObject* leaf, Py_ssize_t i, PyObject* d, PyObject* holders) {
         if (i < Py_ssize_t(own_.size()) && !own_[i].is_none() && tape_.data(own_[i]) == d) {
-            const Ref grad = TL_GET(leaf, grad);  // it may have been parent twice
-            if (!grad) return false;
-            if (grad.is_none()) return PyObject_SetAttr(leaf, TL_NAME(grad), own_[i]) == 0;
+            if (tape_.grad(leaf) == Py_None) {  // it may have been parent twice
+                tape_.set_grad(leaf, own_[i]);
+                return true;
+            }
         }
         if (i < Py_ssize_t(own_.size())) own_[i] = Ref::to(Py_None);  // we hold it no more
         return call(accumulate_, leaf, d, holders);

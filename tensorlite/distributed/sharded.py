@@ -394,7 +394,7 @@ class Sharing:
                 for transfer in part.spread(whole, "state") if read else ():
                     transfer.wait()
                 arena.state[name] = whole
-            arena._part_of = None
+            arena.forget_parts()
         try:
             yield
         finally:
@@ -403,7 +403,7 @@ class Sharing:
                     part.arena.own, part.arena.state = own, state
                 else:
                     part.arena.divide([(start, stop) for start, stop, _ in own])
-                part.arena._part_of = None
+                part.arena.forget_parts()
 
     def _on_device(self, work: Callable, *args: Any) -> Any:
         with on_device_of(self.parts[0].arena.data):

@@ -17,7 +17,7 @@ from tensorlite.nn.hooks import Hooks, RemovableHandle
 from tensorlite.nn.parameter import Buffer, Parameter
 from tensorlite.nn.registry import Held, Kind
 from tensorlite.nn.show import explained, note_where, text_of
-from tensorlite.tape import mode
+from tensorlite.tape import mode, recorders
 from tensorlite.tensor import Tensor
 
 
@@ -92,7 +92,7 @@ class Module(Changes):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute `forward`, with the hooks before and after it."""
-        if mode.switches.recorder is not None:
+        if recorders and mode.switches.recorder is not None:
             mode.switches.recorder.module(self)
         try:
             if self._hooks is not None:

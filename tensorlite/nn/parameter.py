@@ -10,7 +10,7 @@ from tensorlite.backend import array_backend
 from tensorlite.ops import creation
 from tensorlite.ops.dtypes import default_dtype
 from tensorlite.plan import is_float
-from tensorlite.tensor import Tensor
+from tensorlite.tensor import Tensor, fill
 
 
 class Parameter(Tensor):
@@ -38,7 +38,7 @@ class Parameter(Tensor):
                 f"a Parameter of dtype {array.dtype} cannot be trained: give floating point values"
                 ", requires_grad=False, or use register_buffer() for what is not trained"
             )
-        _fill(self, array, requires_grad)
+        fill(self, array, requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter({super().__repr__()})"
@@ -60,14 +60,8 @@ class Buffer(Tensor):
     persistent: bool = True
 
     def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
-        _fill(self, _array_of(data))
+        fill(self, _array_of(data))
         self.persistent = persistent
-
-
-def _fill(tensor: Tensor, array: Any, requires_grad: bool = False) -> None:
-    """Make a new leaf of an array."""
-    tensor.array, tensor.node, tensor.view_of = array, None, None
-    tensor.requires_grad = requires_grad
 
 
 def _array_of(data: Any) -> Any:
@@ -125,7 +119,7 @@ class UninitializedBuffer(Tensor):
     __slots__ = ()
 
     def __init__(self, device: Any = None, dtype: Any = None) -> None:
-        _fill(self, _unset((0,), device, dtype).array)
+        fill(self, _unset((0,), device, dtype).array)
 
     def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary Tensor of this shape, with values still to be written."""

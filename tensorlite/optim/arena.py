@@ -16,6 +16,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.backward import is_held
+from tensorlite.optim import glances
 from tensorlite.tape import unit
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -58,6 +59,9 @@ class Arena:
         How many of the steps a gradient scaler turned into nothing; on the device, with no axes.
     hyper : tuple or None
         What the last update was told, and the array that holds it.
+    launch : tuple or None
+        How an ordinary step of all parameters was last launched: names of the state, all kernels,
+        the one that ran, its arrays, the number of elements.
     extra : dict of int to dict
         What users keep in a parameter's state beside the optimizer's own, by position.
     """
@@ -82,8 +86,7 @@ class Arena:
         self.extra: dict[int, dict[str, Any]] = {}
         self.skipped: Array | None = None
         self.hyper: tuple[list, Array] | None = None
-        self._part_of: Any = None
-        self._part: tuple = ()
+        self.forget_parts()
         self.own: list[tuple[int, int, int]] | None = None  # see `divide`
         self.sharing: Any = None  # what divides it among processes, if it is divided
         self.places: list[Place] = []
@@ -99,13 +102,10 @@ class Arena:
             if _is_home(parameter.grad_buffer, grad):
                 parameter.grad_buffer = None
 
-    def _all_in_place(self) -> bool:
-        """Whether all parameters and gradients lie here: so it is in an ordinary step."""
-        for parameter, data, own in self._watched:
-            grad = parameter.grad
-            if parameter.array is not data or grad is None or grad.array is not own:
-                return False
-        return True
+    def is_whole(self) -> bool:
+        """Whether all parameters and gradients lie here, and are equally old: as is ordinary."""
+        steps = self.steps
+        return steps.count(steps[0]) == len(steps) and glances.in_place(self._watched)
 
     def gather(self) -> None:
         """Put back what somebody rebound; raises `Moved` where that cannot be."""
@@ -160,7 +160,7 @@ class Arena:
         """Put gradients into new memory from now on; those there are keep the old one."""
         with self.backend.on(self.device):
             self.grad = self.backend.lane(1, self.grad.size, self.dtype)
-        self._part_of = None
+        self.forget_parts()
         self._give_gradients()
 
     def _bring_gradient(self, index: int, grad: Array) -> bool:
@@ -189,7 +189,7 @@ class Arena:
             If a parameter cannot be put back; nothing was counted then.
         """
         steps = self.steps
-        if not first and steps.count(steps[0]) == len(steps) and self._all_in_place():
+        if not first and self.is_whole():
             step = steps[0]
             if count:
                 step += 1
@@ -243,7 +243,7 @@ class Arena:
             with self.backend.on(self.device):
                 number = 2 + len(self.state)
                 self.state[name] = self.backend.lane(number, size, dtype, value)
-            self._part_of = None
+            self.forget_parts()
 
     def divide(self, own: list[tuple[int, int]]) -> None:
         """Keep state of these parts alone, and update only them: others see to the rest."""
@@ -255,7 +255,7 @@ class Arena:
             for name, whole in self.state.items():
                 parts = [whole[start:stop] for start, stop, _ in self.own]
                 self.state[name] = self.backend.xp.concatenate(parts)
-        self._part_of = None
+        self.forget_parts()
 
     def own_parts(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What of a run is updated here."""
@@ -263,6 +263,12 @@ class Arena:
             return [(start, stop)]
         cut = [(max(start, first), min(stop, last)) for first, last, _ in self.own]
         return [(first, last) for first, last in cut if first < last]
+
+    def forget_parts(self) -> None:
+        """Cut parameters, gradients and state anew when they are next asked for."""
+        self._part_of: Any = None
+        self._part: tuple = ()
+        self.launch: tuple | None = None
 
     def part(
         self, start: int, stop: int, names: Iterable[str]

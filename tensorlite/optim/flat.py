@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from operator import is_not
 from typing import Any
 
 import numpy as np
 
 from tensorlite.backend import Array, is_array
+from tensorlite.optim import glances
 from tensorlite.optim.arena import Arena, Moved
 from tensorlite.optim.foreign import as_array, as_number, brought
 from tensorlite.optim.optimizer import Optimizer
 from tensorlite.optim.states import ParameterState, States
-from tensorlite.tape import mode, note_write_at, run_on_device_of
+from tensorlite.tape import mode, note_write_at, recorders, run_on_device_of
 from tensorlite.tensor import Tensor
 
 _PLAIN = (float, int)  # types of most settings
@@ -32,9 +32,7 @@ class _Flat:
 
     def fits(self, group: dict[str, Any]) -> bool:
         """Whether it is still the same group of the same parameters."""
-        now, before = group["params"], self.parameters
-        same = self.group is group and len(now) == len(before)
-        return same and not any(map(is_not, now, before))
+        return self.group is group and glances.same_objects(group["params"], self.parameters)
 
 
 class Replay:
@@ -203,7 +201,7 @@ class FlatOptimizer(Optimizer):
         -------
         What `closure` returned, or None.
         """
-        recorder = mode.switches.recorder
+        recorder = mode.switches.recorder if recorders else None
         if recorder is not None and not recorder.inside:
             return self._recorded_step(recorder, closure, grad_scale, skip)
         self.steps_taken += 1
@@ -268,7 +266,11 @@ class FlatOptimizer(Optimizer):
         """Forget all gradients; see `Optimizer.zero_grad`."""
         if self.sharing is not None:
             self.sharing.forget()
-        super().zero_grad(set_to_none)
+        if not set_to_none:
+            super().zero_grad(False)
+            return
+        for group in self.param_groups:
+            glances.forget_gradients(group["params"])
 
     def gather(self) -> None:
         """Follow parameters that moved to another device or dtype; the next step would, too."""
@@ -308,6 +310,11 @@ class FlatOptimizer(Optimizer):
     def _step(
         self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None
     ) -> None:
+        recorder = mode.switches.recorder if recorders else None
+        recorded = recorder is not None and not recorder.inside
+        told = grad_scale is not None or skip is not None or recorded
+        if arena.launch is not None and not told and self._again(group, arena):
+            return
         names = self.state_of(group)
         for name in names:
             if name not in arena.state:
@@ -317,23 +324,12 @@ class FlatOptimizer(Optimizer):
         if skip is not None:
             skip = brought(skip, arena.data)
         scaled = grad_scale is not None or skip is not None or arena.skipped is not None
-        scale: Any = grad_scale
-        if group.get("maximize"):
-            scale = -1.0 if grad_scale is None else -grad_scale
-        decay = group.get("weight_decay", 0.0)
-        if type(decay) not in _PLAIN:
-            decay = as_number(decay)
         first = self.first_scalars(group) if self.scalar_names else ()
-        recorder = mode.switches.recorder
-        recorded = recorder is not None and not recorder.inside
         runs: list[Any] = []
         for start, stop, history in arena.advance(self.counted(group), first):
             step, scalars = (history[0], history[1:]) if first else (history, ())
             count = step if arena.skipped is None else step - arena.skipped
-            lr = self.learning_rate(group, count)
-            if type(lr) not in _PLAIN and not is_array(lr):
-                lr = as_number(lr)
-            values = [lr, decay, scale, skip, *self.hyper(group, count, *scalars)]
+            values = self._values(group, count, grad_scale, skip, *scalars)
             if recorded:  # an array of its own, which replays write to
                 arena.hyper = None
             for own_start, own_stop in arena.own_parts(start, stop):
@@ -351,6 +347,35 @@ class FlatOptimizer(Optimizer):
             recorder.guards.append(replay.fits)
             recorder.on_host("optimizer", replay)
         note_write_at(arena.bounds)  # in place
+
+    def _again(self, group: dict[str, Any], arena: Arena) -> bool:
+        """Take an ordinary step by the launch of the last one; False if this one is not."""
+        names, kernels, kernel, arrays, size = arena.launch or ()
+        alike = self.state_of(group) == names and arena.backend.kernels is kernels
+        if not alike or arena.skipped is not None or not arena.is_whole():
+            return False
+        step = arena.steps[0]
+        if self.counted(group):
+            step += 1
+            arena.steps = [step] * len(arena.steps)
+        hyper = self._hyper_array(arena, self._values(group, step, None, None), False)
+        kernel(*arrays, hyper, size)
+        note_write_at(arena.bounds)
+        return True
+
+    def _values(
+        self, group: dict[str, Any], count: Any, grad_scale: Any, skip: Any, *scalars: float
+    ) -> list:
+        """What a kernel is told of a step."""
+        lr = self.learning_rate(group, count)
+        if type(lr) not in _PLAIN and not is_array(lr):
+            lr = as_number(lr)
+        decay = group.get("weight_decay", 0.0)
+        if type(decay) not in _PLAIN:
+            decay = as_number(decay)
+        if group.get("maximize"):
+            grad_scale = -1.0 if grad_scale is None else -grad_scale
+        return [lr, decay, grad_scale, skip, *self.hyper(group, count, *scalars)]
 
     def _note_scalars(
         self, arena: Arena, start: int, stop: int, scalars: tuple[float, ...]
@@ -377,13 +402,11 @@ class FlatOptimizer(Optimizer):
             g = g if arena.short else g.copy()
             self._reference_update(arena.backend.xp, p, g, state, values)
         else:
-            slots = map(state.get, self.state_names)  # None: what this group lacks
-            told = arena.hyper
-            if scaled or told is None or told[0] != values:
-                hyper = self._hyper_array(arena, values, scaled)
-            else:
-                hyper = told[1]  # nothing changed since the last step
-            kernel(p, g, *slots, hyper, stop - start)
+            arrays = (p, g, *map(state.get, self.state_names))  # None: what this group lacks
+            kernel(*arrays, self._hyper_array(arena, values, scaled), stop - start)
+            whole = arena.own is None and stop - start == arena.places[-1].stop
+            if whole and not arena.short and not self.scalar_names:
+                arena.launch = (names, arena.backend.kernels, kernel, arrays, stop - start)
         if arena.short:
             arena.data[start:stop] = arena.backend.cast(p, arena.dtype)
 
@@ -392,6 +415,9 @@ class FlatOptimizer(Optimizer):
 
         If `scaled`, a gradient scaler tells numbers that only the device knows.
         """
+        told = arena.hyper
+        if not scaled and told is not None and told[0] == values:
+            return told[1]  # nothing changed since the last step
         on_device = {i: v for i, v in enumerate(values) if is_array(v)} if scaled else {}
         numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
         numbers[2] = 1.0 if values[2] is None else numbers[2]

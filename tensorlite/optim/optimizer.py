@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.optim import glances
 from tensorlite.optim.foreign import as_array, copied, is_tensor
 from tensorlite.tape import enable_grad, unit
 from tensorlite.tensor import Tensor, tensor_of
@@ -218,10 +219,11 @@ class Optimizer:
             False fills the gradients that are there with zeros instead.
         """
         for group in self.param_groups:
+            if set_to_none:
+                glances.forget_gradients(group["params"])
+                continue
             for parameter in group["params"]:
-                if set_to_none:
-                    parameter.grad = None
-                elif parameter.grad is not None:
+                if parameter.grad is not None:
                     parameter.grad = parameter.grad.detach()
                     unit("zero_grad", _clear, parameter.grad.array)
 

@@ -61,7 +61,7 @@ SEVERAL = {
 SEVERAL |= {"vjp", "hvp", "jacobian", "hessian", "load", "save", "checkpoint", "primitive", "type"}
 # Attributes that `members` writes out, since they are set on instances.
 STATED = ("array", "node", "view_of", "home", "grad_buffer", "hooks", "after_grad")
-STATED += ("grad", "requires_grad")
+STATED += ("grad", "requires_grad", "shape")
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 SHIFTS = ("lshift", "rshift")
 
@@ -178,6 +178,7 @@ def members() -> Iterator[str]:
     yield "after_grad: list[Callable] | None"
     yield "requires_grad: bool"
     yield "grad: Tensor | None"
+    yield "@property\ndef shape(self) -> Size: ..."  # in compiled code, where kernels are
     yield "def __init__(self, *values: Any) -> None: ..."
     for name, found in sorted(vars(tl.Tensor).items()):
         if name[0] == "_" or name in STATED:

@@ -13,7 +13,7 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.cross_entropy import cross_entropy_rows, nll_rows
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.softmax import log_softmax
-from tensorlite.tape import check, is_grad_enabled, mode
+from tensorlite.tape import check, mode, recorders
 from tensorlite.tensor import Tensor
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -72,7 +72,7 @@ def cross_entropy(
             raise ValueError("cross_entropy: ignore_index is for class indices, not probabilities")
         return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
     x, labels = _examples("cross_entropy", input, target, weight)
-    with_gradient = input.requires_grad and is_grad_enabled()
+    with_gradient = input.requires_grad and mode.switches.grad
     result = cross_entropy_rows(
         x,
         labels,
@@ -86,7 +86,8 @@ def cross_entropy(
     if isinstance(loss.array, np.ndarray):
         total = loss.array if loss.array.ndim == 0 else loss.array.sum()
         # A wrong label leaves NaN. A recorded call is not asked for that, but for its labels.
-        if mode.switches.recorder is not None or math.isnan(total):
+        recorded = recorders and mode.switches.recorder is not None
+        if recorded or math.isnan(total):
             check(_check_labels, "cross_entropy", labels.array, x.shape[1], ignore_index)
     if reduction == "mean":
         return loss
