@@ -4,9 +4,15 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 """
 # ruff: noqa: F401, F403
 
+import sys
+
+if sys.argv[:1] == ["-m"] and {"tensorlite", "-mtensorlite"} & set(sys.orig_argv):
+    import tensorlite_command  # python -m tensorlite: the rest takes a while, and Ctrl-C may come
+
+    tensorlite_command.ready()
+
 import importlib
 import math
-import sys
 from typing import Any
 
 from numpy import dtype

@@ -2,6 +2,6 @@
 
 import sys
 
-from tensorlite.cli import main
+from tensorlite_command import main
 
 sys.exit(main())

@@ -51,9 +51,9 @@ class Interruption:
                 number = getattr(signal, name, None)  # Windows has no SIGHUP
                 if number is None:
                     continue
-                usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
-                if signal.getsignal(number) is usual:
-                    self._before[number] = usual
+                before = signal.getsignal(number)
+                if _is_usual(name, before):
+                    self._before[number] = before
                     signal.signal(number, self._request)
         return self
 
@@ -95,3 +95,10 @@ class Interruption:
         again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # the terminal may be gone
             print(f"\nstopping after this batch{again}", file=sys.stderr)
+
+
+def _is_usual(name: str, handler: object) -> bool:
+    """Whether a handler is Python's own, or that of the ``tensorlite`` command."""
+    if name != "SIGINT":
+        return handler is signal.SIG_DFL
+    return handler is signal.default_int_handler or getattr(handler, "is_usual", False)
