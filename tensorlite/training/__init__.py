@@ -14,6 +14,7 @@ from tensorlite.training.metrics import (
     MeanSquaredError,
     Metric,
 )
+from tensorlite.training.trackers import MLflow, TensorBoard
 from tensorlite.training.trainer import Trainer
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "ConfusionMatrix",
     "Finding",
     "LRCurve",
+    "MLflow",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
     "Report",
     "RunFolder",
     "Stopped",
+    "TensorBoard",
     "Trainer",
     "diagnose",
     "evaluate",
