@@ -173,6 +173,14 @@ class Tensor:
             notes.append("requires_grad=True")
         return ", ".join([f"tensor({values}", *notes]) + ")"
 
+    def _repr_html_(self) -> str:
+        """How notebooks show it: a table of numbers."""
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.refuse("showing a Tensor")
+        from tensorlite.notebook import tensor_html  # which only notebooks need
+
+        return tensor_html(self)
+
     # --- out of the tensor world --------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:

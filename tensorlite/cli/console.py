@@ -8,6 +8,7 @@ from typing import Any
 
 from tensorlite.backend import backend_for
 from tensorlite.cli.experiment import Experiment
+from tensorlite.cli.settings import Settings
 from tensorlite.training import Callback, Trainer
 
 REFRESH = 0.1  # seconds between changes of the bar
@@ -109,10 +110,17 @@ def header(experiment: Experiment, trainer: Trainer) -> str:
         f"{''.join(f'  {note}' + chr(10) for note in splits.notes)}"
         f"{experiment.model}\n"
         f"{settings.optimizer}, learning rate {settings.lr:g} ({settings.schedule}){momentum}, "
-        f"weight decay {settings.weight_decay:g}, batches of {settings.batch_size}\n"
+        f"weight decay {settings.weight_decay:g}, batches of {settings.batch_size}"
+        f"{_steps(settings)}\n"
         f"device {trainer.device} ({kernels}), seed {settings.seed}, writing to {experiment.out}\n"
         f"{_parts(trainer)}"
     )
+
+
+def _steps(settings: Settings) -> str:
+    """What a step is, where it is not one batch in float32."""
+    several = f", {settings.accumulate} of them a step" if settings.accumulate > 1 else ""
+    return several + (f", in {settings.autocast}" if settings.autocast else "")
 
 
 def _parts(trainer: Trainer) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite import data, optim
+from tensorlite import backend, data, optim
+from tensorlite.cli import precision
 from tensorlite.cli.errors import UsageError, usage
 from tensorlite.cli.own_model import build
 from tensorlite.cli.settings import Settings
@@ -102,7 +103,8 @@ class Experiment:
             )
         manual_seed(settings.seed)
         with usage():
-            self.model = build(settings.model, self.problem)
+            model = build(settings.model, self.problem)
+        self.model = precision.cast(model, settings.autocast, backend.device(device))
         self.train_loader = DataLoader(self.train, settings.batch_size, shuffle=True)
         self.val_loader = None if self.val is None else DataLoader(self.val, EVAL_BATCH)
 
@@ -125,6 +127,7 @@ class Experiment:
         """The trainer of this run, which writes to its folder unless `out` is False."""
         optimizer = self._optimizer()
         schedule, per = schedule_of(self.settings, optimizer, len(self.train_loader))
+        short = self.settings.autocast
         return Trainer(
             self.model,
             optimizer,
@@ -140,6 +143,8 @@ class Experiment:
             out=self.out if out else None,
             save_every=self.settings.save_every,
             capture=self.capture,
+            accumulate=self.settings.accumulate,
+            scaler=precision.scaler(short, backend.device(self.device)),
             metadata=self.metadata,
         )
 
@@ -185,7 +190,7 @@ class Experiment:
 
 def schedule_of(settings: Settings, optimizer: Optimizer, batches: int) -> tuple[Any, str]:
     """The schedule of a run whose epochs have so many batches, and what it counts."""
-    steps = settings.epochs * batches
+    steps = settings.epochs * -(-batches // settings.accumulate)
     if settings.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, steps), "batch"
     if settings.schedule == "one-cycle":

@@ -112,6 +112,8 @@ def _train(parser: Parser) -> None:
     add("--size", type=_count, metavar="PIXELS", help="a side, to which images are scaled")
     add("--epochs", type=_count, metavar="N", help="greatest number of epochs")
     add("--batch-size", type=_count, metavar="N", help="samples in a batch")
+    add("--accumulate", type=_count, metavar="N", help="batches that make one step; default 1")
+    add("--autocast", choices=("bfloat16", "float16"), help="matrix products in short floats")
     add("--lr", type=_positive, metavar="RATE", help="learning rate")
     add("--optimizer", choices=OPTIMIZERS)
     add("--momentum", type=_part, metavar="M", help="of sgd; 0 is plain gradient descent")

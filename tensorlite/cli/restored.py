@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensorlite import backend
+from tensorlite.cli import precision
 from tensorlite.cli.own_model import build
 from tensorlite.cli.settings import Settings, of_state
 from tensorlite.nn.module import Module
@@ -74,4 +75,5 @@ def load(folder: str, device: str) -> Restored:
         why = " ".join(str(error).split())
         raise ValueError(f"{path} does not fit the model it names: {why}") from error
     model.to(backend.device(device))
+    model = precision.cast(model, settings.autocast, backend.device(device))
     return Restored(path, len(checkpoint["history"]), settings, problem, model)

@@ -74,6 +74,8 @@ class Settings:
     drop: str | None = None
     task: str | None = None
     size: int | None = None
+    accumulate: int = 1
+    autocast: str | None = None
     shards: int = 1
 
     @property

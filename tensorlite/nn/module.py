@@ -471,5 +471,11 @@ class Module(Changes):
         """What stands between the parentheses in the repr; for subclasses to say."""
         return ""
 
+    def _repr_html_(self) -> str:
+        """How notebooks show it: a tree that folds."""
+        from tensorlite.notebook import module_html  # which only notebooks need
+
+        return module_html(self)
+
     def __repr__(self) -> str:
         return text_of(self)

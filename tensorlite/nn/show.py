@@ -30,7 +30,7 @@ def _tree(module: Any, label: str, depth: int) -> Iterator[tuple[str, str]]:
     first, *more = module.extra_repr().split("\n")
     children = list(module._modules.items())
     alone = not children and not more
-    yield opening + first + (")" if alone else ""), _count(module, "" if depth else " parameters")
+    yield opening + first + (")" if alone else ""), count_of(module, "" if depth else " parameters")
     for line in more:
         yield "  " * (depth + 1) + line, ""
     for name, child in children:
@@ -39,7 +39,7 @@ def _tree(module: Any, label: str, depth: int) -> Iterator[tuple[str, str]]:
         yield "  " * depth + ")", ""
 
 
-def _count(module: Module, unit: str) -> str:
+def count_of(module: Module, unit: str) -> str:
     """Number of parameters; frozen ones are mentioned."""
     total = sum(p.numel() for p in module.parameters())
     frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)

@@ -14,6 +14,7 @@ from tensorlite.training.metrics import (
     MeanSquaredError,
     Metric,
 )
+from tensorlite.training.progress import NotebookProgress
 from tensorlite.training.trackers import MLflow, TensorBoard
 from tensorlite.training.trainer import Trainer
 
@@ -28,6 +29,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "NotebookProgress",
     "Report",
     "RunFolder",
     "Stopped",

@@ -312,3 +312,19 @@ def test_a_terminal_shows_a_progress_bar(process):
     assert "samples/s" in shown.split("0/41")[1]
     assert "\x1b[2K" in shown  # the bar's line is erased
     assert "test accuracy" in shown
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_steps_of_several_batches_in_short_floats(tl, dtype):
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    flags = ["--epochs", "2", "--accumulate", "3", "--autocast", dtype, "--out", "run"]
+    status, out, err = tl("train", "digits", "--model", "linear", *flags)
+    assert status == 0, err
+    assert f"batches of 32, 3 of them a step, in {dtype}" in out
+    settings = load_checkpoint("run/last.safetensors")["metadata"]["settings"]
+    assert (settings["accumulate"], settings["autocast"]) == (3, dtype)
+    before = tl("evaluate", "run")
+    assert before[0] == 0
+    status, out, err = tl("train", "--resume", "run", "--epochs", "3")
+    assert status == 0, err
