@@ -48,6 +48,9 @@ class World:
         self.batch: Batch | None = None  # the one that is being computed
         self.wishes = 0  # what this process asks for with its next step: STOP, SAVE
         self.agreed = 0  # what anybody asked for with the last one
+        self.busy = ""  # what this process does that may take long, and others not
+        self.is_ending = False  # because of an error here
+        self.beat: Any = None  # tells the others on this machine of it
         self.checkpoint: str | None = None  # the last that was written, with what it holds
         self.normalizing: list[Any] = []  # modules with running statistics, in an order of all
         self.listeners: list[Any] = []  # what divided optimizers are told

@@ -42,7 +42,8 @@ def _run(argv: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        if not int(os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or 0):
+            print("\ninterrupted", file=sys.stderr)  # by one process of many
         return 130
     except BrokenPipeError:  # `tensorlite data | head`: the reader has seen enough
         return 1

@@ -19,6 +19,7 @@ from tensorlite.cli.experiment import Experiment, test_loader
 from tensorlite.cli.longer import Longer
 from tensorlite.cli.processes import cut, join, launch
 from tensorlite.cli.restored import metadata, problem_of
+from tensorlite.distributed.beat import busy
 from tensorlite.training import RunFolder, Stopped, Trainer
 from tensorlite.training.stopping import Stopping
 
@@ -101,7 +102,8 @@ def _train(experiment: Experiment, longer: Longer | None = None, resume: bool = 
         return _status(stopped)
     finally:
         console.close()
-    _finish(experiment, trainer)
+    with busy(trainer.world, "writing the summary"):
+        _finish(experiment, trainer)
     return 0
 
 

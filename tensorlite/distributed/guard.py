@@ -23,8 +23,12 @@ def joined(world: World) -> None:
     before = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        _await_turn(world)
         before(kind, error, trace)
-        end_all(world, error)
+        if issubclass(kind, KeyboardInterrupt):
+            _abort(world, 130)
+        else:
+            end_all(world, error)
 
     sys.excepthook = hook
 
@@ -41,7 +45,7 @@ def end_all(world: World, error: BaseException, said: str | None = None) -> None
     said
         What is printed before it.
     """
-    time.sleep(min(_TURN * world.rank, _LAST))
+    _await_turn(world)
     place = where(error)
     print(
         f"{said + chr(10) if said else ''}"
@@ -50,8 +54,23 @@ def end_all(world: World, error: BaseException, said: str | None = None) -> None
         file=sys.stderr,
         flush=True,
     )
+    _abort(world, 1)
+
+
+def _abort(world: World, status: int) -> None:
     sys.stdout.flush()
-    world.link.abort()
+    sys.stderr.flush()
+    if world.beat is not None:
+        world.beat.said = True
+        world.beat.tell()
+    world.link.abort(status)
+
+
+def _await_turn(world: World) -> None:
+    """Let those of a lower rank speak before, once."""
+    if not world.is_ending:
+        world.is_ending = True
+        time.sleep(min(_TURN * world.rank, _LAST))
 
 
 def saved(world: World) -> str:
@@ -64,5 +83,5 @@ def saved(world: World) -> str:
 def where(error: BaseException) -> str:
     """The line of the user's program that led to an error."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not os.path.abspath(f.filename).startswith(_HERE)]
+    own = [f for f in frames if not os.path.abspath(f.filename).startswith(_HERE)] or frames
     return f" at {own[-1].filename}:{own[-1].lineno}" if own else ""

@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.distributed.beat import Behind
 
 _SPIN = 0.002  # seconds of asking without a pause; then the core is left to others
 _PAUSE = 0.0001
 _TAGS = 16000  # for arrays, and as many for words of the others: MPI grants 32767
 
 _AMONG = 32500  # the tag of `gather_among`
-
-
-class Behind(RuntimeError):
-    """Another process did not come in time."""
 
 
 class Pending:
@@ -61,6 +58,12 @@ class MPILink:
         Bytes of arrays that this process has sent so far over MPI.
     seconds : float
         Time spent waiting for others.
+    waiting : str
+        What this process waits for just now; "" if it does not.
+    longest, alone : float
+        Seconds of the longest step so far, and between the last two times that it waited.
+    check : callable or None
+        ``check(waited, what)`` is asked while it waits, and raises where that is in vain.
     nccl : NCCLLink or None
         What carries CUDA arrays, once `use_cuda` was called.
     """
@@ -71,7 +74,10 @@ class MPILink:
         self.mpi, self.comm, self.timeout = MPI, comm.Dup(), timeout
         self.rank, self.size = comm.rank, comm.size
         self.sent = self.steps = 0
-        self.seconds = 0.0
+        self.seconds = self.longest = self.alone = 0.0
+        self.waiting = ""
+        self.check: Callable[[float, str], None] | None = None
+        self._stepped = self._heard = time.perf_counter()
         self._tag = self._word = 0
         self.nccl: Any = None
 
@@ -116,18 +122,21 @@ class MPILink:
         if done():
             return
         begun = time.perf_counter()
+        self.alone = begun - self._heard
         while not done():
             waited = time.perf_counter() - begun
             if waited < _SPIN:
                 os.sched_yield()
                 continue
+            self.waiting = what
             time.sleep(_PAUSE)
-            if waited > self.timeout:
-                raise Behind(
-                    f"rank {self.rank} waited {self.timeout:g} s for {what}: another rank is "
-                    "behind, or took another way through the program (timeout= of init)"
-                )
-        self.seconds += time.perf_counter() - begun
+            if self.check is not None:
+                self.check(waited, what)
+            elif waited > self.timeout:
+                raise Behind(f"rank {self.rank} waited {self.timeout:g} s for {what}")
+        self.waiting = ""
+        self._heard = time.perf_counter()
+        self.seconds += self._heard - begun
 
     def exchange(
         self,
@@ -191,10 +200,14 @@ class MPILink:
     def step_done(self) -> None:
         """Count a step."""
         self.steps += 1
+        now = time.perf_counter()
+        if self.steps > 1:  # the first one may compile
+            self.longest = max(self.longest, now - self._stepped)
+        self._stepped = now
 
-    def abort(self) -> None:
+    def abort(self, status: int = 1) -> None:
         """End all processes now."""
-        self.comm.Abort(1)
+        self.comm.Abort(status)
 
     def gather(self, value: Any) -> list[Any]:
         """What every rank says: anything that can be pickled."""

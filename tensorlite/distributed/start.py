@@ -12,7 +12,7 @@ from tensorlite import ranks
 from tensorlite.backend.base import set_home
 from tensorlite.backend.threads import set_num_threads
 from tensorlite.data.loader import DataLoader
-from tensorlite.distributed import guard
+from tensorlite.distributed import beat, guard
 from tensorlite.distributed.agreement import check_same
 from tensorlite.random import default_generator
 from tensorlite.ranks import World
@@ -43,8 +43,9 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
         default. With the same number of shards a training has the same bits on any number of
         processes.
     timeout
-        Seconds that a process waits for the others before the run is ended. (One
-        that was killed, or has raised, ends it at once.)
+        Seconds that a process may be behind the others before the run is ended; five times the
+        longest step, if that is more. (One that was killed, was stopped, or has raised, ends it
+        within seconds.)
 
     Returns
     -------
@@ -89,6 +90,9 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
     default_generator.load_state_dict(state)
     ranks.set_world(world)
     guard.joined(world)
+    if comm.size > 1:
+        names = [host for _, host in said]
+        beat.begin(world, [names.index(name) for name in names])
     return world
 
 
@@ -247,10 +251,13 @@ def on_main(work: Callable[[], T]) -> T:
     error: Exception | None = None
     if world.rank == 0:
         try:
-            result = work()
+            with beat.busy(world, "what rank 0 does alone"):
+                result = work()
         except Exception as raised:
             error = raised
-    result, error = world.gather((result, error))[0]
+    result, error, world.checkpoint = world.gather((result, error, world.checkpoint))[0]
+    if world.beat is not None:
+        world.beat.tell()
     if error is not None:
         raise error
     return result

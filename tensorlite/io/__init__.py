@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tensorlite import ranks
 from tensorlite.backend import CPU, Device, backend_for
 from tensorlite.backend import device as parse_device
 from tensorlite.io import safetensors
@@ -78,6 +79,7 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) 
         from tensorlite.io import torch_write
 
         write_to(f, lambda file: torch_write.write(file, obj))
+        ranks.world().checkpoint = str(f)
         return
     arrays, structure = separated(obj)
     metadata = {"format": "pt"}  # what Hugging Face's libraries ask for
@@ -85,6 +87,8 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) 
         metadata[_STRUCTURE] = json.dumps(structure)
     size = sum(array.nbytes for array in arrays.values())
     write_to(f, lambda file: safetensors.write(file, arrays, metadata), size)
+    if is_path(f):
+        ranks.world().checkpoint = str(f)
 
 
 def load(

@@ -16,6 +16,7 @@ from tensorlite.amp import GradScaler
 from tensorlite.backend import HOST, Device
 from tensorlite.data import DataLoader, Subset, TensorDataset, check_finite
 from tensorlite.distributed.agreement import check_same, code_of
+from tensorlite.distributed.beat import busy
 from tensorlite.nn.batch_norm import BatchNormNd
 from tensorlite.nn.module import Module
 from tensorlite.optim import Optimizer
@@ -442,9 +443,11 @@ class Trainer:
         if self._saver is not None:
             parameters = {name for name, _ in self.model.named_parameters()}
             checkpoint = self._checkpoint(train_loader)  # all processes take part
-            self.world.checkpoint = str(self.folder.last)
             if self.world.rank == 0:
-                self._saver.save(checkpoint, parameters, best=best)
+                with busy(self.world, "writing a checkpoint"):
+                    self._saver.save(checkpoint, parameters, best=best)
+            else:
+                self.world.checkpoint = str(self.folder.last)
             self.save_every.start()
 
     def _settle(self) -> None:

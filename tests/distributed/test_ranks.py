@@ -51,26 +51,6 @@ def test_killed_on_four_and_resumed_on_two(tmp_path):
     assert digests(2, "cnn", 4, 50, file) == digests(0, "cnn", 4, 50)
 
 
-FAULTS = {
-    "seed": r"rank 1 differs from rank 0 in its (seed|initial)",
-    "model": r"rank 1 differs from rank 0 in its model: 'linear.weight \(5, 3\) float32' there",
-    "length": r"rank 1 differs from rank 0 in its loader's samples: 30 there and 32",
-    "settings": r"rank 1 differs from rank 0 in its settings of the optimizer: lr is '0.2' there",
-    "forward": r"rank 1 of 2 raised ValueError at .*faults.py:38 after \d steps: no forward here",
-    "loader": r"rank 1 of 2 raised OSError at .*faults.py:27 after \d steps: the disk is gone",
-    "hang": r"rank 0 of 2 raised Behind .*rank 0 waited 4 s for",
-    "kill": r"Killed",
-}
-
-
-@pytest.mark.parametrize("what", FAULTS)
-def test_a_fault_ends_all(what):
-    done = run(2, "faults.py", what)
-    assert done.returncode != 0
-    assert "came to the end" not in done.stdout
-    assert re.search(FAULTS[what], done.stdout + done.stderr), done.stderr
-
-
 def test_parameters_that_are_not_always_used():
     for alternates in (False, True):  # from step 3 on one rank, or none, uses the second layer
         waiting, not_waiting = (run(2, "unused.py", waits, alternates) for waits in (True, False))

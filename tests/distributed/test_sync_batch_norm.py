@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from launching import HAS_MPI, WITHOUT, run
 
 import tensorlite as tl
 from tensorlite import nn, ranks
 
-PROGRAM = Path(__file__).parent / "programs" / "sync.py"
-BESIDE = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
-
 
 def values(processes: int) -> list[np.ndarray]:
     """What the program comes to on so many processes, with as many shards."""
-    command = [sys.executable, str(PROGRAM), str(processes)]
-    if processes > 1:
-        command = [BESIDE, "-n", str(processes), *command]
-    root = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": root},
-    )
+    done = run(processes if processes > 1 else 0, "sync.py", processes)
     assert done.returncode == 0, done.stderr
-    lines = re.findall(r"values (.*)", done.stdout)
+    lines = done.stdout.split("values ")[1:]  # mpiexec may leave out the ends of lines
     assert len(lines) == processes
-    return [np.array([float.fromhex(word) for word in line.split()]) for line in lines]
+    words = [re.findall(r"-?0x[0-9a-f.]+p[+-]\d+", line) for line in lines]
+    return [np.array(list(map(float.fromhex, line))) for line in words]
 
 
+@pytest.mark.skipif(not HAS_MPI, reason=WITHOUT)
 def test_it_is_batch_norm_of_the_whole_batch():
-    pytest.importorskip("mpi4py", reason='mpi4py is missing: pip install "tensorlite[mpi]"')
     (alone,) = values(1)
     for processes in (2, 4):  # four: the last batch, of three samples, leaves one of them none
         found = values(processes)

@@ -1,4 +1,4 @@
-"""Something is wrong on rank 1: python faults.py WHAT."""
+"""Something is wrong on rank 1: python faults.py WHAT FILE; the model is saved there."""
 
 import os
 import signal
@@ -28,28 +28,46 @@ class Samples(Dataset):
         return np.ones(3, np.float32), np.float32(1)
 
 
+class Unlucky(tl.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise ArithmeticError("no backward here")
+
+
 class Model(nn.Module):
     def __init__(self):
         super().__init__()
-        self.linear = nn.Linear(3, width)
+        self.linear = nn.Linear(3, width, dtype="float64" if wrong and what == "dtype" else None)
 
     def forward(self, x):
         if wrong and what == "forward":
             raise ValueError("no forward here")
-        return self.linear(x)
+        y = self.linear(x)
+        return Unlucky.apply(y) if wrong and what == "backward" else y
 
 
 model = Model()
 loader = tl.distributed.cut(DataLoader(Samples(), 8))
 lr = 0.2 if wrong and what == "settings" else 0.1
 optimizer = tl.distributed.Sharded(tl.optim.SGD(model.named_parameters(), lr=lr))
-for x, y in loader:
+for step, (x, y) in enumerate(loader):
     loss = ((model(x).mean(-1) - y) ** 2).mean()
     optimizer.zero_grad()
-    if wrong and what == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if wrong and what == "hang":
-        time.sleep(60)
+    if wrong and step == 2:
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if what == "leave":
+            sys.exit(0)
+        if what == "hang":
+            time.sleep(60)
     loss.backward()
     optimizer.step()
+    state = model.state_dict()
+    tl.distributed.on_main(lambda state=state: tl.save(state, sys.argv[2]))
 print("came to the end")

@@ -1,0 +1,182 @@
+"""What each process says of itself while it runs, and what it reads of those it waits for."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tensorlite.distributed.table import Table, described
+from tensorlite.ranks import World
+
+PAUSE = 0.1  # seconds between two words
+LEFT = 2.0  # seconds that one waits for a process that has left the program
+PATIENT = 300.0  # seconds that one waits before the first step, and for one that is busy
+SLOWER = 5.0  # times the longest step so far: what another may be late
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_THERE = os.path.join(_HERE, "distributed")
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
+
+class Behind(RuntimeError):
+    """Another process did not come in time."""
+
+
+class Beat:
+    """Tells the others on this machine, ten times a second, where this process is.
+
+    Parameters
+    ----------
+    world
+        This process's place among all.
+    table
+        Shared by those of this machine; its rows are in the order of their local ranks.
+    """
+
+    def __init__(self, world: World, table: Table) -> None:
+        self.world, self.table = world, table
+        self.left = self.said = False
+        self._main = threading.main_thread().ident
+        self._looked = 0.0
+        self.tell()
+        atexit.register(self._leave)
+        threading.Thread(target=self._run, name="tensorlite beat", daemon=True).start()
+
+    def tell(self) -> None:
+        """Say where this process is."""
+        world = self.world
+        self.table.write(
+            world.local_rank,
+            {
+                "rank": world.rank,
+                "pid": os.getpid(),
+                "steps": world.link.steps,
+                "at": self._place(),
+                "waiting": world.link.waiting,
+                "busy": world.busy,
+                "checkpoint": world.checkpoint,
+                "left": self.left,
+                "said": self.said,
+            },
+        )
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not (self.left or self.said):
+            pause.wait(PAUSE)
+            self.tell()
+
+    def _leave(self) -> None:
+        self.left = True
+        self.tell()
+
+    def _place(self) -> str:
+        """The line of the user's program that the main thread is at, else of tensorlite's."""
+        frame: Any = sys._current_frames().get(self._main)
+        fallback = ""
+        while frame is not None:
+            name, line = frame.f_code.co_filename, frame.f_lineno
+            file = os.path.abspath(name)
+            if file.startswith(_HERE):
+                if not fallback and not file.startswith(_THERE):
+                    fallback = f"{file}:{line}"
+            elif not (name.startswith("<") or file.startswith(_LIBRARIES)):
+                return f"{file}:{line}"
+            frame = frame.f_back
+        return fallback
+
+    # --- whom one waits for -------------------------------------------------------------------
+
+    def check(self, waited: float, what: str) -> None:
+        """Look, from time to time, whether those that are waited for will ever come.
+
+        Raises
+        ------
+        Behind
+            If one has left the program, or is later than can be; names it and its line.
+        """
+        if waited < self._looked + 2 * PAUSE and waited >= self._looked:
+            return
+        self._looked = waited
+        link, me = self.world.link, self.world.local_rank
+        others = [facts for row, facts in enumerate(self.table.all()) if row != me and facts]
+        for facts in others:
+            if facts.get("left") and waited > LEFT:
+                raise Behind(
+                    f"rank {facts['rank']} has left the program {described(facts)}, and rank "
+                    f"{self.world.rank} waits for it ({what})"
+                )
+        limit = link.timeout
+        if link.steps == 0:
+            limit = max(limit, PATIENT)
+        limit = max(limit, SLOWER * link.longest, link.alone)
+        late = [facts for facts in others if not facts.get("waiting")]
+        if waited <= limit or (waited < PATIENT and any(facts.get("busy") for facts in late)):
+            return
+        who = [f"rank {facts['rank']} is behind: {described(facts)}" for facts in late]
+        if self.world.size > self.world.local_size:
+            who += [] if who else ["a rank of another machine is behind"]
+        elif not who:
+            who = [f"rank {facts['rank']} waits for {facts['waiting']}" for facts in others]
+        raise Behind(
+            f"rank {self.world.rank} waited {waited:.0f} s for {what}: {'; '.join(who)} "
+            f"(longer is allowed by timeout= of init, {link.timeout:g} s here)"
+        )
+
+
+@contextmanager
+def busy(world: World, what: str) -> Iterator[None]:
+    """Let the others wait for this process as long as it takes, in a ``with`` statement."""
+    before, world.busy = world.busy, what
+    try:
+        yield
+    finally:
+        world.busy = before
+
+
+def begin(world: World, hosts: list[int]) -> None:
+    """Have each process tell of itself, and one process a machine watch; for all ranks.
+
+    Parameters
+    ----------
+    world
+        Just joined.
+    hosts
+        For each rank, the first rank on its machine.
+    """
+    first = hosts[world.rank]
+    path, table = "", None
+    if world.rank == first:
+        path = os.path.join(
+            tempfile.gettempdir(), f"tensorlite-{os.getpid()}-{os.urandom(6).hex()}"
+        )
+        table = Table(path, world.local_size)
+    said = world.link.gather((path, os.getpid()))
+    if table is None:
+        table = Table(said[first][0])
+    beat = Beat(world, table)
+    world.link.check, world.beat = beat.check, beat
+    world.link.gather(None)  # all have it open
+    if world.rank == first:
+        os.unlink(path)
+        pids = [str(pid) for rank, (_, pid) in enumerate(said) if hosts[rank] == first]
+        script = str(Path(__file__).with_name("watch.py"))
+        os.set_inheritable(table.file, True)
+        with contextlib.suppress(OSError):  # no more processes may be started
+            subprocess.Popen(
+                [sys.executable, "-I", "-S", script, str(table.file), str(world.size), *pids],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[table.file],
+                start_new_session=True,
+                cwd="/",
+            )

@@ -1,0 +1,69 @@
+"""What the processes of one machine know of each other, although one hangs or is gone.
+
+MPI says nothing of a process that was stopped or killed. So each writes a few words about itself
+into a row of a file that all of them map: how many steps it has taken, which line it is at, what it
+waits for. Who waits too long reads there whom it waits for, and `watch`, a process of its own,
+which of them is dead.
+
+Nothing but the standard library is imported here: `watch` begins in some milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+from typing import Any
+
+ROW = 2048  # bytes of a process
+
+
+class Table:
+    """Rows of short facts, one a process of this machine.
+
+    Parameters
+    ----------
+    file
+        A path, or a descriptor of a file that is open.
+    rows
+        How many, to make the file.
+    """
+
+    def __init__(self, file: str | int, rows: int | None = None) -> None:
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if rows else 0)
+        self.file = file if isinstance(file, int) else os.open(file, flags, 0o600)
+        if rows:
+            os.ftruncate(self.file, rows * ROW)
+        self.rows = os.fstat(self.file).st_size // ROW
+        self._map = mmap.mmap(self.file, self.rows * ROW)
+
+    def write(self, row: int, facts: dict[str, Any]) -> None:
+        """Say something else about a process."""
+        text = json.dumps(facts).encode()
+        if len(text) <= ROW:
+            self._map[row * ROW : (row + 1) * ROW] = text.ljust(ROW, b"\0")
+
+    def read(self, row: int) -> dict[str, Any]:
+        """What a process says; nothing if it has said nothing yet, or is just writing."""
+        for _ in range(3):
+            text = self._map[row * ROW : (row + 1) * ROW].rstrip(b"\0")
+            with contextlib.suppress(ValueError):
+                return json.loads(text) if text else {}
+        return {}
+
+    def all(self) -> list[dict[str, Any]]:
+        """What all of them say."""
+        return [self.read(row) for row in range(self.rows)]
+
+
+def described(facts: dict[str, Any]) -> str:
+    """Where a process is, in words."""
+    place = f" at {facts['at']}" if facts.get("at") else ""
+    return f"after {facts.get('steps', 0)} steps{place}"
+
+
+def saved(facts: dict[str, Any]) -> str:
+    """What there is to go on from, in words."""
+    checkpoint = facts.get("checkpoint")
+    return f"; the last checkpoint is {checkpoint}" if checkpoint else ""
