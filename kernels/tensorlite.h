@@ -10,7 +10,7 @@
 //     const T* b OPTIONAL(n)    the same, or None
 //     Heads<const T> q AXES(batch, heads, length, dim), Heads<T> y AXES(…)   rows that lie anywhere
 //
-// The declaration is read by tensorlite/backend/compiler.py: the binding, its checks and the launch
+// The declaration is read by tensorlite/backend/kernels/declarations.py: the binding, its checks and the launch
 // come from it. A kernel is a template over the element type T and computes in Acc<T>. On the host T
 // is 16 bits wide only where it is declared STORED; REAL has no 16-bit types on either device, SHORT
 // no others.

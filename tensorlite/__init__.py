@@ -17,18 +17,12 @@ from typing import Any
 
 from numpy import dtype
 
+from tensorlite.autograd.differentiate import grad
+from tensorlite.backend import dtypes
 from tensorlite.backend.base import Device as device
 from tensorlite.backend.base import default_device as get_default_device
 from tensorlite.backend.base import set_default_device
-from tensorlite.backend.precision import (
-    get_float32_matmul_precision,
-    set_float32_matmul_precision,
-)
-from tensorlite.backend.threads import empty_cache, get_num_threads, set_num_threads
-from tensorlite.gradients import grad
-from tensorlite.ops import *
-from tensorlite.ops import dtypes, faces, methods
-from tensorlite.ops.dtypes import (
+from tensorlite.backend.dtypes import (
     float16,
     float32,
     float64,
@@ -42,6 +36,13 @@ from tensorlite.ops.dtypes import (
     set_default_dtype,
     uint8,
 )
+from tensorlite.backend.precision import (
+    get_float32_matmul_precision,
+    set_float32_matmul_precision,
+)
+from tensorlite.backend.threads import empty_cache, get_num_threads, set_num_threads
+from tensorlite.ops import *
+from tensorlite.ops import faces, methods
 from tensorlite.primitive import primitive
 from tensorlite.random import (
     Generator,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, Device, array_backend, parse_device
-from tensorlite.backend.cupy import is_available
+from tensorlite.backend.driver import is_available
 from tensorlite.ops import cast
 from tensorlite.optim import Optimizer
 from tensorlite.optim.arena import divided, flat_gradients

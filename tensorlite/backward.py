@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from sys import getrefcount
@@ -19,7 +19,6 @@ from tensorlite.tape import (
     check_not_overwritten,
     last_write,
     mode,
-    run_on_device_of,
 )
 from tensorlite.tape import unit as tape_unit
 from tensorlite.tensor import Tensor, tensor_of
@@ -48,23 +47,6 @@ def leading_to(order: list[Node], wanted: set) -> set:
     return needed
 
 
-def _unbroadcast(d: Any, shape: tuple) -> Any:
-    """Sum a cotangent down to the shape that broadcasting had enlarged; see `ops.totals`."""
-    extra = len(d.shape) - len(shape)
-    if len(shape) == 1 and shape[0] == d.shape[-1] > 0:  # a bias, for which there are kernels
-        from tensorlite.ops.channels import channel_sum  # operations are built on this module
-
-        return channel_sum(d.reshape(-1, shape[0]))
-    axes = tuple(range(extra)) + tuple(
-        extra + i for i, n in enumerate(shape) if n == 1 and d.shape[extra + i] != 1
-    )
-    if not axes:
-        return d.reshape(shape)
-    from tensorlite.ops.reduce import sum as total
-
-    return total(d, axis=axes, keepdims=True).reshape(shape)
-
-
 def _fitted(d: Any, target: Any) -> Any:
     """A cotangent in the shape and the dtype of `target`, the node or the array that it is for."""
     return _in_form(d, target.shape, target.dtype)
@@ -72,7 +54,7 @@ def _fitted(d: Any, target: Any) -> Any:
 
 def _in_form(d: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if d.shape != shape:
-        d = _unbroadcast(d, shape)
+        d = d.sum_to_size(shape) if isinstance(d, Tensor) else array_backend((d,)).sum_to(d, shape)
     if d.dtype is not dtype and d.dtype != dtype:
         on_host = d.__class__ is np.ndarray
         d = HOST.cast(d, dtype) if on_host else d.astype(dtype)
@@ -387,8 +369,8 @@ listener: Callable[[Node], Arrivals | None] | None = None
 _HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place)
 
 
-def _backward(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
-    """`backward` on the current device; in the ordinary case the walk is compiled."""
+def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:
+    """`Tensor.backward` on the current device; in the ordinary case the walk is compiled."""
     accumulate = Accumulate(create_graph)
     seed = seed_of(output, gradient, create_graph, "backward()")
     kernels = array_backend((output.array,)).kernels
@@ -417,49 +399,3 @@ def _told(accumulate: Accumulate, arrived: Callable[[Tensor], None]) -> Callable
         arrived(leaf)
 
     return deliver
-
-
-def backward(
-    output: Tensor,
-    gradient: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
-) -> None:
-    """Add the gradient of `output` to the ``.grad`` of every leaf it depends on.
-
-    Parameters
-    ----------
-    output
-        The Tensor to differentiate; a single number unless `gradient` is given.
-    gradient
-        Cotangent of `output`, of its shape (default 1).
-    retain_graph
-        Keep the saved arrays, so that backward can run again (default: as `create_graph`).
-    create_graph
-        Record the backward pass itself, for higher derivatives.
-    inputs
-        Add to the ``.grad`` of these Tensors only, leaves or not.
-
-    Raises
-    ------
-    RuntimeError
-        If nothing in `output`'s history requires a gradient, or its graph was already used.
-    """
-    if not output.requires_grad:
-        raise RuntimeError(
-            "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
-            "or it was computed under no_grad()"
-        )
-    retain = create_graph if retain_graph is None else bool(retain_graph)
-    if inputs is not None:
-        from tensorlite.gradients import backward_to  # built on this module
-
-        backward_to(inputs, [output], [gradient], retain, create_graph)
-        return
-    switches = mode.switches
-    recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
-    try:
-        run_on_device_of(output.array, _backward, output, gradient, retain, create_graph)
-    finally:
-        switches.grad = recording

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlite.backend import BACKENDS, array_backend
-from tensorlite.backend.numpy import ON_HOST_KERNELS
+from tensorlite.backend.kernels.library import ON_HOST_KERNELS
+from tensorlite.outside import operand
 from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, mode, next_index
-from tensorlite.tensor import Size, Tensor, tensor_of
-from tensorlite.views import Views, mark
+from tensorlite.tensor import Size, Tensor, Views, tensor_of
+from tensorlite.views import mark
 
 if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
@@ -38,8 +39,6 @@ def from_outside(name: str, x: Any) -> Any:
     """An operand as it is, or as a plain array; what is no Tensor, array or number is refused."""
     if x.__class__ in PLAIN or isinstance(x, Tensor) or is_plain(x):
         return x
-    from tensorlite.ops.outside import operand  # which knows what Tensors may hold
-
     return operand(x, name)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.backend.dtypes import default_dtype
 from tensorlite.ops.creation import tensor
-from tensorlite.ops.dtypes import default_dtype
 from tensorlite.ops.tiling import roll
 from tensorlite.tensor import Tensor
 from tensorlite.unknown import unknown

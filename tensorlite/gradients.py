@@ -1,13 +1,13 @@
-"""Gradients of several Tensors by several others: what `tl.grad` and `tl.autograd.backward` do."""
+"""Gradients of Tensors by others: `Tensor.backward`, `tl.autograd.backward`, the way to `grad`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from tensorlite.backend import array_backend
 from tensorlite.backward import (
     Accumulate,
+    backward_of,
     leading_to,
     plus,
     propagate,
@@ -15,8 +15,52 @@ from tensorlite.backward import (
     run_hooks,
     seed_of,
 )
-from tensorlite.tape import on_device_of, set_grad_enabled
+from tensorlite.tape import mode, on_device_of, run_on_device_of, set_grad_enabled
 from tensorlite.tensor import Tensor, tensor_of
+
+
+def backward(
+    output: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradient of `output` to the ``.grad`` of every leaf it depends on.
+
+    Parameters
+    ----------
+    output
+        The Tensor to differentiate; a single number unless `gradient` is given.
+    gradient
+        Cotangent of `output`, of its shape (default 1).
+    retain_graph
+        Keep the saved arrays, so that backward can run again (default: as `create_graph`).
+    create_graph
+        Record the backward pass itself, for higher derivatives.
+    inputs
+        Add to the ``.grad`` of these Tensors only, leaves or not.
+
+    Raises
+    ------
+    RuntimeError
+        If nothing in `output`'s history requires a gradient, or its graph was already used.
+    """
+    if not output.requires_grad:
+        raise RuntimeError(
+            "backward() of a Tensor with no history: none of its inputs has requires_grad=True, "
+            "or it was computed under no_grad()"
+        )
+    retain = create_graph if retain_graph is None else bool(retain_graph)
+    if inputs is not None:
+        backward_to(inputs, [output], [gradient], retain, create_graph)
+        return
+    switches = mode.switches
+    recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
+    try:
+        run_on_device_of(output.array, backward_of, output, gradient, retain, create_graph)
+    finally:
+        switches.grad = recording
 
 
 def backward_to(
@@ -26,7 +70,8 @@ def backward_to(
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if not inputs:
         raise RuntimeError("backward(): inputs is empty: leave it out, or name the Tensors")
-    found = grad(outputs, inputs, gradients, retain, create_graph, allow_unused=True)
+    cotangents = one_each(gradients, outputs, "backward()")
+    found = gradients_of(outputs, inputs, cotangents, retain, create_graph)
     accumulate = Accumulate(create_graph)
     for x, d in zip(inputs, found, strict=True):
         if d is not None:
@@ -55,7 +100,7 @@ def backward_of_all(
         An old name of `grad_tensors`.
     """
     outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    cotangents = _one_each(
+    cotangents = one_each(
         grad_variables if grad_tensors is None else grad_tensors, outputs, "backward()"
     )
     retain = create_graph if retain_graph is None else bool(retain_graph)
@@ -79,7 +124,7 @@ def backward_of_all(
             accumulate.finish()
 
 
-def _one_each(cotangents: Any, outputs: list[Tensor], what: str) -> list:
+def one_each(cotangents: Any, outputs: list[Tensor], what: str) -> list:
     """The cotangents as a list, one an output."""
     if cotangents is None or isinstance(cotangents, Tensor) or not hasattr(cotangents, "__len__"):
         found = [cotangents] * (len(outputs) if cotangents is None else 1)
@@ -92,97 +137,10 @@ def _one_each(cotangents: Any, outputs: list[Tensor], what: str) -> list:
     return found
 
 
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor] | dict[Any, Tensor],
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    only_inputs: bool = True,
-    allow_unused: bool | None = None,
-    is_grads_batched: bool = False,
-    materialize_grads: bool = False,
-) -> Any:
-    """Gradients of `outputs` with respect to `inputs`, leaving every ``.grad`` alone.
-
-    Parameters
-    ----------
-    outputs
-        Tensors to differentiate; their gradients add up.
-    inputs
-        Tensors to differentiate by, leaves or intermediate results: one, several, or a dictionary.
-    grad_outputs
-        Cotangents, one an output (default: 1 for single numbers).
-    retain_graph, create_graph
-        As in `backward`.
-    only_inputs
-        Accepted for torch's sake.
-    allow_unused
-        Return None for an input that the outputs do not depend on, instead of raising.
-    is_grads_batched
-        Whether each cotangent is a batch of them along axis 0; so are then the gradients. They are
-        computed one after another.
-    materialize_grads
-        Return zeros for an input that the outputs do not depend on.
-
-    Returns
-    -------
-    tuple of Tensor, or dict
-        One for each input, of its shape and dtype.
-    """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    if isinstance(inputs, dict):
-        found = grad(
-            *(outputs, list(inputs.values()), grad_outputs, retain_graph, create_graph),
-            *(only_inputs, allow_unused, is_grads_batched, materialize_grads),
-        )
-        return dict(zip(inputs, found, strict=True))
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    cotangents = _one_each(grad_outputs, outputs, "grad()")
-    retain = create_graph if retain_graph is None else retain_graph
-    if is_grads_batched:
-        results = _batched(outputs, inputs, cotangents, retain, create_graph)
-    else:
-        results = _gradients(outputs, inputs, cotangents, retain, create_graph)
-    for i, (x, d) in enumerate(zip(inputs, results, strict=True)):
-        if d is None and materialize_grads:
-            shape = (len(cotangents[0]), *x.shape) if is_grads_batched else x.shape
-            zeros = array_backend((x.array,)).xp.zeros(shape, x.dtype)
-            results[i] = tensor_of(zeros)
-        elif d is None and not allow_unused:
-            raise RuntimeError(
-                f"grad(): the outputs do not depend on input {i} of shape {x.shape}; pass "
-                "allow_unused=True to get None for it"
-            )
-    return tuple(results)
-
-
-def _batched(
+def gradients_of(
     outputs: list[Tensor], inputs: list[Tensor], cotangents: list, retain: bool, create_graph: bool
 ) -> list[Tensor | None]:
-    """`_gradients` for each cotangent of a batch."""
-    from tensorlite.ops import stack  # operations are built on this module
-
-    count = len(next(c for c in cotangents if c is not None))
-    rows = [
-        _gradients(
-            outputs,
-            inputs,
-            [None if c is None else c[i] for c in cotangents],
-            retain or i < count - 1,
-            create_graph,
-        )
-        for i in range(count)
-    ]
-    with set_grad_enabled(create_graph):
-        columns = [[d for d in column if d is not None] for column in zip(*rows, strict=True)]
-        return [stack(column) if len(column) == count else None for column in columns]
-
-
-def _gradients(
-    outputs: list[Tensor], inputs: list[Tensor], cotangents: list, retain: bool, create_graph: bool
-) -> list[Tensor | None]:
-    """The gradient by each input, None where there is none; see `grad`."""
+    """The gradient by each input, None where there is none; see `tensorlite.autograd.grad`."""
     for i, x in enumerate(inputs):
         if not x.requires_grad:
             raise RuntimeError(f"grad(): input {i} of shape {x.shape} does not require grad")

@@ -44,7 +44,7 @@ from tensorlite.call import (
     takes_positions,
     wrap,
 )
-from tensorlite.gradients import grad
+from tensorlite.gradients import gradients_of
 from tensorlite.plan import (
     KEYWORD_ONLY,
     MISSING,
@@ -466,12 +466,12 @@ def _composite_rule(composite: Callable, owner: Primitive) -> Callable:
                 return (None,) * len(needs)
             wanted = [leaf for leaf, needed in zip(leaves, needs, strict=True) if needed]
             found = iter(
-                grad(
+                gradients_of(
                     [out for out, _ in pairs],
                     wanted,
                     [cotangent for _, cotangent in pairs],
+                    retain=on_tape,
                     create_graph=on_tape,
-                    allow_unused=True,
                 )
             )
         results = [next(found) if needed else None for needed in needs]

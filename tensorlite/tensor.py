@@ -76,11 +76,6 @@ class Tensor:
     hooks: list[Callable] | None
     after_grad: list[Callable] | None = None  # hooks that `backward` calls when it is through
 
-    def __init__(self, *values: Any) -> None:
-        from tensorlite.ops.creation import constructed  # operations are built on this module
-
-        fill(self, constructed(values).array)
-
     # --- what it is ---------------------------------------------------------------------------
 
     @property
@@ -266,8 +261,6 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values without history, in the same memory."""
-        from tensorlite.views import views_of  # which is built on this class
-
         if mode.switches.recorder is not None and self.node is None:
             mode.switches.recorder.seen(self)
         made = tensor_of(self.array)
@@ -356,3 +349,20 @@ def fill(tensor: Tensor, array: Array, requires_grad: bool = False) -> None:
     """Make a new leaf of an array."""
     tensor.array, tensor.requires_grad = array, requires_grad
     tensor.node = tensor.view_of = tensor.grad = tensor.grad_buffer = tensor.hooks = None
+
+
+class Views:
+    """What the Tensors that show one memory have in common."""
+
+    __slots__ = ("rewritten",)
+
+    def __init__(self) -> None:
+        self.rewritten = -1  # when a write last gave the base a new node
+
+
+def views_of(x: Tensor) -> Views:
+    """What `x` shares with the Tensors that show its memory."""
+    kept = x.view_of
+    if kept is None:
+        kept = x.view_of = Views()
+    return kept[-1] if kept.__class__ is tuple else kept

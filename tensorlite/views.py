@@ -16,24 +16,7 @@ import sys
 from typing import Any
 
 from tensorlite.tape import enable_grad, next_index, show_views
-from tensorlite.tensor import Tensor
-
-
-class Views:
-    """What the Tensors that show one memory have in common."""
-
-    __slots__ = ("rewritten",)
-
-    def __init__(self) -> None:
-        self.rewritten = -1  # when a write last gave the base a new node
-
-
-def views_of(x: Tensor) -> Views:
-    """What `x` shares with the Tensors that show its memory."""
-    kept = x.view_of
-    if kept is None:
-        kept = x.view_of = Views()
-    return kept[-1] if kept.__class__ is tuple else kept
+from tensorlite.tensor import Tensor, views_of
 
 
 def is_view(x: Tensor) -> bool:

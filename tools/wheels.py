@@ -29,8 +29,8 @@ from elftools.elf.elffile import ELFFile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tensorlite.backend import host, prebuilt  # noqa: E402
-from tensorlite.backend.compiler import flatten, kernels_folder  # noqa: E402
+from tensorlite.backend.kernels import build, prebuilt  # noqa: E402
+from tensorlite.backend.kernels.declarations import flatten, kernels_folder  # noqa: E402
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 MOST_BYTES = 3_000_000
@@ -146,7 +146,7 @@ def kernels(platform: Platform, python: str, include: Path, work: Path, to: Path
 def _objects(compiler: list[str], work: Path, python: str, include: Path) -> list[str]:
     """Compile all sources; those that include no Python are there from the last version."""
     work.mkdir(parents=True, exist_ok=True)
-    for name, text in host.generated_sources().items():
+    for name, text in build.generated_sources().items():
         (work / name).write_text(text)
     sources = [*work.glob("*.cpp"), *(kernels_folder() / "host").glob("*.cpp")]
     sources.sort(key=lambda source: -len(_flat(source)))
@@ -157,7 +157,7 @@ def _objects(compiler: list[str], work: Path, python: str, include: Path) -> lis
         python_too = "<Python.h>" in _flat(source)
         output = work / f"{source.stem}{f'-{python}' if python_too else ''}.o"
         if not output.is_file():
-            flags = [*host.FLAGS, *host.CLANG_FLAGS, *_family_flags(source.stem)]
+            flags = [*build.FLAGS, *build.CLANG_FLAGS, *_family_flags(source.stem)]
             extra = foreign if python_too else []
             _run([*compiler, *flags, *own, *extra, "-c", str(source), "-o", str(output)])
         return str(output)
@@ -168,7 +168,7 @@ def _objects(compiler: list[str], work: Path, python: str, include: Path) -> lis
 
 def _family_flags(family: str) -> list[str]:
     """Those of a build in place, but for -Og, which is a debug build to Zig: with UBSan."""
-    return ["-O1" if flag == "-Og" else flag for flag in host.FAMILY_FLAGS.get(family, [])]
+    return ["-O1" if flag == "-Og" else flag for flag in build.FAMILY_FLAGS.get(family, [])]
 
 
 @cache

@@ -1,4 +1,4 @@
-// Launching kernels on CUDA: what CudaKernel of tensorlite/backend/nvrtc.py does, in its ordinary case.
+// Launching kernels on CUDA: what CudaKernel of tensorlite/backend/kernels/cuda.py does, in its ordinary case.
 #define NO_IMPORT_ARRAY  // module.h does it
 #include "host/cuda.h"
 #include "host/declaration.h"
@@ -89,7 +89,7 @@ struct Instance {
     Index processors;
 };
 
-// Of nvrtc.py's GEOMETRY, in this order.
+// Of cuda.py's GEOMETRY, in this order.
 struct Geometry {
     long long threads, waves, warp, held, widest, held_double, widest_double, resident, teams;
 };
@@ -251,7 +251,7 @@ class Kernel {
         return !PyErr_Occurred();
     }
 
-    // Blocks if there were enough processors, and the shape of each: as `_shape` in nvrtc.py.
+    // Blocks if there were enough processors, and the shape of each: as `_shape` in cuda.py.
     void shape(const Index* scalars, bool is_double, Index& grid, int& threads, int& teams) const {
         const Geometry& g = geometry_;
         const Index count = std::max<Index>(extents_[0].of(scalars), 0);

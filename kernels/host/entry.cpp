@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kMost = 24, kMostAxes = 16;
 
-// Into how many parts column sums over `rows` rows are cut; as `parts` in host.py and nvrtc.py.
+// Into how many parts column sums over `rows` rows are cut; as `parts` in host.py and cuda.py.
 Index parts_of(Index rows, bool on_cuda) {
     Index root = (Index)std::sqrt((double)rows);
     while (root * root > rows) --root;

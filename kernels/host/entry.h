@@ -10,7 +10,7 @@ namespace tl {
 
 using Function = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
 
-// One parameter of a kernel, as tensorlite/backend/entry.py tells it (`Slot` there).
+// One parameter of a kernel, as tensorlite/backend/kernels/entry.py tells it (`Slot` there).
 struct EntrySlot {
     enum Role { kInput, kOptional, kLike, kPerRow, kSums, kLength, kGiven };
     // How a length follows from the first array.

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlite.backend.driver import is_available
+from tensorlite.backend.dtypes import float32
+from tensorlite.backend.totals import total
+
 Array = Any  # numpy.ndarray or cupy.ndarray: the two share one interface but no base class
+KERNEL_FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
 
 
 class _Place(NamedTuple):
@@ -41,8 +46,6 @@ class Device(_Place):
         if isinstance(type, int):
             type, index = "cuda", type
         if type == "auto":
-            from tensorlite.backend.cupy import is_available
-
             type = "cuda" if is_available() else "cpu"
         match = re.fullmatch(r"(cpu|cuda)(?::(\d+))?", str(type))
         if match is None or (match[2] is not None and index is not None):
@@ -159,6 +162,36 @@ class Backend:
     def plus(self, x1: Array, x2: Array, small: bool = False) -> Array:
         """``x1 + x2``, of two arrays of this device; by a kernel even if they are `small`."""
         return x1 + x2
+
+    def column_sums(self, x: Array) -> Array:
+        """The sum of each column of a matrix of floats, rounded once: the gradient of a bias."""
+        k = self.kernels
+        if k is None or not x.size or x.dtype.char not in KERNEL_FLOATS:
+            return self.cast(total(self.xp, x, 0), x.dtype)
+        n, columns = x.shape
+        parts = k.parts(n)
+        flags = x.flags
+        dense = flags.c_contiguous and (x.__class__ is not np.ndarray or flags.aligned)
+        if dense and parts == n and x.dtype.char in "fd":
+            partial = x  # few rows: as many as there would be partial sums
+        else:
+            partial = k.empty((parts, columns), x.dtype if x.dtype.itemsize == 8 else float32)
+            k.column_sum(x if dense else self.copy(x), partial, n, columns, parts)
+        sums = k.empty((columns,), x.dtype)
+        k.column_total(partial, sums, 1, parts, columns)
+        return sums
+
+    def sum_to(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """Sum floats down to a shape that broadcasting enlarged to that of `x`."""
+        extra = x.ndim - len(shape)
+        if len(shape) == 1 and shape[0] == x.shape[-1] > 0:
+            return self.column_sums(x.reshape(-1, shape[0]))
+        axes = tuple(range(extra)) + tuple(
+            [extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1]
+        )
+        if axes:
+            x = total(self.xp, x, axes, keepdims=True).astype(x.dtype, copy=False)
+        return x.reshape(shape)
 
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``, which makes arrays in the memory of `flat`.

@@ -7,7 +7,6 @@ NumPy is dealt with here, so that the floors above see one interface.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
 from collections.abc import Callable
 from functools import cached_property
@@ -17,128 +16,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend.base import Array, Backend, Device, home
-
-INSTALL = 'pip install "tensorlite[cuda13]" (or [cuda12], for a driver older than R580)'
-_NO_MEMORY, _NO_DEVICE = 2, 100  # cudaErrorMemoryAllocation, cudaErrorNoDevice
-
-
-class OutOfMemoryError(MemoryError):
-    """The device has no room for an array; the message tells what was asked, held and free."""
-
-
-@functools.cache
-def load_cupy() -> ModuleType:
-    """Import CuPy, and let it report an exhausted memory in our words.
-
-    Raises
-    ------
-    RuntimeError
-        If CuPy is not installed or cannot be imported.
-    """
-    if importlib.util.find_spec("cupy") is None:
-        raise RuntimeError(f"CUDA needs CuPy, which is not installed: {INSTALL}")
-    try:
-        import cupy
-    except Exception as error:  # it reads its configuration and loads libraries at import
-        raise RuntimeError(f"CuPy is installed but cannot be imported: {error}") from error
-    _explain_exhaustion(cupy)
-    return cupy
-
-
-def _explain_exhaustion(cupy: ModuleType) -> None:
-    """Wrap CuPy's allocator so that it raises `OutOfMemoryError`."""
-    allocate = cupy.cuda.get_allocator()
-    failures = (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError)
-
-    def explained(size: int) -> Any:
-        try:
-            return allocate(size)
-        except failures as error:
-            if getattr(error, "status", _NO_MEMORY) != _NO_MEMORY:
-                raise
-            raise OutOfMemoryError(_exhausted(size)) from None
-
-    cupy.cuda.set_allocator(explained)
-
-
-def _exhausted(size: int) -> str:
-    stats = memory_stats(load_cupy().cuda.runtime.getDevice())
-    held, unused = stats["reserved"], stats["reserved"] - stats["allocated"]
-    return (
-        f"out of memory on cuda:{stats['device']}: {_gib(size)} asked; this process holds "
-        f"{_gib(held)} ({_gib(unused)} of it unused), {_gib(stats['free'])} of "
-        f"{_gib(stats['total'])} are free. Use smaller batches, or tensorlite.checkpoint"
-    )
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
-
-
-def memory_stats(index: int) -> dict[str, int]:
-    """Memory of device `index` in bytes; see `tensorlite.cuda.memory_stats`."""
-    cupy = load_cupy()
-    with cupy.cuda.Device(index):
-        free, total = cupy.cuda.runtime.memGetInfo()
-        pool = cupy.get_default_memory_pool()
-        allocated, reserved = pool.used_bytes(), pool.total_bytes()
-    return {
-        "device": index,
-        "allocated": allocated,
-        "reserved": reserved,
-        "free": free,
-        "total": total,
-    }
-
-
-def device_count() -> int:
-    """Count the CUDA devices.
-
-    Raises
-    ------
-    RuntimeError
-        If there is none; the message says what is missing: CuPy, the driver, or a device.
-    """
-    cupy = load_cupy()
-    runtime = cupy.cuda.runtime
-    try:
-        count = runtime.getDeviceCount()
-    except runtime.CUDARuntimeError as error:
-        if error.status == _NO_DEVICE:
-            count = 0
-        else:
-            raise RuntimeError(_driver_problem(runtime, error)) from error
-    if count == 0:
-        raise RuntimeError(
-            "CUDA: the driver finds no device. nvidia-smi lists those there are; "
-            "CUDA_VISIBLE_DEVICES may hide them"
-        )
-    return count
-
-
-def _driver_problem(runtime: Any, error: Exception) -> str:
-    """Tell a missing driver from one that is too old."""
-    driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
-    if driver == 0:
-        return "CUDA: no NVIDIA driver is installed (https://www.nvidia.com/drivers)"
-    if driver < needed:
-        return (
-            f"CUDA: the driver is for CUDA {_version(driver)}, CuPy for CUDA {_version(needed)}: "
-            "update the driver, or install tensorlite[cuda12] in place of tensorlite[cuda13]"
-        )
-    return f"CUDA cannot be used: {error}"
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def is_available() -> bool:
-    """Whether there is a CUDA device that can be used."""
-    try:
-        return device_count() > 0
-    except RuntimeError:
-        return False
+from tensorlite.backend.driver import device_count, is_available, load_cupy
+from tensorlite.backend.kernels.library import library
 
 
 def cuda_backend(device: Device) -> CudaBackend:
@@ -184,8 +63,6 @@ class CudaBackend(Backend):
     @cached_property
     def kernels(self) -> Any:
         """The kernels that NVRTC compiles (None: the references run)."""
-        from tensorlite.backend.compiler import library
-
         return library("cuda")
 
     def asarray(self, value: Any, dtype: Any = None, device: Device | None = None) -> Array:

@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend.base import Array, Backend, Device
+from tensorlite.backend.base import KERNEL_FLOATS, Array, Backend, Device
+from tensorlite.backend.kernels.library import library
 
 CPU = Device("cpu")
 # Elements from which on one thread's work takes longer than handing it to all. NumPy has one.
 LARGE = 1 << 16
 _PAGE, _LANE = 4096, 512  # bytes
-
-KERNEL_FLOATS = frozenset("efdE")  # the characters of float16, float32, float64 and bfloat16
-
-ON_HOST_KERNELS: list[Callable[[Any], None]] = []
-"""Called with the host's compiled kernels when they are there."""
 
 
 class NumpyBackend(Backend):
@@ -38,12 +34,7 @@ class NumpyBackend(Backend):
     @cached_property
     def kernels(self) -> Any:
         """The host extension, built at first use (None: the references run)."""
-        from tensorlite.backend.compiler import library
-
-        kernels = library("cpu")
-        for listener in ON_HOST_KERNELS if kernels is not None else ():
-            listener(kernels)
-        return kernels
+        return library("cpu")
 
     def asarray(self, value: Any, dtype: Any = None, device: Device | None = None) -> Array:
         """Return `value` as a NumPy array, without a copy where possible."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tensorlite.backend import HOST
+from tensorlite.backend.kernels.openblas import blas_threads
+from tensorlite.backend.machine import usable_cores
 
 MOST_THREADS = 256
 
@@ -15,7 +17,7 @@ def get_num_threads() -> int:
     are off, these are the threads of NumPy's OpenBLAS, at first half of the usable cores, and 1 if
     NumPy has another library.
     """
-    return (_blas_threads() or 1) if HOST.kernels is None else HOST.kernels.get_num_threads()
+    return (blas_threads() or 1) if HOST.kernels is None else HOST.kernels.get_num_threads()
 
 
 def set_num_threads(count: int | None) -> None:
@@ -44,8 +46,6 @@ def set_num_threads(count: int | None) -> None:
     1
     >>> tl.set_num_threads(None)
     """
-    from tensorlite.backend.machine import usable_cores
-
     number = isinstance(count, int) and not isinstance(count, bool)
     if count is not None and (not number or count < 1):
         raise ValueError(f"set_num_threads: a whole number of at least 1, not {count!r}")
@@ -56,7 +56,7 @@ def set_num_threads(count: int | None) -> None:
             HOST.kernels.follow_cores(usable_cores())
         else:
             HOST.kernels.set_num_threads(count)
-    elif _blas_threads(max(usable_cores() // 2, 1) if count is None else count) is None:
+    elif blas_threads(max(usable_cores() // 2, 1) if count is None else count) is None:
         raise RuntimeError(
             "set_num_threads: the compiled kernels are off (see `tensorlite env`), and NumPy does "
             "not compute with OpenBLAS: set the threads of its library before it is imported"
@@ -72,9 +72,3 @@ def empty_cache() -> None:
     """
     if HOST.kernels is not None:
         HOST.kernels.empty_cache()
-
-
-def _blas_threads(count: int | None = None) -> int | None:
-    from tensorlite.backend.host import blas_threads  # loaded when kernels are, and rarely without
-
-    return blas_threads(count)

@@ -103,8 +103,8 @@ def _number(counts: dict[str, Any], name: str) -> int:
 @contextmanager
 def _least_bytes() -> Iterator[list[int]]:
     """Collect the least bytes that each call of one of our kernels must move."""
-    from tensorlite.backend.compiler import families
-    from tensorlite.backend.nvrtc import watched
+    from tensorlite.backend.kernels.cuda import watched
+    from tensorlite.backend.kernels.declarations import families
 
     known = {kernel.name: kernel for of in families("cuda").values() for kernel in of}
     found: list[int] = []
@@ -122,6 +122,6 @@ def _least_bytes() -> Iterator[list[int]]:
 @cache
 def _updated(family: str) -> set[str]:
     """Arrays that a family's kernels read and write in place."""
-    from tensorlite.backend.compiler import kernels_folder
+    from tensorlite.backend.kernels.declarations import kernels_folder
 
     return set(re.findall(r"\binout\((\w+)\)", (kernels_folder() / f"{family}.cu").read_text()))

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import tensorlite
-from tensorlite.backend import host, prebuilt
-from tensorlite.backend.compiler import KernelsUnavailable
+from tensorlite.backend.kernels import cache, host, prebuilt
+from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.backend.machine import usable_cores
 from tensorlite.cli import cuda_state
 from tensorlite.data import cache_dir
@@ -58,11 +58,11 @@ def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
         state = "switched off by TENSORLITE_KERNELS=reference" if off else state
         return [("kernels", f"{state}  {came}"), threads]
     try:
-        compiler, library = host.place()
+        compiler, library = cache.place()
     except KernelsUnavailable as missing:
         wrong.append(f"compiled kernels are off, NumPy runs in their place: {missing}")
         return [("kernels", "NumPy only")]
-    state = "compiled" if host.is_built() else "will be compiled at first use"
+    state = "compiled" if cache.is_built() else "will be compiled at first use"
     if (failed := library.with_suffix(".failed")).is_file():
         state = "NumPy only"
         wrong.append(
@@ -87,7 +87,7 @@ def _cuda(wrong: list[str]) -> list[tuple[str, str]]:
 def _caches(wrong: list[str]) -> list[tuple[str, str]]:
     folders = {
         "data cache": cache_dir(),
-        "kernel cache": host.cache_folder(),
+        "kernel cache": cache.cache_folder(),
         "CuPy cache": cuda_state.cupy_cache(),
     }
     for name, folder in folders.items():

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorlite
-from tensorlite.backend import Device, backend_for, host, prebuilt
-from tensorlite.backend.compiler import families
+from tensorlite.backend import Device, backend_for
+from tensorlite.backend.kernels import cache, host, prebuilt
+from tensorlite.backend.kernels.declarations import families
 from tensorlite.cli import cuda_state
 from tensorlite.cli.errors import UsageError
 from tensorlite.cli.parser import DTYPES
@@ -34,15 +35,15 @@ def run(args: Namespace) -> int:
     if came is not None and not args.native:
         print(f"cpu: nothing to compile, the package brought kernels for {prebuilt.level_of(came)}")
         return 0
-    built = host.is_built()
-    host.forget_failure()
+    built = cache.is_built()
+    cache.forget_failure()
     if came is None:
         _kernels(device)  # says itself what it compiles and how long it takes
     elif not built:
-        host.build_native()
-    if not (host.is_built() if came is None else host.native()):
+        cache.build_native()
+    if not (cache.is_built() if came is None else host.native()):
         raise RuntimeError(
-            f"kernels were compiled, but there is no place to keep them: {host.cache_folder()} "
+            f"kernels were compiled, but there is no place to keep them: {cache.cache_folder()} "
             "cannot be written; set XDG_CACHE_HOME"
         )
     print(f"cpu: {NOTHING if built else 'all kernels compiled'}")

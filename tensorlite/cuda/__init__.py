@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from tensorlite import random
 from tensorlite.backend import Device, backend_for, parse_device
-from tensorlite.backend import cupy as _cupy
+from tensorlite.backend import driver as _driver
 from tensorlite.backend.base import default_device, home, set_default_device
-from tensorlite.backend.cupy import OutOfMemoryError, is_available
+from tensorlite.backend.driver import OutOfMemoryError, is_available
 from tensorlite.unknown import unknown
 
 __all__ = [
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
 
 def device_count() -> int:
     """Count the CUDA devices that can be used; 0 without CuPy or a driver."""
-    return _cupy.device_count() if is_available() else 0
+    return _driver.device_count() if is_available() else 0
 
 
 def current_device() -> int:
@@ -112,7 +112,7 @@ def memory_stats(device: int | str | Device = "cuda") -> dict[str, int]:
     """
     device = _cuda(device)
     backend_for(device)
-    return _cupy.memory_stats(device.index)
+    return _driver.memory_stats(device.index)
 
 
 def memory_allocated(device: int | str | Device = "cuda") -> int:

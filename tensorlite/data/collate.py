@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend, is_array
-from tensorlite.ops.dtypes import promote_types
+from tensorlite.backend.dtypes import promote_types
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["default_collate", "default_convert", "mapped"]

@@ -13,10 +13,12 @@ import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from tensorlite.backend.locks import FileLock
-from tensorlite.data.sources import FileSet
+
+if TYPE_CHECKING:
+    from tensorlite.data.sources import FileSet
 
 __all__ = ["download", "read_verified"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.backend.cupy import load_cupy
+from tensorlite.backend.driver import load_cupy
 
 INSTALL = "pip install nvidia-nccl-cu13 (or nvidia-nccl-cu12, with CuPy for CUDA 12)"
 

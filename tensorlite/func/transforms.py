@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tensorlite import gradients
+from tensorlite.autograd import differentiate
 from tensorlite.autograd.functional import block_rows, pushed
 from tensorlite.func.trees import flat, mapped, rebuilt, same_form
 from tensorlite.ops import reshape, stack, zeros, zeros_like
@@ -69,7 +69,7 @@ class _Level:
         if not pairs:
             return [zeros_like(x.detach()) for x in self.leaves]
         return list(
-            gradients.grad(
+            differentiate.grad(
                 [y for y, _ in pairs],
                 self.leaves,
                 [g for _, g in pairs],

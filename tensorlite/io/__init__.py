@@ -20,6 +20,7 @@ import numpy as np
 from tensorlite import ranks
 from tensorlite.backend import CPU, Device, backend_for
 from tensorlite.backend import device as parse_device
+from tensorlite.backend.dtypes import as_dtype
 from tensorlite.io import safetensors
 from tensorlite.io.elements import MissingPackage
 from tensorlite.io.files import (
@@ -34,7 +35,6 @@ from tensorlite.io.files import (
 )
 from tensorlite.io.folder import is_index, read_folder, read_index
 from tensorlite.io.structure import joined, separated
-from tensorlite.ops.dtypes import as_dtype
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["PARTIAL", "load", "save", "sweep", "write_atomically"]

@@ -6,11 +6,11 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Self
 
 from tensorlite.backend import Device
+from tensorlite.backend.dtypes import as_dtype, bfloat16
 from tensorlite.nn import registry, state
 from tensorlite.nn.hooks import Hooks, RemovableHandle
 from tensorlite.nn.registry import Kind
 from tensorlite.ops.convert import to as converted
-from tensorlite.ops.dtypes import as_dtype, bfloat16
 from tensorlite.ops.like import empty_like
 from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor

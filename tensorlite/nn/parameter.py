@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.backend.dtypes import default_dtype
 from tensorlite.ops import creation
-from tensorlite.ops.dtypes import default_dtype
 from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor, fill
 

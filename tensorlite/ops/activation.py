@@ -17,6 +17,7 @@ from tensorlite.ops.elementwise import erf, exp
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.promotion import floats
+from tensorlite.ops.random import rand_like
 from tensorlite.ops.trigonometry import tanh
 from tensorlite.primitive import primitive
 from tensorlite.random import Generator, default_generator
@@ -173,8 +174,6 @@ def rrelu(
         raise ValueError(f"rrelu: lower {lower} is above upper {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2)
-    from tensorlite.ops.random import rand_like  # which is built on operations
-
     slope = lower + (upper - lower) * rand_like(input, generator=generator)
     return select(input <= 0, input * slope, input)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
+from tensorlite.backend.dtypes import weak
 from tensorlite.ops.compare import isnan, where
-from tensorlite.ops.dtypes import weak
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside, fused, widened
 from tensorlite.ops.promotion import Operands, cast, floats, same_dtype

@@ -9,6 +9,7 @@ from tensorlite import views
 from tensorlite.backend import array_backend
 from tensorlite.ops import inplace, shape
 from tensorlite.ops.axes import squeeze, swapaxes, t, transpose, unsqueeze
+from tensorlite.ops.channels import channel_sum
 from tensorlite.tensor import Tensor
 
 
@@ -86,6 +87,8 @@ def sum_to_size(x: Tensor, *size: Any) -> Tensor:
     fits = extra >= 0 and all(n in (1, m) for n, m in zip(wanted, x.shape[extra:], strict=True))
     if not fits:
         raise RuntimeError(f"sum_to_size: shape {tuple(wanted)} does not broadcast to {x.shape}")
+    if len(wanted) == 1 and wanted[0] == x.shape[-1] > 0:
+        return channel_sum(x.reshape(-1, wanted[0]))  # a bias, for which there are kernels
     repeated = [i for i in range(x.ndim) if i < extra or wanted[i - extra] != x.shape[i]]
     total = x.sum(dim=tuple(repeated), keepdim=True) if repeated else x
     return shape.reshape(total, tuple(wanted))

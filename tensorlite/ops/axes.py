@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import HOST, array_backend
-from tensorlite.ops.dims import named_dims, one_dim
-from tensorlite.ops.dtypes import as_dtype
+from tensorlite.backend.dims import named_dims, one_dim
+from tensorlite.backend.dtypes import as_dtype
 from tensorlite.ops.faces import one_by_one, takes_axis
 from tensorlite.ops.index import basic_getitem
-from tensorlite.ops.outside import check_dtype, is_plain
 from tensorlite.ops.shape import broadcast_to, reshape, swapaxes, transpose_axes
+from tensorlite.outside import check_dtype, is_plain
 from tensorlite.tensor import Size, Tensor, tensor_of
 
 __all__ = [

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.totals import total
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.shape import broadcast_to
-from tensorlite.ops.totals import total
 from tensorlite.primitive import primitive
 
 

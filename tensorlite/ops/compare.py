@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops.dtypes import result_type, weak
+from tensorlite.backend.dtypes import result_type, weak
 from tensorlite.ops.promotion import cast, choices, same_dtype
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -45,7 +45,6 @@ __all__ = [
     "masked_fill",
     "ne",
     "not_equal",
-    "where",
 ]
 
 
@@ -200,24 +199,8 @@ def _check_condition(condition: Any) -> None:
         raise TypeError(f"condition is {dtype}: it must be bool; write condition != 0")
 
 
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
-    """`input` where `condition` holds, `other` elsewhere.
-
-    The gradient of the one not taken is exactly 0, even where its value is NaN or infinite.
-
-    Parameters
-    ----------
-    condition : Tensor of bool
-        Broadcasts with the others.
-    input, other : Tensor or number
-        Without them: where `condition` holds, as one Tensor of indices for each axis.
-    """
-    if input is None and other is None:
-        from tensorlite.ops.gathering import nonzero  # which is built on this module
-
-        return nonzero(condition, as_tuple=True)
-    if input is None or other is None:
-        raise TypeError("where() needs both input and other, or neither")
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """`input` where `condition` holds, `other` elsewhere; see `ops.gathering.where`."""
     chosen = select(condition, input, other)
     if isinstance(condition, Tensor):
         numbers = isinstance(input, (int, float)) and isinstance(other, (int, float))

@@ -13,11 +13,11 @@ from types import ModuleType
 from typing import NamedTuple
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.backend.totals import total
 from tensorlite.ops.channels import channel_sum, per_channel
 from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.padding import pad_constant
-from tensorlite.ops.totals import total
 from tensorlite.ops.windows import (
     enlarged,
     inside,

@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorlite import backend
 from tensorlite.backend import CPU, Array, Device, array_backend, backend_for
-from tensorlite.ops.dtypes import as_dtype, is_floating
+from tensorlite.backend.dtypes import as_dtype, is_floating
 from tensorlite.ops.promotion import cast
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor

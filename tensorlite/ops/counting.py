@@ -11,8 +11,9 @@ import numpy as np
 
 from tensorlite import return_types
 from tensorlite.backend import Array
-from tensorlite.ops.dtypes import float32, float64, is_floating
+from tensorlite.backend.dtypes import float32, float64, is_floating
 from tensorlite.ops.extremes import amax, amin
+from tensorlite.ops.ranges import linspace
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -236,8 +237,6 @@ def _even_edges(name: str, rows: Any, bins: list, ranges: list) -> list:
 
     Where `bins` has edges already, these.
     """
-    from tensorlite.ops.ranges import linspace
-
     edges = []
     for column, (count, bounds) in enumerate(zip(bins, ranges, strict=True)):
         if isinstance(count, Tensor):

@@ -13,11 +13,11 @@ import numpy as np
 
 from tensorlite import backend
 from tensorlite.backend import Array, Device, array_backend, backend_for
+from tensorlite.backend.dtypes import as_dtype, default_dtype
 from tensorlite.ops.convert import to_device_array
-from tensorlite.ops.dtypes import as_dtype, default_dtype
 from tensorlite.ops.faces import one_by_one
-from tensorlite.ops.outside import check_dtype, check_fits, is_plain, plain, shared
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.outside import check_dtype, check_fits, is_plain, plain, shared
+from tensorlite.tensor import Tensor, fill, tensor_of
 
 __all__ = [
     "as_tensor",
@@ -85,11 +85,13 @@ def dtype_of(*numbers: Any) -> np.dtype:
     return default_dtype() if dtype == np.float64 else dtype
 
 
-def constructed(values: tuple) -> Tensor:
-    """What ``Tensor(*values)`` is: nothing, memory of a shape that is not set, or copied values."""
+def initialise(self: Tensor, *values: Any) -> None:
+    """``Tensor(*values)``: nothing, memory of a shape that is not set, or copied values."""
     if len(values) == 1 and not isinstance(values[0], int):
-        return tensor(values[0], dtype=default_dtype())
-    return empty(*values) if values else empty(0)
+        made = tensor(values[0], dtype=default_dtype())
+    else:
+        made = empty(*values) if values else empty(0)
+    fill(self, made.array)
 
 
 # --- from values --------------------------------------------------------------------------------

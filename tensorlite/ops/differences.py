@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.backend.dims import Axis, all_dims, one_dim
+from tensorlite.backend.dtypes import default_dtype
 from tensorlite.ops.compare import ne
-from tensorlite.ops.dims import Axis, all_dims, one_dim
-from tensorlite.ops.dtypes import default_dtype
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.joining import concat

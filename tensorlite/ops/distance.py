@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
-from tensorlite.ops.dtypes import is_short
 from tensorlite.ops.elementwise import sqrt, square
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import widened

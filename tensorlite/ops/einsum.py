@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
-from tensorlite.ops.dims import named_dims
+from tensorlite.backend.dims import named_dims
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_

@@ -10,9 +10,7 @@ from typing import Any
 
 from tensorlite import return_types
 from tensorlite.backend import Array
-from tensorlite.ops.arithmetic import maximum, minimum
-from tensorlite.ops.compare import where
-from tensorlite.ops.dims import (
+from tensorlite.backend.dims import (
     Axis,
     all_dims,
     check_not_empty,
@@ -21,7 +19,9 @@ from tensorlite.ops.dims import (
     lifts_numbers,
     one_dim,
 )
-from tensorlite.ops.dtypes import float32, int64
+from tensorlite.backend.dtypes import float32, int64
+from tensorlite.ops.arithmetic import maximum, minimum
+from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened

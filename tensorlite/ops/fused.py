@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend, is_array
-from tensorlite.ops.dtypes import is_short
+from tensorlite.backend.dtypes import is_short
 from tensorlite.primitive import primitive
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import CPU
+from tensorlite.backend.dims import one_dim
+from tensorlite.ops import compare
 from tensorlite.ops.axes import broadcast_tensors
-from tensorlite.ops.dims import one_dim
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.index import (
     ARRAY,
@@ -36,6 +37,7 @@ __all__ = [
     "take",
     "take_along_dim",
     "unravel_index",
+    "where",
 ]
 
 
@@ -189,6 +191,25 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         return (places,) if as_tuple else reshape(places, (-1, 1))[:, :0]
     places = places_of_nonzero(input)
     return places if as_tuple else stack_arrays(*places, axis=1)
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` holds, `other` elsewhere.
+
+    The gradient of the one not taken is exactly 0, even where its value is NaN or infinite.
+
+    Parameters
+    ----------
+    condition : Tensor of bool
+        Broadcasts with the others.
+    input, other : Tensor or number
+        Without them: where `condition` holds, as one Tensor of indices for each axis.
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where() needs both input and other, or neither")
+    return compare.where(condition, input, other)
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import HOST, Array, array_backend
+from tensorlite.backend.dtypes import accumulator
+from tensorlite.backend.totals import BLOCK
 from tensorlite.ops.compare import where
-from tensorlite.ops.dtypes import accumulator
-from tensorlite.ops.outside import plain
-from tensorlite.ops.totals import BLOCK
+from tensorlite.outside import plain
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor, tensor_of
 

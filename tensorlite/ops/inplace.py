@@ -16,11 +16,11 @@ from typing import Any
 
 from tensorlite import views
 from tensorlite.backend import Array, array_backend
+from tensorlite.backend.dtypes import category
 from tensorlite.ops.convert import to_device
-from tensorlite.ops.dtypes import category
 from tensorlite.ops.index import assign, parse_index, setitem
-from tensorlite.ops.outside import plain
 from tensorlite.ops.promotion import cast
+from tensorlite.outside import plain
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, note_write, on_device_of, unit
 from tensorlite.tensor import Tensor, tensor_of

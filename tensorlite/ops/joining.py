@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from tensorlite.backend.dims import one_dim
+from tensorlite.backend.dtypes import promote_types
 from tensorlite.ops.axes import atleast_1d, atleast_2d, atleast_3d
-from tensorlite.ops.dims import one_dim
-from tensorlite.ops.dtypes import promote_types
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import one_by_one, takes_axis
 from tensorlite.ops.index import basic_getitem
-from tensorlite.ops.outside import operand
 from tensorlite.ops.padding import pad_constant
 from tensorlite.ops.shape import broadcast_to, concat_arrays, reshape, stack_arrays
+from tensorlite.outside import operand
 from tensorlite.tensor import Tensor
 
 __all__ = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlite.backend.dtypes import as_dtype
 from tensorlite.ops.convert import KINDS
 from tensorlite.ops.creation import empty, tensor
-from tensorlite.ops.dtypes import as_dtype
 from tensorlite.tensor import Tensor
 
 __all__ = [

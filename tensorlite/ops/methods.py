@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tensorlite import ops
-from tensorlite.backward import backward
+from tensorlite.gradients import backward
 from tensorlite.ops import (
     attributes,
     axes,
     convert,
+    creation,
     inplace,
     like,
     parts,
@@ -165,6 +166,7 @@ def attach() -> None:
 def _special() -> dict[str, Any]:
     """What has a way of its own."""
     return {
+        "__init__": creation.initialise,
         "type": convert.type_,
         "where": _where,
         "__getitem__": ops.getitem,

@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.backend.dims import Axis, all_dims, check_not_empty, dropped, kept, one_dim
+from tensorlite.backend.dtypes import as_dtype
+from tensorlite.backend.totals import total
 from tensorlite.ops.compare import where
-from tensorlite.ops.dims import Axis, all_dims, check_not_empty, dropped, kept, one_dim
-from tensorlite.ops.dtypes import as_dtype
+from tensorlite.ops.decompositions import svd
 from tensorlite.ops.elementwise import abs, cast, sign, sqrt
 from tensorlite.ops.extremes import to_equal
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.reduce import sum
-from tensorlite.ops.shape import broadcast_to
+from tensorlite.ops.shape import broadcast_to, transpose_axes
 from tensorlite.ops.slopes import infinite_at_zero, zero
-from tensorlite.ops.totals import total
 from tensorlite.primitive import primitive
 
 __all__ = ["cdist", "dist", "norm", "renorm"]
@@ -148,9 +149,6 @@ def norm(
 
 
 def _nuclear_norm(x: Any, dim: Axis, keepdim: bool) -> Any:
-    from tensorlite.ops.decompositions import svd  # which is built on reductions
-    from tensorlite.ops.shape import transpose_axes
-
     ndim = len(x.shape)
     if (dim is None and ndim != 2) or (dim is not None and len(all_dims(dim, ndim)) != 2):
         raise ValueError(f"norm: p='nuc' of shape {tuple(x.shape)} needs the two axes of a matrix")

@@ -12,8 +12,8 @@ from typing import Any
 
 from tensorlite import return_types
 from tensorlite.backend import Array
-from tensorlite.ops.dims import check_not_empty, lifts_numbers, one_dim
-from tensorlite.ops.dtypes import int64
+from tensorlite.backend.dims import check_not_empty, lifts_numbers, one_dim
+from tensorlite.backend.dtypes import int64
 from tensorlite.ops.extremes import chosen, to_equal
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import widened

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.backend.dtypes import default_dtype, weak
 from tensorlite.ops.activation import sigmoid
 from tensorlite.ops.compare import isinf, where
-from tensorlite.ops.dtypes import default_dtype, weak
 from tensorlite.ops.elementwise import log, log1p
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats, same_dtype

@@ -13,9 +13,9 @@ import numpy as np
 
 from tensorlite import backend
 from tensorlite.backend import Array, Device, array_backend, backend_for
+from tensorlite.backend.dims import named_dims, one_dim
+from tensorlite.backend.dtypes import as_dtype
 from tensorlite.ops.compare import where
-from tensorlite.ops.dims import named_dims, one_dim
-from tensorlite.ops.dtypes import as_dtype
 from tensorlite.ops.faces import copies
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.gathering import raw

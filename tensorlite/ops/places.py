@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.backend.dtypes import accumulator, is_floating
 from tensorlite.ops.compare import eq, where
-from tensorlite.ops.dtypes import accumulator, is_floating
 from tensorlite.ops.gathering import raw
 from tensorlite.ops.index import running, segment_sum
 from tensorlite.primitive import primitive

@@ -11,6 +11,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops import special
+from tensorlite.ops.arithmetic import clamp
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside
@@ -195,6 +196,4 @@ def logit(input: Any, eps: float | None = None) -> Any:
     eps : float, optional
         Limit `input` to ``[eps, 1 - eps]`` first.
     """
-    from tensorlite.ops.arithmetic import clamp
-
     return log_odds(input if eps is None else clamp(input, eps, 1 - eps))

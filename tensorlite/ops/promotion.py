@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
-from tensorlite.ops.dtypes import as_dtype, default_dtype, is_floating, result_type
+from tensorlite.backend.dtypes import as_dtype, default_dtype, is_floating, result_type
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, unit
 from tensorlite.tensor import Tensor, tensor_of

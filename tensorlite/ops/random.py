@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import CPU, Array, Device, array_backend
+from tensorlite.backend.dtypes import is_floating
 from tensorlite.ops.creation import Where, as_shape, given_shape, leaf, place, tensor_dtype
-from tensorlite.ops.dtypes import is_floating
 from tensorlite.random import Generator, default_generator
 from tensorlite.tensor import Tensor, tensor_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.dtypes import is_floating
+from tensorlite.backend.dtypes import is_floating
 from tensorlite.ops.inplace import write
 from tensorlite.ops.random import check_probabilities, coins, float_dtype, randint, source
 from tensorlite.random import Generator

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite import backend
+from tensorlite.backend.dtypes import default_dtype, is_floating
 from tensorlite.ops.creation import Where, leaf, place, tensor_dtype
-from tensorlite.ops.dtypes import default_dtype, is_floating
 from tensorlite.tensor import Tensor
 
 __all__ = ["arange", "linspace", "logspace"]

@@ -2,7 +2,7 @@
 
 `axis` is an int, a tuple of ints, or None for all axes; negative ones count from the end.
 ``keepdims=True`` leaves the reduced axes with length 1. How numbers are added up is said in
-`tensorlite.ops.totals`. An axis that is not there raises an IndexError.
+`tensorlite.backend.totals`. An axis that is not there raises an IndexError.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.backend.dims import Axis, all_dims, dropped, is_plain, kept, reduced_count
+from tensorlite.backend.dtypes import as_dtype, float32, is_short, uint8
+from tensorlite.backend.totals import BLOCK, total, total_dtype
 from tensorlite.ops.arithmetic import share
 from tensorlite.ops.compare import isnan, where
-from tensorlite.ops.dims import Axis, all_dims, dropped, is_plain, kept, reduced_count
-from tensorlite.ops.dtypes import as_dtype, float32, is_short, uint8
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.scan import cumprod, neighbour
 from tensorlite.ops.shape import broadcast_to, reverse, transpose_axes
-from tensorlite.ops.totals import BLOCK, total, total_dtype
 from tensorlite.primitive import primitive
 
 __all__ = [

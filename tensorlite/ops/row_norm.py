@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.channels import channel_sum
-from tensorlite.ops.dtypes import is_short
 from tensorlite.ops.elementwise import rsqrt, square
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.reduce import mean

@@ -14,15 +14,15 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tensorlite import return_types
 from tensorlite.backend import Array
+from tensorlite.backend.dims import lifts_numbers, one_dim
+from tensorlite.backend.dtypes import as_dtype, float32, is_short
+from tensorlite.backend.totals import BLOCK, total_dtype
 from tensorlite.ops.arithmetic import share
-from tensorlite.ops.dims import lifts_numbers, one_dim
-from tensorlite.ops.dtypes import as_dtype, float32, is_short
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.padding import pad_constant
-from tensorlite.ops.totals import BLOCK, total_dtype
 from tensorlite.primitive import primitive
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.dims import one_dim
+from tensorlite.backend.dims import one_dim
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.gathering import checked_numbers, cropped, raw, with_axis
 from tensorlite.ops.index import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops.dtypes import int32, int64
+from tensorlite.backend.dtypes import int32, int64
 from tensorlite.ops.fused import widened
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.joining import stack

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.compare import where
-from tensorlite.ops.dtypes import is_short
 from tensorlite.ops.promotion import cast
 
 

@@ -6,12 +6,12 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.totals import total
 from tensorlite.ops.elementwise import exp
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.promotion import cast, floats
 from tensorlite.ops.reduce import sum
-from tensorlite.ops.totals import total
 from tensorlite.primitive import is_last_axis, primitive
 
 __all__ = ["log_softmax", "softmax"]

@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops.dtypes import is_short
+from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.wide import horner
 
 _NEAR = 0.46875  # up to here erf(x) = x R(x**2); beyond, erfc(x) = exp(-x**2) R(x)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from tensorlite.ops.dims import one_dim
+from tensorlite.backend.dims import one_dim
 from tensorlite.ops.faces import also_named, takes_axis
 from tensorlite.ops.index import basic_getitem
 from tensorlite.ops.shape import split_at

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.backend.dims import named_dims, one_dim
 from tensorlite.ops.axes import flatten
-from tensorlite.ops.dims import named_dims, one_dim
 from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.gathering import take_along
 from tensorlite.ops.shape import broadcast_to, reshape, reverse, roll_axes, swapaxes

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.dtypes import weak
 from tensorlite.ops.compare import isinf, where
-from tensorlite.ops.dtypes import weak
 from tensorlite.ops.elementwise import sqrt
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats

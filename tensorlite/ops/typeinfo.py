@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.ops.dtypes import (
+from tensorlite.backend.dtypes import (
     as_dtype,
     category,
     default_dtype,

@@ -7,9 +7,10 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.dims import one_dim
+from tensorlite.backend.dtypes import int64
 from tensorlite.ops.axes import moveaxis
-from tensorlite.ops.dims import one_dim
-from tensorlite.ops.dtypes import int64
+from tensorlite.ops.creation import tensor
 from tensorlite.ops.fused import widened
 from tensorlite.ops.order import order_of
 from tensorlite.primitive import primitive
@@ -145,6 +146,4 @@ def beside(value: Any, like: Any) -> Any:
     """A number as a Tensor beside another."""
     if hasattr(value, "dtype"):
         return value
-    from tensorlite.ops.creation import tensor
-
     return tensor(value, device=like.device)

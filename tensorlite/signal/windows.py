@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.backend.dtypes import as_dtype, default_dtype
 from tensorlite.ops.bessel import i0
 from tensorlite.ops.creation import tensor
-from tensorlite.ops.dtypes import as_dtype, default_dtype
 from tensorlite.tensor import Tensor
 from tensorlite.unknown import answers_for
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from numpy._core._multiarray_umath import __cpu_features__ as told_by_numpy
 
-from tensorlite.backend import host, prebuilt
-from tensorlite.backend.compiler import KernelsUnavailable, kernels_folder
+from tensorlite.backend.kernels import cache, prebuilt
+from tensorlite.backend.kernels.declarations import kernels_folder
+from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -29,9 +30,9 @@ void double_it(const T* x OF(n), T* y OF(n), Index n) {
 """
 USE = """
 import numpy as np
-from tensorlite.backend import compiler
+from tensorlite.backend.kernels import library
 for _ in range(2):
-    k = compiler.library("cpu")
+    k = library.library("cpu")
 if k is None:
     print("none")
 else:
@@ -43,7 +44,7 @@ else:
 @pytest.fixture(scope="module")
 def compiler():
     try:
-        return host.place()[0]
+        return cache.place()[0]
     except KernelsUnavailable as missing:
         pytest.skip(f"a compiler makes what stands for a wheel's kernels: {missing}")
 
@@ -104,7 +105,7 @@ def test_without_a_compiler_the_highest_level_is_taken_and_nothing_said(package,
     assert said == ""
     assert Path(made).parent == package / "tensorlite/prebuilt"
     _, highest = (
-        use(package, "from tensorlite.backend import prebuilt as p; print(p.levels()[-1])"),
+        use(package, "from tensorlite.backend.kernels import prebuilt as p; print(p.levels()[-1])"),
         Path(made),
     )
     assert prebuilt.level_of(highest) in prebuilt.X86_64

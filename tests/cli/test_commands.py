@@ -10,8 +10,8 @@ from commands import ROOT, on_cpu
 
 import tensorlite
 from tensorlite import data
-from tensorlite.backend import host
-from tensorlite.backend.compiler import KernelsUnavailable
+from tensorlite.backend.kernels import cache
+from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.cli import cuda_state, main
 from tensorlite.cli.curves import sparkline
 from tensorlite.data.datasets import EMBEDDED
@@ -108,7 +108,7 @@ def test_env_names_what_is_wrong(tl, monkeypatch, tmp_path):
         raise KernelsUnavailable("no C++ compiler; install g++")
 
     (tmp_path / "file").touch()
-    monkeypatch.setattr(host, "place", missing)
+    monkeypatch.setattr(cache, "place", missing)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     status, out, _ = tl("env")
     assert status == 0

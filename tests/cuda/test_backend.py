@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from tensorlite import cuda
-from tensorlite.backend import Device, array_backend, backend_for, device
-from tensorlite.backend import cupy as backend_module
+from tensorlite.backend import Device, array_backend, backend_for, device, driver
 from tensorlite.backend.upload import Prefetcher
 
 ZERO, ONE = Device("cuda", 0), Device("cuda", 1)
@@ -94,8 +93,8 @@ def test_cuda_functions_want_a_cuda_device(name):
 
 
 def test_missing_cupy(monkeypatch):
-    monkeypatch.setattr(backend_module.importlib.util, "find_spec", lambda name: None)
-    backend_module.load_cupy.cache_clear()
+    monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: None)
+    driver.load_cupy.cache_clear()
     with pytest.raises(RuntimeError, match=r'CuPy.*pip install "tensorlite\[cuda13\]"'):
         device("cuda")
     assert device("auto") == Device("cpu")

@@ -6,30 +6,32 @@ import errno
 
 import pytest
 
-from tensorlite.backend import host
-from tensorlite.backend.compiler import KernelsUnavailable
+from tensorlite.backend.kernels import build, cache, host, prebuilt
+from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Two caches, and what was tried in which."""
     first, second = tmp_path / "first", tmp_path / "second"
-    monkeypatch.setattr(host, "place", lambda: (("g++",), first / "kernels.so"))
-    monkeypatch.setattr(host, "_second_cache", lambda: second)
-    monkeypatch.setattr(host, "_is_sound", lambda path: False)
-    monkeypatch.setattr(host.prebuilt, "find", lambda: None)
+    monkeypatch.setattr(cache, "_is_sound", lambda path: False)
+    for module in (cache, host):  # each knows them by name
+        monkeypatch.setattr(module, "place", lambda: (("g++",), first / "kernels.so"))
+        monkeypatch.setattr(module, "second_cache", lambda: second)
+    monkeypatch.setattr(prebuilt, "find", lambda: None)
 
     def build(compiler, target):
         target.write_text("")
         return target
 
-    monkeypatch.setattr(host, "_build", build)
+    for module in (cache, host):
+        monkeypatch.setattr(module, "build", build)
     monkeypatch.setattr(host, "_import", lambda path: path)
     return first, second
 
 
 def fails(monkeypatch, function, *where, error):
-    """Let a function of the host fail for paths in these folders."""
+    """Let a function fail for paths in these folders."""
     true = getattr(host, function)
 
     def may_fail(*args):
@@ -37,14 +39,16 @@ def fails(monkeypatch, function, *where, error):
             raise error
         return true(*args)
 
-    monkeypatch.setattr(host, function, may_fail)
+    for module in (cache, host):
+        if hasattr(module, function):
+            monkeypatch.setattr(module, function, may_fail)
 
 
 NOEXEC = ImportError("failed to map segment from shared object")
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize(("function", "error"), [("_import", NOEXEC), ("_build", FULL)])
+@pytest.mark.parametrize(("function", "error"), [("_import", NOEXEC), ("build", FULL)])
 def test_one_cache_after_the_other_then_this_process_alone(
     folders, monkeypatch, capsys, function, error
 ):
@@ -72,7 +76,7 @@ def test_a_full_disk_is_no_mistake_of_the_source(tmp_path):
     compiler.write_text("#!/bin/sh\necho 'error writing: No space left on device' >&2\nexit 1\n")
     compiler.chmod(0o755)
     with pytest.raises(OSError) as caught:
-        host._run([str(compiler), "-o", "x.o"])
+        build.run([str(compiler), "-o", "x.o"])
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -84,7 +88,7 @@ def test_a_user_without_a_home_or_a_name(monkeypatch, tmp_path):
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(host.Path, "home", none)
-    monkeypatch.setattr(host.getpass, "getuser", nameless)
-    monkeypatch.setattr(host.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert tmp_path in host.cache_folder().parents
+    monkeypatch.setattr(cache.Path, "home", none)
+    monkeypatch.setattr(cache.getpass, "getuser", nameless)
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert tmp_path in cache.cache_folder().parents

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tensorlite.backend import HOST
-from tensorlite.backend.compiler import families
+from tensorlite.backend.kernels.declarations import families
 
 SIZE = re.compile(r"[\d.]+ (bytes|[KMGT]iB)")
 

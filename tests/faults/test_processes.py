@@ -278,10 +278,10 @@ def test_closed_and_full_streams(line, status, tmp_path):
 
 COMPILE = """
 from pathlib import Path
-from tensorlite.backend import host
-from tensorlite.backend.compiler import KernelsUnavailable
+from tensorlite.backend.kernels import cache
+from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 try:
-    host.build_native()
+    cache.build_native()
 except KernelsUnavailable as error:
     print("none:", error)
 """

@@ -10,7 +10,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite.backend import HOST
-from tensorlite.backend.host import blas_threads
+from tensorlite.backend.kernels.openblas import blas_threads
 from tensorlite.backend.machine import usable_cores, usable_memory
 
 
@@ -105,7 +105,7 @@ def test_many_threads_on_few_cores_compute_the_same(pool):
 
 def test_numpys_own_products_keep_their_threads(pool):
     code = (
-        "from tensorlite.backend.host import blas_threads; import tensorlite as tl\n"
+        "from tensorlite.backend.kernels.openblas import blas_threads; import tensorlite as tl\n"
         "before = blas_threads(); x = tl.randn(64, 64); x @ x; tl.set_num_threads(1)\n"
         "print(before == blas_threads())"
     )

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tensorlite.backend.compiler import families
-from tensorlite.backend.nvrtc import cubin_of
+from tensorlite.backend.kernels.declarations import families
+from tensorlite.backend.kernels.nvrtc import cubin_of
 
 REGISTERS, WARPS, THREADS, BLOCKS = 65536, {75: 32, 80: 64, 90: 64, 100: 64}, 1024, 32
 SHARED = {75: 64, 80: 164, 86: 100, 89: 100, 90: 228, 100: 228, 120: 100}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tensorlite.backend import compiler, host
+from tensorlite.backend.kernels import cache, declarations
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -27,8 +27,8 @@ void double_it(const T* x OF(n), T* y OF(n), Index n) {
 """
 USE = """
 import numpy as np
-from tensorlite.backend import compiler
-k = compiler.library("cpu")
+from tensorlite.backend.kernels import library
+k = library.library("cpu")
 if k is not None:
     x = np.arange(5.0); y = k.empty(5, x.dtype); k.double_it(x, y, 5); assert y[4] == 8
     print("used", k.__file__)
@@ -176,7 +176,11 @@ def test_a_source_that_does_not_compile_leaves_the_reference(tree):
     code, out, again = _use(tree)
     assert (code, out) == (0, "")
     assert "compiling" not in again and "tensorlite warmup tries again" in again
-    command = [sys.executable, "-c", "from tensorlite.backend.host import *; forget_failure()"]
+    command = [
+        sys.executable,
+        "-c",
+        "from tensorlite.backend.kernels.cache import *; forget_failure()",
+    ]
     environment = os.environ | {"PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache")}
     subprocess.run(command, cwd=tree, env=environment, check=True)
     assert "compiling" in _use(tree)[2]
@@ -184,14 +188,14 @@ def test_a_source_that_does_not_compile_leaves_the_reference(tree):
 
 def test_a_declaration_that_cannot_be_read_is_an_error():
     with pytest.raises(ValueError, match=r"bad.cu: cannot read double_it's parameters"):
-        compiler.parse(TINY.replace("const T* x OF(n)", "const T* x"), "bad")
+        declarations.parse(TINY.replace("const T* x OF(n)", "const T* x"), "bad")
 
 
 def test_every_source_is_read_completely():
-    for path in compiler.kernels_folder().glob("*.cu"):
+    for path in declarations.kernels_folder().glob("*.cu"):
         text = path.read_text()
         declared = sum(text.count(f"\n{word}") for word in ("EACH(", "ROWS(", "BLOCKS(", "HOST\n"))
-        assert declared == len(compiler.parse(text, path.stem)), path.name
+        assert declared == len(declarations.parse(text, path.stem)), path.name
 
 
 X = np.ones((4, 4), np.float32)
@@ -232,7 +236,7 @@ def test_read_only_and_unaligned_arrays_are_refused(host_kernels):
 
 THREADS = """
 import os, threading, numpy as np
-from tensorlite.backend.compiler import library
+from tensorlite.backend.kernels.library import library
 k = library("cpu")
 n = 1 << 18
 def work():
@@ -292,4 +296,4 @@ def test_blocks_are_reused_and_zeroed(host_kernels):
 
 
 def test_cache_is_keyed_by_the_processor():
-    assert host._processor()
+    assert cache._processor()

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from tensorlite.backend import compiler
+from tensorlite.backend import HOST
+from tensorlite.backend.kernels.declarations import families
 from tensorlite.bench.counts import emulator
 
-KERNELS = {kernel.name: kernel for of in compiler.families("cuda").values() for kernel in of}
+KERNELS = {kernel.name: kernel for of in families("cuda").values() for kernel in of}
 SCALARS = {"Index": 2, "int": 2, "uint64_t": 1, "bool": False, "float": 0.5, "double": 0.5}
 OTHERS = [None, [1.0], np.ones(2, np.float32), 3, 2.5, True, "x", np.int64(2), np.array(2)]
 OTHERS += [-1, np.float32(0.5), 2**70]
@@ -21,27 +22,27 @@ class Launched(Exception):
 
 
 @pytest.fixture
-def nvrtc(device):
+def cuda(device):
     if device.type != "cuda":
         pytest.skip("of CUDA alone")
-    from tensorlite.backend import nvrtc
+    from tensorlite.backend.kernels import cuda
 
-    if nvrtc._host_extension() is None:
+    if cuda.launching(HOST.kernels) is None:
         pytest.skip("no compiler: launches are made in Python")
-    return nvrtc
+    return cuda
 
 
 @pytest.fixture
-def both(nvrtc, monkeypatch):
+def both(cuda, monkeypatch):
     """Make both calls of a kernel, neither of which gets as far as the device."""
 
     def make(name):
         def accepted(self, choice):
             raise Launched(choice)
 
-        monkeypatch.setattr(nvrtc.CudaKernel, "_instance", accepted)
-        plain = nvrtc.CudaKernel(KERNELS[name])
-        compiled = plain.compiled(nvrtc._host_extension())
+        monkeypatch.setattr(cuda.CudaKernel, "_instance", accepted)
+        plain = cuda.CudaKernel(KERNELS[name])
+        compiled = plain.compiled(cuda.launching(HOST.kernels))
         assert compiled is not plain
         return plain.launch, compiled
 
@@ -107,7 +108,7 @@ def test_the_compiled_launch_refuses_what_the_plain_one_does(name, dtype, backen
             assert _outcome(compiled, arguments) == _outcome(plain, arguments), (p, other)
 
 
-def test_arrays_of_another_device_than_the_current_one(nvrtc, backend, both):
+def test_arrays_of_another_device_than_the_current_one(cuda, backend, both):
     if backend.xp.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("one CUDA device")
     plain, compiled = both("relu")
@@ -128,10 +129,10 @@ def test_arrays_of_another_device_than_the_current_one(nvrtc, backend, both):
         ("column_total", [(2, 3, 300)]),
     ],
 )
-def test_both_launch_as_many_threads(name, extents, dtype, nvrtc, backend):
+def test_both_launch_as_many_threads(name, extents, dtype, cuda, backend):
     driver, xp = emulator(), backend.xp
-    kernel = nvrtc.CudaKernel(KERNELS[name])
-    compiled = kernel.compiled(nvrtc._host_extension())
+    kernel = cuda.CudaKernel(KERNELS[name])
+    compiled = kernel.compiled(cuda.launching(HOST.kernels))
     for extent in extents:
         counts = [p for p in KERNELS[name].parameters if p.is_array]
         scalars = [p.name for p in KERNELS[name].parameters if not p.is_array]
@@ -147,6 +148,6 @@ def test_both_launch_as_many_threads(name, extents, dtype, nvrtc, backend):
         assert sum(each["launches"] for each in found[0].values()) == 1
 
 
-def test_a_zero_size_launches_nothing(nvrtc, backend, kernels):
+def test_a_zero_size_launches_nothing(cuda, backend, kernels):
     x = backend.xp.zeros(0, "f")
     assert kernels.relu(x, x, 0) is None

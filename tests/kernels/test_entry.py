@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tensorlite.backend import compiler
-from tensorlite.backend.entry import Entry, slots_of
+from tensorlite.backend.kernels import declarations
+from tensorlite.backend.kernels.entry import Entry, slots_of
 
 NAMES = [
-    kernel.name for of in compiler.families("cpu").values() for kernel in of if slots_of(kernel)
+    kernel.name for of in declarations.families("cpu").values() for kernel in of if slots_of(kernel)
 ]
-KERNELS = {kernel.name: kernel for of in compiler.families("cpu").values() for kernel in of}
+KERNELS = {kernel.name: kernel for of in declarations.families("cpu").values() for kernel in of}
 SHAPE = (2, 3, 4)
 SCALARS = {"Index": 1, "int": 2, "double": 0.5, "float": 0.5}
 
@@ -111,4 +111,4 @@ def test_outputs_are_what_the_declaration_says(kernels, backend):
 def test_a_word_for_an_unknown_parameter_is_an_error():
     source = "template <typename T>\nEACH(n)\nvoid f(const T* x OF(n), T* y LIKE(z), Index n) {"
     with pytest.raises(ValueError, match="no parameter z stands before it"):
-        compiler.parse(source, "test")
+        declarations.parse(source, "test")

@@ -8,12 +8,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tensorlite.backend import compiler
+from tensorlite.backend.kernels.declarations import families
 
 ARCHITECTURES = [75, 80, 86, 89, 90, 100, 120]
 MODULES = [
     (family, choice)
-    for family, kernels in compiler.families("cuda").items()
+    for family, kernels in families("cuda").items()
     for choice in sorted({c for k in kernels for c in product(*k.types.values())})
 ]
 
@@ -22,7 +22,7 @@ MODULES = [
 def nvrtc(device):
     if device.type != "cuda":
         pytest.skip("NVRTC comes with CuPy (--device cuda)")
-    from tensorlite.backend import nvrtc
+    from tensorlite.backend.kernels import nvrtc
 
     return nvrtc
 
@@ -36,7 +36,7 @@ def test_no_kernel_spills(nvrtc, family, choice):
     """The assembler's report names no stack frame and no spilled register."""
     from cupy_backends.cuda.libs import nvrtc as library
 
-    kernels = [k for k in compiler.families("cuda")[family] if choice in product(*k.types.values())]
+    kernels = [k for k in families("cuda")[family] if choice in product(*k.types.values())]
     for architecture in ARCHITECTURES:
         program = library.createProgram(nvrtc.source_of(family), f"{family}.cu", [], [])
         for kernel in kernels:

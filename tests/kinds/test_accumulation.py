@@ -1,8 +1,8 @@
 """No result depends on how many numbers were added up for it, in dtypes too short to count.
 
 float16 stands still at 2,048 ones and ends at 65,504, bfloat16 stands still at 256. The rule is in
-`tensorlite.ops.totals`. Here it is held against every primitive there is: its samples are repeated
-to 20,000 rows, and results and gradients compared with those in float64 on the CPU.
+`tensorlite.backend.totals`. Here it is held against every primitive there is: its samples are
+repeated to 20,000 rows, and results and gradients compared with those in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from samples import SAMPLES
 from samples.base import Input, Sample
 
 from tensorlite import ops
+from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import Backend, Device, backend_for
 from tensorlite.call import listed
-from tensorlite.gradients import grad
 from tensorlite.ops.norms import vector_norm
 from tensorlite.primitive import PRIMITIVES
 from tensorlite.tensor import Tensor, tensor_of

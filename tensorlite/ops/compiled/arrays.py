@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import BACKENDS, HOST, array_backend, is_array
-from tensorlite.backend.numpy import KERNEL_FLOATS
-from tensorlite.ops.dtypes import is_short
+from tensorlite.backend.base import KERNEL_FLOATS
+from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.fused import widened
 
 _FLOAT32 = np.dtype(np.float32)

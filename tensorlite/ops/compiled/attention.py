@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.attention import attention, attention_backward
 from tensorlite.ops.compiled.arrays import accumulator, alike, plain, widened_on_host
-from tensorlite.ops.dtypes import is_short
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.channel_norm import batch_norm_backward, batch_norm_planes
 from tensorlite.ops.channels import channel_sum
-from tensorlite.ops.compiled.arrays import accumulator, packed, plain
+from tensorlite.ops.compiled.arrays import accumulator, packed
 
 
 def _planes(x: Array) -> tuple[int, int, int]:
@@ -82,20 +82,12 @@ def _batch_norm_backward(
 @channel_sum.kernel
 def _channel_sum(k: Any, x: Array) -> Any:
     n, channels, size = _planes(x)
-    parts = k.parts(n)
-    if size == 1 and parts == n and x.dtype.char in "fd" and plain(x) and x.size:
-        partial = x  # few rows: as many as there would be partial sums
-    elif (arrays := packed(x)) is None:
+    if size == 1 and x.size:
+        return array_backend((x,)).column_sums(x.reshape(n, channels))
+    if x.dtype.char not in "fd" or (arrays := packed(x)) is None:
         return NotImplemented
-    elif size == 1:
-        partial = k.empty((parts, channels), accumulator(x.dtype))
-        k.column_sum(*arrays, partial, n, channels, parts)
-    elif x.dtype.char in "fd":
-        parts = n
-        partial = k.empty((n, channels), x.dtype)
-        k.row_sum(*arrays, partial, n * channels, size, 1.0)
-    else:
-        return NotImplemented
-    total = k.empty((channels,), x.dtype)
-    k.column_total(partial, total, 1, parts, channels)
-    return total
+    partial = k.empty((n, channels), x.dtype)
+    k.row_sum(*arrays, partial, n * channels, size, 1.0)
+    sums = k.empty((channels,), x.dtype)
+    k.column_total(partial, sums, 1, n, channels)
+    return sums

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from tensorlite.ops.dtypes import is_floating
+from tensorlite.backend.dtypes import is_floating
 
 
 def also_called(**names: str) -> Callable:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tensorlite import return_types
+from tensorlite.backend.dims import one_dim
 from tensorlite.ops import decompositions
 from tensorlite.ops.compare import where
 from tensorlite.ops.creation import eye, tensor
 from tensorlite.ops.decompositions import LinAlgError
-from tensorlite.ops.dims import one_dim
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.extremes import amax, amin
 from tensorlite.ops.faces import takes_axis

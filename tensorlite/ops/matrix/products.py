@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.backend.dims import one_dim
+from tensorlite.backend.dtypes import result_type
 from tensorlite.ops.creation import eye
 from tensorlite.ops.decompositions import inv
-from tensorlite.ops.dims import one_dim
-from tensorlite.ops.dtypes import result_type
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.linalg import matmul

@@ -9,12 +9,12 @@ import numpy as np
 
 from tensorlite import return_types
 from tensorlite.backend import array_backend
+from tensorlite.backend.dims import one_dim
 from tensorlite.ops import decompositions
 from tensorlite.ops import elimination as packed
 from tensorlite.ops.axes import movedim
 from tensorlite.ops.creation import eye
 from tensorlite.ops.decompositions import LinAlgError
-from tensorlite.ops.dims import one_dim
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.matrix.checks import also_called, check_floats, check_matrices, check_one_dtype
 from tensorlite.ops.matrix.factors import svdvals

@@ -12,7 +12,7 @@ import numpy as np
 
 from tensorlite.backend import BACKENDS, Array, Device, backend_for
 from tensorlite.backend.dlpack import host_array
-from tensorlite.ops.dtypes import default_dtype
+from tensorlite.backend.dtypes import default_dtype
 from tensorlite.tensor import Tensor
 
 _CPU, _CUDA, _PINNED, _MANAGED = 1, 2, 3, 13  # DLPack's numbers of devices

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compiler import DTYPES, Kernel, Parameter
+from .c_types import ARRAYS, C_TYPES, FLOATS
+from .declarations import Kernel, Parameter
 
 # As in kernels/host/entry.h.
 INPUT, OPTIONAL, LIKE, PER_ROW, SUMS, LENGTH, GIVEN = range(7)
@@ -21,8 +22,6 @@ SIZE, LEADING, LAST, FIRST, SECOND, REST, PARTS = range(7)
 _OUTPUTS = {"LIKE": LIKE, "PER_ROW": PER_ROW, "SUMS": SUMS}
 # How the factors of the first array's count follow from its axes, by how many there are.
 _FACTORS = {1: (SIZE,), 2: (LEADING, LAST), 3: (FIRST, SECOND, REST)}
-# As `Type` in kernels/host/numpy.h.
-TYPES = ("", "float", "double", "f16", "bf16", "Index", "int", "uint32_t", "bool", "uint8_t")
 _OPERATIONS = {ast.Add: 2, ast.Sub: 3, ast.Mult: 4, ast.RShift: 5}
 
 
@@ -60,7 +59,7 @@ def _slot(
         return Slot(LENGTH, of=lengths[p.name]) if p.name in lengths else Slot(GIVEN)
     wide = p.type.startswith("Acc<")
     of_t = wide or p.type in kernel.types
-    kind = 0 if of_t else TYPES.index(p.type)
+    kind = 0 if of_t else ARRAYS.index(p.type)
     if p.is_input:
         role = OPTIONAL if p.optional else INPUT
         return Slot(role, kind, wide, p.count == first.count, 0, steps(p.count, names))
@@ -70,7 +69,7 @@ def _slot(
 def allowed(kernel: Kernel) -> int:
     """The types that T may be, a bit each."""
     (types,) = kernel.types.values()
-    return sum(1 << TYPES.index(t) for t in types)
+    return sum(1 << ARRAYS.index(t) for t in types)
 
 
 def steps(expression: str, names: list[str]) -> tuple[int, ...]:
@@ -97,7 +96,7 @@ class Entry:
         self._slots = slots_of(kernel) or ()
         self._first = next(p for p in kernel.parameters if p.type in kernel.types)
         self._inputs = [p for p in kernel.parameters if p.is_array and p.is_input]
-        self._dtypes = [d for d, cpp in DTYPES.items() if cpp in next(iter(kernel.types.values()))]
+        self._dtypes = [d for d, cpp in FLOATS.items() if cpp in next(iter(kernel.types.values()))]
 
     def __call__(self, *args: Any) -> Any:
         """Return the outputs: one array or a tuple; NotImplemented where this is not for `args`."""
@@ -163,11 +162,7 @@ class Entry:
         """The dtype of an array of a type of the declaration."""
         if cpp.startswith("Acc<"):
             return np.dtype("float64" if x.dtype.itemsize == 8 else "float32")
-        return x.dtype if cpp in self._kernel.types else np.dtype(_FIXED[cpp])
-
-
-_FIXED = {"float": "f", "double": "d", "Index": "q", "int": "i", "uint32_t": "I", "bool": "?"}
-_FIXED |= {"uint8_t": "B"}
+        return x.dtype if cpp in self._kernel.types else np.dtype(C_TYPES[cpp].dtype)
 
 
 def _length(of: int, shape: tuple[int, ...], library: Any) -> int | None:

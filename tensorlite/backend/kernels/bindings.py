@@ -5,26 +5,9 @@ from __future__ import annotations
 import re
 from itertools import product
 
-from .compiler import Kernel, Parameter, kernels_folder
+from .c_types import C_TYPES
+from .declarations import Kernel, Parameter, kernels_folder
 from .entry import allowed, slots_of
-
-_CONSTANTS = {"float": "F32", "double": "F64", "f16": "F16", "bf16": "BF16"}
-_FIXED = {
-    **_CONSTANTS,
-    "Index": "I64",
-    "int": "I32",
-    "bool": "BOOL",
-    "uint8_t": "U8",
-    "uint32_t": "U32",
-}
-_READERS = {
-    "float": "real",
-    "double": "real",
-    "Index": "integer",
-    "int": "small_integer",
-    "bool": "truth",
-    "uint64_t": "bits",
-}
 
 
 def family_source(family: str, kernels: list[Kernel]) -> str:
@@ -186,7 +169,9 @@ def _allocating(kernel: Kernel) -> str:
 
 def _read(i: int, p: Parameter, kernel: Kernel) -> str:
     if not p.is_array:
-        return f'const {p.type} {p.name} = ({p.type})call.{_READERS[p.type]}({i}, "{p.name}");'
+        return (
+            f'const {p.type} {p.name} = ({p.type})call.{C_TYPES[p.type].reader}({i}, "{p.name}");'
+        )
     access = f"{'READ' if p.is_input else 'WRITE'}{' | OPTIONAL_ARRAY' if p.optional else ''}"
     if p.is_heads:
         return (
@@ -198,7 +183,7 @@ def _read(i: int, p: Parameter, kernel: Kernel) -> str:
     elif p.type.startswith("Acc<"):
         reader, wanted = "accumulator", f"type_{p.type[4:-1]}"
     else:
-        reader, wanted = "array", _FIXED[p.type]
+        reader, wanted = "array", C_TYPES[p.type].constant
     constant = "" if p.type in kernel.widened else "const "
     return f'{constant}Array array_{p.name} = call.{reader}({i}, "{p.name}", {access}, {wanted});'
 
@@ -214,7 +199,7 @@ def _argument(p: Parameter, names: dict[str, str]) -> str:
 def _branch(kernel: Kernel, choice: tuple[str, ...]) -> str:
     names = dict(zip(kernel.types, choice, strict=True))
     arguments = ", ".join(_argument(p, names) for p in kernel.parameters)
-    tests = [f"type_{name} == {_CONSTANTS[c]}" for name, c in names.items()]
+    tests = [f"type_{name} == {C_TYPES[c].constant}" for name, c in names.items()]
     function = f"{kernel.name}<{', '.join(choice)}>" if choice else kernel.name
     lines = [f"{function}({arguments});", *_recording(kernel, names, function)]
     if not tests:

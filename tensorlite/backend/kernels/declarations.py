@@ -1,34 +1,17 @@
-"""Kernels compiled from ``kernels/``: reading their declarations, and one face for both devices.
+"""Kernels' declarations, read from the sources in ``kernels/``.
 
-``library("cpu")`` and ``library("cuda")`` give an object with one function a kernel, called with
-raw arrays and Python scalars in the order of the kernel's declaration::
-
-    k = library("cpu")
-    y = k.empty(x.shape, x.dtype)
-    k.softmax(x, y, rows, columns)
-
-Arguments a kernel does not understand (dtype, strides, device, number of elements) raise before any
-memory is touched. The environment variable ``TENSORLITE_KERNELS`` chooses: ``auto`` (the default:
-compiled where possible), ``reference`` (never), ``compiled`` (an error where impossible).
+A declaration is all that is said about a kernel: its element types, its parameters with their
+numbers of elements, how it is launched. The bindings of both devices are made from it.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-DTYPES = {"float32": "float", "float64": "double", "float16": "f16", "bfloat16": "bf16"}
-"""Element types a kernel's template parameter stands for, and their names in C++."""
-SHORT = frozenset({"f16", "bf16"})
-
-
-class KernelsUnavailable(RuntimeError):
-    """No kernels can be compiled or loaded on this machine; the message says what is missing."""
+from .c_types import FLOATS, SHORT
 
 
 @dataclass(frozen=True)
@@ -115,7 +98,7 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 
 def kernels_folder() -> Path:
     """Find the kernel sources: inside an installed package, or beside it in a source tree."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     inside = package / "kernels"
     return inside if inside.is_dir() else package.parent / "kernels"
 
@@ -131,7 +114,7 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
         kind, name = parameter.split()
         # REAL stands for the types worth having where 16 bits are not supported.
         chosen = {"REAL": ("float", "double"), "SHORT": ("f16", "bf16")}
-        types[name] = chosen.get(kind, tuple(DTYPES.values()))
+        types[name] = chosen.get(kind, tuple(FLOATS.values()))
         if kind == "STORED":
             stored.add(name)
     text = match["parameters"].strip()
@@ -199,61 +182,3 @@ def flatten(path: Path, seen: set[Path] | None = None) -> str:
 
     seen.add(path.resolve())
     return _INCLUDE.sub(replace, path.read_text().replace("#pragma once\n", ""))
-
-
-def library(device: str) -> Any | None:
-    """Return the compiled kernels of a device.
-
-    Parameters
-    ----------
-    device : {"cpu", "cuda"}
-        The kind of device.
-
-    Returns
-    -------
-    object or None
-        One attribute a kernel; ``empty(shape, dtype)``; ``parts(rows)``, the number of parts in
-        which to cut column sums; ``on_host``, whether this is the CPU. None where kernels are
-        unavailable or ``TENSORLITE_KERNELS=reference``.
-
-    Raises
-    ------
-    KernelsUnavailable
-        If ``TENSORLITE_KERNELS=compiled`` and they are unavailable.
-    """
-    mode = os.environ.get("TENSORLITE_KERNELS", "auto")
-    if mode not in ("auto", "reference", "compiled"):
-        raise ValueError(f"TENSORLITE_KERNELS is {mode!r}; use auto, reference or compiled")
-    loaded = None if mode == "reference" else _load(device)
-    if mode == "compiled" and isinstance(loaded, KernelsUnavailable):
-        raise loaded
-    if loaded is None or isinstance(loaded, KernelsUnavailable):
-        if device == "cpu":
-            from .host import spare_cores
-
-            spare_cores()
-        return None
-    return loaded
-
-
-@cache
-def _load(device: str) -> Any:
-    """Load once; a failure is kept too, so that its note appears once."""
-    try:
-        if device == "cpu":
-            from .host import load_host
-
-            return load_host()
-        if device == "cuda":
-            from .nvrtc import CudaLibrary
-
-            return CudaLibrary()
-        raise ValueError(f"no kernels for device {device!r}; use 'cpu' or 'cuda'")
-    except KernelsUnavailable as missing:
-        say(f"compiled kernels are off ({device}): {missing}")
-        return missing
-
-
-def say(message: str) -> None:
-    """Tell the user something once, apart from the program's own output."""
-    print(f"tensorlite: {message}", file=sys.stderr, flush=True)

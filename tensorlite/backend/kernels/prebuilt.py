@@ -12,7 +12,7 @@ import platform
 from functools import cache
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "prebuilt"
+FOLDER = Path(__file__).resolve().parents[2] / "prebuilt"
 X86_64 = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 """Levels that are built for, ascending."""
 

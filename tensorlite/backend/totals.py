@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
-from tensorlite.ops.dims import Axis, all_dims, dropped_shape, kept_shape
-from tensorlite.ops.dtypes import accumulator, int64
+from tensorlite.backend.dims import Axis, all_dims, dropped_shape, kept_shape
+from tensorlite.backend.dtypes import accumulator, int64
+
+Array = Any  # of NumPy or CuPy
 
 BLOCK = 256
 LONG_ROW = 512  # elements from which on rows are added one by one, with their sum in the cache

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.backend import HOST
-
-from .compiler import (
-    DTYPES,
-    Kernel,
-    KernelsUnavailable,
-    Parameter,
-    families,
-    flatten,
-    kernels_folder,
-)
-from .entry import TYPES, Entry, allowed, slots_of, steps
+from .c_types import ARRAYS, C_TYPES, FLOATS, SCALARS, scalar
+from .declarations import Kernel, Parameter, families
+from .entry import Entry, allowed, slots_of, steps
+from .nvrtc import instance_name, module_of
+from .unavailable import KernelsUnavailable
 
 WARP = 32
 
@@ -48,102 +39,9 @@ class Geometry(NamedTuple):
 
 GEOMETRY = Geometry()
 
-_FIXED = {"float": "float32", "double": "float64", "Index": "int64", "int": "int32"}
-_FIXED |= {"bool": "bool", "uint8_t": "uint8", "uint32_t": "uint32"}
-_SCALARS: dict[str, Callable[[Any], np.generic]] = {
-    # NumPy scalars have the size of the C type; a Python number would be passed as eight bytes.
-    "float": lambda value: np.float32(float(value)),
-    "double": lambda value: np.float64(float(value)),
-    "Index": lambda value: np.int64(operator.index(value)),
-    "int": lambda value: np.int32(operator.index(value)),
-    "uint64_t": lambda value: np.uint64(operator.index(value)),
-    "bool": lambda value: np.bool_(value),
-}
 _HEADS = np.dtype(
     [("data", "u8"), *((n, "i8") for n in ("batch_stride", "head_stride", "row_stride", "heads"))]
 )
-
-
-def source_of(family: str) -> str:
-    """Return a family's source with its headers in it: CuPy's cache knows only this text."""
-    return flatten(kernels_folder() / f"{family}.cu")
-
-
-def options_of(family: str) -> tuple[str, ...]:
-    """Compiler options of a family; random numbers have the same bits everywhere."""
-    # CuPy adds "-default-device", which NVRTC before 12.9 refuses to be told twice.
-    return ("-std=c++17", "--fmad=false") if family == "philox" else ("-std=c++17",)
-
-
-def instance_name(kernel: Kernel, choice: tuple[str, ...]) -> str:
-    """Name one instantiation: ``tl::softmax<float>``."""
-    qualified = [name if name in ("float", "double") else f"tl::{name}" for name in choice]
-    return f"tl::{kernel.name}" + (f"<{', '.join(qualified)}>" if qualified else "")
-
-
-@cache
-def _module(family: str, choice: tuple[str, ...]) -> Any:
-    """Compile the kernels of one family for one choice of element types."""
-    import cupy
-
-    names = [
-        instance_name(kernel, choice)
-        for kernel in families("cuda")[family]
-        if choice in product(*kernel.types.values())
-    ]
-    return cupy.RawModule(
-        code=source_of(family), options=options_of(family), name_expressions=names
-    )
-
-
-@dataclass(frozen=True)
-class Cubin:
-    """Machine code of one family's kernels for one chip."""
-
-    image: bytes
-    names: dict[str, str]
-    """The kernels' names in C++, by their names in the machine code."""
-    log: str
-    """What the assembler reports: registers, shared memory, spills."""
-
-
-def cubin_of(family: str, dtype: str | None, arch: int) -> Cubin:
-    """Compile a family for one dtype and one chip; no GPU is needed.
-
-    Parameters
-    ----------
-    family
-        The name of a source file in ``kernels/``.
-    dtype
-        The element type, such as "bfloat16". Kernels without one come with any.
-    arch
-        The compute capability without its point, such as 90.
-    """
-    import cupy.cuda  # noqa: F401  (finds the libraries that came with it)
-    from cupy_backends.cuda.libs import nvrtc
-
-    wanted = DTYPES[dtype] if dtype else None
-    names = [
-        instance_name(kernel, choice)
-        for kernel in families("cuda")[family]
-        for choice in product(*kernel.types.values())
-        if not choice or wanted in choice
-    ]
-    program = nvrtc.createProgram(source_of(family), f"{family}.cu", [], [])
-    try:
-        for name in names:
-            nvrtc.addNameExpression(program, name)
-        flags = (f"-arch=sm_{arch}", "-default-device", "-ftz=true", "--ptxas-options=-v")
-        try:
-            nvrtc.compileProgram(program, [*options_of(family), *flags])
-        except nvrtc.NVRTCError as error:
-            raise RuntimeError(f"{family}.cu: {nvrtc.getProgramLog(program)}") from error
-        lowered = {nvrtc.getLoweredName(program, name): name for name in names}
-        # CuPy cuts off the last byte, as if it ended a text; in these files it is 0.
-        image = nvrtc.getCUBIN(program) + b"\0"
-        return Cubin(image, lowered, nvrtc.getProgramLog(program))
-    finally:
-        nvrtc.destroyProgram(program)
 
 
 @cache
@@ -161,21 +59,21 @@ def _processors(device: int) -> int:
 
 
 _watcher: Callable[[str, tuple], None] | None = None
+_launching: list[Any] = []  # the host's extension, once it launches kernels
 
 
 @contextmanager
 def watched(watcher: Callable[[str, tuple], None]) -> Iterator[None]:
     """Show `watcher` the name and the arguments of each kernel before it is launched on CUDA."""
     global _watcher
-    host = _host_extension()
     _watcher = watcher
-    if host is not None:
+    for host in _launching:
         host.watch_launches(watcher)
     try:
         yield
     finally:
         _watcher = None
-        if host is not None:
+        for host in _launching:
             host.watch_launches(None)
 
 
@@ -241,7 +139,7 @@ class CudaKernel:
         instance = self._instances.get(choice)
         if instance is None:
             name = instance_name(self._kernel, choice)
-            instance = _module(self._kernel.family, choice).get_function(name)
+            instance = module_of(self._kernel.family, choice).get_function(name)
             self._instances[choice] = instance
         return instance
 
@@ -259,11 +157,11 @@ class CudaKernel:
         except ValueError:
             return self
         allowed = tuple(
-            sum(1 << TYPES.index(t) for t in types) for types in self._kernel.types.values()
+            sum(1 << ARRAYS.index(t) for t in types) for types in self._kernel.types.values()
         )
 
         def load(device: int, choice: int) -> tuple[int, int]:
-            chosen = tuple(TYPES[choice >> 4 * i & 15] for i in range(len(names)))
+            chosen = tuple(ARRAYS[choice >> 4 * i & 15] for i in range(len(names)))
             with self._device(device):
                 return self._instance(chosen).kernel.ptr, _processors(device)
 
@@ -290,15 +188,15 @@ class CudaKernel:
                 TypeError, f"{p.name} must be a CuPy array, not {type(value).__name__}"
             )
         dtype = value.dtype.name
-        if p.type in _FIXED:
-            wanted = _FIXED[p.type]
+        if p.type in C_TYPES:
+            wanted = C_TYPES[p.type].dtype
         else:
             name = p.type.removeprefix("Acc<").removesuffix(">")
-            chosen = types.get(name) or types.setdefault(name, DTYPES.get(dtype, "float"))
+            chosen = types.get(name) or types.setdefault(name, FLOATS.get(dtype, "float"))
             if chosen not in self._kernel.types[name]:
                 raise self._error(TypeError, f"has no version for {dtype}")
             computed = "float64" if chosen == "double" else "float32"
-            stored = next(key for key, cpp in DTYPES.items() if cpp == chosen)
+            stored = next(key for key, cpp in FLOATS.items() if cpp == chosen)
             wanted = computed if p.type.startswith("Acc<") else stored
         if dtype != wanted:
             raise self._error(TypeError, f"{p.name} must be {wanted}, not {dtype}")
@@ -324,7 +222,7 @@ class CudaKernel:
     def _check_scalar(self, p: Parameter, value: Any, types: dict[str, str]) -> np.generic:
         """Return a scalar in the C type of its parameter."""
         try:
-            return _SCALARS[p.type](value)
+            return scalar(p.type, value)
         except (TypeError, ValueError, OverflowError):
             raise self._error(TypeError, f"{p.name} must be a {p.type}, not {value!r}") from None
 
@@ -347,33 +245,27 @@ class CudaKernel:
         return kind(f"{self._kernel.signature}: {message}")
 
 
-# As in kernels/host/cuda.cpp.
-_NUMBERS = ("float", "double", "Index", "int", "uint64_t", "bool")
-
-
 def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
     """What the compiled launch wants to know of a parameter."""
     if not p.is_array:
-        return False, False, False, False, _NUMBERS.index(p.type), -1, ()
+        return False, False, False, False, SCALARS.index(p.type), -1, ()
     wide = p.type.startswith("Acc<")
     name = p.type.removeprefix("Acc<").removesuffix(">")
     counts = ast.parse(f"({p.count},)", mode="eval").body.elts
     found = tuple(steps(ast.unparse(each), names) for each in counts)
     if name in types:
         return True, p.is_heads, p.optional, wide, 0, types.index(name), found
-    return True, p.is_heads, p.optional, False, TYPES.index(p.type), -1, found
+    return True, p.is_heads, p.optional, False, ARRAYS.index(p.type), -1, found
 
 
-@cache
-def _host_extension() -> Any:
-    """The host's extension, once it can launch kernels; None where that cannot be."""
+def launching(host: Any) -> Any:
+    """The host's extension, told how to launch kernels; None where it is not there or cannot."""
     import cupy
     from cupy_backends.cuda import stream
     from cupy_backends.cuda.api.driver import CUDADriverError
 
-    host = HOST.kernels
-    if host is None:
-        return None
+    if host is None or host in _launching:
+        return host
     usable = host.use_cuda(
         cupy.ndarray,
         cupy.cuda.MemoryPointer,
@@ -381,7 +273,11 @@ def _host_extension() -> Any:
         cupy.cuda.get_current_stream,
         CUDADriverError,
     )
-    return host if usable else None
+    if not usable:
+        return None
+    host.watch_launches(_watcher)
+    _launching.append(host)
+    return host
 
 
 class CudaLibrary:
@@ -389,7 +285,8 @@ class CudaLibrary:
 
     on_host = False
 
-    def __init__(self) -> None:
+    def __init__(self, host: Any) -> None:
+        """Make the kernels; `host` is the library of the CPU, or None."""
         try:
             import cupy
         except ImportError as error:
@@ -397,7 +294,7 @@ class CudaLibrary:
         if not cupy.is_available():
             raise KernelsUnavailable("no CUDA device")
         self.empty = cupy.ndarray  # not initialised, as `cupy.empty`, which takes longer
-        host = _host_extension()
+        host = launching(host)
         if host is not None:
             from tensorlite.backend import blas
             from tensorlite.backend.namespace import cupy_namespace
@@ -429,12 +326,12 @@ class CudaLibrary:
     @staticmethod
     def compile_family(family: str, dtypes: Collection[str]) -> int:
         """Compile a family's modules for some dtypes, or load them; return how many there are."""
-        wanted = {DTYPES[dtype] for dtype in dtypes}
+        wanted = {FLOATS[dtype] for dtype in dtypes}
         kernels = families("cuda")[family]
         every = {choice for kernel in kernels for choice in product(*kernel.types.values())}
         choices = [choice for choice in every if not choice or wanted.intersection(choice)]
         for choice in sorted(choices):
-            _module(family, choice).compile()
+            module_of(family, choice).compile()
         return len(choices)
 
     @staticmethod

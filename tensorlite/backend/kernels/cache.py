@@ -1,0 +1,160 @@
+"""Where compiled kernels are kept, and how several processes share them."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tensorlite.backend.locks import FileLock
+
+from .build import MODULE, Command, Ended, build, find_compiler
+from .declarations import kernels_folder
+from .unavailable import KernelsUnavailable
+
+BUILDING = "building-"  # begins the names of folders that are compiled in
+PATIENCE = 900.0  # seconds to wait for another process that compiles
+
+
+def built_in(cached: Path, compiler: Command) -> Path:
+    """Build the extension in a cache, once for all processes."""
+    failed = cached.with_suffix(".failed")
+    if failed.is_file():
+        raise KernelsUnavailable(f"{failed.read_text()} (tensorlite warmup tries again)")
+    cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # One process compiles while others wait for its result.
+    with FileLock(cached.parent / "lock", "the kernels are being compiled", PATIENCE, keep=True):
+        for left_over in cached.parent.glob(f"{BUILDING}*"):  # of a process that was killed
+            shutil.rmtree(left_over, ignore_errors=True)
+        if not _is_sound(cached):
+            with tempfile.TemporaryDirectory(dir=cached.parent, prefix=BUILDING) as work:
+                try:
+                    build(compiler, Path(work) / cached.name).replace(cached)
+                except Ended:
+                    raise
+                except KernelsUnavailable as error:
+                    failed.write_text(str(error))
+                    raise
+    return cached
+
+
+def build_native() -> Path:
+    """Build the extension for this very processor in a cache, once for all processes."""
+    compiler, cached = place()
+    try:
+        return built_in(cached, compiler)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            return built_in(second_cache() / cached.name, compiler)
+        raise error
+
+
+def compiled() -> Path | None:
+    """The extension in a cache, whole, so that nothing will be compiled; or None."""
+    cached = place()[1]
+    found = (p for p in (cached, second_cache() / cached.name) if _is_sound(p))
+    return next(found, None)
+
+
+def is_built() -> bool:
+    """Whether the extension lies in a cache, whole, so that nothing will be compiled."""
+    return compiled() is not None
+
+
+def forget_failure() -> None:
+    """Let the next process try a build again that failed."""
+    _, cached = place()
+    for path in (cached, second_cache() / cached.name):
+        with contextlib.suppress(OSError):
+            path.with_suffix(".failed").unlink()
+
+
+def place() -> tuple[Command, Path]:
+    """Return the compiler, and the file that the extension is or will be in; builds nothing.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If there is no compiler or no Python headers.
+    """
+    compiler = find_compiler()
+    return compiler, cache_folder() / f"{MODULE}-{_cache_key(compiler)}.so"
+
+
+def cache_folder() -> Path:
+    """Return where compiled kernels are kept: in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base or Path.home() / ".cache") / "tensorlite" / "kernels"
+    except RuntimeError:  # a user without a home
+        return second_cache()
+
+
+def second_cache() -> Path:
+    """Where they are kept if that cannot be written: a folder of the user's own among temporaries.
+
+    What others can write is not loaded: then the name is one that is not there.
+    """
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a number without a name
+        user = str(os.getuid())
+    folder = Path(tempfile.gettempdir()) / f"tensorlite-{user}" / "kernels"
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for each in (folder.parent, folder):
+            state = each.lstat()
+            if (
+                state.st_uid != os.getuid()
+                or not stat.S_ISDIR(state.st_mode)
+                or state.st_mode & 0o22
+            ):
+                return folder / "not-safe"
+    return folder
+
+
+def _cache_key(compiler: Command) -> str:
+    """Digest of everything the machine code depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    parts = [_processor(), sys.version, np.__version__, *compiler]
+    for word in compiler:
+        # A program's file stands for its version: asking it would cost a process at every start.
+        if (path := shutil.which(word)) is not None:
+            file = Path(path).resolve()
+            parts += [str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)]
+    digest.update("\0".join(parts).encode())
+    generator = sorted(Path(__file__).parent.glob("*.py"))
+    for path in [*generator, *sorted(kernels_folder().rglob("*.*"))]:
+        if path.is_file():
+            digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _processor() -> str:
+    """Model and instruction sets of the CPU, since the code is made for exactly this one."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        kept = [line for line in lines if line.startswith(("model", "flags", "Features", "CPU"))]
+        return "\n".join(kept)
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a cached file is whole: its last 32 bytes are the digest of the rest."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return (
+        len(content) > 32
+        and hashlib.blake2b(content[:-32], digest_size=32).digest() == (content[-32:])
+    )
