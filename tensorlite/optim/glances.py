@@ -10,7 +10,7 @@ from operator import is_
 from typing import Any
 
 from tensorlite.backend import HOST, Array
-from tensorlite.backend.numpy import ON_HOST_KERNELS
+from tensorlite.backend.kernels.library import ON_HOST_KERNELS
 from tensorlite.tensor import Tensor
 
 
