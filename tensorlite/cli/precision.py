@@ -6,9 +6,9 @@ from typing import Any
 
 from tensorlite.amp import GradScaler, autocast
 from tensorlite.backend import Device
+from tensorlite.backend.dtypes import as_dtype
 from tensorlite.cli.errors import UsageError
 from tensorlite.nn.module import Module
-from tensorlite.ops.dtypes import as_dtype
 
 
 def cast(model: Module, dtype: str | None, device: Device) -> Module:

@@ -473,7 +473,7 @@ class Module(Changes):
 
     def _repr_html_(self) -> str:
         """How notebooks show it: a tree that folds."""
-        from tensorlite.notebook import module_html  # which only notebooks need
+        from tensorlite.nn.notebook import module_html  # which only notebooks need
 
         return module_html(self)
 
