@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,12 +20,9 @@ from tensorlite.nn.batch_norm import BatchNormNd
 from tensorlite.nn.module import Module
 from tensorlite.optim import Optimizer
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from tensorlite.random import default_generator
 from tensorlite.recording import Captured
 from tensorlite.tensor import Tensor
-from tensorlite.training import machine
 from tensorlite.training.callbacks import Callback, Report
-from tensorlite.training.checked import check_weights
 from tensorlite.training.diagnosis import Finding, diagnose, not_finite
 from tensorlite.training.epoch import Epoch
 from tensorlite.training.evaluation import Batch, evaluate, moved, predict
@@ -35,7 +31,8 @@ from tensorlite.training.interruption import Interruption
 from tensorlite.training.intervals import Interval
 from tensorlite.training.metrics import Metric, named_metrics
 from tensorlite.training.placement import place
-from tensorlite.training.saving import Saver, state_in_place
+from tensorlite.training.saving import Saver
+from tensorlite.training.state import check_weights_of, checkpoint_of, restore
 from tensorlite.training.stopping import Stopping
 from tensorlite.training.update import Update
 
@@ -286,7 +283,7 @@ class Trainer:
             raise ValueError("load_best: this trainer writes no checkpoints; give it a folder, out")
         distributed.on_main(self._saver.finish)
         state = load_checkpoint(self.folder.best)["model"]
-        self._check_weights(state, self.folder.best)
+        check_weights_of(self.model, state, self.folder.best)
         self.model.load_state_dict(state)
 
     def stop(self, reason: str) -> None:
@@ -430,7 +427,7 @@ class Trainer:
         if resume:
             if self.folder is None:
                 raise ValueError("fit: resume=True needs the run's folder: give the trainer out")
-            self._restore(load_checkpoint(self.folder.last), train_loader)
+            restore(self, load_checkpoint(self.folder.last), train_loader)
             distributed.on_main(lambda: self.folder.tidy(self.history))
         elif not self.history and self.folder is not None and self._saver is not None:
             distributed.on_main(lambda: self.folder.tidy([]))
@@ -442,7 +439,7 @@ class Trainer:
         """Begin to write a checkpoint of now."""
         if self._saver is not None:
             parameters = {name for name, _ in self.model.named_parameters()}
-            checkpoint = self._checkpoint(train_loader)  # all processes take part
+            checkpoint = checkpoint_of(self, train_loader)  # all processes take part
             if self.world.rank == 0:
                 with busy(self.world, "writing a checkpoint"):
                     self._saver.save(checkpoint, parameters, best=best)
@@ -466,71 +463,11 @@ class Trainer:
             raise
         else:
             if self._saver is not None:
-                self._saver.finish()
+                with busy(self.world, "writing a checkpoint"):
+                    self._saver.finish()
         finally:
             if self._saver is not None:
                 self._saver.forget()
-
-    def _checkpoint(self, train_loader: DataLoader) -> dict[str, Any]:
-        return {
-            "kinds": self._kinds,
-            "model": self.model.state_dict(),
-            "optimizer": state_in_place(self.optimizer),
-            "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "scaler": None if self.scaler is None else self.scaler.state_dict(),
-            "loader": train_loader.state_dict(),  # may draw its seed, so it comes before "rng"
-            "rng": default_generator.state_dict(),
-            "progress": self.progress.state_dict(),
-            "history": self.history,
-            "stopping": self.stopping.state_dict(),
-            "machine": machine.describe(self.device),
-            "metadata": self.metadata,
-        }
-
-    @property
-    def _kinds(self) -> list[str]:
-        """The classes of optimizer and schedule: another's state might load, and mean nothing."""
-        schedule = "no schedule" if self.schedule is None else type(self.schedule).__name__
-        return [type(self.optimizer).__name__, schedule]
-
-    def _restore(self, checkpoint: dict[str, Any], train_loader: DataLoader) -> None:
-        if checkpoint["kinds"] != self._kinds:
-            was, here = (" and ".join(kinds) for kinds in (checkpoint["kinds"], self._kinds))
-            raise ValueError(f"the checkpoint was made with {was}; here are {here}")
-        self._check_weights(checkpoint["model"], self.folder and self.folder.last)
-        was, here = checkpoint["loader"].get("shards", 1), self.world.shards
-        if was != here:
-            raise ValueError(
-                f"the run was begun with {was} shards, and here are {here}: other shards are "
-                f"other bits; call tl.distributed.init(shards={was})"
-            )
-        known = {k: checkpoint[k] for k in ("history", "rng")} | {"batch": checkpoint["loader"]}
-        check_same("resume", {"checkpoint": known})
-        train_loader.load_state_dict(checkpoint["loader"])
-        try:
-            self.model.load_state_dict(checkpoint["model"])
-        except RuntimeError as error:  # the folder is another run's
-            raise ValueError(str(error)) from error
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(checkpoint["schedule"])
-        if self.scaler is not None and checkpoint["scaler"] is not None:
-            self.scaler.load_state_dict(checkpoint["scaler"])
-        self.stopping.load_state_dict(checkpoint["stopping"])
-        self.history = checkpoint["history"]
-        self._new_epoch()
-        like = next(self.model.parameters()).array
-        self.progress.load_state_dict(checkpoint["progress"], like)
-        default_generator.load_state_dict(checkpoint["rng"])
-        changed = machine.differences(checkpoint["machine"], machine.describe(self.device))
-        if changed and self.world.rank == 0:
-            print(
-                f"tensorlite: the run goes on, but not to the same bits as before: {changed}",
-                file=sys.stderr,
-            )
-
-    def _check_weights(self, state: dict[str, Any], path: Any) -> None:
-        check_weights(state, [name for name, _ in self.model.named_parameters()], str(path))
 
 
 def _check_data(loader: DataLoader) -> None:
