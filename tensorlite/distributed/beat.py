@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tensorlite.distributed.table import Table, described
+from tensorlite.distributed.table import Table, described, state_of
 from tensorlite.ranks import World
 
 PAUSE = 0.1  # seconds between two words
@@ -93,6 +93,13 @@ class Beat:
                 return f"{file}:{line}"
             frame = frame.f_back
         return fallback
+
+    def has_lost(self) -> bool:
+        """Whether another process of this machine is gone without a word."""
+        rows = self.table.all()
+        return any(
+            facts and not facts.get("left") and state_of(facts["pid"]) in "ZX" for facts in rows
+        )
 
     # --- whom one waits for -------------------------------------------------------------------
 

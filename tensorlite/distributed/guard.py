@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorlite.ranks import World
 
-_TURN, _LAST = 0.2, 2.0  # seconds
+_TURN, _LAST = 0.2, 3.0  # seconds
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -23,7 +23,7 @@ def joined(world: World) -> None:
     before = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        _await_turn(world)
+        _await_turn(world, error)
         before(kind, error, trace)
         if issubclass(kind, KeyboardInterrupt):
             _abort(world, 130)
@@ -45,7 +45,7 @@ def end_all(world: World, error: BaseException, said: str | None = None) -> None
     said
         What is printed before it.
     """
-    _await_turn(world)
+    _await_turn(world, error)
     place = where(error)
     print(
         f"{said + chr(10) if said else ''}"
@@ -66,11 +66,18 @@ def _abort(world: World, status: int) -> None:
     world.link.abort(status)
 
 
-def _await_turn(world: World) -> None:
-    """Let those of a lower rank speak before, once."""
-    if not world.is_ending:
-        world.is_ending = True
-        time.sleep(min(_TURN * world.rank, _LAST))
+def _await_turn(world: World, error: BaseException) -> None:
+    """Let those of a lower rank speak before, once; and `watch`, where one is gone."""
+    if world.is_ending:
+        return
+    world.is_ending = True
+    if type(error).__module__.startswith("mpi4py") and world.beat is not None:
+        for _ in range(20):
+            if world.beat.has_lost():
+                time.sleep(_LAST)  # this process is ended meanwhile
+                break
+            time.sleep(0.05)
+    time.sleep(min(_TURN * world.rank, _LAST))
 
 
 def saved(world: World) -> str:

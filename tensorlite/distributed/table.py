@@ -67,3 +67,18 @@ def saved(facts: dict[str, Any]) -> str:
     """What there is to go on from, in words."""
     checkpoint = facts.get("checkpoint")
     return f"; the last checkpoint is {checkpoint}" if checkpoint else ""
+
+
+def state_of(pid: int) -> str:
+    """What a process does: "T": it is stopped; "Z", "X": it has ended; else it lives."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return chr(file.read().rpartition(b")")[2].split()[0][0])
+    except OSError:
+        if os.path.isdir("/proc/self"):
+            return "X"
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return "X"
+    return "R"

@@ -14,7 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from table import Table, described, saved
+from table import Table, described, saved, state_of
 
 PAUSE = 0.25  # seconds between two looks
 STOPPED = 4.0  # seconds that a process may be stopped while others are not
@@ -32,7 +32,7 @@ def main() -> None:
     while True:
         ended = _rest(poll, handles)
         facts = table.all()
-        states = [_state(pid) for pid in pids]
+        states = [state_of(pid) for pid in pids]
         if any(each.get("said") for each in facts):
             return  # who raised has told of it
         dead = {row: state for row, state in enumerate(states) if state in "ZX"}
@@ -81,21 +81,6 @@ def _handles(pids: list[int]) -> tuple[select.poll | None, dict[int, int]]:
     return poll, handles
 
 
-def _state(pid: int) -> str:
-    """What a process does: "T": it is stopped; "Z", "X": it has ended; else it lives."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return chr(file.read().rpartition(b")")[2].split()[0][0])
-    except OSError:
-        if os.path.isdir("/proc/self"):
-            return "X"
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return "X"
-    return "R"
-
-
 def _tell(all_facts: list[dict], row: int, size: str, what: str) -> None:
     facts = all_facts[row]
     known = next((each for each in all_facts if each.get("checkpoint")), {})
@@ -111,7 +96,7 @@ def _tell(all_facts: list[dict], row: int, size: str, what: str) -> None:
 def _end(pids: list[int], grace: float) -> None:
     """End the processes, once mpiexec has had time to do it."""
     until = time.monotonic() + grace
-    while time.monotonic() < until and any(_state(pid) not in "ZX" for pid in pids):
+    while time.monotonic() < until and any(state_of(pid) not in "ZX" for pid in pids):
         time.sleep(0.02)
     for pid in pids:
         with contextlib.suppress(OSError):

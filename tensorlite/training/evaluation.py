@@ -76,16 +76,17 @@ def evaluate(
     for metric in metrics:
         metric.reset()
     world = ranks.world()
+    part = _every(loader, world.rank, world.size)
     total: Any = 0.0
     weights: Any = 0
     with evaluating(model):
         if world.size == 1:
-            for found, output, target in _judged(model, loss, loader, weight):
+            batches = (batch for _, batch in part)
+            for found, output, target in _judged(model, loss, batches, weight):
                 total, weights = total + found[0], weights + found[1]
                 for metric in metrics:
                     metric.update(output, target)
         else:
-            part = _every(loader, world.rank, world.size)
             for (loss_of_batch, counts), *parts in _of_all(model, loss, part, metrics, weight):
                 total, weights = total + loss_of_batch, weights + counts
                 for metric, values in zip(metrics, parts, strict=True):

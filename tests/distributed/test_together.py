@@ -176,5 +176,8 @@ def test_capture_is_off_with_a_reason(world):
     optimizer = tl.optim.SGD(model.named_parameters(), lr=0.1)
     trainer = Trainer(model, optimizer, nn.functional.mse_loss, device="cpu")
     assert trainer.not_captured == "a step goes through 2 shards"
+    loader = DataLoader(TensorDataset(np.ones((9, 3), np.float32), np.ones((9, 1), np.float32)), 4)
+    trainer.fit(loader)
+    assert trainer.evaluate(loader)["loss"] < 9  # one that is cut gives its batches whole here
     with pytest.raises(ValueError, match="capture='on': a step goes through 2 shards"):
         Trainer(model, optimizer, nn.functional.mse_loss, device="cpu", capture="on")
