@@ -159,10 +159,18 @@ class Experiment:
 
     @cached_property
     def _checksum(self) -> int | None:
-        """Of a text; values that are computed may differ in the last bit elsewhere."""
-        if self.problem.task != "language":
+        """Of the user's own files: computed values may differ in the last bit elsewhere."""
+        if self.problem.task == "language":
+            return zlib.crc32(np.ascontiguousarray(self.splits.train.features))
+        if not self.splits.files:  # of a dataset whose checksum is known
             return None
-        return zlib.crc32(np.ascontiguousarray(self.splits.train.features))
+        checksum = 0
+        for file in self.splits.files:
+            checksum = zlib.crc32(file.name.encode(), checksum)
+            with file.open("rb") as content:
+                while piece := content.read(1 << 20):
+                    checksum = zlib.crc32(piece, checksum)
+        return checksum
 
     def check_same(self, problem: Problem, checksum: int | None) -> None:
         """Refuse to go on with other data than a run was begun with.
@@ -174,7 +182,7 @@ class Experiment:
         """
         names = ("task", "shape", "classes")
         same = all(getattr(problem, name) == getattr(self.problem, name) for name in names)
-        if not same or checksum != self._checksum:
+        if not same or (checksum is not None and checksum != self._checksum):
             raise ValueError(
                 f"{self.splits.location} holds other data than when the run in {self.out} was "
                 "begun: a resumed run needs the same; put them back, or start a new run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,16 @@ def from_path(
         if given and not fits:
             raise ValueError(f"{flag} is not for {path.name}: see tensorlite train --help")
     if images:
-        return from_images(path, size)
+        splits = from_images(path, size)
+        files = tuple(sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGES))
+        return replace(splits, files=files)
     if table:
         if target is None:
             raise ValueError(f"which column of {path.name} is learnt? say --target COLUMN")
-        return from_table(path, target, drop=drop, task=task)
-    return from_arrays(path, target, task)
+        return replace(from_table(path, target, drop=drop, task=task), files=(path,))
+    apart = target is not None and path.suffix.lower() == ".npy"
+    files = (path, Path(target)) if apart else (path,)
+    return replace(from_arrays(path, target, task), files=files)
 
 
 def from_arrays(path: Path, target: str | None = None, task: str | None = None) -> Splits:

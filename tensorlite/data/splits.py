@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -71,6 +72,8 @@ class Splits:
         How rows of the user's own table become inputs.
     notes : tuple of str
         What was decided about the user's own data, in sentences.
+    files : tuple of Path
+        The user's own files, all that the values come from.
     """
 
     name: str
@@ -85,3 +88,4 @@ class Splits:
     target_scaling: Scaling = UNSCALED
     table: Table | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()

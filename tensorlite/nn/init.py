@@ -264,7 +264,8 @@ def reset_affine(weight: Tensor, bias: Tensor | None) -> None:
     """Draw as torch does for linear layers and convolutions: both from ±1 / √fan_in."""
     kaiming_uniform_(weight, a=math.sqrt(5))
     if bias is not None:
-        bound = 1 / math.sqrt(max(_fans(weight, "reset_affine")[0], 1))
+        inputs = _fans(weight, "reset_affine")[0]
+        bound = 1 / math.sqrt(inputs) if inputs else 0.0
         uniform_(bias, -bound, bound)
 
 

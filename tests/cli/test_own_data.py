@@ -248,3 +248,34 @@ def test_a_model_of_words_is_told_of_missing_columns(tl, houses):
     assert (status, err) == (1, "tensorlite predict: bad.csv has no column 'area'\n")
     write("bad.csv", [("city", "area"), ("Rome", "large")])
     assert "column 'area' holds words, such as 'large'" in tl("predict", "run", "bad.csv")[2]
+
+
+def test_a_run_goes_on_with_the_same_files_alone(tl, houses):
+    train = ("train", houses, "--target", "price", "--epochs", 1, "--out", "run")
+    assert tl(*train)[0] == 0
+    assert tl("train", "--resume", "run", "--epochs", 2)[0] == 0
+    before = Path("run/last.safetensors").read_bytes()
+    whole = houses.read_bytes()
+    houses.write_bytes(whole.replace(b"1", b"2", 1))
+    status, _, err = tl("train", "--resume", "run", "--epochs", 3)
+    assert status == 1 and "houses.csv holds other data than when the run in run was begun" in err
+    assert Path("run/last.safetensors").read_bytes() == before
+    houses.write_bytes(whole)
+    assert tl("train", "--resume", "run", "--epochs", 3)[0] == 0
+
+
+def test_other_images_or_arrays_are_no_way_to_go_on(tl, folder):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        for i in range(12):
+            png(folder / "shapes" / name / f"{i}.png", rng.integers(0, 256, (9, 9), np.uint8))
+    np.save(folder / "x.npy", rng.normal(size=(40, 3)))
+    np.save(folder / "y.npy", np.arange(40) % 2)
+    short = ("--epochs", 1, "--batch-size", 8, "--out")
+    assert tl("train", "shapes", *short, "images")[0] == 0
+    assert tl("train", "x.npy", "--target", "y.npy", *short, "arrays")[0] == 0
+    png(folder / "shapes" / "a" / "3.png", rng.integers(0, 256, (9, 9), np.uint8))
+    np.save(folder / "y.npy", np.arange(1, 41) % 2)
+    for out in ("images", "arrays"):
+        status, _, err = tl("train", "--resume", out, "--epochs", 2)
+        assert status == 1 and "holds other data than when" in err

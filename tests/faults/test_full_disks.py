@@ -7,6 +7,9 @@ import contextlib
 import errno
 import itertools
 import resource
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,58 @@ def test_a_save_cut_at_every_page(name, tmp_path, record_property):
     assert cut == -(-path.stat().st_size // PAGE) > 30
     assert tl.load(path)["step"] == 1
     record_property(f"write of {name} cut at every 4 KB", f"{cut} cuts, 0 lost")
+
+
+ON_A_SMALL_DISK = """
+import errno, os, subprocess, sys
+import numpy as np, tensorlite as tl
+folder, name = sys.argv[1], sys.argv[2]
+
+def disk(pages):
+    subprocess.run(["mount", "-o", f"remount,size={pages * 4096}", folder], check=True)
+
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=True)
+path = os.path.join(folder, name)
+draw = [np.random.default_rng(i).normal(size=20000) for i in (0, 1)]
+state = [{"weight": tl.tensor(draw[i]), "step": i} for i in (0, 1)]
+tl.save(state[0], path)
+old = open(path, "rb").read()
+statistics = os.statvfs(folder)
+used = statistics.f_blocks - statistics.f_bfree
+cuts = 0
+while True:
+    disk(used + cuts)
+    try:
+        tl.save(state[1], path)
+        break
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+        assert "the disk is full; it needs 160.0 kB, and" in str(error) or name == "a.pt", error
+        assert f"{path} cannot be written: the disk is full" in str(error), error
+    assert open(path, "rb").read() == old
+    assert os.listdir(folder) == [name]
+    cuts += 1
+assert tl.load(path)["step"] == 1
+print(cuts)
+"""
+ALONE = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode != 0,
+    reason="this user may mount nothing",
+)
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])
+def test_a_disk_that_is_full_at_every_page(name, tmp_path, record_property):
+    """A disk of its own in memory, larger by a page every time."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = [*ALONE, sys.executable, "-c", ON_A_SMALL_DISK, str(disk), name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 30
+    record_property(f"{name} on a full tmpfs", f"{int(done.stdout)} cuts, 0 lost")
 
 
 def test_a_full_disk_says_how_much_is_missing():
