@@ -177,13 +177,19 @@ void scale(const T* x OF(n), T* y LIKE(x), Index n, double factor) {
     map(n, [a = A(factor)](A x, A& y) { y = a * x; }, x, out(y));
 }
 
-// y = *factor x, with the factor on the device; where y is x and the factor 1, there is nothing to do
+// y = *factor x, with the factor on the device; where y is x and the factor 1, there is nothing to do.
+// In place, zeros stay what they are whatever the factor: gaps between gradients must never be NaN.
 template <typename T>
 EACH(n)
 void scale_by(const T* x OF(n), const T* factor OF(1), T* y LIKE(x), Index n) {
     using A = Acc<T>;
-    if (x == y && A(*factor) == 1) return;
-    map(n, [a = A(*factor)](A x, A& y) { y = a * x; }, x, out(y));
+    const A a = A(*factor);
+    if (x == y && a == 1) return;
+    if (x == y && a != a) {
+        map(n, [a](A x, A& y) { y = x == 0 ? x : a; }, x, out(y));
+        return;
+    }
+    map(n, [a](A x, A& y) { y = a * x; }, x, out(y));
 }
 
 // z = x y

@@ -108,6 +108,37 @@ void embedding_join(const T* partial OF(chunks * 2 * columns), const Index* star
     }
     dtable[e * columns + column] = sum;
 }
+
+// sorted and order, by counting for each row those that come before it: without the host, which a sort
+// asks how much memory it wants, and for some thousand rows in less time.
+BLOCKS(rows + 127 >> 7, 128)
+void embedding_ranks(const Index* ids OF(rows), Index* sorted OF(rows), Index* order OF(rows),
+                     Index rows) {
+    const Index r = (Index)blockIdx.x * 128 + threadIdx.x;
+    if (r >= rows) return;
+    const Index id = ids[r];
+    Index rank = 0;
+    for (Index other = 0; other < r; ++other) rank += ids[other] <= id;
+    for (Index other = r + 1; other < rows; ++other) rank += ids[other] < id;
+    sorted[rank] = id, order[rank] = r;
+}
+
+// start[e] = how many of the sorted ids are less than e
+BLOCKS(entries + 128 >> 7, 128)
+void embedding_starts(const Index* sorted OF(rows), Index* start OF(entries + 1), Index rows,
+                      Index entries) {
+    const Index e = (Index)blockIdx.x * 128 + threadIdx.x;
+    if (e > entries) return;
+    Index low = 0, high = rows;
+    while (low < high) {
+        const Index middle = (low + high) / 2;
+        if (sorted[middle] < e)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    start[e] = low;
+}
 #endif
 
 #if !defined(__CUDACC__)

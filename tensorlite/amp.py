@@ -270,11 +270,16 @@ class GradScaler:
             self._place(outputs.array)
             recorder, scale = mode.switches.recorder, self._scale
             if recorder is not None:
-                recorder.guards.append(lambda: self._scale is scale)
+                settings = self._settings()
+                fits = lambda: self._scale is scale and self._settings() == settings  # noqa: E731
+                recorder.guards.append(fits)
             return outputs * tensor_of(brought(scale, outputs.array))
         if isinstance(outputs, (list, tuple)):
             return type(outputs)([self.scale(output) for output in outputs])
         raise ValueError(f"scale() takes Tensors, and lists of them, not {type(outputs).__name__}")
+
+    def _settings(self) -> tuple[float, ...]:
+        return self._growth_factor, self._backoff_factor, self._growth_interval
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients by the scale now, to clip or read them before `step`."""

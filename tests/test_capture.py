@@ -17,6 +17,20 @@ pytestmark = needs_kernels
 STEPS = 100
 
 
+@pytest.fixture
+def host(device):
+    """For what a graph has no part in: it holds what was queued, and CUDA looks at no index."""
+    if device.type != "cpu":
+        pytest.skip("of the CPU alone")
+
+
+@pytest.fixture(autouse=True)
+def on_device(device):
+    """All Tensors here are made on the device under test."""
+    with device:
+        yield
+
+
 def _images(rng):
     x = rng.standard_normal((8, 3, 12, 12)).astype(np.float32)
     return x, rng.integers(0, 5, 8)
@@ -82,6 +96,14 @@ class Recurrent(nn.Module):
         return self.head(self.lstm(self.words(ids))[0])
 
 
+def _kind():
+    return tl.ones(1).device.type
+
+
+def _here(x):
+    return tl.tensor(x, device=tl.ones(1).device)
+
+
 def _sgd(p):
     return optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=1e-3)
 
@@ -108,7 +130,7 @@ def _training(kind, how="plain", captured=False, parts=None):
     model = make()
     optimizer = make_optimizer(model.parameters())
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
-    scaler = tl.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=7)
+    scaler = tl.amp.GradScaler(_kind(), init_scale=2.0**10, growth_interval=7)
     if parts is not None:
         parts.update(model=model, optimizer=optimizer, schedule=schedule, scaler=scaler)
 
@@ -126,7 +148,7 @@ def _training(kind, how="plain", captured=False, parts=None):
         return {"loss": loss, "more": [norm]}
 
     def scaled(x, y):
-        with tl.autocast("cpu", dtype=tl.float16):
+        with tl.autocast(_kind(), dtype=tl.float16):
             loss = loss_of(x, y)
         optimizer.zero_grad()
         scaler.scale(loss).backward()
@@ -155,9 +177,13 @@ def _run(kind, how="plain", captured=False, steps=STEPS):
     losses = []
     for _ in range(steps):
         x, y = data(rng)
-        losses.append(step(tl.tensor(x), tl.tensor(y))["loss"].item())
+        losses.append(step(_here(x), _here(y))["loss"].item())
     state = {name: value.numpy().copy() for name, value in model.state_dict().items()}
     return losses, state, optimizer.state_dict(), step
+
+
+def _values(x):
+    return x.cpu().numpy() if isinstance(x, tl.Tensor) else np.asarray(x)
 
 
 def _assert_same(one, other):
@@ -166,12 +192,16 @@ def _assert_same(one, other):
         np.testing.assert_array_equal(value, other[1][name], err_msg=name)
     for key, value in one[2]["state"].items():
         for name, x in value.items():
-            np.testing.assert_array_equal(np.asarray(x), np.asarray(other[2]["state"][key][name]))
+            np.testing.assert_array_equal(_values(x), _values(other[2]["state"][key][name]))
     assert one[2]["param_groups"] == other[2]["param_groups"]
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_captured_training_has_the_bits_of_eager_training(kind):
+def test_captured_training_has_the_bits_of_eager_training(kind, device):
+    if kind == "mlp_nadam" and device.type == "cuda":  # the host computes a product of all steps
+        with pytest.raises(CaptureError, match=r"NAdam\.step\(\) with numbers that the host"):
+            _run(kind, captured=True)
+        return
     eager, captured = _run(kind), _run(kind, captured=True)
     _assert_same(eager, captured)
     assert captured[3].recordings[0].replays >= STEPS - 4
@@ -231,7 +261,7 @@ def _pair():
         return loss
 
     rng = np.random.default_rng(5)
-    batches = [tuple(map(tl.tensor, _vectors(rng))) for _ in range(12)]
+    batches = [tuple(map(_here, _vectors(rng))) for _ in range(12)]
     return model, optimizer, step, batches
 
 
@@ -560,14 +590,14 @@ def test_a_recording_is_readable_and_plans_its_memory():
     for batch in batches[:4]:
         step(*batch)
     (recording,) = step.recordings
-    assert "matmul" in str(recording)
+    assert "cross_entropy" in str(recording)
     assert "test_capture.py" in str(recording)
     assert recording.to_dot().startswith("digraph")
     before, after = recording.memory
     assert 0 < after < before
 
 
-def test_calls_whose_results_nobody_reads_are_dropped():
+def test_calls_whose_results_nobody_reads_are_dropped(host):
     @tl.capture
     def call(x):
         tl.exp(x)
@@ -584,11 +614,11 @@ def test_gaps_and_a_copied_input():
     call = tl.capture(lambda x: x.T @ x)
     rng = np.random.default_rng(0)
     for _ in range(5):
-        x = tl.tensor(rng.standard_normal((6, 8)).astype(np.float32))[:, ::2]
+        x = _here(rng.standard_normal((6, 8)).astype(np.float32))[:, ::2]
         np.testing.assert_array_equal(call(x).numpy(), (x.T @ x).numpy())
 
 
-def test_a_wrong_label_is_named_before_anything_changes():
+def test_a_wrong_label_is_named_before_anything_changes(host):
     model, _optimizer, step, batches = _pair()
     step = tl.capture(step)
     for batch in batches[:5]:
@@ -618,16 +648,16 @@ def test_hooks_and_attributes_of_modules_are_refused():
         tl.capture(lambda x: layer(x))(tl.ones(1, 2))
 
 
-def test_a_trainer_captures_and_has_the_same_history():
+def test_a_trainer_captures_and_has_the_same_history(device):
     def history(capture):
         tl.manual_seed(0)
         model = Perceptron()
         optimizer = optim.Adam(model.named_parameters(), lr=1e-3)
         rng = np.random.default_rng(3)
-        data = tl.data.TensorDataset(*map(tl.tensor, _vectors(rng)))
+        data = tl.data.TensorDataset(*map(_here, _vectors(rng)))
         loader = tl.data.DataLoader(data, batch_size=3, shuffle=True)
         trainer = tl.training.Trainer(
-            model, optimizer, F.cross_entropy, callbacks=[], device="cpu", capture=capture
+            model, optimizer, F.cross_entropy, callbacks=[], device=device, capture=capture
         )
         return trainer, [r["train_loss"] for r in trainer.fit(loader, epochs=6)]
 
@@ -654,11 +684,11 @@ def test_a_thread_of_its_own_captures_and_replays():
     assert found["replays"] == [len(batches) - 2]
 
 
-def test_a_wrong_word_is_named_before_anything_changes():
+def test_a_wrong_word_is_named_before_anything_changes(host):
     _model, optimizer, step, _ = _training("gpt", captured=True)
     rng = np.random.default_rng(0)
     for _ in range(4):
-        x, y = map(tl.tensor, _words(rng))
+        x, y = map(_here, _words(rng))
         step(x, y)
     steps = optimizer.state_dict()["state"][0]["step"]
     offset = tl.get_rng_state().tolist()

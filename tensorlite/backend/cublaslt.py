@@ -301,6 +301,11 @@ def workspace(device: int, stream: int) -> int:
     return memory.ptr
 
 
+def workspace_of(device: int, stream: int) -> Any:
+    """The memory itself, for who needs it longer than it is kept here; or None."""
+    return _workspaces.get((device, stream, 0))
+
+
 def stream_made(device: int, stream: int) -> None:
     """Let a new stream have its address's scratch memory for itself.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
@@ -18,6 +19,15 @@ import numpy as np
 from tensorlite.backend.base import Array, Backend, Device, home
 from tensorlite.backend.driver import device_count, is_available, load_cupy
 from tensorlite.backend.kernels.library import library
+
+
+class _Uploads(threading.local):
+    """Who sees to what a thread brings from the host; None: nobody."""
+
+    handler: Callable[[Any, Any, int], Array] | None = None
+
+
+UPLOADS = _Uploads()
 
 
 def cuda_backend(device: Device) -> CudaBackend:
@@ -72,8 +82,11 @@ class CudaBackend(Backend):
         between devices, the copy waits for the work that writes the array.
         """
         index = self.xp.cuda.runtime.getDevice() if device is None else device.index
-        if isinstance(value, self.xp.ndarray) and value.device.id != index:
-            value = self._copied(value, index)
+        if isinstance(value, self.xp.ndarray):
+            if value.device.id != index:
+                value = self._copied(value, index)
+        elif UPLOADS.handler is not None:
+            return UPLOADS.handler(value, dtype, index)
         with self.xp.cuda.Device(index):
             return self.xp.asarray(value, dtype=dtype)
 

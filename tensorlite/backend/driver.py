@@ -30,16 +30,17 @@ def load_cupy() -> ModuleType:
         import cupy
     except Exception as error:  # it reads its configuration and loads libraries at import
         raise RuntimeError(f"CuPy is installed but cannot be imported: {error}") from error
-    _explain_exhaustion(cupy)
+    cupy.cuda.set_allocator(explained(cupy.cuda.get_allocator()))
     return cupy
 
 
-def _explain_exhaustion(cupy: ModuleType) -> None:
-    """Wrap CuPy's allocator so that it raises `OutOfMemoryError`."""
-    allocate = cupy.cuda.get_allocator()
+def explained(allocate: Callable[[int], Any]) -> Callable[[int], Any]:
+    """The same allocator; where there is no memory it raises `OutOfMemoryError`."""
+    import cupy
+
     failures = (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError)
 
-    def explained(size: int) -> Any:
+    def allocated(size: int) -> Any:
         try:
             return allocate(size)
         except failures as error:
@@ -47,7 +48,7 @@ def _explain_exhaustion(cupy: ModuleType) -> None:
                 raise
             raise OutOfMemoryError(_exhausted(size)) from None
 
-    cupy.cuda.set_allocator(explained)
+    return allocated
 
 
 def _exhausted(size: int) -> str:

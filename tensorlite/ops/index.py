@@ -19,6 +19,7 @@ from tensorlite.backend.totals import BLOCK
 from tensorlite.ops.compare import where
 from tensorlite.outside import plain
 from tensorlite.primitive import primitive
+from tensorlite.tape import mode
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["getitem", "setitem", "take_along_axis"]
@@ -225,12 +226,12 @@ def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array
     elif 0 in (count, columns, len(rows)):
         sums = xp.zeros((count, columns), values.dtype)
     else:
-        order = xp.argsort(rows, kind="stable")
-        bounds = xp.searchsorted(rows[order], xp.arange(count + 1))
         if xp is np:
+            order = xp.argsort(rows, kind="stable")
+            bounds = xp.searchsorted(rows[order], xp.arange(count + 1))
             sums = _neighbours_added(values[order], bounds, dtype.char == "f")
         else:
-            sums = _added_on_cuda(xp, values, rows, order, bounds)
+            sums = _added_on_cuda(xp, values, rows, count)
     return sums.reshape(count, columns).astype(dtype, copy=False)
 
 
@@ -247,23 +248,22 @@ def _neighbours_added(values: np.ndarray, bounds: np.ndarray, single: bool) -> n
 LONG_CHAIN = 1 << 16  # from here on a sum of float32, one after the other, may lose a third digit
 
 
-def _added_on_cuda(
-    xp: ModuleType, values: Array, rows: Array, order: Array, bounds: Array
-) -> Array:
-    """Sums of the rows of `values`, which `order` sorts, between neighbouring `bounds`.
+def _added_on_cuda(xp: ModuleType, values: Array, rows: Array, count: int) -> Array:
+    """Sums of the rows of `values` that have the same number in `rows`.
 
     CuPy's own `reduceat` subtracts running totals: small sums lose their digits beside large ones,
     and an infinity in one spoils all that come after it.
     """
-    count, columns = len(bounds) - 1, values.shape[1]
-    kernels = array_backend((values,)).kernels
+    columns, kernels = values.shape[1], array_backend((values,)).kernels
+    places = in_order(xp, kernels, xp.ascontiguousarray(rows, np.int64), count)
     if kernels is not None and values.dtype.kind in "fV":
         if values.dtype.char == "f" and len(rows) > LONG_CHAIN:
             values = values.astype(np.float64)
         sums = kernels.empty((count, columns), values.dtype)
-        sum_sorted(kernels, (xp.ascontiguousarray(values),), (rows[order], order, bounds), sums)
+        sum_sorted(kernels, (xp.ascontiguousarray(values),), places, sums)
         return sums
-    rows, values = rows[order], running(xp, xp.add, values[order], rows[order])
+    rows, order, _ = places
+    values = running(xp, xp.add, values[order], rows)
     last = xp.concatenate((rows[1:] != rows[:-1], xp.ones(1, bool)))
     # The others go to one place more, which is dropped: to count them would wait for the device.
     room = xp.zeros((count + 1, columns), values.dtype)
@@ -272,6 +272,25 @@ def _added_on_cuda(
 
 
 CHUNK = 64  # rows that `kernels/embedding.cu` adds one after the other: its kChunk
+
+
+_FEW = 1 << 12  # ids that are counted in less time than a sort takes to begin
+
+
+def in_order(xp: ModuleType, kernels: Any, ids: Array, count: int) -> tuple[Array, Array, Array]:
+    """Numbers in ascending order, the stable order that sorts them, and where each number begins.
+
+    On CUDA; a graph, which must not wait for the host, has no other way than to count.
+    """
+    if kernels is None or (ids.size > _FEW and mode.switches.recorder is None):
+        order = xp.argsort(ids, kind="stable")
+        ordered = ids[order]
+        return ordered, order, xp.searchsorted(ordered, xp.arange(count + 1))
+    ordered, order = kernels.empty(ids.shape, np.int64), kernels.empty(ids.shape, np.int64)
+    start = kernels.empty((count + 1,), np.int64)
+    kernels.embedding_ranks(ids, ordered, order, ids.size)
+    kernels.embedding_starts(ordered, start, ids.size, count)
+    return ordered, order, start
 
 
 def sum_sorted(

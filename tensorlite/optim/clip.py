@@ -197,12 +197,16 @@ def _one_norm(backend: Any, x: Array, p: float) -> Array:
 
 
 def _scale(grads: list[Array], max_norm: float, norm: Array) -> None:
-    """Multiply gradients by max_norm / norm where that is less than 1; by NaN where it is NaN."""
+    """Multiply gradients by max_norm / norm where that is less than 1; by NaN where it is NaN.
+
+    Zeros stay: gaps between the gradients of an arena must never be NaN.
+    """
     for grad in grads:
         backend = array_backend((grad,))
         with on_device_of(grad), np.errstate(all="ignore"):
             factor = backend.xp.minimum(max_norm / (brought(norm, grad) + 1e-6), 1.0)
-            grad *= factor.astype(grad.dtype)
+            scaled = grad * factor.astype(grad.dtype)
+            grad[...] = backend.xp.where(grad == 0, grad, scaled)
 
 
 def clip_grad_value_(

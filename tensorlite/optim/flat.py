@@ -44,11 +44,12 @@ class Replay:
         group: dict[str, Any],
         arena: Arena,
         names: tuple[str, ...],
-        runs: list[tuple[int, int, Array]],
+        runs: list[tuple[int, int, Array, Array | None]],
     ) -> None:
         self.optimizer, self.group, self.arena, self.names = optimizer, group, arena, names
         self.places = [place.parameter for place in arena.places]
-        # Of each run: the parameters that had a gradient, and the array that kernels read.
+        # Of each run: the parameters that had a gradient, and where the kernel's numbers are
+        # written; the count, too, where the device makes numbers of it (see `skip`).
         self.runs = [
             (
                 [
@@ -57,10 +58,20 @@ class Replay:
                     if start <= place.start < stop and place.parameter.grad is not None
                 ],
                 hyper,
+                count,
             )
-            for start, stop, hyper in runs
+            for start, stop, hyper, count in runs
         ]
         self.last: list[Any] = [None] * len(runs)
+        self.skipped = arena.skipped
+        self.settings = self._settings()
+
+    def _settings(self) -> dict[str, Any] | None:
+        """Settings that are part of the device's formulas, if it has any."""
+        if self.skipped is None:
+            return None
+        free = ("params", "lr", "weight_decay")
+        return {name: value for name, value in self.group.items() if name not in free}
 
     def fits(self) -> bool:
         """Whether the step would still be these launches."""
@@ -69,10 +80,11 @@ class Replay:
         steps = arena.steps
         return (
             listed
-            and arena.skipped is None
+            and arena.skipped is self.skipped
+            and self.settings == self._settings()
             and optimizer.state_of(self.group) == self.names
             and not (optimizer._before_step or optimizer._after_step)
-            and all(len({steps[i] for i in own}) == 1 for own, _ in self.runs)
+            and all(len({steps[i] for i in own}) == 1 for own, _, _ in self.runs)
         )
 
     def __call__(self) -> None:
@@ -85,18 +97,20 @@ class Replay:
             arena.steps = [arena.steps[0] + 1] * len(arena.steps)
         elif counted:
             arena.steps = arena.steps.copy()
-            for own, _ in self.runs:
+            for own, _, _ in self.runs:
                 for i in own:
                     arena.steps[i] += 1
-        for k, (own, hyper) in enumerate(self.runs):
+        for k, (own, hyper, count) in enumerate(self.runs):
             step = arena.steps[own[0]]
+            if count is not None:
+                count[...] = step
             lr = as_number(optimizer.learning_rate(group, step))
             values = [lr, decay, scale, None, *optimizer.hyper(group, step)]
             if values != self.last[k]:
                 self.last[k] = values
                 numbers = [float(v or 0) for v in values]
                 numbers[2] = 1.0 if scale is None else scale
-                hyper[:] = numbers  # on the host: only there a step is recorded
+                hyper[:] = numbers  # on the host
         note_write_at(arena.bounds)
 
 
@@ -202,28 +216,40 @@ class FlatOptimizer(Optimizer):
         What `closure` returned, or None.
         """
         recorder = mode.switches.recorder if recorders else None
-        if recorder is not None and not recorder.inside:
+        if recorder is not None and (recorder.graph or not recorder.inside):
             return self._recorded_step(recorder, closure, grad_scale, skip)
+        return self._stepped(closure, grad_scale, skip)
+
+    step.has_hooks = True  # type: ignore[attr-defined]  # here, not around it
+
+    def _stepped(self, closure: Any, grad_scale: Array | None, skip: Array | None) -> Any:
         self.steps_taken += 1
         if self._before_step or self._after_step:
             return self.between_hooks(self._all_steps, closure, grad_scale=grad_scale, skip=skip)
         return self._all_steps(closure, grad_scale, skip)
-
-    step.has_hooks = True  # type: ignore[attr-defined]  # here, not around it
 
     def _recorded_step(
         self, recorder: Any, closure: Any, grad_scale: Array | None, skip: Array | None
     ) -> Any:
         """Take a step that is recorded: as launches and what the host counts."""
         arenas = [arena for flat in self._present() for arena in flat.arenas]
-        plain = closure is grad_scale is skip is None and not self.scalar_names
+        plain = closure is grad_scale is None and not self.scalar_names
         plain = plain and self.kernel_name is not None
         hooked = self._before_step or self._after_step
-        if plain and not hooked and not any(a.short or a.skipped is not None for a in arenas):
-            self.steps_taken += 1
+        if plain and recorder.graph:  # all of it is the device's
+            plain = all(getattr(a.backend.kernels, self.kernel_name, None) for a in arenas)
+        elif plain:
+            plain = skip is None and not any(a.short or a.skipped is not None for a in arenas)
+        if plain and not hooked:
             recorder.on_host("optimizer", self._count_step)
             recorder.mark(f"{type(self).__name__}.step")
-            return self._all_steps()
+            self.steps_taken += 1
+            return self._all_steps(skip=skip)
+        if recorder.graph:
+            why = "hooks" if hooked else "numbers that the host computes at each step"
+            recorder.refuse(f"{type(self).__name__}.step() with {why}")
+            with recorder.alone():
+                return self._stepped(closure, grad_scale, skip)
         loss = None if closure is None else self.loss_of(closure)
         step = functools.partial(self.step, grad_scale=grad_scale, skip=skip)
         recorder.node(f"{type(self).__name__}.step", step)
@@ -311,9 +337,10 @@ class FlatOptimizer(Optimizer):
         self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None
     ) -> None:
         recorder = mode.switches.recorder if recorders else None
-        recorded = recorder is not None and not recorder.inside
-        told = grad_scale is not None or skip is not None or recorded
-        if arena.launch is not None and not told and self._again(group, arena):
+        on_graph = recorder is not None and recorder.graph and recorder.reason is None
+        recorded = on_graph or (recorder is not None and not recorder.inside)
+        ordinary = grad_scale is None and skip is None and not recorded
+        if arena.launch is not None and ordinary and self._again(group, arena):
             return
         names = self.state_of(group)
         for name in names:
@@ -328,6 +355,9 @@ class FlatOptimizer(Optimizer):
         runs: list[Any] = []
         for start, stop, history in arena.advance(self.counted(group), first):
             step, scalars = (history[0], history[1:]) if first else (history, ())
+            told = None
+            if on_graph and arena.skipped is not None:
+                step, told = recorder.number(step)
             count = step if arena.skipped is None else step - arena.skipped
             values = self._values(group, count, grad_scale, skip, *scalars)
             if recorded:  # an array of its own, which replays write to
@@ -335,13 +365,14 @@ class FlatOptimizer(Optimizer):
             for own_start, own_stop in arena.own_parts(start, stop):
                 self._update(arena, own_start, own_stop, names, values, scaled)
             if recorded:
-                recorder.live(arena.hyper[1])
-                runs.append((start, stop, arena.hyper[1]))
+                runs.append((start, stop, recorder.live(arena.hyper[1]), told))
                 arena.hyper = None
             if first:
                 self._note_scalars(arena, start, stop, self.next_scalars(group, step, *scalars))
-        if skip is not None:
-            arena.skipped = skip if arena.skipped is None else arena.skipped + skip
+        if skip is not None and arena.skipped is not None:
+            arena.skipped += skip  # in place: a recording reads it where it is
+        elif skip is not None:
+            arena.skipped = skip
         if recorded:
             replay = Replay(self, group, arena, names, runs)
             recorder.guards.append(replay.fits)
@@ -424,7 +455,9 @@ class FlatOptimizer(Optimizer):
         hyper = arena.backend.asarray(np.array(numbers), device=arena.device)
         for i, value in on_device.items():
             hyper[i] = value
-        arena.hyper = None if scaled else (values, hyper)
+        recorder = mode.switches.recorder
+        graph = recorder is not None and recorder.graph
+        arena.hyper = None if scaled and not graph else (values, hyper)
         return hyper
 
     def _reference_update(

@@ -21,7 +21,7 @@ from tensorlite.recording.trees import form, is_input, leaves, mapped
 from tensorlite.tape import mode
 from tensorlite.tensor import Tensor, tensor_of
 
-_ATTEMPTS = 5  # recordings that may differ before it is given up
+ATTEMPTS = 5  # recordings that may differ before it is given up
 
 
 class CaptureError(RuntimeError):
@@ -37,6 +37,7 @@ class _Slot:
         self.inputs: list[np.ndarray] = []  # of the last recording
         self.leaves: list[Tensor] = []
         self.attempts = 0
+        self.on_gpu = False
 
 
 class Captured:
@@ -57,7 +58,7 @@ class Captured:
         self.reason: str | None = None
         self._slots: OrderedDict[Any, _Slot] = OrderedDict()
         self._lock = threading.RLock()
-        self._clock = itertools.count()
+        self.clock = itertools.count()
 
     @property
     def recordings(self) -> list[Recording]:
@@ -98,7 +99,7 @@ class Captured:
             slot = self._slot(args, kwargs)
             for recording in slot.recordings:
                 if recording.fits() and recording.is_proven(inputs):
-                    recording.used = next(self._clock)
+                    recording.used = next(self.clock)
                     return recording.replay(inputs)
             return self._record(slot, args, kwargs, given)
 
@@ -139,14 +140,18 @@ class Captured:
     # --- recording ----------------------------------------------------------------------------
 
     def _record(self, slot: _Slot, args: tuple, kwargs: dict, given: list[Any]) -> Any:
+        if slot.on_gpu or any(_is_on_gpu(x) for x in given):
+            from tensorlite.recording.making import record
+
+            return record(self, slot, args, kwargs, given)
         kernels = HOST.kernels
         problem = _problem(given, kernels)
         if problem is not None:
-            self._give_up(f"{problem} at {users_line()}", raises=False)
+            self.give_up(f"{problem} at {users_line()}", raises=False)
             return self.function(*args, **kwargs)
         recorder = Recorder(kernels)
         if not recorder.keeps_memory():
-            self._give_up("NumPy's arrays do not come from our allocator", raises=False)
+            self.give_up("NumPy's arrays do not come from our allocator", raises=False)
             return self.function(*args, **kwargs)
         static: dict[int, np.ndarray] = {}
 
@@ -167,10 +172,13 @@ class Captured:
         finally:
             recorder.close()
             mode.switches.set(**previous)
-        returned = mapped(result, _detached)
+        returned = mapped(result, detached)
+        if recorder.elsewhere:  # of the next call a graph is made
+            slot.on_gpu = True
+            return returned
         slot.attempts += 1
         if recorder.reason is not None:
-            self._give_up(recorder.reason)
+            self.give_up(recorder.reason)
             return returned
         recording = Recording(recorder, list(static.values()), self.__name__)
         recording.returns(result)
@@ -181,26 +189,27 @@ class Captured:
         if not unsettled and slot.summary == summary:
             recording.compare(slot.inputs)
             slot.recordings = [old for old in slot.recordings if not old.fits()]
-            recording.used = next(self._clock)
+            recording.used = next(self.clock)
             slot.recordings.insert(0, recording)
-            self._forget()
+            self.forget()
             slot.attempts = 0
             recording.plan()
         else:
             slot.recordings = [old for old in slot.recordings if not old.fits()]
-            if slot.attempts >= _ATTEMPTS:
-                self._give_up(unsettled or _difference(slot.summary or [], summary))
+            if slot.attempts >= ATTEMPTS:
+                self.give_up(unsettled or difference(slot.summary or [], summary))
         slot.summary, slot.inputs = summary, list(static.values())
         slot.leaves = recording.leaves()
         return returned
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Let go of the recordings that were not used for the longest time."""
         for old in self.recordings[: -self.most]:
             for slot in self._slots.values():
                 slot.recordings = [each for each in slot.recordings if each is not old]
 
-    def _give_up(self, reason: str, raises: bool = True) -> None:
+    def give_up(self, reason: str, raises: bool = True) -> None:
+        """Let later calls be made as always; say why, once, or raise."""
         self.reason = reason
         self._slots.clear()
         if self.strict and raises:
@@ -227,7 +236,8 @@ def _kind(x: Any) -> Any:
     array = x.array if isinstance(x, Tensor) else x
     dense = None if array.flags.c_contiguous else array.strides
     wants = isinstance(x, Tensor) and x.requires_grad
-    return (type(x), type(array), array.shape, array.dtype, dense, wants)
+    place = None if isinstance(array, np.ndarray) else array.data.device_id
+    return (type(x), place, array.shape, array.dtype, dense, wants)
 
 
 def _problem(given: list[Any], kernels: Any) -> str | None:
@@ -237,19 +247,21 @@ def _problem(given: list[Any], kernels: Any) -> str | None:
     for x in given:
         if isinstance(x, Tensor) and x.requires_grad:
             return f"an input of shape {x.shape} requires grad"
-        array = x.array if isinstance(x, Tensor) else x
-        if not isinstance(array, np.ndarray):
-            return "inputs are on a GPU"
     return None
 
 
-def _detached(x: Any) -> Any:
+def _is_on_gpu(x: Any) -> bool:
+    return not isinstance(x.array if isinstance(x, Tensor) else x, np.ndarray)
+
+
+def detached(x: Any) -> Any:
+    """What the caller gets of a result: values of its own, without history."""
     if isinstance(x, Tensor):
         return tensor_of(x.array.copy())
     return x.copy() if isinstance(x, np.ndarray) else x
 
 
-def _difference(before: list[tuple], now: list[tuple]) -> str:
+def difference(before: list[tuple], now: list[tuple]) -> str:
     """How two recordings of the same call differ."""
     for old, new in zip(before, now, strict=False):
         if old == new:

@@ -135,8 +135,11 @@ class Recorder:
         Each says whether the recording may still be used.
     """
 
+    graph = False  # whether a stream of CUDA takes everything down; see `recording.graph`
+
     def __init__(self, kernels: Any) -> None:
         self.k = kernels
+        self.elsewhere = False  # arrays of another device took part
         self.log = kernels.log_open()
         self.inputs: list[np.ndarray] = []  # the call's own copies
         self.inside = False
@@ -226,6 +229,7 @@ class Recorder:
     def unit(self, name: str, function: Callable, *arguments: Any) -> Any:
         """Call ``function(*arguments)``, and see to it that a replay has the same results."""
         if not self.inside and any(_is_elsewhere(x) for x in leaves(arguments)):
+            self.elsewhere = True
             self.refuse(f"{name} of arrays on a GPU")
         if self.inside:
             return function(*arguments)
@@ -464,11 +468,16 @@ class Recorder:
                 self.refuse(f"{type(module).__name__} has hooks, which are Python's, called")
             self.modules.setdefault(id(module), (module, module.training))
 
-    def live(self, array: np.ndarray) -> None:
-        """An array that the host writes to before every replay."""
+    def live(self, array: Array) -> Array:
+        """An array that the host writes to before every replay; where it does."""
         if not self.inside and isinstance(array, np.ndarray):
             self.made.append(array.__array_interface__["data"][0])
             self.keep(array)
+        return array
+
+    def number(self, value: float) -> tuple[Any, Array | None]:
+        """A number that changes between replays, as operations get it; and where it is written."""
+        return value, None
 
     def wrote(self, bounds: tuple[int, int]) -> None:
         """Take note of a write in place, outside of units that were seen to."""

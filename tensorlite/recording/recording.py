@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorlite.backend import HOST
 from tensorlite.recording.recorder import Node, Recorder
-from tensorlite.recording.trees import arrays_in, mapped
+from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.tape import note_write_at
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -68,15 +68,15 @@ class Recording:
         self._modules = list(recorder.modules.values())
         # A gradient in an optimizer's arena must not be held: then the next would lie elsewhere.
         wanting = [t for t, _ in own if t.requires_grad]
-        self._final = [(t, t.grad) for t in wanting if not _is_home(t)]
-        self._home = [t for t in wanting if _is_home(t)]
+        self._final = [(t, t.grad) for t in wanting if not is_home(t)]
+        self._home = [t for t in wanting if is_home(t)]
         arenas = {id(a): a for a in (t.grad_buffer.renew.arena() for t in self._home)}
         self._arenas = [(arena, arena.grad) for arena in arenas.values()]
         self._program = list(self._spans())
         self.memory = (0, 0)
 
     def _as_output(self, x: Any) -> Any:
-        if not isinstance(x, (Tensor, np.ndarray)):
+        if not is_input(x):
             return x
         array = x.array if isinstance(x, Tensor) else x
         self._recorder.keep(array)
@@ -90,7 +90,7 @@ class Recording:
         had = before != id(None)
         untouched = id(t.grad) == before and id(t) not in recorder.arrived
         if id(t) in recorder.read or (untouched and had):
-            return t, True, None if _is_home(t) else t.grad
+            return t, True, None if is_home(t) else t.grad
         return t, (None if had or untouched else False), None
 
     def _spans(self) -> Iterator[tuple[int, int] | Node]:
@@ -315,7 +315,8 @@ def _same(x: np.ndarray, y: Any) -> bool:
     return bool(x.tobytes() == y.tobytes())
 
 
-def _is_home(t: Tensor) -> bool:
+def is_home(t: Tensor) -> bool:
+    """Whether a leaf's gradient lies in its place in an optimizer's arena."""
     return t.grad is not None and t.grad is t.grad_buffer
 
 

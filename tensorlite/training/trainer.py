@@ -12,7 +12,7 @@ import numpy as np
 
 from tensorlite import distributed, ranks
 from tensorlite.amp import GradScaler
-from tensorlite.backend import HOST, Device
+from tensorlite.backend import Device, backend_for
 from tensorlite.data import DataLoader, Subset, TensorDataset, check_finite
 from tensorlite.distributed.agreement import check_same, code_of
 from tensorlite.distributed.beat import busy
@@ -177,8 +177,7 @@ class Trainer:
         self.not_captured = self._hindrance()
         if capture == "on" and self.not_captured is not None:
             raise ValueError(f"capture='on': {self.not_captured}")
-        # Without kernels there is nothing to record, and on a GPU steps are not recorded yet.
-        can_be = self.device.type == "cpu" and HOST.kernels is not None
+        can_be = backend_for(self.device).kernels is not None  # else there is nothing to record
         if self.not_captured is None and (capture == "on" or (capture == "auto" and can_be)):
             self._captured = Captured(self._step, most=8, strict=capture == "on")
         self.history: list[dict[str, Any]] = []

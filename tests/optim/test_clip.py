@@ -159,3 +159,14 @@ def test_values(device):
     assert parameter.grad.tolist() == [-1, 0.5, 1]
     with pytest.raises(ValueError, match="clip_value"):
         optim.clip_grad_value_(parameter, -1)
+
+
+def test_gaps_between_gradients_are_never_nan(device):
+    parameters = [leaf([1.0, 2.0, 3.0], device), leaf([4.0], device)]  # which leave gaps
+    optimizer = optim.SGD(parameters, lr=0.1)
+    for kind in (2.0, 3.0):  # with a kernel, and without one
+        for factor in (math.nan, 1.0):
+            optimizer.zero_grad()
+            (parameters[0].sum() * factor + parameters[1].sum()).backward()
+            total = optim.clip_grad_norm_(parameters, 1.0, kind).item()
+        assert total == pytest.approx(4 ** (1 / kind))

@@ -11,7 +11,7 @@ from tensorlite.ops import reduce
 from tensorlite.ops.compiled.arrays import accumulator, packed, plain
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward
-from tensorlite.ops.index import sum_sorted
+from tensorlite.ops.index import in_order, sum_sorted
 
 # --- totals -------------------------------------------------------------------------------------
 
@@ -102,11 +102,8 @@ def _embedding_backward(
         padding = -1 if padding_idx is None else padding_idx
         k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows, padding)
     else:
-        xp = array_backend((ids,)).xp
-        order = ids.argsort(kind="stable")
-        ordered = ids[order]
-        start = xp.searchsorted(ordered, xp.arange(rows + 1))
-        sum_sorted(k, arrays, (ordered, order, start), dweight)
+        places = in_order(array_backend((ids,)).xp, k, ids, rows)
+        sum_sorted(k, arrays, places, dweight)
         if padding_idx is not None:
             dweight[padding_idx] = 0
     return dweight.astype(dy.dtype, copy=False)
