@@ -471,7 +471,7 @@ def test_a_number_that_changes_is_refused():
             call(tl.ones(600))
 
 
-def test_what_numpy_made_of_an_input_is_noticed_when_the_input_changes():
+def test_what_numpy_made_of_an_input_is_noticed_when_the_input_changes(host):
     @tl.capture
     def call(x, y):
         return x + y, tl.tensor(np.sqrt(y.array))  # of y alone, and no operation reads it

@@ -295,7 +295,8 @@ def capture(function: Callable | None = None, *, most: int = 8, strict: bool = T
 
     A training step with its optimizer, schedule and clipping, or an inference: the first two calls
     run as always and are written down, and from the third on a call copies its inputs into place
-    and runs the list, without Python. What it returns is the same, bit for bit.
+    and runs the list, without Python. On a GPU the second call makes a CUDA graph, and later calls
+    are one launch of it. What it returns is the same, bit for bit.
 
     Parameters
     ----------
