@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cupy
 
@@ -14,18 +14,15 @@ from tensorlite.backend.cublaslt import workspace_of
 from tensorlite.backend.cupy import UPLOADS
 from tensorlite.backend.driver import explained
 from tensorlite.random import restore, states
-from tensorlite.recording.capture import ATTEMPTS, detached, difference
+from tensorlite.recording.comparison import ATTEMPTS, detached, difference
 from tensorlite.recording.graph import Graph, GraphRecorder, GraphRecording, Refused
 from tensorlite.recording.recording import is_home
 from tensorlite.recording.trees import is_input, mapped
 from tensorlite.tape import mode
 from tensorlite.tensor import Tensor, tensor_of
 
-if TYPE_CHECKING:
-    from tensorlite.recording.capture import Captured, _Slot
 
-
-def record(captured: Captured, slot: _Slot, args: tuple, kwargs: dict, given: list[Any]) -> Any:
+def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]) -> Any:
     """Make a call of a captured function: the first time as always, then as a graph.
 
     The graph is kept if both did the same.
@@ -60,7 +57,7 @@ def record(captured: Captured, slot: _Slot, args: tuple, kwargs: dict, given: li
         return returned
 
 
-def _noted(captured: Captured, slot: _Slot, recorder: GraphRecorder, given: tuple) -> Any:
+def _noted(captured: Any, slot: Any, recorder: GraphRecorder, given: tuple) -> Any:
     """Make the call as always, and note what its graph will be compared with."""
     args, kwargs = given
     with _watched_by(recorder, cupy.cuda.get_allocator()):
@@ -73,9 +70,7 @@ def _noted(captured: Captured, slot: _Slot, recorder: GraphRecorder, given: tupl
     return mapped(result, detached)
 
 
-def _keep(
-    captured: Captured, slot: _Slot, recorder: GraphRecorder, recording: GraphRecording
-) -> None:
+def _keep(captured: Any, slot: Any, recorder: GraphRecorder, recording: GraphRecording) -> None:
     """Keep a recording if it is that of the call before; give up where none is in the end."""
     unsettled, summary = recording.unsettled(set(recorder.entry)), recording.summary()
     slot.recordings = [old for old in slot.recordings if not old.fits()]
