@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.arrivals import Arrivals
-from tensorlite.backend import HOST, array_backend
+from tensorlite.backend import BACKENDS, HOST, array_backend
 from tensorlite.tape import (
     Node,
     OutputNode,
@@ -291,6 +291,8 @@ def _add_to(x: Any, d: Any) -> None:
 class Accumulate:
     """Adds what arrives at a leaf to its `.grad`; leaves with hooks wait for their total."""
 
+    __slots__ = ("create_graph", "unit", "waiting")
+
     def __init__(self, create_graph: bool) -> None:
         self.create_graph = create_graph
         self.unit = _call if create_graph else tape_unit
@@ -347,7 +349,8 @@ def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
                 f"{what} of a Tensor of shape {output.shape}: a gradient can be made up only for "
                 "a single number. Reduce it (loss.mean()), or pass a gradient of its shape"
             )
-        one = array_backend((output.array,)).xp.empty(output.array.shape, output.array.dtype)
+        array = output.array
+        one = BACKENDS.get(array.__class__, HOST).xp.empty(array.shape, array.dtype)
         one.fill(1)
         return tensor_of(one) if create_graph else one
     if not isinstance(g, Tensor):
@@ -373,7 +376,7 @@ def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph:
     """`Tensor.backward` on the current device; in the ordinary case the walk is compiled."""
     accumulate = Accumulate(create_graph)
     seed = seed_of(output, gradient, create_graph, "backward()")
-    kernels = array_backend((output.array,)).kernels
+    kernels = BACKENDS.get(output.array.__class__, HOST).kernels
     told = None if listener is None or output.node is None else listener(output.node)
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied

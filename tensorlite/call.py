@@ -23,7 +23,7 @@ from tensorlite.backend import BACKENDS, array_backend
 from tensorlite.backend.kernels.library import ON_HOST_KERNELS
 from tensorlite.outside import operand
 from tensorlite.plan import Plan, is_float
-from tensorlite.tape import Node, OutputNode, mode, next_index
+from tensorlite.tape import Node, OutputNode, Switches, mode, next_index
 from tensorlite.tensor import Size, Tensor, Views, tensor_of
 from tensorlite.views import mark
 
@@ -62,12 +62,12 @@ _UNWRAP = """
 
 _CALL = """
 def {name}({parameters}):
-{also}    switches_ = _mode.switches
-    if switches_.special:
-        return _observed(({all}), {static})
-    y_ = _compiled(switches_.grad, {all}{values})
+{also}    y_ = _compiled({all}{values})
     if y_ is not _NotImplemented:
         return y_
+    switches_ = _mode.switches
+    if switches_.special:
+        return _observed(({all}), {static})
 {together}    kind_ = None
 {unwrap}
     bare_ = kind_ is None
@@ -258,7 +258,7 @@ def _compile_written(kernels: Any) -> None:
     """Use the kernels for what was called before they were loaded, too."""
     global _host_kernels
     _host_kernels = kernels
-    kernels.use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size)
+    kernels.use_tape(*(Tensor, Node, OutputNode, next_index, Views, Plan, Size, mode, Switches))
     for each in _written:
         _compile_ahead(each)
     _written.clear()

@@ -58,7 +58,10 @@ def backward(
     switches = mode.switches
     recording, switches.grad = switches.grad, create_graph  # as set_grad_enabled does, but faster
     try:
-        run_on_device_of(output.array, backward_of, output, gradient, retain, create_graph)
+        if switches.devices:
+            run_on_device_of(output.array, backward_of, output, gradient, retain, create_graph)
+        else:  # one call less, as small models have many
+            backward_of(output, gradient, retain, create_graph)
     finally:
         switches.grad = recording
 

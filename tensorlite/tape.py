@@ -19,7 +19,7 @@ from typing import Any
 from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
 from tensorlite.backend.cupy import use_home
 from tensorlite.decorate import decorated
-from tensorlite.writes import WriteLog
+from tensorlite.writes import MANY, WriteLog
 
 next_index = itertools.count().__next__
 
@@ -309,8 +309,9 @@ def unit(name: str, function: Callable, *args: Any) -> Any:
 def note_write_at(bounds: tuple[int, int]) -> None:
     """Record that the addresses from `bounds[0]` up to `bounds[1]` were overwritten now."""
     global _last_write
-    now = _last_write = next_index()
-    _writes.note(bounds, now)
+    _writes.waiting[bounds] = _last_write = next_index()
+    if len(_writes.waiting) > MANY:
+        _writes.sort_in()
     if recorders and mode.switches.recorder is not None:
         mode.switches.recorder.wrote(bounds)
 

@@ -13,7 +13,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
-_MANY = 64  # ranges that wait to be sorted in
+MANY = 64  # ranges that wait to be sorted in
 
 
 class WriteLog:
@@ -29,7 +29,8 @@ class WriteLog:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[int, int], int] = {}  # its single steps need no lock
+        # What is to be sorted in, and when it was written; its single steps need no lock.
+        self.waiting: dict[tuple[int, int], int] = {}
         self._lows: list[int] = []  # sorted; range i reaches from lows[i] up to highs[i]
         self._highs: list[int] = []
         self._times: list[int] = []
@@ -42,16 +43,20 @@ class WriteLog:
 
     def note(self, bounds: tuple[int, int], when: int) -> None:
         """Say that the addresses from `bounds[0]` up to `bounds[1]` were written at `when`."""
-        self._waiting[bounds] = when
-        if len(self._waiting) > _MANY:
-            with self._lock:
-                self._sort_in()
+        self.waiting[bounds] = when
+        if len(self.waiting) > MANY:
+            self.sort_in()
+
+    def sort_in(self) -> None:
+        """Bring what waits to its places."""
+        with self._lock:
+            self._sort_in()
 
     def _sort_in(self) -> None:
         """Bring what waits to its places, the oldest first."""
         taken = []
-        while self._waiting:
-            taken.append(self._waiting.popitem())
+        while self.waiting:
+            taken.append(self.waiting.popitem())
         for (low, high), when in sorted(taken, key=itemgetter(1)):
             if low < high:
                 self._put(low, high, when)

@@ -2,7 +2,7 @@
 // primitive (tensorlite/call.py) in its ordinary case, in which writing it on the tape takes longer
 // than a small kernel, or than a launch: all arrays are NumPy's, or all are CuPy's, and no policy wants
 // to see the operation. What it returns is called as
-// f(recording, *inputs, *static); NotImplemented means that the call in Python is to be made,
+// f(*inputs, *static); NotImplemented means that the call in Python is to be made,
 // which also says what is wrong with the arguments. None if there are too many of them, or no input.
 #pragma once
 
@@ -14,6 +14,10 @@
 namespace tl {
 
 class PrimitiveCall {
+  public:
+    static constexpr Py_ssize_t kMostInputs = 8, kMostStatic = 16;
+
+  private:
     // From tensorlite/call.py, in this order.
     struct Told {
         PyObject *own, *own_name, *kernel, *kernel_by_position, *kernels;
@@ -24,6 +28,21 @@ class PrimitiveCall {
     struct Residual {
         Kind kind;
         Py_ssize_t key;
+    };
+    // The inputs as arrays, or as they are.
+    class Arrays {
+        PyObject* each_[kMostInputs];
+        Py_ssize_t count_ = 0;
+
+      public:
+        Arrays() = default;
+        Arrays(const Arrays&) = delete;
+        ~Arrays() {
+            if (Ending::is_over()) return;
+            for (Py_ssize_t i = 0; i < count_; ++i) Py_DECREF(each_[i]);
+        }
+        void add(PyObject* x) { each_[count_++] = Py_NewRef(x); }
+        PyObject* const* all() const { return each_; }
     };
     struct Plan {
         PyObject* plan = nullptr;
@@ -42,8 +61,7 @@ class PrimitiveCall {
     PyObject* own_on_cuda_ = nullptr;  // what `own` is there, or None; looked for once
 
   public:
-    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 8,
-                                kMostInputs = 8, kMostStatic = 16;
+    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 8;
 
     // `told` is kept alive for good, as primitives are.
     PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux,
@@ -61,15 +79,16 @@ class PrimitiveCall {
     }
 
     PyObject* run(PyObject* const* args, Py_ssize_t given) {
-        if (given != 1 + inputs_ + static_) Py_RETURN_NOTIMPLEMENTED;
-        const bool recording = args[0] == Py_True;
-        PyObject* const* values = args + 1 + inputs_;
+        Tape::Mode mode;
+        if (!tape_.read(mode)) return nullptr;
+        if (mode.special || given != inputs_ + static_) Py_RETURN_NOTIMPLEMENTED;
+        PyObject* const* values = args + inputs_;
         unsigned needs = 0;
         bool bare = true, on_host = false, on_cuda = false;
-        const Ref raw(PyTuple_New(inputs_)), parents(PyTuple_New(inputs_));
-        if (!raw || !parents) return nullptr;
+        Arrays arrays;
+        PyObject* parent_of[kMostInputs];  // borrowed
         for (Py_ssize_t i = 0; i < inputs_; ++i) {
-            PyObject *x = args[1 + i], *parent = Py_None;
+            PyObject *x = args[i], *parent = Py_None;
             if (tape_.is_tensor(x)) {
                 bare = false;
                 parent = tape_.parent(x);
@@ -80,14 +99,19 @@ class PrimitiveCall {
             }
             if (parent != Py_None) needs |= 1u << i;
             on_host |= PyArray_CheckExact(x), on_cuda |= cuda().is_array(x);
-            PyTuple_SET_ITEM((PyObject*)raw, i, Py_NewRef(x));
-            PyTuple_SET_ITEM((PyObject*)parents, i, Py_NewRef(parent));
+            arrays.add(x);
+            parent_of[i] = parent;
         }
-        if (bare && !is_array(item(raw, 0))) Py_RETURN_NOTIMPLEMENTED;
+        PyObject* const* raw = arrays.all();
+        if (bare && !is_array(raw[0])) Py_RETURN_NOTIMPLEMENTED;
         if ((on_cuda && on_host) || (on_cuda && !cuda().kernels)) Py_RETURN_NOTIMPLEMENTED;
         if (operands_from_ >= 0 && !in_one_dtype(raw)) Py_RETURN_NOTIMPLEMENTED;
 
-        const bool record = recording && needs;
+        const bool record = mode.grad && needs;
+        const Ref parents(record ? PyTuple_New(inputs_) : Py_NewRef(Py_None));
+        if (!parents) return nullptr;
+        for (Py_ssize_t i = 0; record && i < inputs_; ++i)
+            PyTuple_SET_ITEM((PyObject*)parents, i, Py_NewRef(parent_of[i]));
         Ref y = compute(raw, values, record, on_cuda), aux;
         if (!y) return for_python();
         if (has_aux_ && !split(y, aux)) return nullptr;
@@ -96,14 +120,14 @@ class PrimitiveCall {
         if (!record) {
             if (bare) return y.release();
             Ref result = ours ? on_tape(y, Py_None, nullptr) : call(told_.wrap, y);
-            return marked(result, y, args[1], values) ? result.release() : nullptr;
+            return marked(result, y, args[0], values) ? result.release() : nullptr;
         }
         const Plan* plan = plan_of(needs, parents);
         const Ref saved = plan ? residuals(*plan, raw, y, aux, values) : Ref();
         if (!saved) return nullptr;
         Ref result = ours ? on_tape(y, parents, plan, saved)
                           : call(told_.record, plan->plan, parents, saved, y);
-        return marked(result, y, args[1], values) ? result.release() : nullptr;
+        return marked(result, y, args[0], values) ? result.release() : nullptr;
     }
 
   private:
@@ -162,11 +186,11 @@ class PrimitiveCall {
     }
 
     // Whether the operands need no cast: arrays of one dtype, and numbers that leave it alone.
-    bool in_one_dtype(PyObject* raw) const {
+    bool in_one_dtype(PyObject* const* raw) const {
         Ref dtype;
         bool whole = false, fraction = false;
         for (Py_ssize_t i = operands_from_; i < inputs_; ++i) {
-            PyObject* x = item(raw, i);
+            PyObject* x = raw[i];
             if (is_array(x)) {
                 Ref own = dtype_of(x);
                 if (dtype && own != dtype) return false;
@@ -186,9 +210,9 @@ class PrimitiveCall {
     }
 
     // The result of the extension's own function, of the kernel, or of the reference.
-    Ref compute(PyObject* raw, PyObject* const* values, bool record, bool on_cuda) {
+    Ref compute(PyObject* const* raw, PyObject* const* values, bool record, bool on_cuda) {
         PyObject* passed[2 + kMostInputs + kMostStatic];
-        std::copy_n(PySequence_Fast_ITEMS(raw), inputs_, passed + 1);
+        std::copy_n(raw, inputs_, passed + 1);
         std::copy_n(values, static_, passed + 1 + inputs_);
         passed[1 + inputs_ + static_] = record ? Py_True : Py_False;  // `save`, if that is asked for
         const Py_ssize_t named = static_ + has_aux_;
@@ -203,7 +227,7 @@ class PrimitiveCall {
             Ref y(PyObject_Vectorcall(own, passed + 1, inputs_ + static_, nullptr));
             if (y != Py_NotImplemented) return y;
         }
-        PyObject* first = item(raw, 0);
+        PyObject* first = raw[0];
         const bool large = !kernel_from_ || (is_array(first) && (on_cuda || size_of(first) >= kernel_from_));
         if (told_.kernel != Py_None && large) {
             Ref y = run(told_.kernel, told_.kernel_by_position, on_cuda ? cuda().kernels : told_.kernels);
@@ -259,7 +283,7 @@ class PrimitiveCall {
         return &known;
     }
 
-    Ref residuals(const Plan& plan, PyObject* raw, PyObject* y, PyObject* aux,
+    Ref residuals(const Plan& plan, PyObject* const* raw, PyObject* y, PyObject* aux,
                   PyObject* const* values) const {
         Ref saved(PyTuple_New(plan.residuals.size()));
         for (size_t i = 0; saved && i < plan.residuals.size(); ++i) {
@@ -268,8 +292,8 @@ class PrimitiveCall {
                 PyErr_SetString(PyExc_IndexError, "fewer auxiliary arrays than were declared");
                 return Ref();
             }
-            Ref value = kind == kInput    ? Ref::to(item(raw, key))
-                        : kind == kShape  ? shape_of(item(raw, key))
+            Ref value = kind == kInput    ? Ref::to(raw[key])
+                        : kind == kShape  ? shape_of(raw[key])
                         : kind == kOutput ? Ref::to(y)
                         : kind == kAux    ? Ref::to(item(aux, key))
                                           : Ref::to(values[key]);
@@ -322,7 +346,7 @@ PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t gi
 
 PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
     static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))guarded<run_compiled_call>,
-                                     METH_FASTCALL, "f(recording, *inputs, *static)"};
+                                     METH_FASTCALL, "f(*inputs, *static)"};
     const bool typed = given == 7 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
                        PyTuple_Check(item(args[0], PrimitiveCall::kNames)) && PyLong_Check(args[1]) &&
                        PyLong_Check(args[2]) && PyBool_Check(args[3]) && PyLong_Check(args[4]) &&

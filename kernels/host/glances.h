@@ -63,12 +63,12 @@ inline bool replace_getters(PyObject* tensor, PyObject* size) {
            PyObject_SetAttrString(size, "__getitem__", method) == 0;
 }
 
-// use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size)
+// use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size, mode, Switches)
 PyObject* py_use_tape(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 7)
+    if (given != 9)
         return PyErr_Format(PyExc_TypeError,
-                            "use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size)");
-    const bool used = tape().use(args[0], args[1], args[2], args[3], args[4], args[5]);
+                            "use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size, mode, Switches)");
+    const bool used = tape().use(args[0], args[1], args[2], args[3], args[4], args[5], args[7], args[8]);
     return used && replace_getters(args[0], args[6]) ? Py_NewRef(Py_None) : nullptr;
 }
 

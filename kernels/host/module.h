@@ -341,7 +341,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("new_weight_gradient", py_new_weight_gradient, "new_weight_gradient(dy, x, into)"), \
     TL_METHOD("compiled_call", py_compiled_call, "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view)"), \
     TL_METHOD("new_reshape", py_new_reshape, "new_reshape(x, shape)"), \
-    TL_METHOD("use_tape", py_use_tape, "use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size)"), \
+    TL_METHOD("use_tape", py_use_tape, "use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size, mode, Switches)"), \
     TL_METHOD("same_objects", py_same_objects, "same_objects(a, b)"), \
     TL_METHOD("in_place", py_in_place, "in_place(watched)"), \
     TL_METHOD("forget_gradients", py_forget_gradients, "forget_gradients(parameters)"), \

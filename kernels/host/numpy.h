@@ -21,12 +21,11 @@ inline const char* type_name(Type type) {
     return names[type];
 }
 
-inline Type type_of(PyArray_Descr* dtype) {
+// What is neither float32 nor float64.
+inline Type other_type_of(PyArray_Descr* dtype) {
     static int bfloat16 = -1;  // a type registered at run time, by ml_dtypes
     const int number = dtype->type_num;
     switch (number) {
-        case NPY_FLOAT: return F32;
-        case NPY_DOUBLE: return F64;
         case NPY_HALF: return F16;
         case NPY_LONG:
         case NPY_LONGLONG: return sizeof(long) == 8 || number == NPY_LONGLONG ? I64 : I32;
@@ -41,6 +40,11 @@ inline Type type_of(PyArray_Descr* dtype) {
     if (!PyTypeNum_ISUSERDEF(number) || strcmp(dot ? dot + 1 : name, "bfloat16")) return ANY;
     bfloat16 = number;
     return BF16;
+}
+
+inline Type type_of(PyArray_Descr* dtype) {
+    const int number = dtype->type_num;
+    return number == NPY_FLOAT ? F32 : number == NPY_DOUBLE ? F64 : other_type_of(dtype);
 }
 
 inline Type type_of(PyArrayObject* array) { return type_of(PyArray_DESCR(array)); }

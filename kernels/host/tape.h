@@ -29,7 +29,8 @@ class Slot {
 class Tape {
     PyObject *tensor_ = nullptr, *node_ = nullptr, *output_node_ = nullptr, *next_index_ = nullptr,
              *views_ = nullptr;
-    PyObject* plan_type_ = nullptr;
+    PyObject *plan_type_ = nullptr, *mode_ = nullptr;
+    Slot special_, grad_switch_;
     Slot data_, history_, requires_grad_, view_of_, grad_, grad_buffer_, hooks_, rewritten_;
     Slot index_, plan_, parents_, saved_, shape_, dtype_, node_hooks_, source_, position_;
     Slot pull_, asks_, keeps_;
@@ -37,20 +38,40 @@ class Tape {
   public:
     // Kept alive for good.
     bool use(PyObject* tensor, PyObject* node, PyObject* output_node, PyObject* next_index,
-             PyObject* views, PyObject* plan) {
+             PyObject* views, PyObject* plan, PyObject* mode, PyObject* switches) {
         tensor_ = Py_NewRef(tensor), node_ = Py_NewRef(node);
         output_node_ = Py_NewRef(output_node), next_index_ = Py_NewRef(next_index);
-        views_ = Py_NewRef(views), plan_type_ = Py_NewRef(plan);
+        views_ = Py_NewRef(views), plan_type_ = Py_NewRef(plan), mode_ = Py_NewRef(mode);
         return data_.find(tensor, "array") && history_.find(tensor, "node") &&
                requires_grad_.find(tensor, "requires_grad") && view_of_.find(tensor, "view_of") &&
                grad_.find(tensor, "grad") && grad_buffer_.find(tensor, "grad_buffer") &&
                hooks_.find(tensor, "hooks") && rewritten_.find(views, "rewritten") &&
+               special_.find(switches, "special") && grad_switch_.find(switches, "grad") &&
                node_hooks_.find(node, "hooks") && source_.find(node, "source") &&
                pull_.find(plan, "pull") && asks_.find(plan, "asks") && keeps_.find(plan, "keeps") &&
                index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&
                dtype_.find(node, "dtype") && position_.find(output_node, "position");
+    }
+
+    // What this thread's operations do besides computing (`Switches` of tensorlite/tape.py).
+    struct Mode {
+        bool special, grad;
+    };
+    // False where an error is pending.
+    bool read(Mode& mode) const {
+        static PyObject* const key = PyUnicode_InternFromString("tensorlite.switches");
+        PyObject* const known = PyThreadState_GetDict();
+        if (!known || !key) return PyErr_NoMemory(), false;
+        PyObject* switches = PyDict_GetItemWithError(known, key);
+        if (!switches) {  // a new thread
+            const Ref found = PyErr_Occurred() ? Ref() : TL_GET(mode_, switches);
+            if (!found || PyDict_SetItem(known, key, found) < 0) return false;
+            switches = found;
+        }
+        mode = {special_.of(switches) != Py_False, grad_switch_.of(switches) == Py_True};
+        return true;
     }
 
     bool is_tensor(PyObject* object) const {

@@ -207,7 +207,9 @@ class Backend:
         A kernel leaves them alone where that is 1, without the host having to know.
         """
         if self.kernels is not None:
-            self.kernels.scale_by(x, self.xp.asarray(factor), x, x.size)
+            if factor.__class__ is not x.__class__:
+                factor = self.xp.asarray(factor)
+            self.kernels.scale_by(x, factor, x, x.size)
         else:
             x *= factor
         return x

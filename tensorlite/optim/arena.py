@@ -61,7 +61,7 @@ class Arena:
         What the last update was told, and the array that holds it.
     launch : tuple or None
         How an ordinary step of all parameters was last launched: names of the state, all kernels,
-        the one that ran, its arrays, the number of elements.
+        the one that ran with its arrays.
     extra : dict of int to dict
         What users keep in a parameter's state beside the optimizer's own, by position.
     """

@@ -275,7 +275,7 @@ class FlatOptimizer(Optimizer):
             skip = None
         for flat in self._present():
             group = flat.group
-            for arena in tuple(flat.arenas):
+            for arena in [*flat.arenas]:
                 try:
                     if mode.switches.devices:
                         run_on_device_of(arena.data, self._step, group, arena, grad_scale, skip)
@@ -310,10 +310,7 @@ class FlatOptimizer(Optimizer):
     def _present(self) -> list[_Flat]:
         """The arenas of the groups as they are now, made anew where users have changed them."""
         flats, groups = self._flats, self.param_groups
-        same = len(flats) == len(groups)
-        for flat, group in zip(flats, groups, strict=False):
-            same = same and flat.fits(group)
-        if not same:
+        if len(flats) != len(groups) or not all(map(_Flat.fits, flats, groups)):
             kept = [(key, dict(value)) for key, value in self.state.items()]
             self._flats = [self._flat(group) for group in groups]
             self.state = dict(kept)
@@ -359,7 +356,7 @@ class FlatOptimizer(Optimizer):
             if on_graph and arena.skipped is not None:
                 step, told = recorder.number(step)
             count = step if arena.skipped is None else step - arena.skipped
-            values = self._values(group, count, grad_scale, skip, *scalars)
+            values = self._values(group, count, grad_scale, skip, scalars)
             if recorded:  # an array of its own, which replays write to
                 arena.hyper = None
             for own_start, own_stop in arena.own_parts(start, stop):
@@ -381,21 +378,34 @@ class FlatOptimizer(Optimizer):
 
     def _again(self, group: dict[str, Any], arena: Arena) -> bool:
         """Take an ordinary step by the launch of the last one; False if this one is not."""
-        names, kernels, kernel, arrays, size = arena.launch or ()
-        alike = self.state_of(group) == names and arena.backend.kernels is kernels
-        if not alike or arena.skipped is not None or not arena.is_whole():
+        names, kernels, launch = arena.launch or ()
+        if (
+            self.state_of(group) != names
+            or arena.backend.kernels is not kernels
+            or arena.skipped is not None
+            or not arena.is_whole()
+        ):
             return False
         step = arena.steps[0]
         if self.counted(group):
             step += 1
             arena.steps = [step] * len(arena.steps)
-        hyper = self._hyper_array(arena, self._values(group, step, None, None), False)
-        kernel(*arrays, hyper, size)
+        values, told = self._values(group, step), arena.hyper
+        if told is not None and told[0] == values:
+            hyper = told[1]  # nothing changed since the last step
+        else:
+            hyper = self._hyper_array(arena, values, False)
+        launch(hyper, arena.places[-1].stop)
         note_write_at(arena.bounds)
         return True
 
     def _values(
-        self, group: dict[str, Any], count: Any, grad_scale: Any, skip: Any, *scalars: float
+        self,
+        group: dict[str, Any],
+        count: Any,
+        scale: Any = None,
+        skip: Any = None,
+        scalars: tuple[float, ...] = (),
     ) -> list:
         """What a kernel is told of a step."""
         lr = self.learning_rate(group, count)
@@ -405,8 +415,9 @@ class FlatOptimizer(Optimizer):
         if type(decay) not in _PLAIN:
             decay = as_number(decay)
         if group.get("maximize"):
-            grad_scale = -1.0 if grad_scale is None else -grad_scale
-        return [lr, decay, grad_scale, skip, *self.hyper(group, count, *scalars)]
+            scale = -1.0 if scale is None else -scale
+        hyper = self.hyper(group, count, *scalars) if scalars else self.hyper(group, count)
+        return [lr, decay, scale, skip, *hyper]
 
     def _note_scalars(
         self, arena: Arena, start: int, stop: int, scalars: tuple[float, ...]
@@ -437,7 +448,8 @@ class FlatOptimizer(Optimizer):
             kernel(*arrays, self._hyper_array(arena, values, scaled), stop - start)
             whole = arena.own is None and stop - start == arena.places[-1].stop
             if whole and not arena.short and not self.scalar_names:
-                arena.launch = (names, arena.backend.kernels, kernel, arrays, stop - start)
+                again = functools.partial(kernel, *arrays)
+                arena.launch = (names, arena.backend.kernels, again)
         if arena.short:
             arena.data[start:stop] = arena.backend.cast(p, arena.dtype)
 
@@ -448,7 +460,7 @@ class FlatOptimizer(Optimizer):
         """
         told = arena.hyper
         if not scaled and told is not None and told[0] == values:
-            return told[1]  # nothing changed since the last step
+            return told[1]
         on_device = {i: v for i, v in enumerate(values) if is_array(v)} if scaled else {}
         numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
         numbers[2] = 1.0 if values[2] is None else numbers[2]

@@ -11,6 +11,7 @@ from tensorlite.nn.losses.reduction import check_same_shape, chosen, reduced
 from tensorlite.ops.axes import movedim
 from tensorlite.ops.compare import where
 from tensorlite.ops.cross_entropy import cross_entropy_rows, nll_rows
+from tensorlite.ops.faces import name_wrong_type, names_wrong_types
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.softmax import log_softmax
 from tensorlite.tape import check, mode, recorders
@@ -19,6 +20,7 @@ from tensorlite.tensor import Tensor
 __all__ = ["cross_entropy", "nll_loss"]
 
 
+@names_wrong_types
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -61,18 +63,26 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], not {label_smoothing}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    kind = target.array.dtype.kind
-    if kind == "b":
-        raise TypeError(
-            "cross_entropy: target is bool; give class indices (target.long()) or probabilities "
-            "(target.float())"
-        )
-    if kind not in "iu":
-        if ignore_index >= 0:
-            raise ValueError("cross_entropy: ignore_index is for class indices, not probabilities")
-        return _cross_entropy_of_probabilities(input, target, weight, reduction, label_smoothing)
-    x, labels = _examples("cross_entropy", input, target, weight)
-    with_gradient = input.requires_grad and mode.switches.grad
+    try:
+        kind = target.array.dtype.kind
+        if kind == "b":
+            raise TypeError(
+                "cross_entropy: target is bool; give class indices (target.long()) or "
+                "probabilities (target.float())"
+            )
+        if kind not in "iu":
+            if ignore_index >= 0:
+                raise ValueError(
+                    "cross_entropy: ignore_index is for class indices, not probabilities"
+                )
+            return _cross_entropy_of_probabilities(
+                input, target, weight, reduction, label_smoothing
+            )
+        x, labels = _examples("cross_entropy", input, target, weight)
+        with_gradient = input.requires_grad and mode.switches.grad
+    except AttributeError as error:
+        given = {"input": input, "target": target, "weight": weight}
+        name_wrong_type("cross_entropy", given, error)
     result = cross_entropy_rows(
         x,
         labels,
