@@ -192,7 +192,7 @@ def parameters_of(function: Any) -> list[tuple[str, str, Any]]:
     while not hasattr(function, "__signature__") and hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     if hasattr(function, "__signature__") or not hasattr(function, "__code__"):
-        kinds = {
+        kinds: dict[Any, str] = {
             inspect.Parameter.KEYWORD_ONLY: KEYWORD_ONLY,
             inspect.Parameter.VAR_POSITIONAL: STARRED,
         }

@@ -123,7 +123,7 @@ class Primitive:
         self.host_kernel: str | None = None
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.input_defaults = input_defaults
-        self.call = compile_call(self)
+        self.call: Any = compile_call(self)
         self.call.__wrapped__ = SeenByCallers(self)
 
     def __repr__(self) -> str:
@@ -307,7 +307,7 @@ class Primitive:
                 args = previous["autocast"](self, args)
             finally:
                 switches.set(**previous)
-        args = [arg if isinstance(arg, Tensor) else from_outside(self.name, arg) for arg in args]
+        args = tuple([x if isinstance(x, Tensor) else from_outside(self.name, x) for x in args])
         if self.operands is not None:
             args = self.operands(args)
         raw = tuple([arg.array if isinstance(arg, Tensor) else arg for arg in args])
@@ -519,7 +519,7 @@ def primitive(fn: Callable | None = None, **options: Any) -> Any:
         return lambda function: primitive(function, **options)
     made = Primitive(fn, **options)
     PRIMITIVES[f"{fn.__module__}.{fn.__name__}"] = made
-    call = made.call
+    call: Any = made.call
     call.primitive = made
     call.defvjp = made.defvjp
     call.defvjp_together = made.defvjp_together

@@ -81,8 +81,9 @@ class Epilogue(NamedTuple):
         elif kind == "dgelu":
             _dgelu()(aux, out, out)
         if self.writes_bias and bias is not None:
-            summed, axis = {"bgrad_a": (a, (1,)), "bgrad_b": (b, (0,))}.get(
-                kind, (out, tuple(range(out.ndim - 1)))
+            rows = tuple(range(out.ndim - 1))
+            summed, axis = (
+                (a, 1) if kind == "bgrad_a" else (b, 0) if kind == "bgrad_b" else (out, rows)
             )
             wide = cupy.promote_types(out.dtype, cupy.float32)
             bias[...] = summed.sum(axis=axis, dtype=wide)

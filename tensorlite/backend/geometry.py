@@ -106,18 +106,23 @@ def plan(
     a, copy_a = _usable(a_shape, a_strides, itemsize)
     b, copy_b = _usable(b_shape, b_strides, itemsize)
     out, copy_out = _usable(full, out_strides, itemsize)
-    if not copy_out and _matrix(m, n, out).transposed:
+    if not copy_out and _fitting(m, n, out).transposed:
         copy_out = True
     if copy_out:
         out = shape_strides(full, 1)
-    matrices = [_matrix(m, k, a), _matrix(k, n, b), _matrix(m, n, out)]
+    matrices = [_fitting(m, k, a), _fitting(k, n, b), _fitting(m, n, out)]
     batches = [_spread(a_shape[:-2], a, lead), _spread(b_shape[:-2], b, lead), out[:-2]]
     *outer, (batch, *inner) = _merged(lead, batches)
     matrices = [matrix._replace(stride=s) for matrix, s in zip(matrices, inner, strict=True)]
     m, batch, matrices = _folded(m, n, k, batch, matrices)
     offsets = _offsets(outer)
-    bits = tuple(functools.reduce(operator.or_, starts) for starts in zip(*offsets, strict=True))
-    return Geometry(shape, m, n, k, batch, *matrices, offsets, bits, copy_a, copy_b, copy_out)
+    bits_a, bits_b, bits_out = (
+        functools.reduce(operator.or_, s) for s in zip(*offsets, strict=True)
+    )
+    bits = (bits_a, bits_b, bits_out)
+    of_a, of_b, of_out = matrices
+    copies = (copy_a, copy_b, copy_out)
+    return Geometry(shape, m, n, k, batch, of_a, of_b, of_out, offsets, bits, *copies)
 
 
 def result_shape(a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -175,7 +180,7 @@ def _usable(
     varying = [(n, s) for n, s in zip(shape[:-2], elements, strict=False) if n > 1 and s]
     even = all(p == n * q for (_, p), (n, q) in itertools.pairwise(varying))
     positive = all(s > 0 for _, s in varying)
-    if whole and even and positive and _matrix(*shape[-2:], elements) is not None:
+    if whole and even and positive and _matrix(shape[-2], shape[-1], elements) is not None:
         return elements, False
     return packed_strides(shape, elements, 1), True
 
@@ -192,6 +197,13 @@ def _matrix(rows: int, columns: int, strides: tuple[int, ...]) -> Matrix | None:
         if ld >= rows and ld > 0:
             return Matrix(True, ld, 0)
     return None
+
+
+def _fitting(rows: int, columns: int, strides: tuple[int, ...]) -> Matrix:
+    """`_matrix` of strides that are known to have one."""
+    matrix = _matrix(rows, columns, strides)
+    assert matrix is not None
+    return matrix
 
 
 def _spread(shape: tuple[int, ...], strides: tuple[int, ...], lead: tuple[int, ...]) -> list[int]:

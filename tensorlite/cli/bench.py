@@ -109,7 +109,7 @@ def _show_ops(
 def _count(kind: str, names: list[str], device: str, dtype: str, out: Path) -> int:
     """On the emulator times mean nothing, but counts are exact."""
     framework = Framework(OURS, device, dtype)
-    counted = {}
+    counted: dict[str, Any] = {}
     for name in names:
         if kind == "steps":
             counted[name] = counts.count(STEPS[name](framework))

@@ -40,7 +40,11 @@ OPTIMIZERS = {
 def load_data(settings: Settings) -> Splits:
     """Load a dataset by name or the user's own by its path; check that it can be learnt from."""
     dataset, drop = settings.dataset, settings.drop
-    own = {"target": settings.target, "task": settings.task, "size": settings.size}
+    own: dict[str, Any] = {
+        "target": settings.target,
+        "task": settings.task,
+        "size": settings.size,
+    }
     named = dataset in data.names()
     if not named and is_own(dataset):
         chosen = [name for name in (drop or "").split(",") if name]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tensorlite import io
+from tensorlite import io, tensor
 from tensorlite.cli import restored
 from tensorlite.data import Vocabulary, check_finite
 from tensorlite.data.arrays import read_npy, read_npz
@@ -128,13 +128,17 @@ def as_samples(values: np.ndarray, shape: tuple[int, ...], file: Path) -> np.nda
     )
 
 
+def _shares(outputs: np.ndarray) -> np.ndarray:
+    return F.softmax(tensor(outputs), dim=-1).numpy()
+
+
 def _print_outputs(outputs: np.ndarray, problem: Problem) -> None:
     """A line a sample: the likeliest classes, or the value in its raw unit."""
     if problem.task == "regression":
         for i, value in enumerate(problem.target_scaling.invert(outputs)):
             print(f"{i}: {value:.6g}")
         return
-    for i, p in enumerate(F.softmax(outputs, axis=-1)):
+    for i, p in enumerate(_shares(outputs)):
         likeliest = np.argsort(-p, kind="stable")[:SHOWN]
         print(f"{i}: " + "  ".join(f"{problem.classes[c]} {p[c]:.4f}" for c in likeliest))
 
@@ -151,7 +155,7 @@ def _write(out: Path, outputs: np.ndarray, problem: Problem) -> None:
         titles = [name, *(f"p({label})" for label in problem.classes)]
         rows = [
             [problem.classes[int(p.argmax())], *(f"{value:.6f}" for value in p)]
-            for p in F.softmax(outputs, axis=-1)
+            for p in _shares(outputs)
         ]
 
     def write(to: str) -> None:

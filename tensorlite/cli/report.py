@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import tensorlite
-from tensorlite import io
+from tensorlite import io, tensor
 from tensorlite.cli import pictures, restored
 from tensorlite.cli.errors import usage
 from tensorlite.cli.experiment import load_data, samples
@@ -117,7 +118,9 @@ def _curves(history: list[dict[str, Any]], best: int) -> str:
     groups = [losses, *([name] for name in names if name not in losses), ["lr"]]
     drawn = []
     for group in groups:
-        lines = {name.replace("_", " "): [r.get(name) for r in history] for name in group}
+        lines: dict[str, Sequence[float | None]] = {
+            name.replace("_", " "): [r.get(name) for r in history] for name in group
+        }
         drawn.append(f"<figure>{pictures.lines(lines, best)}</figure>")
     return f'<div class="figures">{"".join(drawn)}</div>'
 
@@ -125,7 +128,7 @@ def _curves(history: list[dict[str, Any]], best: int) -> str:
 def _classified(outputs: np.ndarray, splits: Splits, problem: Problem) -> list[str]:
     """The confusion matrix, and the mistakes that the model was surest of."""
     labels, classes = splits.test.targets, problem.classes
-    p = np.asarray(F.softmax(outputs, axis=-1))
+    p = F.softmax(tensor(outputs), dim=-1).numpy()
     told = p.argmax(axis=1)
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (labels, told), 1)

@@ -163,7 +163,7 @@ class Stream:
 
     def __init__(self, device: int | str | Device = "cuda") -> None:
         self.device = _cuda(device)
-        self._backend = backend_for(self.device)
+        self._backend: Any = backend_for(self.device)
         with self._backend.on(self.device):
             self._stream = self._backend.xp.cuda.Stream(non_blocking=True)
         self._backend.stream_made(self.device.index, self._stream.ptr)
@@ -250,7 +250,7 @@ class Event:
 
 
 def _cuda(device: int | str | Device) -> Device:
-    parsed = parse_device(device)
+    parsed = Device("cuda", device) if isinstance(device, int) else parse_device(device)
     if parsed.type != "cuda":
         raise ValueError(f"{device!r} is not a CUDA device: use 'cuda' or 'cuda:1'")
     return parsed

@@ -303,9 +303,10 @@ def random_split(
             raise ValueError(
                 f"random_split: fractions must lie in [0, 1] and sum to 1, got {sizes}"
             )
-        sizes = [math.floor(total * fraction) for fraction in sizes]
-        for i in range(total - sum(sizes)):
-            sizes[i % len(sizes)] += 1
+        whole = [math.floor(total * fraction) for fraction in sizes]
+        for i in range(total - sum(whole)):
+            whole[i % len(whole)] += 1
+        sizes = list(whole)
     if sum(sizes) != total:
         raise ValueError(
             f"random_split: lengths {sizes} sum to {sum(sizes)}, the dataset has {total} samples"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,14 +76,16 @@ def _by_polars(path: Path, separator: str, titles: list[str]) -> Columns | None:
         import polars as pl
     except ImportError:
         return None
-    options = {"separator": separator, "null_values": list(MISSING), "new_columns": titles}
+    read = partial(
+        pl.read_csv, path, separator=separator, null_values=list(MISSING), new_columns=titles
+    )
     try:
-        frame = pl.read_csv(path, infer_schema_length=1000, **options)
+        frame = read(infer_schema_length=1000)
         if any(dtype not in (pl.Int64, pl.Float64, pl.String) for dtype in frame.dtypes):
-            frame = pl.read_csv(path, infer_schema=False, **options)  # "true" is a word
+            frame = read(infer_schema=False)  # "true" is a word
     except pl.exceptions.PolarsError:
         try:
-            frame = pl.read_csv(path, infer_schema=False, **options)
+            frame = read(infer_schema=False)
         except pl.exceptions.PolarsError:
             return None
     if frame.to_series(-1).null_count():  # what it makes of a row that is too short
@@ -119,7 +123,7 @@ def _by_python(path: Path, separator: str, titles: list[str]) -> Columns:
         except ValueError:
             pass  # it holds words, or has gaps
     rows = _rows(path, separator, titles)
-    cells = zip(*rows, strict=True) if rows else ([] for _ in titles)
+    cells: Iterable[Sequence[str]] = zip(*rows, strict=True) if rows else ([] for _ in titles)
     return {title: _column(texts) for title, texts in zip(titles, cells, strict=True)}
 
 

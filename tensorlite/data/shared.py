@@ -83,7 +83,7 @@ class Sender:
         if AVAILABLE and size >= _LARGE:
             block, descriptor = self._block(size, dropped)
         memory: Any = bytearray(size) if block is None else self.blocks[block]
-        target = np.frombuffer(memory, np.uint8) if size else None
+        target = np.frombuffer(memory, np.uint8) if size else np.empty(0, np.uint8)
         for (start, end), part in zip(places, parts, strict=True):
             if end > start:
                 target[start:end] = np.frombuffer(part, np.uint8)

@@ -30,8 +30,8 @@ class Split(NamedTuple):
 class Scaling(NamedTuple):
     """How raw values became those in a split: ``(raw - offset) / scale``, by column."""
 
-    offset: np.ndarray | float = 0.0
-    scale: np.ndarray | float = 1.0
+    offset: np.ndarray | np.floating | float = 0.0
+    scale: np.ndarray | np.floating | float = 1.0
 
     def apply(self, raw: Any) -> np.ndarray:
         """Scale raw values; float32."""

@@ -53,7 +53,7 @@ def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
 
 def code_of(*parts: Any) -> dict[str, str]:
     """Digests of the files that define a model, a loss: those that are not of tensorlite."""
-    kinds = {type(m) for p in parts if isinstance(p, Module) for m in p.modules()}
+    kinds: set[Any] = {type(m) for p in parts if isinstance(p, Module) for m in p.modules()}
     found: dict[str, str] = {}
     for part in (*kinds, *(p for p in parts if inspect.isfunction(p))):
         if not part.__module__.startswith("tensorlite."):

@@ -188,6 +188,6 @@ def _check_pickle(file: IO[bytes], total: int) -> None:
 
     start = file.tell()
     for code, argument, _ in pickletools.genops(_Bounded(file, total)):
-        if code.name == "LONG_BINPUT" and argument > total:
+        if code.name == "LONG_BINPUT" and int(argument or 0) > total:
             raise ValueError(f"its pickle is damaged: object {argument} of a file of {total} bytes")
     file.seek(start)

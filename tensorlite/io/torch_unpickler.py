@@ -10,7 +10,7 @@ import builtins
 import pickle
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -271,7 +271,7 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, data = state
-        order = "F" if fortran else "C"
+        order: Literal["C", "F"] = "F" if fortran else "C"
         self.value = np.frombuffer(_bytes(data), kind.dtype).reshape(shape, order=order).copy()
 
 

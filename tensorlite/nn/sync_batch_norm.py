@@ -117,7 +117,7 @@ class SyncBatchNorm(BatchNormNd):
         again = mode.switches.recomputes
         if self.track_running_stats and not again:
             self._track(world)
-        axes = [axis for axis in range(input.ndim) if axis != 1]
+        axes = tuple([axis for axis in range(input.ndim) if axis != 1])
         shape = [1, -1] + [1] * (input.ndim - 2)
         wide = input if input.dtype.itemsize > 2 else input.float()
         per_sample = input.numel() // (input.shape[0] * self.num_features)

@@ -330,7 +330,7 @@ class Optimizer:
 
     def _take(self, state: dict[Any, Any]) -> None:
         """Make a checked state, by parameter, this optimizer's own."""
-        self.state: Any = defaultdict(dict)
+        self.state = defaultdict(dict)
         for key, value in state.items():
             like = key if isinstance(key, Tensor) else None
             self.state[key] = _converted(value, like)

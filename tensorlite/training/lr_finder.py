@@ -79,7 +79,8 @@ def find_lr(
         )
     weights = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
     state, mode = copy.deepcopy(optimizer.state_dict()), model.training
-    rates, losses = [], []
+    rates: list[float] = []
+    losses: list[float] = []
     try:
         model.train()
         with np.errstate(all="ignore"):

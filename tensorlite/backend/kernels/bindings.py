@@ -155,7 +155,7 @@ def _allocating(kernel: Kernel) -> str:
     """The same call, which makes its outputs itself."""
     slots = ", ".join(
         f"{{{s.role}, {s.type}, {str(s.wide).lower()}, {str(s.alike).lower()}, {s.of}, "
-        f"{{{', '.join(map(str, s.count))}}}}}"
+        f"{{{', '.join(map(str, s.of_count))}}}}}"
         for s in slots_of(kernel) or ()
     )
     return (

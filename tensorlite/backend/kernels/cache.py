@@ -133,9 +133,9 @@ def _cache_key(compiler: Command) -> str:
             parts += [str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)]
     digest.update("\0".join(parts).encode())
     generator = sorted(Path(__file__).parent.glob("*.py"))
-    for path in [*generator, *sorted(kernels_folder().rglob("*.*"))]:
-        if path.is_file():
-            digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    for source in [*generator, *sorted(kernels_folder().rglob("*.*"))]:
+        if source.is_file():
+            digest.update(f"\0{source.name}\0".encode() + source.read_bytes())
     return digest.hexdigest()
 
 

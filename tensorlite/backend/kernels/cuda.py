@@ -206,7 +206,7 @@ class CudaKernel:
             raise self._error(ValueError, f"{p.name} must be C-contiguous and aligned")
         return value
 
-    def _heads(self, p: Parameter, value: Any) -> np.void:
+    def _heads(self, p: Parameter, value: Any) -> Any:
         """Return `Heads` of types.h, by value."""
         size = value.itemsize
         dense = value.ndim == 4 and (
@@ -251,8 +251,9 @@ def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
         return False, False, False, False, SCALARS.index(p.type), -1, ()
     wide = p.type.startswith("Acc<")
     name = p.type.removeprefix("Acc<").removesuffix(">")
-    counts = ast.parse(f"({p.count},)", mode="eval").body.elts
-    found = tuple(steps(ast.unparse(each), names) for each in counts)
+    counts = ast.parse(f"({p.count},)", mode="eval").body
+    assert isinstance(counts, ast.Tuple)
+    found = tuple(steps(ast.unparse(each), names) for each in counts.elts)
     if name in types:
         return True, p.is_heads, p.optional, wide, 0, types.index(name), found
     return True, p.is_heads, p.optional, False, ARRAYS.index(p.type), -1, found
@@ -284,6 +285,7 @@ class CudaLibrary:
     """Every kernel as an attribute; compiled when it is first called, and cached by CuPy."""
 
     on_host = False
+    column_total: Any
 
     def __init__(self, host: Any) -> None:
         """Make the kernels; `host` is the library of the CPU, or None."""
@@ -319,7 +321,7 @@ class CudaLibrary:
 
         if host is None:
             return Entry(kernel, self, cupy.ndarray)
-        slots = tuple(tuple(slot) for slot in slots_of(kernel))
+        slots = tuple(tuple(slot) for slot in slots_of(kernel) or ())
         launch = getattr(self, kernel.name)
         return host.cuda_entry(kernel.name, launch, self.column_total, allowed(kernel), slots)
 

@@ -118,7 +118,8 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
         if kind == "STORED":
             stored.add(name)
     text = match["parameters"].strip()
-    parameters, position = [], 0
+    parameters: list[Parameter] = []
+    position = 0
     while position < len(text):
         found = _PARAMETER.match(text, position)
         is_array = bool(found and (found["star"] or found["heads"]))

@@ -33,7 +33,7 @@ class Slot(NamedTuple):
     wide: bool = False
     alike: bool = False
     of: int = 0
-    count: tuple[int, ...] = ()
+    of_count: tuple[int, ...] = ()
 
 
 def slots_of(kernel: Kernel) -> tuple[Slot, ...] | None:

@@ -8,7 +8,7 @@ import importlib.util
 import math
 import tempfile
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .cache import built_in, cache_folder, compiled, place, second_cache
 from .unavailable import KernelsUnavailable, say
 
 
-def load_host() -> ModuleType:
+def load_host() -> Any:
     """Load the extension: one that came with the package, else one of a cache, else a new one.
 
     One that ``tensorlite warmup --native`` compiled for this very processor goes before all others.
@@ -46,7 +46,7 @@ def native() -> Path | None:
     return None
 
 
-def _load_native() -> ModuleType:
+def _load_native() -> Any:
     """From the user's cache, the system's folder for temporary files, or for this process alone.
 
     The next one is tried where a folder is full, cannot be written, or nothing in it can be run.
@@ -66,10 +66,11 @@ def _load_native() -> ModuleType:
         raise KernelsUnavailable(f"no folder to compile them in: {error}") from error
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path) -> Any:
     loader = importlib.machinery.ExtensionFileLoader(MODULE, str(path))
     spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
-    module = importlib.util.module_from_spec(spec)
+    assert spec is not None
+    module: Any = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     module.on_host = True
     module.empty = np.empty

@@ -45,7 +45,7 @@ def correlate(k: Any, d: Array, x: Array, kernel: Sequence[int], geometry: Geome
     shape = (d.shape[1], x.shape[1] // geometry.groups, *kernel)
     # One gradient an image, of so many at a time that they need no more memory than the columns.
     most = max(columns.size // math.prod(shape), 1)
-    total = None
+    total: Any = None
     for start in range(0, len(x), most):
         images = slice(start, start + most)
         part = _summed(k, matmul(filters[images], columns[images].mT), shape)

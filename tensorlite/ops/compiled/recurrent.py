@@ -53,7 +53,7 @@ def _lstm(
     if arrays is None:
         return NotImplemented
     check_layer("lstm", projected, weight, 4, h0, c0)
-    steps, batch, hidden = len(projected), *h0.shape
+    steps, (batch, hidden) = len(projected), h0.shape
     h, c = _states(k, h0, steps, reverse), _states(k, c0, steps, reverse)
     projected, weight = arrays[0], arrays[3]
     gates = _room(k, projected, overwrite)
@@ -86,7 +86,7 @@ def _lstm_backward(
     if arrays is None or dh is None or dgates is not None:
         return NotImplemented
     gates, h, c, weight, dh = arrays
-    steps, batch, hidden = len(gates), *h.shape[1:]
+    steps, batch, hidden = len(gates), h.shape[1], h.shape[2]
     last, first = (0, -1) if reverse else (-1, 0)
     if k.on_host and dc is not None and states_before(dc, reverse).any():
         return NotImplemented  # the kernel carries the cotangent of the last c alone
@@ -133,7 +133,7 @@ def _gru(
         return NotImplemented
     check_layer("gru", projected, weight, 3, h0)
     projected, _, weight, bias = arrays
-    steps, batch, hidden = len(projected), *h0.shape
+    steps, (batch, hidden) = len(projected), h0.shape
     h, m = _states(k, h0, steps, reverse), k.empty((steps, batch, hidden), h0.dtype)
     gates = _room(k, projected, overwrite)
     if k.on_host:
