@@ -133,6 +133,21 @@ def compare(
     return {framework: _summary(a) for framework, a in zip(frameworks, answers, strict=True)}
 
 
+def compare_all(
+    kind: str, names: Sequence[str], peers: Sequence[str], device: str, dtype: str, rounds: int
+) -> tuple[dict[str, dict[str, dict[str, Any]]], list[str]]:
+    """Time workload after workload; return the times by name, and what went wrong."""
+    results = {}
+    failures = []
+    for name in names:
+        print(f"measuring {name} …", flush=True)
+        try:
+            results[name] = compare(kind, name, [OURS, *peers], device, dtype, rounds)
+        except RuntimeError as error:
+            failures.append(str(error))
+    return results, failures
+
+
 def check_agreement(ours: Worker, peer: Worker, tolerance: float) -> None:
     """Raise `Disagreement` where a number differs, as a part of the largest beside it."""
     for what, values in ours.results.items():

@@ -20,6 +20,11 @@ NOTHING = 0.05  # of both passes: a difference of two times that is no larger te
 
 def steps_table(results: Results, peers: Sequence[str]) -> str:
     """Milliseconds a step, the ratio to each peer (below 1 is faster), and peak memory."""
+    return _aligned(steps_rows(results, peers))
+
+
+def steps_rows(results: Results, peers: Sequence[str]) -> list[list[str]]:
+    """The lines of `steps_table`, the titles first."""
     titles = ["step", "ms", "quartiles", "MB"]
     titles += [title for peer in peers for title in (f"{peer} ms", "ratio", "MB")]
     rows = []
@@ -29,11 +34,26 @@ def steps_table(results: Results, peers: Sequence[str]) -> str:
         for peer in peers:
             row += [*_beside(ours, found[peer], "step"), _megabytes(found[peer])]
         rows.append(row)
-    return _aligned([titles, *rows])
+    return [titles, *rows]
 
 
 def ops_table(results: Results, peers: Sequence[str], limits: Limits, itemsize: int) -> str:
     """Each pass: milliseconds, rates, the part of the limit, and the ratio to each peer."""
+    return f"{limits_line(limits)}\n{_aligned(ops_rows(results, peers, limits, itemsize))}"
+
+
+def limits_line(limits: Limits) -> str:
+    """What the machine can do at best."""
+    return (
+        f"limits measured now: {limits.bandwidth / 1e9:.1f} GB/s, "
+        f"{limits.flops / 1e9:.0f} GFLOP/s (large matrix product)"
+    )
+
+
+def ops_rows(
+    results: Results, peers: Sequence[str], limits: Limits, itemsize: int
+) -> list[list[str]]:
+    """The lines of `ops_table`, the titles first."""
     titles = ["operation", "ms", "quartiles", "GB/s", "GFLOP/s", "of limit"]
     rows = [titles + [title for peer in peers for title in (f"{peer} ms", "ratio")]]
     for name, found in results.items():
@@ -42,11 +62,7 @@ def ops_table(results: Results, peers: Sequence[str], limits: Limits, itemsize: 
             row = [f"{name} {phase}", _ms(ours[phase]["median"]), _quartiles(ours[phase])]
             row += _rates(_point(name, phase, ours, itemsize), limits)
             rows.append(row + [x for peer in peers for x in _beside(ours, found[peer], phase)])
-    head = (
-        f"limits measured now: {limits.bandwidth / 1e9:.1f} GB/s, "
-        f"{limits.flops / 1e9:.0f} GFLOP/s (large matrix product)"
-    )
-    return f"{head}\n{_aligned(rows)}"
+    return rows
 
 
 def points_of(results: Results, itemsize: int) -> list[Point]:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorlite
 from tensorlite import io
 from tensorlite.bench import counts, limits, report, roofline
-from tensorlite.bench.comparison import OURS, compare
+from tensorlite.bench.comparison import OURS, compare_all
 from tensorlite.bench.frameworks import PEERS, Framework, check_installed
 from tensorlite.bench.host_time import HOST_STEPS, host_time
 from tensorlite.bench.ops import OPS, both_ways
@@ -32,6 +32,8 @@ def run(args: Namespace) -> int:
         raise UsageError(
             "--host is for steps of tensorlite on CUDA: bench steps --device cuda --host"
         )
+    if args.report and args.host:
+        raise UsageError("--report shows times beside the machine's limits, and --host has none")
     known = OPS if args.kind == "ops" else HOST_STEPS if args.host else STEPS
     with usage():
         names = [choose(f"workload of {args.kind}", name, known) for name in args.names]
@@ -43,12 +45,18 @@ def run(args: Namespace) -> int:
         os.environ.setdefault("CUDA_EMULATOR_DRYRUN", "1")  # read when the emulator is loaded
     device = str(tensorlite.device(args.device))
     emulated = device != "cpu" and counts.emulator() is not None
-    if emulated and peers:
+    if emulated and (peers or args.report):
         raise UsageError(
-            "on the CUDA emulator tensorlite is counted, not timed: leave out --compare"
+            "on the CUDA emulator tensorlite is counted, not timed: leave out --compare, --report"
         )
-    out = Path(args.out) if args.out else new_folder(f"bench-{args.kind}")
+    kind = "report" if args.report else args.kind
+    out = Path(args.out) if args.out else new_folder(f"bench-{kind}")
     out.mkdir(parents=True, exist_ok=True)
+    if args.report:
+        from tensorlite.cli import bench_report
+
+        chosen = names if args.names else None
+        return bench_report.run(args, chosen, peers, device, out)
     if args.host:
         return _host(names, device, args.dtype, args.rounds, out)
     if emulated:
@@ -66,14 +74,7 @@ def _time(args: Namespace, names: list[str], peers: list[str], device: str, out:
     if args.kind == "ops":
         print("measuring the limits …", flush=True)
         measured = limits.measure(device, args.dtype)
-    results, failures = {}, []
-    for name in names:
-        print(f"measuring {name} …", flush=True)
-        try:
-            frameworks = [OURS, *peers]
-            results[name] = compare(args.kind, name, frameworks, device, args.dtype, args.rounds)
-        except RuntimeError as error:
-            failures.append(str(error))
+    results, failures = compare_all(args.kind, names, peers, device, args.dtype, args.rounds)
     if results and measured is None:
         print(report.steps_table(results, peers))
     elif results:

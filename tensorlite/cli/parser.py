@@ -204,6 +204,7 @@ def _bench(parser: Parser) -> None:
     add("--host", action="store_true", help="steps on CUDA: what they take before the GPU does")
     add("--compare", type=_names, default=[], metavar="PEERS", help="torch, jax or torch,jax")
     add("--rounds", type=_count, default=15, metavar="N")
+    add("--report", action="store_true", help="steps and operations in one page to show around")
     add("--out", metavar="DIR", help="default: runs/bench-KIND, numbered if that is there")
 
 

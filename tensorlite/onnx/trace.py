@@ -185,6 +185,9 @@ class Trace:
     def module(self, module: Any) -> None:
         """A module is called."""
 
+    def sizes(self, name: str, inputs: tuple, static: dict) -> None:
+        """Lengths that an operation is called with: several traces are compared for them."""
+
     def check(self, function: Callable, arguments: tuple) -> None:
         """A look at values that raises: an exported graph has none."""
 

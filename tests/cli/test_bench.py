@@ -167,3 +167,21 @@ def test_warmup_compiles_once(process, folder, monkeypatch, request):
 def test_warmup_knows_that_the_cpu_has_one_file_for_all_dtypes(tl):
     status, _, err = tl("warmup", "--dtype", "float32")
     assert status == 2 and "--dtype" in err
+
+
+def test_a_report_of_all_that_was_measured(tl, folder, monkeypatch):
+    monkeypatch.setattr("tensorlite.cli.bench_report.STEPS", ["mlp"])
+    monkeypatch.setattr("tensorlite.cli.bench_report.OPS", ["chain"])
+    status, out, err = tl("bench", "--report", "--rounds", "1", "--out", "here")
+    assert status == 0, err
+    text = (folder / "here" / "report.md").read_text()
+    assert text in out
+    assert "## Training steps" in text and "## Operations" in text
+    rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert set(rows) == {5, 7}  # steps and operations: as many cells in every line
+    page = (folder / "here" / "report.html").read_text()
+    assert "<h2>Machine</h2>" in page and "http" not in page
+    assert ("data:image/png;base64," in page) is (find_spec("matplotlib") is not None)
+    numbers = json.loads((folder / "here" / "bench.json").read_text())
+    assert numbers["steps"].keys() == {"mlp"} and numbers["ops"].keys() == {"chain"}
+    assert numbers["machine"]["threads"] and numbers["failures"] == []
