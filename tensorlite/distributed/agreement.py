@@ -136,24 +136,28 @@ class Presence:
         self.world, self.names, self.waits = world, names, waits
         self.asked: tuple[Any, np.ndarray] | None = None  # in the last step
         self.mine: list[bool] | None = None
+        self.changed = True
+        self.wishes = 0
         self.taken: list[bool] = []  # what all were taken to say
 
-    def anywhere(self, mine: list[bool]) -> list[bool]:
-        """Say which parameters have a gradient here, and be told which have one anywhere.
+    def ask(self, mine: list[bool]) -> None:
+        """Say which parameters have a gradient here.
 
         The `wishes` of a process go the same way, and all learn of them in the same step: this one
         where they wait, else the next.
         """
-        world = self.world
-        wishes = self.check()
-        words = np.array([world.wishes, *mine], np.uint8)
-        self.asked = world.link.begin_gather(words, "the others' step")
-        if self.waits or mine != self.mine:
+        self.wishes = self.check()
+        self.changed, self.mine = mine != self.mine, mine
+        words = np.array([self.world.wishes, *mine], np.uint8)
+        self.asked = self.world.link.begin_gather(words, "the others' step")
+
+    def anywhere(self) -> list[bool]:
+        """Be told which parameters have a gradient anywhere, after `ask`."""
+        if self.waits or self.changed:
             now, self.taken = self._answer()
             if self.waits:
-                wishes, self.asked = now, None
-        self.mine = mine
-        world.agreed = wishes
+                self.wishes, self.asked = now, None
+        self.world.agreed = self.wishes
         return self.taken
 
     def _answer(self) -> tuple[int, list[bool]]:

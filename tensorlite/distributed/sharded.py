@@ -245,9 +245,10 @@ class Sharing:
         batch = self.world.batch
         self.usual = self.backwards or self.usual
         self._catch_up()
-        self._agree()
+        has = self._bring()
         while self.sent < len(self.queue):
             self._send_next()
+        self._bind(has)
         even = batch is None or batch.is_even
         for number in self.queue:
             part, bucket = self.buckets[number]
@@ -289,13 +290,18 @@ class Sharing:
             for part in self.parts:
                 part.arena.grad[...] = 0
 
-    def _agree(self) -> None:
-        """Give gradients, zeros here, to parameters that have one anywhere; pass on wishes."""
-        world = self.world
+    def _bring(self) -> list[list[bool]]:
+        """Bring all gradients to their places; say which there are."""
         has = [part.take_in() for part in self.parts]
-        world.agreed = world.wishes
-        if world.size > 1:
-            flags = iter(self.presence.anywhere(list(itertools.chain(*has))))
+        if self.world.size > 1:
+            self.presence.ask(list(itertools.chain(*has)))
+        return has
+
+    def _bind(self, has: list[list[bool]]) -> None:
+        """Give gradients, zeros here, to parameters that have one anywhere; pass on wishes."""
+        self.world.agreed = self.world.wishes
+        if self.world.size > 1:
+            flags = iter(self.presence.anywhere())
             has = [[next(flags) for _ in part.arena.places] for part in self.parts]
         for part, its in zip(self.parts, has, strict=True):
             for place, there in zip(part.arena.places, its, strict=True):
