@@ -121,4 +121,5 @@ whole = sum(a.data.size for f in optimizer._flats for a in f.arenas)
 sent = 0 if world.link is None else world.link.sent
 line = f"rank {world.rank} digest {digest.hexdigest()} kept {kept} of {whole} sent {sent}"
 queue = " ".join(map(str, optimizer.sharing.queue))
-print(f"{line} queue {queue}\n", end="")
+local = f"{world.local_rank} of {world.local_size}"
+print(f"{line} local {local} queue {queue}\n", end="")
