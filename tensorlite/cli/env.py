@@ -14,17 +14,22 @@ import tensorlite
 from tensorlite.backend.kernels import cache, host, prebuilt
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.backend.machine import usable_cores
-from tensorlite.cli import cuda_state
+from tensorlite.cli import cuda_state, processes
 from tensorlite.data import cache_dir
+from tensorlite.distributed.start import launched_rank, launched_size
 
 OPTIONAL = {"ml_dtypes": "bf16", "matplotlib": "plot"}  # and the extra that brings them
-VARIABLES = ("TENSORLITE_", "CUPY_", "CUDA_", "OMP_NUM", "OPENBLAS_", "MKL_NUM", "XDG_CACHE")
+MPIS = ("mpich", "openmpi", "impi-rt")  # packages that contain an MPI
+NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12")
+VARIABLES = ("TENSORLITE_", "CUPY_", "CUDA_", "NCCL_", "OMP_NUM", "OPENBLAS_", "MKL_NUM", "XDG_CACHE")
 
 
 def run(args: Namespace) -> int:
     """Print the state of the installation and what is wrong with it."""
+    if launched_rank():
+        return 0  # one of several, of which the first prints
     wrong: list[str] = []
-    rows = [*_software(), *_kernels(wrong), *_cuda(wrong), *_caches(wrong), *_variables()]
+    rows = [*_software(), *_kernels(wrong), *_cuda(wrong), *_processes(wrong), *_caches(wrong), *_variables()]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value}")
@@ -82,6 +87,25 @@ def _cuda(wrong: list[str]) -> list[tuple[str, str]]:
         return [*rows, ("CUDA driver", "none")]
     devices = [(f"cuda:{i}", name) for i, name in enumerate(driver.devices)]
     return [*rows, ("CUDA driver", "for CUDA {}.{}".format(*driver.version)), *devices]
+
+
+def _processes(wrong: list[str]) -> list[tuple[str, str]]:
+    """What several processes need; of those that mpiexec has started the first one prints."""
+    mpi4py, launcher = cuda_state.installed("mpi4py"), processes.mpiexec()
+    mpis = [f"{name} {v}" for name in MPIS if (v := cuda_state.installed(name))]
+    if mpi4py is None:
+        rows = [("MPI", 'mpi4py is not installed (pip install "tensorlite[mpi]")')]
+    else:
+        found = f"mpi4py {mpi4py}, {mpis[0] if mpis else 'the system’s MPI'}"
+        rows = [("MPI", f"{found}, {launcher or 'no mpiexec'}")]
+        if launcher is None:
+            wrong.append('there is no mpiexec: pip install "tensorlite[mpi]", or install an MPI')
+    if cuda_state.cupy_packages():
+        nccl = [f"{version} ({name})" for name in NCCL if (version := cuda_state.installed(name))]
+        missing = "no package of it (pip install nvidia-nccl-cu13)"
+        rows.append(("NCCL", ", ".join(nccl) or missing))
+    size = launched_size()
+    return [*rows, ("ranks", "1" if size == 1 else f"{size}, started by mpiexec")]
 
 
 def _caches(wrong: list[str]) -> list[tuple[str, str]]:

@@ -30,16 +30,16 @@ def launch(count: int, arguments: Sequence[str]) -> None:
     """
     if is_launched():
         raise UsageError("--processes is not for a command that mpiexec has started")
-    mpiexec = _mpiexec()
-    if mpiexec is None or find_spec("mpi4py") is None:
-        missing = "mpiexec" if mpiexec is None else "mpi4py"
+    program = mpiexec()
+    if program is None or find_spec("mpi4py") is None:
+        missing = "mpiexec" if program is None else "mpi4py"
         raise UsageError(f'--processes needs {missing}: pip install "tensorlite[mpi]"')
     sys.stdout.flush()
-    command = [mpiexec, "-n", str(count), sys.executable, "-m", "tensorlite", *arguments]
-    os.execv(mpiexec, command)
+    command = [program, "-n", str(count), sys.executable, "-m", "tensorlite", *arguments]
+    os.execv(program, command)
 
 
-def _mpiexec() -> str | None:
+def mpiexec() -> str | None:
     """The mpiexec that belongs to this Python, else the one in PATH."""
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
     return beside or shutil.which("mpiexec")

@@ -74,16 +74,17 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
     from tensorlite.distributed.mpi import MPILink
 
     link: Any = MPILink(comm, timeout)
-    said = link.gather((shards, _host()))
-    here = [i for i, (_, host) in enumerate(said) if host == said[comm.rank][1]]
+    said = link.gather((shards, _host(), _cores()))
+    names = [host for _, host, _ in said]
+    here = [i for i, host in enumerate(names) if host == names[comm.rank]]
     local_rank, local_size = here.index(comm.rank), len(here)
-    if any(asked != said[0][0] for asked, _ in said):
-        asked = ", ".join(f"rank {i}: {n}" for i, (n, _) in enumerate(said))
+    if any(asked != said[0][0] for asked, _, _ in said):
+        asked = ", ".join(f"rank {i}: {n}" for i, (n, _, _) in enumerate(said))
         raise RuntimeError(f"init: the processes ask for different numbers of shards: {asked}")
     count = comm.size if shards is None else shards
     _check_shards(count, comm.size)
     world = World(comm.rank, comm.size, count, link, local_rank, local_size)
-    _share_cores(local_rank, local_size)
+    _share_cores([cores for _, host, cores in said if host == names[comm.rank]])
     if local_size > 1:
         set_home(_own_device(local_rank))
     state = link.gather(default_generator.state_dict())[0]
@@ -91,7 +92,6 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
     ranks.set_world(world)
     guard.joined(world)
     if comm.size > 1:
-        names = [host for _, host in said]
         beat.begin(world, [names.index(name) for name in names])
     return world
 
@@ -106,6 +106,11 @@ def _check_shards(shards: int, size: int) -> None:
 def launched_rank() -> int:
     """The number that mpiexec gave this process, known before MPI is there; 0 without mpiexec."""
     return next((int(os.environ[name]) for name in _LAUNCHED if name in os.environ), 0)
+
+
+def launched_size() -> int:
+    """How many processes mpiexec started, known before MPI is there; 1 without mpiexec."""
+    return next((int(os.environ[name]) for name in _SIZES if name in os.environ), 1)
 
 
 def recut(shards: int) -> None:
@@ -142,12 +147,20 @@ def _host() -> str:
     return os.environ.get("TENSORLITE_HOST") or os.uname().nodename
 
 
-def _share_cores(local_rank: int, local_size: int) -> None:
-    """Give every process on this machine its share of the cores."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    set_num_threads(max(1, cores // local_size))
+def _cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _share_cores(of_all: list[list[int]]) -> None:
+    """Give every process on this machine its share of the cores that it may use.
+
+    A launcher that binds processes, such as Slurm, has shared them out already.
+    """
+    mine = _cores()
+    set_num_threads(max(1, len(mine) // max(1, of_all.count(mine))))
 
 
 def _own_device(local_rank: int) -> int:

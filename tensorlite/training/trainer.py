@@ -323,11 +323,12 @@ class Trainer:
         record["seconds"] = round(seconds + time.perf_counter() - started, 3)
         record["samples_per_second"] = round(self.progress.samples / seconds, 1)
         self._finish_epoch(record, watched, train_loader)
-        if self.world.size > 1:  # what one decided holds for all
-            said = self.world.gather((interruption.requested, self.stopped_by))
-            interruption.requested = any(requested for requested, _ in said)
+        stop = interruption.requested
+        if self.world.size > 1:  # what one decided holds for all; a later wish, for the next batch
+            said = self.world.gather((stop, self.stopped_by))
+            stop = any(requested for requested, _ in said)
             self.stopped_by = next((reason for _, reason in said if reason is not None), None)
-        if interruption.requested:
+        if stop:
             interruption.stop(self.world)
 
     def _train(self, loader: DataLoader, interruption: Interruption) -> None:

@@ -27,8 +27,9 @@ except ImportError:
 
 
 def run(ranks: int, program: str, *args: object, **variables: str) -> subprocess.CompletedProcess:
-    """Run one of the programs on so many ranks, or, with 0, without mpiexec."""
-    command = [sys.executable, str(PROGRAMS / program), *map(str, args)]
+    """Run one of the programs, or a module, on so many ranks; with 0, without mpiexec."""
+    named = ["-m", program] if "." not in program else [str(PROGRAMS / program)]
+    command = [sys.executable, *named, *map(str, args)]
     if ranks:
         command = [mpiexec(), "-n", str(ranks), *command]
     root = str(Path(__file__).parents[2])

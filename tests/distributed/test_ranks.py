@@ -61,3 +61,11 @@ def test_parameters_that_are_not_always_used():
         else:  # in the last step rank 0, for which nothing has changed, cannot know
             assert not_waiting.returncode != 0
             assert re.search(r"than rank 0 could know .*'b.*unused_parameters=", not_waiting.stderr)
+
+
+def test_env_shows_the_mpi_and_the_ranks_once():
+    for ranks, shown in ((0, "1"), (2, "2, started by mpiexec")):
+        done = run(ranks, "tensorlite", "env")
+        assert done.returncode == 0, done.stderr
+        assert re.findall(r"^ranks +(.*)$", done.stdout, re.M) == [shown]
+        assert re.search(r"^MPI +mpi4py 4.*mpiexec$", done.stdout, re.M)
