@@ -21,7 +21,10 @@ from tensorlite.distributed.start import launched_rank, launched_size
 OPTIONAL = {"ml_dtypes": "bf16", "matplotlib": "plot"}  # and the extra that brings them
 MPIS = ("mpich", "openmpi", "impi-rt")  # packages that contain an MPI
 NCCL = ("nvidia-nccl-cu13", "nvidia-nccl-cu12")
-VARIABLES = ("TENSORLITE_", "CUPY_", "CUDA_", "NCCL_", "OMP_NUM", "OPENBLAS_", "MKL_NUM", "XDG_CACHE")
+VARIABLES = (
+    *("TENSORLITE_", "CUPY_", "CUDA_", "NCCL_", "OMP_NUM", "OPENBLAS_", "MKL_NUM"),
+    "XDG_CACHE",
+)
 
 
 def run(args: Namespace) -> int:
@@ -29,7 +32,8 @@ def run(args: Namespace) -> int:
     if launched_rank():
         return 0  # one of several, of which the first prints
     wrong: list[str] = []
-    rows = [*_software(), *_kernels(wrong), *_cuda(wrong), *_processes(wrong), *_caches(wrong), *_variables()]
+    rows = [*_software(), *_kernels(wrong), *_cuda(wrong), *_processes(wrong)]
+    rows += [*_caches(wrong), *_variables()]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value}")
