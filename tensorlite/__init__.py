@@ -89,6 +89,7 @@ _MODULES = (
         "nn",
         "onnx",
         "optim",
+        "profiler",
         "signal",
         "special",
         "testing",

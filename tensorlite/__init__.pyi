@@ -25,6 +25,7 @@ from tensorlite import linalg as linalg
 from tensorlite import nn as nn
 from tensorlite import onnx as onnx
 from tensorlite import optim as optim
+from tensorlite import profiler as profiler
 from tensorlite import signal as signal
 from tensorlite import special as special
 from tensorlite import testing as testing

@@ -109,6 +109,7 @@ def propagate(
     overwritten = last_write()
     last = not (retain_graph or create_graph)
     unit = _call if create_graph else tape_unit  # of what is recorded each primitive is a unit
+    profile = switches.profile
     while heap and -heap[0][0] > stop:
         node = heappop(heap)[1]
         g = cotangents.pop(node)
@@ -131,19 +132,20 @@ def propagate(
             _used_twice(node)
         if node.index < overwritten:
             check_not_overwritten(node)
+        name = plan.name if profile is None else profile.rule(node)
         if create_graph:
             saved = plan.as_tensors(node)
         if plan.keeps and not retain_graph:
             node.saved = None
         if needed is not None:
             wanted = tuple([parent in needed for parent in parents])
-            found = unit(plan.name, plan.pull_some, g, saved, wanted)
+            found = unit(name, plan.pull_some, g, saved, wanted)
         elif plan.asks is None:
-            found = unit(plan.name, plan.pull, g, saved)
+            found = unit(name, plan.pull, g, saved)
         elif plan.asks == "last":
-            found = unit(plan.name, plan.pull, g, saved, last)
+            found = unit(name, plan.pull, g, saved, last)
         else:  # whose places no variable here may hold
-            found = unit(plan.name, plan.pull, g, saved, places(parents))
+            found = unit(name, plan.pull, g, saved, places(parents))
         for parent, d in zip(parents, found, strict=True):
             if parent is None or d is None:
                 continue

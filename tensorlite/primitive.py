@@ -272,6 +272,12 @@ class Primitive:
     def observed(self, args: tuple, static: dict) -> Any:
         """Call under a policy: cast the inputs, choose the device, note the line, look for NaN."""
         switches = mode.switches
+        if switches.profile is not None:
+            return switches.profile.operation(self.name, args, self._observed, args, static)
+        return self._observed(args, static)
+
+    def _observed(self, args: tuple, static: dict) -> Any:
+        switches = mode.switches
         if switches.recorder is not None and not switches.recorder.inside:
             return self._recorded(switches, args, static)
         switches.special = False

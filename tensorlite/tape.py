@@ -37,6 +37,7 @@ class Switches:
         "autocast",
         "devices",
         "grad",
+        "profile",
         "recomputes",
         "recorder",
         "special",
@@ -52,6 +53,7 @@ class Switches:
         self.views = False  # look whether an input's memory was written through another Tensor
         self.anomaly: Callable | None = None  # anomaly(array, what, source) raises at NaN or inf
         self.autocast: Callable | None = None  # autocast(primitive, args) -> args in other dtypes
+        self.profile: Any = None  # what measures operations (see `profiler`)
         self.recorder: Any = None  # what takes this call down (see `recording`)
         self.trace: Callable | None = None  # trace() -> the user's source line
 
@@ -60,19 +62,22 @@ class Switches:
         previous = {name: getattr(self, name) for name in values}
         for name, value in values.items():
             setattr(self, name, value)
-        if "recorder" in values:
-            if previous["recorder"] is not None:
-                recorders.remove(previous["recorder"])
-            if self.recorder is not None:
-                recorders.append(self.recorder)
-        watched = (self.anomaly, self.autocast, self.trace, self.devices, self.views, self.recorder)
-        self.special = any(watched)
+        for name, everywhere in (("recorder", recorders), ("profile", profiles)):
+            if name in values:
+                if previous[name] is not None:
+                    everywhere.remove(previous[name])
+                if values[name] is not None:
+                    everywhere.append(values[name])
+        watched = (self.anomaly, self.autocast, self.trace, self.devices, self.views)
+        self.special = any((*watched, self.recorder, self.profile))
         return previous
 
 
 #: The recorders of all threads. To ask first whether there is any costs a small operation less than
 #: to look for this thread's.
 recorders: list[Any] = []
+#: The profiles of all threads, likewise.
+profiles: list[Any] = []
 _all_switches: weakref.WeakSet[Switches] = weakref.WeakSet()
 _of_new_threads = {"devices": False, "views": False}
 
@@ -302,8 +307,26 @@ def check(function: Callable, *args: Any) -> None:
 
 def unit(name: str, function: Callable, *args: Any) -> Any:
     """Call ``function(*args)``, which computes with arrays itself; a recorder sees to it."""
-    recorder = mode.switches.recorder
-    return function(*args) if recorder is None else recorder.unit(name, function, *args)
+    if not recorders and not profiles:
+        return function(*args)
+    recorder, profile = mode.switches.recorder, mode.switches.profile
+    if recorder is not None:
+        function, args = recorder.unit, (name, function, *args)
+    if profile is not None:
+        return profile.operation(name, args, function, *args)
+    return function(*args)
+
+
+def span(name: str, function: Callable, *args: Any) -> Any:
+    """Call ``function(*args)``, whose operations a profile shows under a name of their own."""
+    profile = mode.switches.profile
+    if profile is None:
+        return function(*args)
+    event = profile.open(name)
+    try:
+        return function(*args)
+    finally:
+        profile.close(event)
 
 
 def note_write_at(bounds: tuple[int, int]) -> None:

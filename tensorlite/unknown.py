@@ -49,7 +49,6 @@ INSTEAD = {
     "range": "use arange, which leaves the end out",
     **dict.fromkeys(("real", "imag", "conj", "angle"), "Tensors are real"),
     "version": "use __version__, and cuda.get_device_name() for the device",
-    "profiler": "use Python's profilers",
     "orthogonal": "register_parametrization with a module that makes the weight orthogonal",
     "hub": "load a state dictionary: torch.load reads .pt files and safetensors",
     "SparseAdam": "gradients are dense: use Adam",

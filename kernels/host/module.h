@@ -268,6 +268,7 @@ PyObject* py_log_size(PyObject*, PyObject*);
 PyObject* py_log_calls(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_cut(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_times(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -367,6 +368,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("log_calls", py_log_calls, "log_calls(log, first, last)"), \
     TL_METHOD("log_cut", py_log_cut, "log_cut(log, calls)"), \
     TL_METHOD("log_replay", py_log_replay, "log_replay(log, first, last)"), \
+    TL_METHOD("log_times", py_log_times, "log_times(log, first, last): replay; ns when each began, and the end"), \
     TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
     TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable)"), \
     TL_METHOD("block_sums", py_block_sums, "block_sums(memory, sums)"), \

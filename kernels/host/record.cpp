@@ -5,6 +5,7 @@
 #include "record.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <numeric>
 
@@ -164,6 +165,32 @@ PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given) {
         log->replay(range[0], last);
     }
     Py_RETURN_NONE;
+}
+
+// The nanoseconds from the start until each call that is not dead begins, and until the last has ended, as
+// bytes of 64-bit numbers.
+PyObject* py_log_times(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    size_t range[2];
+    Log* log = read(args, given, 3, range);
+    if (!log) return nullptr;
+    const size_t last = std::min(range[1], log->entries.size());
+    std::vector<int64_t> times;
+    times.reserve(last + 1);
+    {
+        using Clock = std::chrono::steady_clock;
+        const WithoutLock unlocked;
+        const auto start = Clock::now();
+        const auto passed = [&] {
+            return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+        };
+        for (size_t i = range[0]; i < last; ++i) {
+            if (log->entries[i].dead) continue;
+            times.push_back(passed());
+            log->replay(i, i + 1);
+        }
+        times.push_back(passed());
+    }
+    return PyBytes_FromStringAndSize((const char*)times.data(), times.size() * sizeof(int64_t));
 }
 
 PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given) {

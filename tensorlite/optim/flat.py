@@ -14,7 +14,14 @@ from tensorlite.optim.arena import Arena, Moved
 from tensorlite.optim.foreign import as_array, as_number, brought
 from tensorlite.optim.optimizer import Optimizer
 from tensorlite.optim.states import ParameterState, States
-from tensorlite.tape import mode, note_write_at, recorders, run_on_device_of
+from tensorlite.tape import (
+    mode,
+    note_write_at,
+    profiles,
+    recorders,
+    run_on_device_of,
+    span,
+)
 from tensorlite.tensor import Tensor
 
 _PLAIN = (float, int)  # types of most settings
@@ -218,6 +225,9 @@ class FlatOptimizer(Optimizer):
         recorder = mode.switches.recorder if recorders else None
         if recorder is not None and (recorder.graph or not recorder.inside):
             return self._recorded_step(recorder, closure, grad_scale, skip)
+        if profiles:
+            name = f"{type(self).__name__}.step"
+            return span(name, self._stepped, closure, grad_scale, skip)
         return self._stepped(closure, grad_scale, skip)
 
     step.has_hooks = True  # type: ignore[attr-defined]  # here, not around it

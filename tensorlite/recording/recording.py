@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from tensorlite.backend import HOST
 from tensorlite.recording.recorder import Node, Recorder
 from tensorlite.recording.trees import arrays_in, is_input, mapped
-from tensorlite.tape import note_write_at
+from tensorlite.tape import mode, note_write_at, span
 from tensorlite.tensor import Tensor, tensor_of
 
 #: Kernels whose last numbers are a seed and a place in its stream.
@@ -54,6 +55,7 @@ class Recording:
         self._inputs = inputs
         self._unchanged: list[int] = []  # inputs that had the same values whenever it was recorded
         self._outputs: list[np.ndarray] = []
+        self._lines: list[list[Line]] | None = None
 
     def returns(self, result: Any) -> None:
         """Take note of what the call returned."""
@@ -169,16 +171,36 @@ class Recording:
             action()
         if self._recorder.nodes:
             self._give_gradients()
-        for step in self._program:
-            if isinstance(step, Node):
-                step.run(streams)
-            else:
-                self._k.log_replay(self._log, *step)
+        profile = mode.switches.profile
+        if profile is not None:
+            span(f"replay of {self.name}", self._run_measured, profile, streams)
+        else:
+            self._run(streams)
         self._give_gradients()
         for bounds in self._recorder.written:
             note_write_at(bounds)
         self.replays += 1
         return mapped(self._result, self._returned)
+
+    def _run(self, streams: dict) -> None:
+        for step in self._program:
+            if isinstance(step, Node):
+                step.run(streams)
+            else:
+                self._k.log_replay(self._log, *step)
+
+    def _run_measured(self, profile: Any, streams: dict) -> None:
+        """Run for a profile, which is told of every call."""
+        if self._lines is None:
+            self._lines = [list(self._lines_of(step)) for step in self._program]
+        for step, lines in zip(self._program, self._lines, strict=True):
+            start = perf_counter_ns()
+            if isinstance(step, Node):
+                profile.quietly(step.run, streams)
+                times = np.array([0, perf_counter_ns() - start])
+            else:
+                times = np.frombuffer(self._k.log_times(self._log, *step), np.int64)
+            profile.replayed(lines, start, times)
 
     def _give_gradients(self) -> None:
         for t in self._home:
@@ -253,25 +275,25 @@ class Recording:
 
     def lines(self) -> list[Line]:
         """Its calls in order."""
+        return [line for step in self._program for line in self._lines_of(step)]
+
+    def _lines_of(self, step: tuple[int, int] | Node) -> Iterator[Line]:
+        if isinstance(step, Node):
+            given = [np.lib.array_utils.byte_bounds(x) for x in arrays_in(step.arguments)]
+            made = [np.lib.array_utils.byte_bounds(x) for x in step.outputs]
+            spans = [[(low, high - low) for low, high in some] for some in (given, made)]
+            yield Line(step.name, step.name, step.line, *spans, [], True)
+            return
         marks = sorted(self._recorder.marks, key=lambda mark: mark[0])
         starts = [position for position, _, _ in marks]
-        found = []
-        for step in self._program:
-            if isinstance(step, Node):
-                given = [np.lib.array_utils.byte_bounds(x) for x in arrays_in(step.arguments)]
-                made = [np.lib.array_utils.byte_bounds(x) for x in step.outputs]
-                spans = [[(low, high - low) for low, high in some] for some in (given, made)]
-                found.append(Line(step.name, step.name, step.line, *spans, [], True))
+        for i, call in enumerate(self._k.log_calls(self._log, *step), step[0]):
+            name, arrays, numbers, dead = call
+            if dead:
                 continue
-            for i, call in enumerate(self._k.log_calls(self._log, *step), step[0]):
-                name, arrays, numbers, dead = call
-                if dead:
-                    continue
-                at = bisect_right(starts, i) - 1
-                _, operation, source = marks[at] if at >= 0 else (0, name, "")
-                spans = [[(a, n) for a, n, w in arrays if w is way and n] for way in (False, True)]
-                found.append(Line(name, operation, source, *spans, numbers, False))
-        return found
+            at = bisect_right(starts, i) - 1
+            _, operation, source = marks[at] if at >= 0 else (0, name, "")
+            spans = [[(a, n) for a, n, w in arrays if w is way and n] for way in (False, True)]
+            yield Line(name, operation, source, *spans, numbers, False)
 
     def __repr__(self) -> str:
         lines = self.lines()
