@@ -119,7 +119,7 @@ def propagate(
             g = run_hooks(node.hooks, g, create_graph)
         parents = node.parents
         if needed is not None:
-            if node in captured:
+            if captured is not None and node in captured:
                 captured[node] = g
             if needed.isdisjoint(parents):
                 continue

@@ -224,7 +224,7 @@ def _compile_ahead(self: Primitive) -> None:
         record_outputs,
         self,
     )
-    rule = self.operands
+    rule: Any = self.operands
     made = _host_kernels.compiled_call(
         told,
         len(self.inputs),
@@ -249,7 +249,8 @@ def _by_position(function: Callable | None, names: tuple[str, ...]) -> tuple[Any
     if code.co_varnames[code.co_argcount : count] != names:
         return function, False
     code = code.replace(co_argcount=count, co_kwonlyargcount=0)
-    made = FunctionType(code, function.__globals__, code.co_name, None, function.__closure__)
+    plain: Any = function
+    made = FunctionType(code, plain.__globals__, code.co_name, None, plain.__closure__)
     return made, True
 
 

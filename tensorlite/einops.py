@@ -153,8 +153,9 @@ class EinMix(_EinmixMixin, nn.Module):
     def _create_rearrange_layers(
         self, before: str | None, before_lengths: Any, after: str | None, after_lengths: Any
     ) -> None:
-        self.pre_rearrange = None if before is None else Rearrange(before, **before_lengths)
-        self.post_rearrange = None if after is None else Rearrange(after, **after_lengths)
+        layer: Any = Rearrange
+        self.pre_rearrange = None if before is None else layer(before, **before_lengths)
+        self.post_rearrange = None if after is None else layer(after, **after_lengths)
 
     def forward(self, input: tl.Tensor) -> tl.Tensor:
         """Any shape that the pattern fits."""

@@ -485,7 +485,8 @@ def _composite_rule(composite: Callable, owner: Primitive) -> Callable:
 
     names = ["g", "needs", *owner.inputs, *owner.defaults]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    rule.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    signed: Any = rule
+    signed.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
     return rule
 
 

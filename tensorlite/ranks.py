@@ -45,7 +45,7 @@ class World:
     ) -> None:
         self.rank, self.size, self.shards, self.link = rank, size, shards, link
         self.local_rank, self.local_size = local_rank, local_size
-        self.batch: Batch | None = None  # the one that is being computed
+        self.batch: Any = None  # the `Batch` that is being computed
         self.wishes = 0  # what this process asks for with its next step: STOP, SAVE
         self.agreed = 0  # what anybody asked for with the last one
         self.busy = ""  # what this process does that may take long, and others not

@@ -26,6 +26,7 @@ class Tensor:
     node: Any
     view_of: Any
     home: Any
+    renew: Any
     grad_buffer: Tensor | None
     hooks: list[Callable] | None
     after_grad: list[Callable] | None
@@ -608,3 +609,9 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[_int, _int]: ...
 
 def tensor_of(array: Any, node: Any = None, requires_grad: _bool = ...) -> Tensor: ...
+def fill(tensor: Tensor, array: Any, requires_grad: _bool = ...) -> None: ...
+
+class Views:
+    rewritten: _int
+
+def views_of(x: Tensor) -> Views: ...

@@ -23,7 +23,7 @@ from typing import Self
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["FileLock", "InUse"]
 

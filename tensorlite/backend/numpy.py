@@ -152,7 +152,7 @@ class NumpyBackend(Backend):
         if left.ndim > 2 or right.ndim > 2:
             lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
         y = np.empty((*lead, left.shape[-2], right.shape[-1]), a.dtype)
-        bias = bias if bias is None else np.require(bias, requirements="CA")
+        bias = bias if bias is None else np.require(bias, requirements=["C", "A"])
         self.kernels.matmul(left, right, y, bias, False)
         if a.ndim == 1:
             y = y[..., 0, :]

@@ -77,7 +77,7 @@ def _time(args: Namespace, names: list[str], peers: list[str], device: str, out:
     results, failures = compare_all(args.kind, names, peers, device, args.dtype, args.rounds)
     if results and measured is None:
         print(report.steps_table(results, peers))
-    elif results:
+    elif results and measured is not None:
         _show_ops(results, peers, measured, args.dtype, out)
     _write(
         out,
@@ -119,8 +119,8 @@ def _count(kind: str, names: list[str], device: str, dtype: str, out: Path) -> i
             found = counts.count(both_ways(framework, name)["both"])
             counted[name] = found._replace(least=int(sum(OPS[name].moved) * _itemsize(dtype)))
     print(report.counts_table(counted))
-    found = {name: c._asdict() for name, c in counted.items()}
-    _write(out, {"device": device, "dtype": dtype, "counts": found})
+    told = {name: c._asdict() for name, c in counted.items()}
+    _write(out, {"device": device, "dtype": dtype, "counts": told})
     return 0
 
 

@@ -34,8 +34,8 @@ def lines(series: dict[str, Sequence[float | None]], best: int | None = None) ->
             if value is not None and math.isfinite(value)
         ]
         if len(points) == 1:
-            x, y = points[0].split(",")
-            parts.append(f'<circle cx="{x}" cy="{y}" r="3"/>')
+            cx, cy = points[0].split(",")
+            parts.append(f'<circle cx="{cx}" cy="{cy}" r="3"/>')
         parts.append(f'<polyline class="line s{i % 2}" points="{" ".join(points)}"/>')
         parts.append(f'<text class="s{i % 2}" x="{LEFT + 110 * i}" y="14">{escape(name)}</text>')
     return _svg(", ".join(series), parts)

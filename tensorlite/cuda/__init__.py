@@ -138,7 +138,8 @@ def empty_cache() -> None:
     Without CUDA there is nothing to do.
     """
     if is_available():
-        backend_for("cuda").empty_cache()
+        backend: Any = backend_for("cuda")
+        backend.empty_cache()
 
 
 class Stream:

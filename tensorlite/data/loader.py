@@ -164,7 +164,7 @@ class DataLoader:
         self._position = 0  # batches of this epoch that the consumer has received
         self._restored = False
         self._begun_with: Any = None  # state of the sampler at the beginning of this epoch
-        self._world: World | None = None  # whose shards of each batch this loader yields
+        self._world: Any = None  # whose shards of each batch this loader yields
         self._sizes: deque[list[int]] = deque()  # samples of the shards, of batches under way
         self._every: tuple[int, int] | None = None  # first batch and stride, of `every`
 

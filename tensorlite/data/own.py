@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tensorlite.data.arrays import read_npy, read_npz
-from tensorlite.data.splits import Scaling, Split, Splits
+from tensorlite.data.splits import Scaling, Split, Splits, Task
 from tensorlite.data.table import SPLIT_SEED, divide, from_table, targets_of
 
 __all__ = ["from_arrays", "from_images", "from_path", "is_own"]
@@ -33,7 +33,7 @@ def from_path(
     target: str | None = None,
     *,
     drop: Sequence[str] = (),
-    task: str | None = None,
+    task: Task | None = None,
     size: int | None = None,
 ) -> Splits:
     """Read a .csv or .tsv table, .npz or .npy arrays, or a folder of images by class.
@@ -80,7 +80,7 @@ def from_path(
     return replace(from_arrays(path, target, task), files=files)
 
 
-def from_arrays(path: Path, target: str | None = None, task: str | None = None) -> Splits:
+def from_arrays(path: Path, target: str | None = None, task: Task | None = None) -> Splits:
     """Read features and targets from a .npz file, or from two .npy files; a fifth is to test."""
     if path.suffix.lower() == ".npz":
         arrays = read_npz(path)
@@ -108,7 +108,7 @@ def from_arrays(path: Path, target: str | None = None, task: str | None = None) 
             f"{raw.dtype} {raw.shape}"
         )
     raw = raw if raw.dtype.kind == "U" else raw.astype(np.float64)
-    targets, classes, task = targets_of(raw, name, path.name, task)
+    targets, classes, kind = targets_of(raw, name, path.name, task)
     pixels = features.dtype == np.uint8
     held = divide(targets if classes else np.zeros(len(targets)))
     features = features.astype(np.float32)
@@ -120,8 +120,8 @@ def from_arrays(path: Path, target: str | None = None, task: str | None = None) 
     features = scaling.apply(features)
     told = f"{len(classes)} classes" if classes else "numbers"
     done = "divided by 255" if pixels else "standardised"
-    notes = (f"targets {name}: {told}, so {task}", f"features of {features.shape[1:]}, {done}")
-    return _splits(path, task, features, targets, held, classes, scaling, unit, notes)
+    notes = (f"targets {name}: {told}, so {kind}", f"features of {features.shape[1:]}, {done}")
+    return _splits(path, kind, features, targets, held, classes, scaling, unit, notes)
 
 
 def _standardised(features: np.ndarray) -> Scaling:
@@ -211,7 +211,7 @@ def read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _splits(
     path: Path,
-    task: str,
+    task: Task,
     features: np.ndarray,
     targets: np.ndarray,
     held: np.ndarray,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -123,7 +124,7 @@ def _by_python(path: Path, separator: str, titles: list[str]) -> Columns:
         except ValueError:
             pass  # it holds words, or has gaps
     rows = _rows(path, separator, titles)
-    cells: Iterable[Sequence[str]] = zip(*rows, strict=True) if rows else ([] for _ in titles)
+    cells: Iterable[Any] = zip(*rows, strict=True) if rows else ([] for _ in titles)
     return {title: _column(texts) for title, texts in zip(titles, cells, strict=True)}
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite.data.read_table import Columns, read_table
-from tensorlite.data.splits import Scaling, Split, Splits
+from tensorlite.data.splits import Scaling, Split, Splits, Task
 from tensorlite.random import Generator
 
 __all__ = ["Feature", "Table", "divide", "from_table"]
@@ -166,8 +166,8 @@ def divide(strata: np.ndarray) -> np.ndarray:
 
 
 def targets_of(
-    values: np.ndarray, name: str, where: str, task: str | None
-) -> tuple[np.ndarray, tuple[str, ...], str]:
+    values: np.ndarray, name: str, where: str, task: Task | None
+) -> tuple[np.ndarray, tuple[str, ...], Task]:
     """The targets, the names of the classes (none for regression), and what was taken for what.
 
     Raises
@@ -204,7 +204,7 @@ def targets_of(
 
 
 def from_table(
-    path: str | Path, target: str, *, drop: Sequence[str] = (), task: str | None = None
+    path: str | Path, target: str, *, drop: Sequence[str] = (), task: Task | None = None
 ) -> Splits:
     """Read a table and make it fit to be learnt from.
 
@@ -242,7 +242,7 @@ def from_table(
         del columns[name]
     if not columns:
         raise ValueError(f"{where} has no column beside {target!r} to learn from")
-    targets, classes, task = targets_of(raw, target, where, task)
+    targets, classes, kind = targets_of(raw, target, where, task)
     held = divide(targets if classes else np.zeros(len(targets)))
     if held.all() or not held.any():
         raise ValueError(f"{where} has {len(targets)} rows: too few to set some aside for testing")
@@ -260,7 +260,7 @@ def from_table(
     told = f"{len(classes)} classes" if classes else "a number"
     return Splits(
         name=Path(path).stem,
-        task=task,
+        task=kind,
         train=Split(train, targets[~held]),
         test=Split(test, targets[held]),
         source="your file",
@@ -271,7 +271,7 @@ def from_table(
         target_scaling=unit,
         table=table,
         notes=(
-            f"target {target}: {told}, so {task}",
+            f"target {target}: {told}, so {kind}",
             *table.notes(),
             f"split by seed {SPLIT_SEED}: {len(train):,} rows to train, {len(test):,} to test",
         ),

@@ -231,7 +231,8 @@ class Divided:
 
     def spread(self, array: Array, what: str) -> list[Any]:
         """Begin to send this process's pieces of an array of the arena's length to all."""
-        world, pending = self.world, []
+        world = self.world
+        pending: list[Any] = []
         if world.size == 1:
             return pending
         for bucket in self.buckets:

@@ -420,7 +420,7 @@ class _Weak:
     """Tells a `Sharing` without keeping it alive, and leaves the list when it is gone."""
 
     def __init__(self, sharing: Sharing, listeners: list[Any]) -> None:
-        self.sharing = weakref.ref(sharing, lambda _: listeners.remove(self))
+        self.sharing: Any = weakref.ref(sharing, lambda _: listeners.remove(self))
 
     def begin_batch(self) -> None:
         """Pass it on."""

@@ -206,6 +206,6 @@ def _pieces(memory: np.ndarray, sums: np.ndarray) -> list[tuple[np.ndarray, np.n
     ]
 
 
-def _is_plain(file: Any, kind: type) -> bool:
+def _is_plain(file: Any, kind: Any) -> bool:
     """Whether a file's bytes are those of the system's file, from where it stands."""
     return type(file) is kind and type(file.raw) is io.FileIO

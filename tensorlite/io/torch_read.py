@@ -109,7 +109,8 @@ def _contents(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """The bytes of a file in the archive, in memory that may be written to."""
     info = archive.getinfo(name)
     memory = np.empty(info.file_size, np.uint8)
-    with archive.open(info) as file:
+    with archive.open(info) as opened:
+        file: Any = opened
         view, at = memoryview(memory), 0
         while at < memory.size and (read := file.readinto(view[at:])):
             at += read
@@ -141,7 +142,8 @@ def read_legacy(file: IO[bytes], wanted: np.dtype | None = None) -> tuple[Any, d
 
     def reader_of(view: Callable[[np.ndarray, str], np.ndarray]) -> TorchUnpickler:
         _check_pickle(file, total)
-        return TorchUnpickler(_Bounded(file, total), storage, view)
+        bounded: Any = _Bounded(file, total)
+        return TorchUnpickler(bounded, storage, view)
 
     if plain() != _MAGIC:
         raise ValueError("it is a pickle, but not one that torch wrote")
@@ -187,7 +189,8 @@ def _check_pickle(file: IO[bytes], total: int) -> None:
     import pickletools  # for this alone
 
     start = file.tell()
-    for code, argument, _ in pickletools.genops(_Bounded(file, total)):
+    bounded: Any = _Bounded(file, total)
+    for code, argument, _ in pickletools.genops(bounded):
         if code.name == "LONG_BINPUT" and int(argument or 0) > total:
             raise ValueError(f"its pickle is damaged: object {argument} of a file of {total} bytes")
     file.seek(start)

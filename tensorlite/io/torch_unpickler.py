@@ -263,7 +263,7 @@ class _Dtype:
     def __setstate__(self, state: tuple) -> None:
         order = state[1] if len(state) > 1 else "="
         if order in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(order)
+            self.dtype = self.dtype.newbyteorder("<" if order == "<" else ">")
 
 
 class _Array:

@@ -139,7 +139,7 @@ class Arena:
 
     def _welcome(self, parameter: Tensor, grad: Array) -> None:
         """Let the gradient of `parameter` be put into `grad` from now on."""
-        buffer = tensor_of(grad)
+        buffer: Any = tensor_of(grad)
         buffer.home = grad
         buffer.renew = _Renewal(self)
         parameter.grad_buffer = buffer
@@ -312,7 +312,9 @@ class _Renewal:
         self.arena = weakref.ref(arena)
 
     def __call__(self) -> None:
-        self.arena().renew_gradients()
+        arena = self.arena()
+        assert arena is not None  # it holds this
+        arena.renew_gradients()
 
 
 def _is_home(buffer: Tensor | None, grad: Array) -> bool:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tensorlite import ranks
 from tensorlite.ranks import World
@@ -43,7 +43,7 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._number: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

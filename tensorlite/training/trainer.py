@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -428,9 +429,9 @@ class Trainer:
             if self.folder is None:
                 raise ValueError("fit: resume=True needs the run's folder: give the trainer out")
             restore(self, load_checkpoint(self.folder.last), train_loader)
-            distributed.on_main(lambda: self.folder.tidy(self.history))
+            distributed.on_main(partial(self.folder.tidy, self.history))
         elif not self.history and self.folder is not None and self._saver is not None:
-            distributed.on_main(lambda: self.folder.tidy([]))
+            distributed.on_main(partial(self.folder.tidy, []))
             self._save(train_loader)
             distributed.on_main(self._saver.finish)  # now there is something to resume
         self.stopped_by = None

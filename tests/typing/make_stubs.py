@@ -60,7 +60,7 @@ SEVERAL = {
 }
 SEVERAL |= {"vjp", "hvp", "jacobian", "hessian", "load", "save", "checkpoint", "primitive", "type"}
 # Attributes that `members` writes out, since they are set on instances.
-STATED = ("array", "node", "view_of", "home", "grad_buffer", "hooks", "after_grad")
+STATED = ("array", "node", "view_of", "home", "renew", "grad_buffer", "hooks", "after_grad")
 STATED += ("grad", "requires_grad", "shape")
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 SHIFTS = ("lshift", "rshift")
@@ -172,7 +172,7 @@ def package_names() -> str:
 
 def members() -> Iterator[str]:
     """What stands in the class: properties, methods, operators."""
-    yield from (f"{name}: Any" for name in ("array", "node", "view_of", "home"))
+    yield from (f"{name}: Any" for name in ("array", "node", "view_of", "home", "renew"))
     yield "grad_buffer: Tensor | None"
     yield "hooks: list[Callable] | None"
     yield "after_grad: list[Callable] | None"
@@ -234,6 +234,8 @@ def tensor_stub() -> str:
     )
     wrap = (
         "\ndef tensor_of(array: Any, node: Any = None, requires_grad: _bool = ...) -> Tensor: ...\n"
+        "def fill(tensor: Tensor, array: Any, requires_grad: _bool = ...) -> None: ...\n\n"
+        "class Views:\n    rewritten: _int\n\ndef views_of(x: Tensor) -> Views: ...\n"
     )
     return HEAD + IMPORTS + APART + size + handle + "class Tensor:\n" + body + "\n" + wrap
 

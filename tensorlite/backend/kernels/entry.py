@@ -112,7 +112,7 @@ class Entry:
         }
         if not self._are_for_it(values):
             return NotImplemented
-        x = values[self._first.name]
+        x: Any = values[self._first.name]
         outputs: dict[str, Any] = {}
         sums = [p.name for p in self._kernel.parameters if p.word == "SUMS"]
         wide = self._dtype(f"Acc<{self._first.type}>", x)

@@ -46,6 +46,7 @@ def alike(*arrays: Any) -> bool:
     dtype = arrays[0].dtype
     if dtype.char not in KERNEL_FLOATS:
         return False
+    array: Any
     for array in arrays:
         if array is not None and (
             array.__class__ not in BACKENDS or array.dtype != dtype or not array.size

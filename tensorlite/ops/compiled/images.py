@@ -59,7 +59,8 @@ def _convolution(
         return NotImplemented
     check_operands(x, weight, bias, geometry.groups)
     if not k.on_host:
-        return convolve(k, *arrays, geometry)
+        x, weight, bias = arrays
+        return convolve(k, x, weight, bias, geometry)
     filters, _, *kernel = weight.shape
     out = geometry.output_size(x.shape[2:], kernel)
     y = k.empty((x.shape[0], filters, *out), x.dtype)
@@ -82,7 +83,8 @@ def _convolution_transpose(
         return NotImplemented
     shape = (x.shape[0], weight.shape[1] * geometry.groups, *size)
     if not k.on_host:
-        return spread(k, *arrays, shape, geometry)
+        x, weight = arrays
+        return spread(k, x, weight, shape, geometry)
     image = k.empty(shape, x.dtype)
     k.conv2d_input_gradient(*arrays, image, *_arguments(shape, kernel, x.shape[1], geometry))
     return image
@@ -97,7 +99,8 @@ def _convolution_weight(
     if arrays is None or _too_large(x.shape[2:]):
         return NotImplemented
     if not k.on_host:
-        return correlate(k, *arrays, kernel, geometry)
+        d, x = arrays
+        return correlate(k, d, x, kernel, geometry)
     filters = d.shape[1]
     dweight = k.empty((filters, x.shape[1] // geometry.groups, *kernel), x.dtype)
     arguments = _arguments(x.shape, tuple(kernel), filters, geometry)

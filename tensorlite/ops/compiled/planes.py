@@ -72,8 +72,8 @@ def _batch_norm_backward(
     dbias, dweight = totals
     dx = k.empty(x.shape, x.dtype)
     if in_rows:
-        arrays = (dy, x, *statistics, weight, dweight, dbias, dx)
-        k.batch_norm_rows_backward(*arrays, n, channels, parts)
+        every = (dy, x, *statistics, weight, dweight, dbias, dx)
+        k.batch_norm_rows_backward(*every, n, channels, parts)
     else:
         k.batch_norm_backward(dy, x, *statistics, weight, dweight, dbias, dx, n, channels, size)
     return dx, dweight, dbias

@@ -61,7 +61,7 @@ def _lines(length: int, size: int, how: Sampling) -> tuple[np.ndarray, np.ndarra
 _on_device: dict[Any, tuple] = {}
 
 
-def _lines_for(x: Array, size: tuple, out: tuple, how: tuple[Sampling, ...]) -> tuple:
+def _lines_for(x: Array, size: tuple, out: tuple, how: tuple[Sampling, ...]) -> Any:
     """What `_lines` says of both axes, where `x` is."""
     backend = array_backend((x,))
     key = (backend.device_of(x), size, out, how)
@@ -92,7 +92,7 @@ def _as_planes(k: Any, x: Array, size: tuple, out: tuple, how: tuple) -> Any:
 def _nearest(k: Any, x: Array, *, size: tuple[int, ...], how: tuple[Sampling, ...]) -> Any:
     arrays = packed(x)
     found = None if arrays is None else _as_planes(k, x, x.shape[2:], size, how)
-    if found is None:
+    if arrays is None or found is None:
         return NotImplemented
     rows, columns, lengths = found
     y = k.empty((*x.shape[:2], *size), x.dtype)
@@ -106,7 +106,7 @@ def _nearest_backward(
 ) -> Any:
     arrays = packed(dy)
     found = None if arrays is None else _as_planes(k, dy, size, dy.shape[2:], how)
-    if found is None:
+    if arrays is None or found is None:
         return NotImplemented
     rows, columns, lengths = found
     dx = k.empty((*dy.shape[:2], *size), dy.dtype)

@@ -103,7 +103,7 @@ def _embedding_backward(
         k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows, padding)
     else:
         places = in_order(array_backend((ids,)).xp, k, ids, rows)
-        sum_sorted(k, arrays, places, dweight)
+        sum_sorted(k, tuple(arrays), places, dweight)
         if padding_idx is not None:
             dweight[padding_idx] = 0
     return dweight.astype(dy.dtype, copy=False)
