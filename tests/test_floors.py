@@ -21,6 +21,7 @@ FLOORS = (
     ("arrivals", "backward", "gradients", "plan", "call", "primitive"),
     ("ops", "random", "fft", "linalg", "special", "signal"),
     ("autograd", "func", "recompute", "debug", "testing", "recording", "ranks"),
+    ("profiler",),
     ("cuda", "accelerator", "backends", "amp", "nn", "optim", "io", "data", "utils"),
     ("distributions", "einops"),
     ("distributed", "training", "onnx"),
