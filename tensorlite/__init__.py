@@ -150,6 +150,14 @@ _NAMES = {
 }
 
 
+def _array_namespace(self: Tensor, *, api_version: str | None = None) -> Any:
+    """The array API standard's functions for Tensors; see `tensorlite.array_api`."""
+    return importlib.import_module("tensorlite.array_api").namespace(self, api_version=api_version)
+
+
+Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"tensorlite.{name}")

@@ -23,7 +23,7 @@ FLOORS = (
     ("autograd", "func", "recompute", "debug", "testing", "recording", "ranks"),
     ("profiler",),
     ("cuda", "accelerator", "backends", "amp", "nn", "optim", "io", "data", "utils"),
-    ("distributions", "einops"),
+    ("distributions", "einops", "array_api", "array_api_linalg"),
     ("distributed", "training", "onnx"),
     ("bench",),
     ("cli", "__main__"),
