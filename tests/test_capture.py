@@ -611,6 +611,15 @@ def test_calls_whose_results_nobody_reads_are_dropped(host):
     np.testing.assert_allclose(y.numpy(), np.tanh(1), rtol=1e-6)
 
 
+def test_recurrent_layers_run_forward_without_python():
+    _model, _optimizer, step, data = _training("lstm", captured=True)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        step(*map(tl.tensor, data(rng)))
+    forward = [line for line in step.recordings[0].lines() if line.name == "lstm"]
+    assert not forward[0].by_python
+
+
 def test_gaps_and_a_copied_input():
     call = tl.capture(lambda x: x.T @ x)
     rng = np.random.default_rng(0)

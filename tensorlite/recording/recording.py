@@ -217,6 +217,7 @@ class Recording:
         """Let temporaries that are never needed at the same time share memory; drop dead calls."""
         before, after, self.dead = self._k.log_plan(self._log, self._recorder.movable)
         self.memory = (before, after)
+        self._k.empty_cache()  # what was held while it was recorded is seldom wanted again
 
     # --- what it is ---------------------------------------------------------------------------
 

@@ -18,12 +18,17 @@ from tensorlite.ops.recurrent import (
     states_before,
     walk,
 )
+from tensorlite.tape import recorders
 
 
 def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
     """Room for all states, the initial one in its place."""
     states = k.empty((steps + 1, *initial.shape), initial.dtype)
-    states[-1 if reverse else 0] = initial
+    first = states[-1 if reverse else 0]
+    if k.on_host and recorders and first.shape == initial.shape:  # a recorder sees what kernels do
+        k.copy(first, initial)
+    else:
+        first[...] = initial
     return states
 
 
