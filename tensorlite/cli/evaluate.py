@@ -24,7 +24,7 @@ from tensorlite.training import (
 def run(args: Namespace) -> int:
     """Compute the metrics of a run's best weights on the test data, and print them."""
     if args.processes is not None and args.processes > 1:
-        launch(args.processes, args.typed)
+        return launch(args.processes, args)
     with join():
         return _evaluate(args)
 

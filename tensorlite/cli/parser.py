@@ -54,7 +54,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     typed = list(sys.argv[1:] if argv is None else argv)
     if getattr(args, "config", None) is not None:
         args = _with_config(parser, train, args, typed)
-    args.typed = _without(typed, "--processes")
+    args.typed, args.is_process = _without(typed, "--processes"), argv is None
     return args
 
 

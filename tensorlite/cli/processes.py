@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,16 +19,22 @@ from tensorlite.distributed.start import is_launched, recut
 
 __all__ = ["cut", "end_all", "join", "launch"]
 
+INTERRUPTED = (129, 130, 143)  # statuses after SIGHUP, SIGINT and SIGTERM
 TIMEOUT = 8.0  # seconds that one may be late, where nothing of the user's own keeps it
 
 
-def launch(count: int, arguments: Sequence[str]) -> None:
-    """Become mpiexec, which starts this command `count` times; do not return.
+def launch(count: int, args: Namespace) -> int:
+    """Have mpiexec start this command `count` times.
+
+    The process becomes mpiexec, and does not return; unless it runs `main` with arguments of its
+    own, which then gets the status.
 
     Raises
     ------
     UsageError
         If MPI is missing, or has started this process already.
+    RuntimeError
+        If the processes failed.
     """
     if is_launched():
         raise UsageError("--processes is not for a command that mpiexec has started")
@@ -35,8 +43,13 @@ def launch(count: int, arguments: Sequence[str]) -> None:
         missing = "mpiexec" if program is None else "mpi4py"
         raise UsageError(f'--processes needs {missing}: pip install "tensorlite[mpi]"')
     sys.stdout.flush()
-    command = [program, "-n", str(count), sys.executable, "-m", "tensorlite", *arguments]
-    os.execv(program, command)
+    command = [program, "-n", str(count), sys.executable, "-m", "tensorlite", *args.typed]
+    if args.is_process:
+        os.execv(program, command)
+    status = subprocess.call(command)
+    if status not in (0, *INTERRUPTED):
+        raise RuntimeError(f"the processes that mpiexec started ended with status {status}")
+    return status
 
 
 def mpiexec() -> str | None:

@@ -32,7 +32,7 @@ def run(args: Namespace) -> int:
     if args.processes is not None and args.processes > 1:
         if args.resume is None:
             settings.complete(asked)  # what is wrong with it is said once
-        launch(args.processes, args.typed)
+        return launch(args.processes, args)
     with join():
         return _begin(args, asked) if args.resume is None else _resume(args, asked)
 

@@ -247,6 +247,30 @@ class Divided:
             pending.append(world.link.exchange(sends, receives, f"{what} {bucket.number}"))
         return pending
 
+    def collect(self, mine: Array, to: int, what: str) -> Array | None:
+        """Put together, on one rank, an array of which each has its pieces, one after another."""
+        world, on_host = self.world, isinstance(mine, np.ndarray)
+        whole = None
+        if world.rank == to:
+            whole = self.arena.backend.xp.zeros(self.size, mine.dtype)
+            for start, stop, offset in self.arena.own or ():
+                whole[start:stop] = mine[offset : offset + stop - start]
+        pending, offset = [], 0
+        for bucket in self.buckets if world.size > 1 else ():
+            length = bucket.own.stop - bucket.own.start
+            sends, receives = [], []
+            if whole is None and length:
+                sends = [(to, mine[offset : offset + length])]
+            elif whole is not None:
+                pieces = [(r, whole[p]) for r, p in enumerate(bucket.pieces) if r != to]
+                receives = [(rank, piece) for rank, piece in pieces if piece.size]
+            offset += length
+            if sends or receives or on_host:  # all count the exchanges of the host's arrays
+                pending.append(world.link.exchange(sends, receives, f"{what} {bucket.number}"))
+        for transfer in pending:
+            transfer.wait()
+        return whole
+
     def sums(self, power: float) -> Array:
         """Σ|g|ᵖ of every block of the arena, float64; the greatest |g| for p = ∞. For all ranks."""
         arena, world = self.arena, self.world

@@ -23,6 +23,7 @@ from tensorlite.ranks import World
 from tensorlite.tape import Node, on_device_of
 from tensorlite.tensor import Tensor
 
+T = TypeVar("T")
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
 
 BUCKET_BYTES = {"cpu": 1 << 20, "cuda": 8 << 20}
@@ -383,6 +384,26 @@ class Sharing:
         return xp.concatenate(self.world.link.gather_array(flag.reshape(1), "the scaler")).max()
 
     # --- state --------------------------------------------------------------------------------
+
+    def on_main(self, describe: Callable[[], T]) -> T | None:
+        """What `describe` makes on rank 0, where all of the state is meanwhile; all call it."""
+        self.presence.check()
+        own = [(part.arena, part.arena.own, part.arena.state) for part in self.parts]
+        found = [
+            {name: self._on_device(part.collect, mine, 0, "state") for name, mine in state.items()}
+            for part, (_, _, state) in zip(self.parts, own, strict=True)
+        ]
+        if self.world.rank != 0:
+            return None
+        try:
+            for (arena, _, _), whole in zip(own, found, strict=True):
+                arena.own, arena.state = None, whole
+                arena.forget_parts()
+            return describe()
+        finally:
+            for arena, parts, state in own:
+                arena.own, arena.state = parts, state
+                arena.forget_parts()
 
     @contextmanager
     def whole(self, *, read: bool) -> Iterator[None]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tensorlite.backend import array_backend, is_array
 from tensorlite.optim import Optimizer
+from tensorlite.optim.flat import FlatOptimizer
 from tensorlite.tensor import Tensor
 
 __all__ = ["Saver", "state_in_place"]
@@ -148,8 +149,19 @@ class Saver:
         return value
 
 
-def state_in_place(optimizer: Optimizer) -> dict[str, Any]:
-    """An optimizer's `state_dict` without the copies, if the class leaves that to `Optimizer`."""
-    if type(optimizer).state_dict is not Optimizer.state_dict:
+def state_in_place(optimizer: Optimizer) -> dict[str, Any] | None:
+    """An optimizer's `state_dict` without copies, if the class leaves that to this library.
+
+    Where processes divide the state all must call it, and rank 0 gets it.
+    """
+    if type(optimizer).state_dict not in (Optimizer.state_dict, FlatOptimizer.state_dict):
         return optimizer.state_dict()
-    return optimizer._described(lambda value: value)
+    sharing = getattr(optimizer, "sharing", None)
+    if sharing is None:
+        return optimizer._described(lambda value: value)
+    return sharing.on_main(lambda: optimizer._described(_seen))
+
+
+def _seen(value: Any) -> Any:
+    """What a parameter's state is now, without copies: the views of it are gone later."""
+    return dict(value) if isinstance(value, Mapping) else value

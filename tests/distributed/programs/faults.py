@@ -10,10 +10,13 @@ import numpy as np
 import tensorlite as tl
 from tensorlite import nn
 from tensorlite.data import DataLoader, Dataset
+from tensorlite.distributed import agreement
 
 what = sys.argv[1]
 wrong = tl.distributed.init(timeout=4).rank == 1
 tl.manual_seed(1 if wrong and what == "seed" else 0)
+if wrong and what == "code":
+    agreement._package = lambda: "another"
 width = 5 if wrong and what == "model" else 4
 length = 30 if wrong and what == "length" else 32
 
