@@ -175,15 +175,24 @@ def begin(world: World, hosts: list[int]) -> None:
     world.link.gather(None)  # all have it open
     if world.rank == first:
         os.unlink(path)
-        pids = [str(pid) for rank, (_, pid) in enumerate(said) if hosts[rank] == first]
-        script = str(Path(__file__).with_name("watch.py"))
-        os.set_inheritable(table.file, True)
-        with contextlib.suppress(OSError):  # no more processes may be started
-            subprocess.Popen(
-                [sys.executable, "-I", "-S", script, str(table.file), str(world.size), *pids],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[table.file],
-                start_new_session=True,
-                cwd="/",
-            )
+        pids = [pid for rank, (_, pid) in enumerate(said) if hosts[rank] == first]
+        _start_watch(table, world.size, pids)
+    world.link.gather(None)  # they are watched
+
+
+def _start_watch(table: Table, size: int, pids: list[int]) -> None:
+    """Start the process that watches those of this machine; without it others' ends are late."""
+    script = str(Path(__file__).with_name("watch.py"))
+    os.set_inheritable(table.file, True)
+    with contextlib.suppress(OSError):  # no more processes may be started
+        watch = subprocess.Popen(
+            [sys.executable, "-I", "-S", script, *map(str, (table.file, size, *pids))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=[table.file],
+            start_new_session=True,
+            cwd="/",
+        )
+        assert watch.stdout is not None
+        watch.stdout.readline()
+        watch.stdout.close()

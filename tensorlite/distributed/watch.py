@@ -28,6 +28,8 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     poll, handles = _handles(pids)
+    print("ready", flush=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody waits for its end
     since: dict[int, float] = {}  # when each of those that are stopped was seen to be
     while True:
         ended = _rest(poll, handles)
@@ -38,8 +40,8 @@ def main() -> None:
         dead = {row: state for row, state in enumerate(states) if state in "ZX"}
         lost = {row: state for row, state in dead.items() if not facts[row].get("left")}
         if lost:
-            # Where mpiexec was quicker with the others: that one which waited for none of them.
-            first = min(lost, key=lambda row: (row not in ended, facts[row].get("waiting"), row))
+            # mpiexec may have been quicker with the others: the one that died first.
+            first = min(lost, key=lambda row: ended.index(row) if row in ended else len(pids))
             _tell(facts, first, size, "was killed")
             _end(pids, GRACE)
             return
@@ -60,24 +62,27 @@ def main() -> None:
                 return
 
 
-def _rest(poll: select.poll | None, handles: dict[int, int]) -> list[int]:
-    """Wait a little, or until one of the processes ends; return which have ended by then."""
+def _rest(poll: select.epoll | None, handles: dict[int, int]) -> list[int]:
+    """Wait a little, or until a process ends; return those that have, in the order of their ends.
+
+    That is the order in which epoll tells of them, unlike poll.
+    """
     if poll is None:
         time.sleep(PAUSE)
         return []
-    woken = {handle for handle, _ in poll.poll(PAUSE * 1000)}
-    return [row for row, handle in handles.items() if handle in woken]
+    rows = {handle: row for row, handle in handles.items()}
+    return [rows[handle] for handle, _ in poll.poll(PAUSE) if handle in rows]
 
 
-def _handles(pids: list[int]) -> tuple[select.poll | None, dict[int, int]]:
+def _handles(pids: list[int]) -> tuple[select.epoll | None, dict[int, int]]:
     """What wakes this process when one of them ends, where the system has that."""
-    if not hasattr(os, "pidfd_open"):
+    if not (hasattr(os, "pidfd_open") and hasattr(select, "epoll")):
         return None, {}
-    poll, handles = select.poll(), {}
+    poll, handles = select.epoll(), {}
     for row, pid in enumerate(pids):
         with contextlib.suppress(OSError):
             handles[row] = os.pidfd_open(pid)
-            poll.register(handles[row], select.POLLIN)
+            poll.register(handles[row], select.EPOLLIN)
     return poll, handles
 
 

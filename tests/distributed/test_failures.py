@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ LATER = {
     "forward": r"rank 1 of 2 raised ValueError at .*faults.py:51 after 0 steps: no forward here",
     "backward": r"rank 1 of 2 raised ArithmeticError at .*faults.py:41 after 0 steps: no backward",
     "loader": r"rank 1 of 2 raised OSError at .*faults.py:30 after 0 steps: the disk is gone",
-    "kill": r"rank 1 of 2 \(process \d+\) was killed after \d steps at .*faults.py:\d+",
+    "kill": r"rank \d of 2 \(process \d+\) was killed after \d steps at .*faults.py:\d+",
     "stop": r"rank 1 (is behind: after|of 2 \(.*\) has been stopped for 4 s after) 2 steps at",
     "leave": r"rank 1 has left the program after 2 steps.*, and rank 0 waits for it",
     "hang": r"rank 0 waited 4 s for .*: rank 1 is behind: after 2 steps at .*faults.py:71",
@@ -61,11 +60,12 @@ def test_a_process_that_is_gone_is_noticed_where_mpiexec_does_not():
     script = Path(sys.modules[Table.__module__].__file__).with_name("watch.py")
     watch = subprocess.Popen(
         [sys.executable, "-I", "-S", str(script), str(file), "6", str(first.pid), str(second.pid)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         pass_fds=[file],
     )
-    time.sleep(0.3)
+    assert watch.stdout.readline() == "ready\n"
     second.kill()
     said = watch.communicate(timeout=30)[1]
     assert said == (
