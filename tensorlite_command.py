@@ -20,7 +20,7 @@ _running = False  # whether the command has begun, and tells of Ctrl-C itself
 
 def ready() -> None:
     """End the process in one line at Ctrl-C, unless it is ignored, as under ``nohup``."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
         signal.signal(signal.SIGINT, interrupted)
 
 

@@ -7,9 +7,13 @@ Importing it imports NumPy and nothing heavier: the rest is loaded when first na
 import sys
 
 if sys.argv[:1] == ["-m"] and {"tensorlite", "-mtensorlite"} & set(sys.orig_argv):
-    import tensorlite_command  # python -m tensorlite: the rest takes a while, and Ctrl-C may come
+    import _signal  # python -m tensorlite: the rest takes a while, and Ctrl-C may come
 
-    tensorlite_command.ready()
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # without a traceback
+        import tensorlite_command
+
+        tensorlite_command.ready()
 
 import importlib
 import math

@@ -50,6 +50,8 @@ PerAxis = int | Sequence[int]
 
 # --- largest ------------------------------------------------------------------------------------
 
+_MOST = 1 << 20  # taps of a window, or parts of an axis, where the axis is shorter
+
 
 def max_pool1d(
     input: Tensor,
@@ -123,6 +125,9 @@ def max_pool3d(
 def _max_pool(op: str, axes: int, x: Tensor, window: Window, return_indices: bool) -> Any:
     x, unbatched = with_batch(op, x, axes)
     _check_not_empty(op, x)
+    for n, kernel in zip(x.array.shape[2:], window.kernel, strict=True):
+        if kernel > max(n, _MOST):
+            raise ValueError(f"{op}: kernel_size {kernel} is for no axis of length {n}")
     if not return_indices:
         return unbatched(max_pool(x, window=window))
     y, index = max_pool_indexed(x, window=window)
@@ -152,10 +157,17 @@ def adaptive_max_pool3d(
     return _adaptive_max("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
+def _check_parts(op: str, size: Sequence[int], out: Sequence[int]) -> None:
+    for n, parts in zip(size, out, strict=True):
+        if parts > max(n, _MOST):
+            raise ValueError(f"{op}: an axis of length {n} cannot be cut into {parts} parts")
+
+
 def _adaptive_max(op: str, axes: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
     x, unbatched = with_batch(op, x, axes)
     _check_not_empty(op, x)
     out = _wanted_size(op, axes, x, output_size)
+    _check_parts(op, x.array.shape[2:], out)
     window = _even_window(x.array.shape[2:], out)
     if window is not None:
         parts = max_pool_indexed(x, window=window) if return_indices else max_pool(x, window=window)
@@ -349,6 +361,7 @@ def _adaptive_avg(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
     x, unbatched = with_batch(op, x, axes)
     _check_not_empty(op, x)
     out = _wanted_size(op, axes, x, output_size)
+    _check_parts(op, x.array.shape[2:], out)
     window = _even_window(x.array.shape[2:], out)
     if window is None:
         return unbatched(adaptive_avg_pool(x, out))

@@ -128,6 +128,8 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
         raise ValueError(f"combinations: r={r} is negative")
     if r == 0:
         return input[:0]
+    if r > input.shape[0] and not (with_replacement and input.shape[0]):  # there is none
+        return input[np.empty((0, r), np.int64)]
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     return input[places]
