@@ -611,6 +611,55 @@ def test_calls_whose_results_nobody_reads_are_dropped(host):
     np.testing.assert_allclose(y.numpy(), np.tanh(1), rtol=1e-6)
 
 
+def test_what_is_always_the_same_is_computed_once():
+    weight = tl.ones(6)
+
+    @tl.capture
+    def call(x):
+        mask = tl.ones(6, 6).triu() * 2  # constants alone
+        changed = tl.zeros(6).exp()
+        changed += x[0]  # begins as a constant, and is written to
+        return x @ mask + weight.exp(), changed
+
+    for i in range(6):
+        if i == 4:
+            weight += 1
+        found, changed = call(tl.full((3, 6), float(i)))
+        expected = np.full((3, 6), i) @ np.triu(np.full((6, 6), 2)) + np.exp(weight.numpy())
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+        np.testing.assert_array_equal(changed.numpy(), np.full(6, 1 + i))
+    (recording,) = call.recordings
+    assert recording.replays == 4
+    names = [line.name for line in recording.lines()]
+    assert "triu" not in names
+    assert "scale" not in names
+    assert "exp" in names
+
+
+def test_what_added_nothing_while_it_was_recorded_adds_later():
+    offset = tl.zeros(3)
+
+    @tl.capture
+    def call(x):
+        y = x * 1.0
+        y += offset
+        return y
+
+    for i in range(5):
+        offset.array[...] = max(i - 1, 0)
+        np.testing.assert_array_equal(call(tl.full((3,), 5.0 + i)).numpy(), 5 + i + max(i - 1, 0))
+    assert call.recordings[0].replays == 3
+
+
+def test_embeddings_are_recorded_without_python():
+    words = nn.Embedding(5, 4)
+    call = tl.capture(lambda ids: words(ids))
+    for ids in ([0, 1], [1, 4], [2, 2], [3, 0]):
+        found = call(tl.tensor(ids))
+        np.testing.assert_array_equal(found.numpy(), words.weight.detach().numpy()[ids])
+    assert [line.by_python for line in call.recordings[0].lines()] == [False]
+
+
 def test_recurrent_layers_run_forward_without_python():
     _model, _optimizer, step, data = _training("lstm", captured=True)
     rng = np.random.default_rng(0)

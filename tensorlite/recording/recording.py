@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite.backend import HOST
+from tensorlite.recording.folding import Blocks, folded
 from tensorlite.recording.recorder import Node, Recorder
 from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.tape import mode, note_write_at, span
@@ -214,8 +216,11 @@ class Recording:
         return self._outputs[x].copy() if isinstance(x, _Array) else x
 
     def plan(self) -> None:
-        """Let temporaries that are never needed at the same time share memory; drop dead calls."""
-        before, after, self.dead = self._k.log_plan(self._log, self._recorder.movable)
+        """Leave constants out, and dead calls; let temporaries that live apart share memory."""
+        program, constant = folded(self._program, self._k, self._log, self._recorder.made)
+        self._program = program
+        movable = [block for block in self._recorder.movable if block not in constant]
+        before, after, self.dead = self._k.log_plan(self._log, movable)
         self.memory = (before, after)
         self._k.empty_cache()  # what was held while it was recorded is seldom wanted again
 
@@ -224,14 +229,8 @@ class Recording:
     def summary(self) -> list[tuple]:
         """What two recordings of the same call have in common: names, sizes, numbers, constants."""
         k, log = self._k, self._log
-        end, blocks = k.log_size(log)
-        starts = sorted((*k.log_block(log, i)[:2], i) for i in range(blocks) if k.log_block(log, i))
-        addresses = [start for start, _, _ in starts]
-
-        def block_of(address: int) -> int | None:
-            i = bisect_right(addresses, address) - 1
-            return i if i >= 0 and address < starts[i][0] + starts[i][1] else None
-
+        end = k.log_size(log)[0]
+        block_of = Blocks(k, log).of
         written: set[int | None] = set()
         for x in self._recorder.made:
             written.add(block_of(x))
@@ -240,8 +239,10 @@ class Recording:
 
         def reads(address: int, size: int, what: str) -> None:
             block = block_of(address)
-            if block is not None and block not in written and size <= 1 << 20:
-                constants.setdefault(block, (what, k.bytes_at(address, size).tobytes()))
+            if block is not None and block not in written and block not in constants:
+                content = k.bytes_at(address, size).tobytes()
+                large = size > 1 << 20
+                constants[block] = what, hashlib.sha256(content).digest() if large else content
 
         starts_of = {s.seed: s.start for s in self._recorder.streams.values()}
         nodes = iter([*self._recorder.nodes, (end + 1, None)])

@@ -1,0 +1,84 @@
+"""Constants: what a recording would compute anew at every replay, and always the same."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from tensorlite.recording.recorder import Node
+from tensorlite.recording.trees import arrays_in
+
+
+class Blocks:
+    """The memory that was allocated while a call was recorded, by address."""
+
+    def __init__(self, k: Any, log: Any) -> None:
+        found = [(i, k.log_block(log, i)) for i in range(k.log_size(log)[1])]
+        self._spans = sorted((*block[:2], i) for i, block in found if block)
+        self._starts = [start for start, _, _ in self._spans]
+
+    def of(self, address: int) -> int | None:
+        """The number of the block that an address lies in, or None."""
+        i = bisect_right(self._starts, address) - 1
+        if i < 0 or address >= self._spans[i][0] + self._spans[i][1]:
+            return None
+        return self._spans[i][2]
+
+
+def address(x: np.ndarray) -> int:
+    """Where the memory of an array begins; of one with negative strides, too."""
+    return np.lib.array_utils.byte_bounds(x)[0]
+
+
+def folded(
+    program: list[Any], k: Any, log: Any, host_writes: list[int]
+) -> tuple[list[Any], set[int]]:
+    """A program without what always has the same results, and the blocks that hold those.
+
+    What is left out read memory alone that nothing in the program writes, or that was left out,
+    too; and nobody else writes where it wrote. Memory from before the call may change.
+
+    Parameters
+    ----------
+    program
+        Ranges of noted calls, and nodes.
+    host_writes
+        Addresses that the host writes to before a replay.
+    """
+    blocks = Blocks(k, log)
+    steps = list(_steps(program, k, log))
+    writers = Counter(blocks.of(at) for _, _, writes, _ in steps for at in writes)
+    writers.update({blocks.of(at): 2 for at in host_writes})
+    constant: set[int | None] = set()
+    kept: list[Any] = []
+    for step, reads, writes, pure in steps:
+        sources = {blocks.of(at) for at in reads}
+        targets = {blocks.of(at) for at in writes}
+        fixed = pure and writes and None not in sources | targets
+        fixed = fixed and all(writers[b] == 0 or b in constant for b in sources)
+        if fixed and all(writers[b] == 1 for b in targets):
+            constant |= targets
+        elif isinstance(step, int) and kept and isinstance(kept[-1], tuple) and kept[-1][1] == step:
+            kept[-1] = (kept[-1][0], step + 1)
+        else:
+            kept.append((step, step + 1) if isinstance(step, int) else step)
+    return kept, {b for b in constant if b is not None}
+
+
+def _steps(program: list[Any], k: Any, log: Any) -> Any:
+    """Each call or node: itself, where it reads and writes, and whether it does nothing else."""
+    for step in program:
+        if isinstance(step, Node):
+            given = [address(x) for x in arrays_in(step.arguments)]
+            made = [address(x) for x in step.outputs]
+            # Primitives write to nothing but their results; of others it is not known.
+            pure = getattr(step.function, "__name__", "") == "computed"
+            pure = pure and not step.streams and not step.moving
+            yield step, given, made if pure else made + given, pure
+            continue
+        for i, (_, arrays, _, _) in enumerate(k.log_calls(log, *step), step[0]):
+            reads = [at for at, size, writes in arrays if size and not writes]
+            yield i, reads, [at for at, size, writes in arrays if size and writes], True
