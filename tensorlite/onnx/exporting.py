@@ -68,7 +68,7 @@ def export(
     >>> x = tl.zeros(3, 4)
     >>> proto = tl.onnx.export(model, (x,), dynamic_axes={"input_0": {0: "batch"}})
     >>> [node.op_type for node in proto.graph.node]
-    ['Gemm', 'Relu', 'Gemm']
+    ['Gemm', 'Relu', 'Gemm', 'Identity']
     """
     _import_onnx()
     opset = DEFAULT_OPSET if opset_version is None else opset_version

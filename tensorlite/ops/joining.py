@@ -66,7 +66,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     Examples
     --------
     >>> tl.cat([tl.zeros(2, 3), tl.ones(1, 3)]).shape
-    Size([3, 3])
+    (3, 3)
     """
     tensors = _of_one_dtype("cat", tensors)
     ndim = max([len(x.shape) for x in tensors])

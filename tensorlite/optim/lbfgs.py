@@ -46,7 +46,7 @@ class LBFGS(Optimizer):
     >>> optimizer = tl.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
     >>> def closure():
     ...     optimizer.zero_grad()
-    ...     loss = F.mse_loss(model(x), y)
+    ...     loss = F.cross_entropy(model(x), y)
     ...     loss.backward()
     ...     return loss
     >>> loss = optimizer.step(closure)

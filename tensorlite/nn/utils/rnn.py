@@ -174,6 +174,7 @@ def pack_padded_sequence(
 
     Examples
     --------
+    >>> x = tl.randn(3, 5, 8)
     >>> packed = pack_padded_sequence(x, [5, 3, 2], batch_first=True)
     >>> output, h = nn.GRU(8, 16, batch_first=True)(packed)
     >>> output, lengths = pad_packed_sequence(output, batch_first=True)
