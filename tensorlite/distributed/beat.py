@@ -45,6 +45,7 @@ class Beat:
     def __init__(self, world: World, table: Table) -> None:
         self.world, self.table = world, table
         self.left = self.said = False
+        self.life = -1  # the end of a pipe: closed when this process is gone
         self._main = threading.main_thread().ident
         self._looked = 0.0
         self.tell()
@@ -162,37 +163,44 @@ def begin(world: World, hosts: list[int]) -> None:
     """
     first = hosts[world.rank]
     path, table = "", None
+    ends: list[int] = []  # of pipes that the others hold open as long as they live
     if world.rank == first:
-        path = os.path.join(
-            tempfile.gettempdir(), f"tensorlite-{os.getpid()}-{os.urandom(6).hex()}"
-        )
+        name = f"tensorlite-{os.getpid()}-{os.urandom(6).hex()}"
+        path = os.path.join(tempfile.gettempdir(), name)
         table = Table(path, world.local_size)
+        for row in range(world.local_size):
+            os.mkfifo(f"{path}.{row}", 0o600)
+            ends.append(os.open(f"{path}.{row}", os.O_RDONLY | os.O_NONBLOCK))
     said = world.link.gather((path, os.getpid()))
     if table is None:
         table = Table(said[first][0])
     beat = Beat(world, table)
+    beat.life = os.open(f"{said[first][0]}.{world.local_rank}", os.O_WRONLY)
     world.link.check, world.beat = beat.check, beat
     world.link.gather(None)  # all have it open
     if world.rank == first:
-        os.unlink(path)
+        for file in (path, *[f"{path}.{row}" for row in range(world.local_size)]):
+            os.unlink(file)
         pids = [pid for rank, (_, pid) in enumerate(said) if hosts[rank] == first]
-        _start_watch(table, world.size, pids)
+        _start_watch(table, ends, world.size, pids)
     world.link.gather(None)  # they are watched
 
 
-def _start_watch(table: Table, size: int, pids: list[int]) -> None:
+def _start_watch(table: Table, ends: list[int], size: int, pids: list[int]) -> None:
     """Start the process that watches those of this machine; without it others' ends are late."""
     script = str(Path(__file__).with_name("watch.py"))
-    os.set_inheritable(table.file, True)
+    each = [f"{pid}:{end}" for pid, end in zip(pids, ends, strict=True)]
     with contextlib.suppress(OSError):  # no more processes may be started
         watch = subprocess.Popen(
-            [sys.executable, "-I", "-S", script, *map(str, (table.file, size, *pids))],
+            [sys.executable, "-I", "-S", script, str(table.file), str(size), *each],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            pass_fds=[table.file],
+            pass_fds=[table.file, *ends],
             start_new_session=True,
             cwd="/",
         )
         assert watch.stdout is not None
         watch.stdout.readline()
         watch.stdout.close()
+    for end in ends:
+        os.close(end)

@@ -1,4 +1,4 @@
-"""A process that watches those of a training on its machine: ``watch.py FILE SIZE PIDS``.
+"""A process that watches those of a training on its machine: ``watch.py FILE SIZE PID:PIPE …``.
 
 It says which of them was killed or stopped, after how many steps and where, and ends the others. A
 thread of theirs could not: mpiexec ends all of them when it sees that one is gone.
@@ -24,15 +24,17 @@ GRACE = 1.0  # seconds that mpiexec has to end the others
 def main() -> None:
     """Watch until all have ended."""
     file, size, *numbers = sys.argv[1:]
-    table, pids = Table(int(file)), [int(number) for number in numbers]
+    table, pairs = Table(int(file)), [number.split(":") for number in numbers]
+    pids = [int(pid) for pid, _ in pairs]
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    poll, handles = _handles(pids)
+    poll, handles = _handles(pids, [int(pipe) for _, pipe in pairs])
     print("ready", flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody waits for its end
     since: dict[int, float] = {}  # when each of those that are stopped was seen to be
+    order: list[int] = []  # of their ends
     while True:
-        ended = _rest(poll, handles)
+        order += [row for row in dict.fromkeys(_rest(poll, handles)) if row not in order]
         facts = table.all()
         states = [state_of(pid) for pid in pids]
         if any(each.get("said") for each in facts):
@@ -40,16 +42,19 @@ def main() -> None:
         dead = {row: state for row, state in enumerate(states) if state in "ZX"}
         lost = {row: state for row, state in dead.items() if not facts[row].get("left")}
         if lost:
-            # mpiexec may have been quicker with the others: the one that died first.
-            first = min(lost, key=lambda row: ended.index(row) if row in ended else len(pids))
+            # The one that ended first, though mpiexec may have been quicker with the others.
+            gone = [row for row in order if not facts[row].get("left")]
+            first = (gone or list(lost))[0]
             _tell(facts, first, size, "was killed")
             _end(pids, GRACE)
             return
         if len(dead) == len(pids):
             return
-        for row in dead:
-            if row in handles:
-                poll.unregister(handles.pop(row))
+        if len(order) > len(dead):
+            time.sleep(0.001)  # its files are closed, and it is there still
+        for handle in [handle for handle, row in handles.items() if row in dead]:
+            poll.unregister(handle)
+            del handles[handle]
         stopped = [row for row, state in enumerate(states) if state == "T"]
         if len(stopped) + len(dead) == len(pids):
             stopped = []  # by Ctrl-Z, all of them
@@ -62,7 +67,7 @@ def main() -> None:
                 return
 
 
-def _rest(poll: select.epoll | None, handles: dict[int, int]) -> list[int]:
+def _rest(poll: select.epoll | None, rows: dict[int, int]) -> list[int]:
     """Wait a little, or until a process ends; return those that have, in the order of their ends.
 
     That is the order in which epoll tells of them, unlike poll.
@@ -70,20 +75,26 @@ def _rest(poll: select.epoll | None, handles: dict[int, int]) -> list[int]:
     if poll is None:
         time.sleep(PAUSE)
         return []
-    rows = {handle: row for row, handle in handles.items()}
-    return [rows[handle] for handle, _ in poll.poll(PAUSE) if handle in rows]
+    return [rows[handle] for handle, _ in poll.poll(PAUSE)]
 
 
-def _handles(pids: list[int]) -> tuple[select.epoll | None, dict[int, int]]:
-    """What wakes this process when one of them ends, where the system has that."""
-    if not (hasattr(os, "pidfd_open") and hasattr(select, "epoll")):
+def _handles(pids: list[int], pipes: list[int]) -> tuple[select.epoll | None, dict[int, int]]:
+    """What wakes this process when one of them ends, where the system has that; and whose it is.
+
+    Of a process that is killed the files are closed first, its pipe among them, which mpiexec
+    notices, too, and then kills the others. Where a child has the pipe, its end is awaited itself.
+    """
+    if not hasattr(select, "epoll"):
         return None, {}
-    poll, handles = select.epoll(), {}
-    for row, pid in enumerate(pids):
-        with contextlib.suppress(OSError):
-            handles[row] = os.pidfd_open(pid)
-            poll.register(handles[row], select.EPOLLIN)
-    return poll, handles
+    poll, rows = select.epoll(), {}
+    for row, (pid, pipe) in enumerate(zip(pids, pipes, strict=True)):
+        rows[pipe] = row
+        poll.register(pipe, select.EPOLLHUP)
+        with contextlib.suppress(OSError, AttributeError):
+            handle = os.pidfd_open(pid)
+            rows[handle] = row
+            poll.register(handle, select.EPOLLIN)
+    return poll, rows
 
 
 def _tell(all_facts: list[dict], row: int, size: str, what: str) -> None:

@@ -26,7 +26,7 @@ LATER = {
     "forward": r"rank 1 of 2 raised ValueError at .*faults.py:51 after 0 steps: no forward here",
     "backward": r"rank 1 of 2 raised ArithmeticError at .*faults.py:41 after 0 steps: no backward",
     "loader": r"rank 1 of 2 raised OSError at .*faults.py:30 after 0 steps: the disk is gone",
-    "kill": r"rank \d of 2 \(process \d+\) was killed after \d steps at .*faults.py:\d+",
+    "kill": r"rank 1 of 2 \(process \d+\) was killed after \d steps at .*faults.py:\d+",
     "stop": r"rank 1 (is behind: after|of 2 \(.*\) has been stopped for 4 s after) 2 steps at",
     "leave": r"rank 1 has left the program after 2 steps.*, and rank 0 waits for it",
     "hang": r"rank 0 waited 4 s for .*: rank 1 is behind: after 2 steps at .*faults.py:71",
@@ -53,17 +53,19 @@ def test_a_process_that_is_gone_is_noticed_where_mpiexec_does_not():
     os.ftruncate(file, 2 * 2048)
     table = Table(file)
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
-    first, second = subprocess.Popen(sleeper), subprocess.Popen(sleeper)
+    pipes = [os.pipe(), os.pipe()]
+    first, second = (subprocess.Popen(sleeper, pass_fds=[pipe[1]]) for pipe in pipes)
+    ends = [f"{p.pid}:{pipe[0]}" for p, pipe in zip((first, second), pipes, strict=True)]
     for row, process in enumerate((first, second)):
         facts = {"rank": row + 4, "pid": process.pid, "steps": 7, "at": "net.py:3"}
         table.write(row, facts | {"checkpoint": "runs/a/last.safetensors"})
     script = Path(sys.modules[Table.__module__].__file__).with_name("watch.py")
     watch = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(script), str(file), "6", str(first.pid), str(second.pid)],
+        [sys.executable, "-I", "-S", str(script), str(file), "6", *ends],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        pass_fds=[file],
+        pass_fds=[file, pipes[0][0], pipes[1][0]],
     )
     assert watch.stdout.readline() == "ready\n"
     second.kill()
@@ -74,6 +76,8 @@ def test_a_process_that_is_gone_is_noticed_where_mpiexec_does_not():
     )
     assert first.wait(timeout=30) == -signal.SIGKILL
     second.wait()
+    for pipe in pipes:
+        os.close(pipe[0]), os.close(pipe[1])
 
 
 def test_ctrl_c_on_the_launcher_saves_once(tmp_path):
