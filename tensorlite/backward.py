@@ -76,6 +76,15 @@ def _used_twice(node: Node) -> None:
     )
 
 
+def rule_failed(node: Node, error: BaseException) -> None:
+    """Say in an error that a rule raised which operation's it is, and of which inputs."""
+    inputs = ", ".join([f"{p.dtype} {tuple(p.shape)}" for p in node.parents if p is not None])
+    error.add_note(
+        f"raised in the gradient of {node.name}{at(node)}, whose output is {node.dtype} "
+        f"{tuple(node.shape)}, by inputs {inputs}"
+    )
+
+
 def _nowhere(parents: tuple) -> None:
     """No gradient has a place of its own."""
 
@@ -137,15 +146,19 @@ def propagate(
             saved = plan.as_tensors(node)
         if plan.keeps and not retain_graph:
             node.saved = None
-        if needed is not None:
-            wanted = tuple([parent in needed for parent in parents])
-            found = unit(name, plan.pull_some, g, saved, wanted)
-        elif plan.asks is None:
-            found = unit(name, plan.pull, g, saved)
-        elif plan.asks == "last":
-            found = unit(name, plan.pull, g, saved, last)
-        else:  # whose places no variable here may hold
-            found = unit(name, plan.pull, g, saved, places(parents))
+        try:
+            if needed is not None:
+                wanted = tuple([parent in needed for parent in parents])
+                found = unit(name, plan.pull_some, g, saved, wanted)
+            elif plan.asks is None:
+                found = unit(name, plan.pull, g, saved)
+            elif plan.asks == "last":
+                found = unit(name, plan.pull, g, saved, last)
+            else:  # whose places no variable here may hold
+                found = unit(name, plan.pull, g, saved, places(parents))
+        except Exception as error:
+            rule_failed(node, error)
+            raise
         for parent, d in zip(parents, found, strict=True):
             if parent is None or d is None:
                 continue
@@ -371,7 +384,7 @@ def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
 #: have come (see `tensorlite.distributed`), or None.
 listener: Callable[[Node], Arrivals | None] | None = None
 
-_HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place)
+_HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place, rule_failed)
 
 
 def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:

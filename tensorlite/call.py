@@ -26,6 +26,7 @@ from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, Switches, mode, next_index
 from tensorlite.tensor import Size, Tensor, Views, tensor_of
 from tensorlite.views import mark
+from tensorlite.written import compiled
 
 if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
@@ -142,7 +143,7 @@ def compile_call(self: Primitive) -> Callable:
 
     def write_out() -> Callable:
         namespace.update(_used_by(self))
-        exec(_text(self), namespace)
+        exec(compiled(_text(self), f"the call of {self.name}"), namespace)
         written = namespace.pop(self.reference.__name__)
         call.__code__ = written.__code__
         call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tensorlite.backend import BACKENDS, Array
 from tensorlite.tape import Node, OutputNode
 from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.written import expression
 
 if TYPE_CHECKING:
     from tensorlite.primitive import Primitive
@@ -93,7 +94,8 @@ class Plan:
 
     def _saver(self) -> Callable[[tuple], tuple]:
         """Make `save`."""
-        return eval(f"lambda v: ({''.join(self._place(r) + ', ' for r in self.residuals)})")
+        kept = "".join(self._place(r) + ", " for r in self.residuals)
+        return expression(f"lambda v: ({kept})", f"what {self.name} keeps for its gradient")
 
     def _place(self, residual: Residual) -> str:
         """Where a residual is among (*inputs, output, aux, *static), as an expression of `v`."""
@@ -122,7 +124,9 @@ class Plan:
             several = "tuple(g) if g.__class__ is list else g"
             told = self._told(self.primitive.joint_rule, "last")
             call = f"rule({several}, needs{_arguments(self.joint)}{told})"
-            return eval(f"lambda g, s, last=False: {call}", names)
+            return expression(
+                f"lambda g, s, last=False: {call}", f"the gradient of {self.name}", names
+            )
         calls = ["None, "] * len(self.needs)
         names = {}
         for position, rule, slots in self.rules:
@@ -135,7 +139,8 @@ class Plan:
                 calls[first + 1 : first + len(positions)] = [""] * (len(positions) - 1)
                 names[f"rule{first}"] = rule
                 break
-        return eval(f"lambda g, s, into=None: ({''.join(calls)})", names)
+        text = f"lambda g, s, into=None: ({''.join(calls)})"
+        return expression(text, f"the gradient of {self.name}", names)
 
     def _told(self, rule: Callable, what: str) -> str:
         """One more argument in the call of a rule that asks for it."""

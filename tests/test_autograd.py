@@ -1,5 +1,7 @@
 """Derivatives of functions, gradients of several Tensors, and checks."""
 
+import traceback
+
 import numpy as np
 import pytest
 
@@ -272,3 +274,26 @@ def test_variable(device):
 def test_grad_of_nothing_is_refused(device) -> None:
     with pytest.raises(ValueError, match="for 0 outputs"):
         tl.grad([], [tl.ones(2, device=device, requires_grad=True)])
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_rule_that_fails_says_whose_it_is(compiled, device):
+    @tl.primitive
+    def broken(xp, x, y):
+        return x * y
+
+    def rule(g, y):
+        raise ValueError("no such thing")
+
+    broken.defvjp(x=rule)
+    x = tl.ones(2, 3, device=device, requires_grad=True)
+    z = broken(x * 2, tl.ones(3, device=device)).sum()
+    with pytest.raises(ValueError, match="no such thing") as found:
+        z.backward() if compiled else tl.grad(z, x)
+    (note,) = found.value.__notes__
+    assert note.startswith("raised in the gradient of broken")
+    assert "output is float32 (2, 3), by inputs float32 (2, 3)" in note
+    if compiled:  # grad() calls the rules it needs one by one
+        lines = "".join(traceback.format_exception(found.value))
+        assert "<tensorlite: the gradient of broken>" in lines
+        assert "rule0(g" in lines  # the text itself

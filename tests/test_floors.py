@@ -17,7 +17,7 @@ FILES = {
 FLOORS = (
     ("wording", "suggest", "unknown", "decorate", "return_types"),
     ("backend",),
-    ("tape", "tensor", "printing", "notebook", "outside", "views", "writes"),
+    ("tape", "tensor", "printing", "notebook", "outside", "views", "writes", "written"),
     ("arrivals", "backward", "gradients", "plan", "call", "primitive"),
     ("ops", "random", "fft", "linalg", "special", "signal"),
     ("autograd", "func", "recompute", "debug", "testing", "recording", "ranks"),

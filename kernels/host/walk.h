@@ -15,7 +15,8 @@ namespace tl {
 class Walk {
     // Of tensorlite/backward.py, in this order.
     struct Helpers {
-        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten, *own_place;
+        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten, *own_place,
+            *rule_failed;
     };
     struct Entry {
         long long index;
@@ -93,10 +94,19 @@ class Walk {
             found = call(pull, g, saved, is_last ? Py_True : Py_False);
         else if (const Ref places = places_of(parents))
             found = call(pull, g, saved, places);
-        if (!found) return false;
+        if (!found) return explain(node), false;
         const Ref holders(PyTuple_Pack(3, (PyObject*)g, is_last ? Py_None : (PyObject*)saved,
                                        (PyObject*)found));
         return holders && hand_down(parents, found, holders);
+    }
+
+    // Says in the error of a rule whose it is.
+    void explain(PyObject* node) {
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        PyErr_NormalizeException(&type, &error, &trace);
+        if (error && !call(helpers_.rule_failed, node, error)) PyErr_Clear();
+        PyErr_Restore(type, error, trace);
     }
 
     // Puts the cotangent of one output beside those of the operation's other outputs.
