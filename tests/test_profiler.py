@@ -228,3 +228,19 @@ def test_time_on_a_gpu_is_measured_there(device):
     forward = rows["forward"]
     assert forward.self_device_time_total == 0
     assert forward.device_time_total >= rows["linear"].device_time_total
+
+
+@needs_kernels
+def test_a_captured_step_on_a_gpu_is_one_launch(device):
+    if device.type == "cpu":
+        pytest.skip("test_captured_steps_are_seen_kernel_by_kernel has it on the CPU")
+    double = tl.capture(lambda x: (x * 2).exp())
+    x = tl.ones(8, device=device)
+    for _ in range(3):
+        double(x)
+    with profile() as prof:
+        y = double(x)
+    (row,) = [row for row in prof.key_averages() if row.key.startswith("replay of")]
+    assert row.count == 1
+    assert row.device_time_total > 0
+    np.testing.assert_allclose(y.cpu().numpy(), np.exp(2), rtol=1e-5)
