@@ -54,7 +54,13 @@ __all__ = [
 
 @primitive
 def relu(xp: ModuleType, x: Array) -> Array:
-    """``max(x, 0)``; its derivative at 0 is 0."""
+    """``max(x, 0)``; its derivative at 0 is 0.
+
+    Examples
+    --------
+    >>> tl.relu(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
     if x.dtype.kind == "b":
         raise TypeError("booleans have no rectified form: make them numbers first")
     return xp.maximum(x, 0)
@@ -107,7 +113,13 @@ hardtanh.defvjp(x=lambda g, x, min_val, max_val: where((x <= min_val) | (x >= ma
 
 
 def relu6(input: Tensor) -> Tensor:
-    """Clip `input` to [0, 6]; the derivative at the bounds is 0."""
+    """Clip `input` to [0, 6]; the derivative at the bounds is 0.
+
+    Examples
+    --------
+    >>> tl.relu6(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
     return hardtanh(input, min_val=0.0, max_val=6.0)
 
 
@@ -139,12 +151,24 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """`input`, and 0 where it is in [-`lambd`, `lambd`]."""
+    """`input`, and 0 where it is in [-`lambd`, `lambd`].
+
+    Examples
+    --------
+    >>> tl.hardshrink(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     return select((input >= -lambd) & (input <= lambd), 0, input)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """`input`, moved towards 0 by `lambd`; 0 where that would cross it."""
+    """`input`, moved towards 0 by `lambd`; 0 where that would cross it.
+
+    Examples
+    --------
+    >>> tl.softshrink(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1. ,  0. ,  1.5])
+    """
     if lambd < 0:
         raise ValueError(f"softshrink: lambd is {lambd}; it must not be negative")
     return input - clamp(input, -lambd, lambd)
@@ -169,6 +193,11 @@ def rrelu(
         Whether to draw.
     generator
         Where the slopes come from.
+
+    Examples
+    --------
+    >>> tl.rrelu(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.34375,  0.     ,  2.     ])
     """
     if lower > upper:
         raise ValueError(f"rrelu: lower {lower} is above upper {upper}")
@@ -308,7 +337,13 @@ softsign.defvjp(x=lambda g, x: softsign_backward(g, x))
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    """``input - tanh(input)``."""
+    """``input - tanh(input)``.
+
+    Examples
+    --------
+    >>> tl.tanhshrink(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.5948518,  0.       ,  1.0359724])
+    """
     return input - tanh(input)
 
 
@@ -425,25 +460,49 @@ elu_backward.kernel("elu_backward", "alpha", scale=1.0, steepness=1.0)
 
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015)."""
+    """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015).
+
+    Examples
+    --------
+    >>> tl.elu(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.77686983,  0.        ,  2.        ])
+    """
     return scaled_elu(input, alpha=alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017)."""
+    """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017).
+
+    Examples
+    --------
+    >>> tl.celu(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.77686983,  0.        ,  2.        ])
+    """
     if alpha == 0:
         raise ValueError("celu: alpha must not be 0")
     return scaled_elu(input, alpha=alpha, steepness=1 / alpha)
 
 
 def selu(input: Tensor) -> Tensor:
-    """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
+    """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017).
+
+    Examples
+    --------
+    >>> tl.selu(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.3658143,  0.       ,  2.101402 ])
+    """
     return scaled_elu(input, alpha=1.6732632423543772, scale=1.0507009873554805)
 
 
 @takes_axis
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """Scale one half of `input` along `dim` by the sigmoid of the other (Dauphin et al. 2016)."""
+    """Scale one half of `input` along `dim` by the sigmoid of the other (Dauphin et al. 2016).
+
+    Examples
+    --------
+    >>> tl.glu(tl.tensor([True, False]))
+    tensor([0.5])
+    """
     if not input.ndim:
         raise ValueError("glu: one number has no two halves")
     if not -input.ndim <= dim < input.ndim:

@@ -53,7 +53,13 @@ __all__ = [
 
 @primitive(operands=same_dtype)
 def add(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
-    """``x1 + alpha * x2``."""
+    """``x1 + alpha * x2``.
+
+    Examples
+    --------
+    >>> tl.add(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 7., -1.])
+    """
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
     return x1 + x2 if alpha == 1 else x1 + _scaled(x1, x2, alpha)
@@ -76,7 +82,13 @@ class NoBooleans(Operands):
 
 @primitive(operands=NoBooleans())
 def sub(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
-    """``x1 - alpha * x2``."""
+    """``x1 - alpha * x2``.
+
+    Examples
+    --------
+    >>> tl.sub(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 3., -5.])
+    """
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
     return x1 - x2 if alpha == 1 else x1 - _scaled(x1, x2, alpha)
@@ -95,13 +107,25 @@ def _scaled(x1: Any, x2: Any, alpha: float) -> Any:
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
-    """``other - alpha * input``."""
+    """``other - alpha * input``.
+
+    Examples
+    --------
+    >>> tl.rsub(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([-3.,  5.])
+    """
     return sub(other, input, alpha=alpha)
 
 
 @primitive(operands=same_dtype)
 def mul(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 * x2``."""
+    """``x1 * x2``.
+
+    Examples
+    --------
+    >>> tl.mul(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([10., -6.])
+    """
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
     return x1 * x2
@@ -113,7 +137,13 @@ multiply = mul
 
 @primitive(operands=floats)
 def true_divide(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 / x2``; of integers too, a float."""
+    """``x1 / x2``; of integers too, a float.
+
+    Examples
+    --------
+    >>> tl.true_divide(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 2.5, -1.5])
+    """
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
     return x1 / x2
@@ -131,6 +161,11 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         Broadcast against each other.
     rounding_mode : {None, "trunc", "floor"}
         Round the quotient towards 0, or down: integers then stay integers, and the gradient is 0.
+
+    Examples
+    --------
+    >>> tl.div(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 2.5, -1.5])
     """
     if rounding_mode is None:
         return true_divide(input, other)
@@ -185,7 +220,13 @@ truncated_divide.defvjp(x1=zero, x2=zero)
 
 @primitive(operands=same_dtype)
 def remainder(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 - floor(x1 / x2) * x2``: the remainder, of `x2`'s sign (as Python's ``%``)."""
+    """``x1 - floor(x1 / x2) * x2``: the remainder, of `x2`'s sign (as Python's ``%``).
+
+    Examples
+    --------
+    >>> tl.remainder(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([1., 1.])
+    """
     x1, x2 = weak(x1, x2)
     _check_divisor(xp, x1, x2)
     return xp.remainder(x1, x2)
@@ -196,7 +237,13 @@ remainder.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * floor_divide(x1, x2))
 
 @primitive(operands=same_dtype)
 def fmod(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 - trunc(x1 / x2) * x2``: the remainder, of `x1`'s sign (as in C)."""
+    """``x1 - trunc(x1 / x2) * x2``: the remainder, of `x1`'s sign (as in C).
+
+    Examples
+    --------
+    >>> tl.fmod(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 1., -1.])
+    """
     x1, x2 = weak(x1, x2)
     _check_divisor(xp, x1, x2)
     return xp.fmod(x1, x2)
@@ -218,6 +265,11 @@ def pow(xp: Any, x1: Array, x2: Array) -> Array:
     ------
     ValueError
         If both are integers and `x2` is negative.
+
+    Examples
+    --------
+    >>> tl.pow(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([25.,  9.])
     """
     if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
         raise TypeError(f"{x1!r} and {x2!r} are both numbers: one must be a Tensor")
@@ -307,7 +359,13 @@ pow.primitive.rename({"x1": "input", "x2": "exponent"})
 
 
 def float_power(input: Any, exponent: Any) -> Any:
-    """``input ** exponent`` in float64, whatever the dtypes."""
+    """``input ** exponent`` in float64, whatever the dtypes.
+
+    Examples
+    --------
+    >>> tl.float_power(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([25.,  9.], dtype=float64)
+    """
     if isinstance(input, (int, float)) and isinstance(exponent, (int, float)):
         raise TypeError(
             f"float_power: {input!r} and {exponent!r} are numbers: one must be a Tensor"
@@ -326,13 +384,25 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 @primitive(operands=same_dtype)
 def maximum(xp: Any, x1: Array, x2: Array) -> Array:
-    """The larger of two; NaN if one is. Equal numbers share the gradient half and half."""
+    """The larger of two; NaN if one is. Equal numbers share the gradient half and half.
+
+    Examples
+    --------
+    >>> tl.maximum(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([5., 2.])
+    """
     return xp.maximum(*weak(x1, x2))
 
 
 @primitive(operands=same_dtype)
 def minimum(xp: Any, x1: Array, x2: Array) -> Array:
-    """The smaller of two; NaN if one is. Equal numbers share the gradient half and half."""
+    """The smaller of two; NaN if one is. Equal numbers share the gradient half and half.
+
+    Examples
+    --------
+    >>> tl.minimum(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 2., -3.])
+    """
     return xp.minimum(*weak(x1, x2))
 
 
@@ -360,7 +430,13 @@ minimum.defvjp(
 
 @primitive(operands=same_dtype)
 def fmax(xp: Any, x1: Array, x2: Array) -> Array:
-    """The larger of two, or the one that is not NaN. Of equal numbers `x1` has the gradient."""
+    """The larger of two, or the one that is not NaN. Of equal numbers `x1` has the gradient.
+
+    Examples
+    --------
+    >>> tl.fmax(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([5., 2.])
+    """
     return xp.fmax(*weak(x1, x2))
 
 
@@ -372,7 +448,13 @@ fmax.defvjp(
 
 @primitive(operands=same_dtype)
 def fmin(xp: Any, x1: Array, x2: Array) -> Array:
-    """The smaller of two, or the one that is not NaN. Of equal numbers `x1` has the gradient."""
+    """The smaller of two, or the one that is not NaN. Of equal numbers `x1` has the gradient.
+
+    Examples
+    --------
+    >>> tl.fmin(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 2., -3.])
+    """
     return xp.fmin(*weak(x1, x2))
 
 
@@ -423,12 +505,24 @@ clamp.defvjp(x=lambda g, x, min, max: within(g, x, min, max), min=_clamp_by_min,
 
 
 def clamp_min(input: Any, min: Any) -> Any:
-    """`input`, and `min` where it is smaller."""
+    """`input`, and `min` where it is smaller.
+
+    Examples
+    --------
+    >>> tl.clamp_min(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([5., 2.])
+    """
     return clamp(input, min)
 
 
 def clamp_max(input: Any, max: Any) -> Any:
-    """`input`, and `max` where it is larger."""
+    """`input`, and `max` where it is larger.
+
+    Examples
+    --------
+    >>> tl.clamp_max(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 2., -3.])
+    """
     return clamp(input, None, max)
 
 

@@ -55,7 +55,13 @@ def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def t(input: Tensor) -> Tensor:
-    """Transpose a matrix; a Tensor with fewer axes stays as it is."""
+    """Transpose a matrix; a Tensor with fewer axes stays as it is.
+
+    Examples
+    --------
+    >>> tl.t(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     ndim = len(input.shape)
     if ndim > 2:
         raise RuntimeError(
@@ -159,12 +165,24 @@ def reshape_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def ravel(input: Tensor) -> Tensor:
-    """All elements along one axis."""
+    """All elements along one axis.
+
+    Examples
+    --------
+    >>> tl.ravel(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     return reshape(input, (-1,))
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Merge the axes `start_dim` to `end_dim`, both included; no axes become one."""
+    """Merge the axes `start_dim` to `end_dim`, both included; no axes become one.
+
+    Examples
+    --------
+    >>> tl.flatten(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     shape = tuple(input.shape) or (1,)
     start = one_dim(start_dim, len(shape), "flatten: start_dim")
     end = one_dim(end_dim, len(shape), "flatten: end_dim")
@@ -194,7 +212,13 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 @takes_axis
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    """Drop axes of length 1: of those named, or of all."""
+    """Drop axes of length 1: of those named, or of all.
+
+    Examples
+    --------
+    >>> tl.squeeze(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     shape = input.shape
     dropped = range(len(shape)) if dim is None else named_dims(dim, len(shape), "squeeze")
     return reshape(input, tuple([n for i, n in enumerate(shape) if n != 1 or i not in dropped]))

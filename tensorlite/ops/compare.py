@@ -50,37 +50,73 @@ __all__ = [
 
 @primitive(operands=same_dtype)
 def eq(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 == x2``, element by element."""
+    """Whether ``x1 == x2``, element by element.
+
+    Examples
+    --------
+    >>> tl.eq(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([False, False])
+    """
     return xp.equal(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def ne(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 != x2``, element by element."""
+    """Whether ``x1 != x2``, element by element.
+
+    Examples
+    --------
+    >>> tl.ne(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ True,  True])
+    """
     return xp.not_equal(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def lt(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 < x2``, element by element."""
+    """Whether ``x1 < x2``, element by element.
+
+    Examples
+    --------
+    >>> tl.lt(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([False,  True])
+    """
     return xp.less(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def le(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 <= x2``, element by element."""
+    """Whether ``x1 <= x2``, element by element.
+
+    Examples
+    --------
+    >>> tl.le(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([False,  True])
+    """
     return xp.less_equal(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def gt(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 > x2``, element by element."""
+    """Whether ``x1 > x2``, element by element.
+
+    Examples
+    --------
+    >>> tl.gt(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ True, False])
+    """
     return xp.greater(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def ge(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 >= x2``, element by element."""
+    """Whether ``x1 >= x2``, element by element.
+
+    Examples
+    --------
+    >>> tl.ge(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ True, False])
+    """
     return xp.greater_equal(x1, x2)
 
 
@@ -89,94 +125,190 @@ not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 @primitive
 def isnan(xp: Any, x: Array) -> Array:
-    """Whether each element is NaN."""
+    """Whether each element is NaN.
+
+    Examples
+    --------
+    >>> tl.isnan(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([False, False, False])
+    """
     return xp.isnan(x)
 
 
 @primitive
 def isinf(xp: Any, x: Array) -> Array:
-    """Whether each element is infinite."""
+    """Whether each element is infinite.
+
+    Examples
+    --------
+    >>> tl.isinf(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([False, False, False])
+    """
     return xp.isinf(x)
 
 
 @primitive
 def isfinite(xp: Any, x: Array) -> Array:
-    """Whether each element is neither infinite nor NaN."""
+    """Whether each element is neither infinite nor NaN.
+
+    Examples
+    --------
+    >>> tl.isfinite(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([ True,  True,  True])
+    """
     return xp.isfinite(x)
 
 
 def isposinf(input: Any) -> Any:
-    """Whether each element is positive infinity."""
+    """Whether each element is positive infinity.
+
+    Examples
+    --------
+    >>> tl.isposinf(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([False, False, False])
+    """
     return eq(input, math.inf)
 
 
 def isneginf(input: Any) -> Any:
-    """Whether each element is negative infinity."""
+    """Whether each element is negative infinity.
+
+    Examples
+    --------
+    >>> tl.isneginf(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([False, False, False])
+    """
     return eq(input, -math.inf)
 
 
 def isreal(input: Any) -> Any:
-    """Whether each element is a real number: all are."""
+    """Whether each element is a real number: all are.
+
+    Examples
+    --------
+    >>> tl.isreal(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([ True,  True,  True])
+    """
     return eq(input, input) | isnan(input)
 
 
 @primitive
 def logical_and(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether both elements are nonzero."""
+    """Whether both elements are nonzero.
+
+    Examples
+    --------
+    >>> tl.logical_and(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ True,  True])
+    """
     return xp.logical_and(x1, x2)
 
 
 @primitive
 def logical_or(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether at least one of two elements is nonzero."""
+    """Whether at least one of two elements is nonzero.
+
+    Examples
+    --------
+    >>> tl.logical_or(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ True,  True])
+    """
     return xp.logical_or(x1, x2)
 
 
 @primitive
 def logical_xor(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether exactly one of two elements is nonzero."""
+    """Whether exactly one of two elements is nonzero.
+
+    Examples
+    --------
+    >>> tl.logical_xor(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([False, False])
+    """
     return xp.logical_xor(x1, x2)
 
 
 @primitive
 def logical_not(xp: Any, x: Array) -> Array:
-    """Whether each element is zero."""
+    """Whether each element is zero.
+
+    Examples
+    --------
+    >>> tl.logical_not(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([False,  True, False])
+    """
     return xp.logical_not(x)
 
 
 @primitive(operands=same_dtype)
 def bitwise_and(xp: Any, x1: Array, x2: Array) -> Array:
-    """Bits set in both integers (``&``); of booleans: both."""
+    """Bits set in both integers (``&``); of booleans: both.
+
+    Examples
+    --------
+    >>> tl.bitwise_and(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([4, 1])
+    """
     return xp.bitwise_and(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def bitwise_or(xp: Any, x1: Array, x2: Array) -> Array:
-    """Bits set in either integer (``|``); of booleans: either."""
+    """Bits set in either integer (``|``); of booleans: either.
+
+    Examples
+    --------
+    >>> tl.bitwise_or(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([6, 3])
+    """
     return xp.bitwise_or(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def bitwise_xor(xp: Any, x1: Array, x2: Array) -> Array:
-    """Bits set in exactly one of two integers (``^``)."""
+    """Bits set in exactly one of two integers (``^``).
+
+    Examples
+    --------
+    >>> tl.bitwise_xor(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([2, 2])
+    """
     return xp.bitwise_xor(x1, x2)
 
 
 @primitive
 def bitwise_not(xp: Any, x: Array) -> Array:
-    """Bits not set in an integer (``~``); of booleans: not."""
+    """Bits not set in an integer (``~``); of booleans: not.
+
+    Examples
+    --------
+    >>> tl.bitwise_not(tl.tensor([True, False]))
+    tensor([False,  True])
+    """
     return xp.invert(x)
 
 
 @primitive(operands=same_dtype)
 def bitwise_left_shift(xp: Any, x1: Array, x2: Array) -> Array:
-    """The bits of `x1`, moved up by `x2` places (``<<``)."""
+    """The bits of `x1`, moved up by `x2` places (``<<``).
+
+    Examples
+    --------
+    >>> tl.bitwise_left_shift(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([96,  6])
+    """
     return xp.left_shift(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def bitwise_right_shift(xp: Any, x1: Array, x2: Array) -> Array:
-    """The bits of `x1`, moved down by `x2` places (``>>``)."""
+    """The bits of `x1`, moved down by `x2` places (``>>``).
+
+    Examples
+    --------
+    >>> tl.bitwise_right_shift(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([0, 1])
+    """
     return xp.right_shift(x1, x2)
 
 
@@ -259,6 +391,11 @@ def isclose(
         Not negative.
     equal_nan
         Whether NaN is close to NaN.
+
+    Examples
+    --------
+    >>> tl.isclose(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([False, False])
     """
     if rtol < 0 or atol < 0:
         raise ValueError(f"isclose: rtol={rtol} and atol={atol} must not be negative")

@@ -106,7 +106,13 @@ copied.defvjp(x=lambda g: g)
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """Copy into memory of its own, in row order; gradients pass."""
+    """Copy into memory of its own, in row order; gradients pass.
+
+    Examples
+    --------
+    >>> tl.clone(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     return copied(input)
 
 

@@ -62,6 +62,11 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     ------
     TypeError, ValueError
         If `input` is not as described, or `weights` has another shape.
+
+    Examples
+    --------
+    >>> tl.bincount(tl.tensor([6, 3, 1]))
+    tensor([0, 1, 0, 1, 0, 0, 1])
     """
     return counts_of(input, weights, minlength=minlength)
 

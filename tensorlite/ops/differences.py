@@ -48,6 +48,11 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     ------
     ValueError
         If `n` is negative, or the Tensors' numbers of axes differ.
+
+    Examples
+    --------
+    >>> tl.diff(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([1.5, 2. ])
     """
     ndim = len(input.shape)
     if ndim == 0:
@@ -194,6 +199,11 @@ def trapezoid(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) 
     ------
     ValueError
         If there is not one `x` for each sample.
+
+    Examples
+    --------
+    >>> tl.trapezoid(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.25)
     """
     areas, axis = _areas("trapezoid", y, x, dx, dim)
     return sum(areas, axis=axis)
@@ -204,6 +214,12 @@ trapz = trapezoid
 
 @takes_axis
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) -> Any:
-    """Areas under samples up to the second, the third and so on; see `trapezoid`."""
+    """Areas under samples up to the second, the third and so on; see `trapezoid`.
+
+    Examples
+    --------
+    >>> tl.cumulative_trapezoid(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.75,  0.25])
+    """
     areas, axis = _areas("cumulative_trapezoid", y, x, dx, dim)
     return cumsum(areas, axis)

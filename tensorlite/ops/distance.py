@@ -50,7 +50,13 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """`p`-norm of ``x1 - x2 + eps`` along the last axis; the two broadcast."""
+    """`p`-norm of ``x1 - x2 + eps`` along the last axis; the two broadcast.
+
+    Examples
+    --------
+    >>> tl.pairwise_distance(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor(5.8309517)
+    """
     return vector_norm(x1 - x2 + eps, ord=p, axis=-1, keepdims=keepdim)
 
 
@@ -58,6 +64,11 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """`p`-norm distances of all pairs of rows i < j of `input` (N, M), shape (N·(N - 1)/2,).
 
     In the order (0, 1), (0, 2), …, (1, 2), ….
+
+    Examples
+    --------
+    >>> tl.pdist(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor([3.6055512])
     """
     if len(input.shape) != 2:
         raise ValueError(f"pdist: input of shape {input.shape} is not (rows, features)")

@@ -255,6 +255,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
     ------
     RuntimeError
         If the axes do not fit.
+
+    Examples
+    --------
+    >>> tl.tensordot(tl.tensor([[1.0, 2.0], [3.0, 4.0]]), tl.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    tensor(5.)
     """
     if out is not None:
         raise TypeError("tensordot: out= is not supported: results are new Tensors")

@@ -45,7 +45,13 @@ __all__ = [
 
 @primitive
 def neg(xp: Any, x: Array) -> Array:
-    """``-x``."""
+    """``-x``.
+
+    Examples
+    --------
+    >>> tl.neg(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([ 1.5, -0. , -2. ])
+    """
     return -x
 
 
@@ -55,7 +61,13 @@ negative = neg
 
 @primitive
 def abs(xp: Any, x: Array) -> Array:
-    """Absolute value; gradient 0 at 0."""
+    """Absolute value; gradient 0 at 0.
+
+    Examples
+    --------
+    >>> tl.abs(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([1.5, 0. , 2. ])
+    """
     return xp.abs(x)
 
 
@@ -67,7 +79,13 @@ absolute = abs
 
 @primitive
 def square(xp: Any, x: Array) -> Array:
-    """``x**2``; of booleans an integer."""
+    """``x**2``; of booleans an integer.
+
+    Examples
+    --------
+    >>> tl.square(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([2.25, 0.  , 4.  ])
+    """
     return x * x if x.dtype.kind != "b" else x.astype(np.int64)
 
 
@@ -76,7 +94,13 @@ square.defvjp(x=lambda g, x: 2 * g * x)
 
 @primitive(operands=floats)
 def sqrt(xp: Any, x: Array) -> Array:
-    """Square root; gradient 0 at 0."""
+    """Square root; gradient 0 at 0.
+
+    Examples
+    --------
+    >>> tl.sqrt(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([0.5       , 0.70710677, 0.8660254 ])
+    """
     return xp.sqrt(x)
 
 
@@ -95,7 +119,13 @@ rsqrt.defvjp(x=lambda g, y: -0.5 * g * y * y * y)
 
 @primitive(operands=floats)
 def reciprocal(xp: Any, x: Array) -> Array:
-    """``1 / x``; of integers too, a float."""
+    """``1 / x``; of integers too, a float.
+
+    Examples
+    --------
+    >>> tl.reciprocal(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([4.       , 2.       , 1.3333334])
+    """
     return 1 / x
 
 
@@ -106,7 +136,13 @@ reciprocal.defvjp(x=lambda g, y: -g * y * y)
 
 @primitive(operands=floats)
 def exp(xp: Any, x: Array) -> Array:
-    """``e**x``."""
+    """``e**x``.
+
+    Examples
+    --------
+    >>> tl.exp(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0.22313015, 1.        , 7.3890557 ])
+    """
     return xp.exp(x)
 
 
@@ -116,7 +152,13 @@ exp.kernel("exp")
 
 @primitive(operands=floats)
 def exp2(xp: Any, x: Array) -> Array:
-    """``2**x``."""
+    """``2**x``.
+
+    Examples
+    --------
+    >>> tl.exp2(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0.35355338, 1.        , 4.        ])
+    """
     return xp.exp2(x)
 
 
@@ -125,7 +167,13 @@ exp2.defvjp(x=lambda g, y: g * y * math.log(2))
 
 @primitive(operands=floats)
 def expm1(xp: Any, x: Array) -> Array:
-    """``e**x - 1``, accurate for small `x`."""
+    """``e**x - 1``, accurate for small `x`.
+
+    Examples
+    --------
+    >>> tl.expm1(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.77686983,  0.        ,  6.389056  ])
+    """
     return xp.expm1(x)
 
 
@@ -135,7 +183,13 @@ expm1.kernel("expm1")
 
 @primitive(operands=floats)
 def log(xp: Any, x: Array) -> Array:
-    """Natural logarithm."""
+    """Natural logarithm.
+
+    Examples
+    --------
+    >>> tl.log(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([-1.3862944, -0.6931472, -0.2876821])
+    """
     return xp.log(x)
 
 
@@ -145,7 +199,13 @@ log.kernel("log")
 
 @primitive(operands=floats)
 def log2(xp: Any, x: Array) -> Array:
-    """Logarithm to base 2."""
+    """Logarithm to base 2.
+
+    Examples
+    --------
+    >>> tl.log2(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([-2.       , -1.       , -0.4150375])
+    """
     return xp.log2(x)
 
 
@@ -154,7 +214,13 @@ log2.defvjp(x=lambda g, x: g * (1 / math.log(2)) / x)
 
 @primitive(operands=floats)
 def log10(xp: Any, x: Array) -> Array:
-    """Logarithm to base 10."""
+    """Logarithm to base 10.
+
+    Examples
+    --------
+    >>> tl.log10(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([-0.60206   , -0.30103   , -0.12493874])
+    """
     return xp.log10(x)
 
 
@@ -163,7 +229,13 @@ log10.defvjp(x=lambda g, x: g * (1 / math.log(10)) / x)
 
 @primitive(operands=floats)
 def log1p(xp: Any, x: Array) -> Array:
-    """``log(1 + x)``, accurate for small `x`."""
+    """``log(1 + x)``, accurate for small `x`.
+
+    Examples
+    --------
+    >>> tl.log1p(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([0.22314356, 0.40546513, 0.5596158 ])
+    """
     return xp.log1p(x)
 
 
@@ -175,7 +247,13 @@ log1p.kernel("log1p")
 
 @primitive(operands=floats)
 def erf(xp: Any, x: Array) -> Array:
-    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``."""
+    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``.
+
+    Examples
+    --------
+    >>> tl.erf(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.96610516,  0.        ,  0.9953223 ])
+    """
     return special.erf(xp, x)
 
 
@@ -185,7 +263,13 @@ erf.kernel("erf")
 
 @primitive(operands=floats)
 def erfc(xp: Any, x: Array) -> Array:
-    """``1 - erf(x)``, accurate where that is small."""
+    """``1 - erf(x)``, accurate where that is small.
+
+    Examples
+    --------
+    >>> tl.erfc(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([1.9661051 , 1.        , 0.00467773])
+    """
     return special.erfc(xp, x)
 
 

@@ -100,7 +100,13 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
 
 @primitive
 def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index (int64) of the first largest element: along `axis`, or (None) in the flattened `x`."""
+    """Index (int64) of the first largest element: along `axis`, or (None) in the flattened `x`.
+
+    Examples
+    --------
+    >>> tl.argmax(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(2)
+    """
     if is_plain(x, axis) and x.dtype.char in "fdli":
         return x.argmax(axis=axis, keepdims=keepdims)
     return _place_of_extreme("argmax", x, axis, keepdims)
@@ -108,7 +114,13 @@ def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool 
 
 @primitive
 def argmin(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index (int64) of the first smallest element: along `axis`, or (None) in the flattened `x`."""
+    """Index (int64) of the first smallest element: along `axis`, or (None) in the flattened `x`.
+
+    Examples
+    --------
+    >>> tl.argmin(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0)
+    """
     if is_plain(x, axis) and x.dtype.char in "fdli":
         return x.argmin(axis=axis, keepdims=keepdims)
     return _place_of_extreme("argmin", x, axis, keepdims)
@@ -187,6 +199,11 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     """Smallest element: of all, or along an axis together with its place; or the smaller of two.
 
     Parameters and results are those of `max`.
+
+    Examples
+    --------
+    >>> tl.min(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(-1.5)
     """
     return _extreme("min", input, dim, keepdim, other)
 

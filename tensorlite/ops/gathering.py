@@ -138,7 +138,13 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
-    """Take the elements that `index` numbers, counted in row order; of `index`'s shape."""
+    """Take the elements that `index` numbers, counted in row order; of `index`'s shape.
+
+    Examples
+    --------
+    >>> tl.take(tl.tensor([[4.0, 1.0], [1.0, 3.0]]), 1)
+    tensor(1.)
+    """
     n = int(np.prod(input.shape))
     index = checked_numbers("take", input, index, n, least=-n)
     return take_along(reshape(input, (-1,)), index, axis=0)
@@ -169,7 +175,13 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """Return the elements where `mask` is true, along one axis; the two broadcast."""
+    """Return the elements where `mask` is true, along one axis; the two broadcast.
+
+    Examples
+    --------
+    >>> tl.masked_select(tl.tensor([True, False]), tl.tensor([True, True]))
+    tensor([ True, False])
+    """
     if mask.dtype != bool:
         raise RuntimeError(f"masked_select: the mask is {mask.dtype}, not bool")
     mask = index_array(input, mask)
@@ -185,6 +197,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     -------
     Tensor or tuple of Tensor
         Of shape (n, axes): a place a row, as int64; `as_tuple`, an index array for each axis.
+
+    Examples
+    --------
+    >>> tl.nonzero(tl.tensor([True, False]))
+    tensor([[0]])
     """
     if not input.shape:
         (places,) = places_of_nonzero(reshape(input, (1,)))
@@ -213,7 +230,13 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def argwhere(input: Tensor) -> Tensor:
-    """Find the elements that are not zero: a place a row, as int64."""
+    """Find the elements that are not zero: a place a row, as int64.
+
+    Examples
+    --------
+    >>> tl.argwhere(tl.tensor([True, False]))
+    tensor([[0]])
+    """
     return nonzero(input)
 
 

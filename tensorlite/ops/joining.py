@@ -96,19 +96,37 @@ def _check_lengths(tensors: Sequence[Tensor], axis: int) -> None:
 
 @takes_axis
 def concat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """`cat` by another name."""
+    """`cat` by another name.
+
+    Examples
+    --------
+    >>> tl.concat(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor([4., 1., 1., 3.])
+    """
     return cat(tensors, dim)
 
 
 @takes_axis
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """`cat` by NumPy's name."""
+    """`cat` by NumPy's name.
+
+    Examples
+    --------
+    >>> tl.concatenate(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor([4., 1., 1., 3.])
+    """
     return cat(tensors, dim)
 
 
 @takes_axis
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join Tensors of one shape along a new axis, which is at the place `dim` of the result."""
+    """Join Tensors of one shape along a new axis, which is at the place `dim` of the result.
+
+    Examples
+    --------
+    >>> tl.stack(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     tensors = _of_one_dtype("stack", tensors)
     shape = tuple(tensors[0].shape)
     for i, x in enumerate(tensors):
@@ -121,7 +139,13 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join along the second axis, or the first where there is one only."""
+    """Join along the second axis, or the first where there is one only.
+
+    Examples
+    --------
+    >>> tl.hstack(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     tensors = atleast_1d(list(tensors))
     if not tensors:
         raise ValueError("hstack: there are no Tensors to join")
@@ -139,12 +163,24 @@ def row_stack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join along the third axis, which is made where it is missing."""
+    """Join along the third axis, which is made where it is missing.
+
+    Examples
+    --------
+    >>> tl.dstack(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([[[-1.5,  0. ,  2. ]]])
+    """
     return cat(atleast_3d(list(tensors)), 2)
 
 
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join along the second axis; Tensors with one axis are columns."""
+    """Join along the second axis; Tensors with one axis are columns.
+
+    Examples
+    --------
+    >>> tl.column_stack(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([[-1.5,  0. ,  2. ]])
+    """
     columns = [x if len(x.shape) > 1 else reshape(x, (-1, 1)) for x in tensors]
     return cat(columns, 1)
 

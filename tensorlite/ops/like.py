@@ -30,7 +30,13 @@ def zeros_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Return zeros of `input`'s shape, and of its dtype and device unless others are given."""
+    """Return zeros of `input`'s shape, and of its dtype and device unless others are given.
+
+    Examples
+    --------
+    >>> tl.zeros_like(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0., 0., 0.])
+    """
     return zeros(input.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 
@@ -43,7 +49,13 @@ def ones_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Return ones of `input`'s shape, and of its dtype and device unless others are given."""
+    """Return ones of `input`'s shape, and of its dtype and device unless others are given.
+
+    Examples
+    --------
+    >>> tl.ones_like(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([1., 1., 1.])
+    """
     return ones(input.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 

@@ -52,6 +52,11 @@ def matmul(xp: ModuleType, a: Array, b: Array) -> Array:
         If the shapes do not fit.
     RuntimeError
         If the dtypes differ.
+
+    Examples
+    --------
+    >>> tl.matmul(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor(4.)
     """
     try:
         return array_backend((a, b)).matmul(a, b)

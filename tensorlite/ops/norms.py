@@ -136,6 +136,11 @@ def norm(
     ------
     ValueError
         If there is no such `p`.
+
+    Examples
+    --------
+    >>> tl.norm(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(2.5)
     """
     if out is not None:
         raise TypeError("norm: out= is not supported: results are new Tensors")
@@ -159,7 +164,13 @@ def _nuclear_norm(x: Any, dim: Axis, keepdim: bool) -> Any:
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Any:
-    """The `p`-norm of ``input - other``, of all elements as one vector."""
+    """The `p`-norm of ``input - other``, of all elements as one vector.
+
+    Examples
+    --------
+    >>> tl.dist(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor(5.8309517)
+    """
     return vector_norm(input - other, ord=p)
 
 

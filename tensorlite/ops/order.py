@@ -74,12 +74,24 @@ def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = 
 @takes_axis
 @lifts_numbers
 def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
-    """Indices (int64) that `sort` along `dim`; equal elements keep their order."""
+    """Indices (int64) that `sort` along `dim`; equal elements keep their order.
+
+    Examples
+    --------
+    >>> tl.argsort(tl.tensor([2.0, -1.5, 0.0]))
+    tensor([1, 2, 0])
+    """
     return order_of(input, axis=one_dim(dim, len(input.shape), "argsort"), descending=descending)
 
 
 def msort(input: Any) -> Any:
-    """The elements in ascending order along the first axis."""
+    """The elements in ascending order along the first axis.
+
+    Examples
+    --------
+    >>> tl.msort(tl.tensor([2.0, -1.5, 0.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     return sort(input, 0).values
 
 
@@ -213,6 +225,11 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     ------
     IndexError
         If the axis has no elements.
+
+    Examples
+    --------
+    >>> tl.median(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.)
     """
     if dim is None:
         return median_of_all(input, skip_nan=False)
@@ -221,7 +238,13 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 @takes_axis
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """`median` of the elements that are not NaN; NaN if all are."""
+    """`median` of the elements that are not NaN; NaN if all are.
+
+    Examples
+    --------
+    >>> tl.nanmedian(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.)
+    """
     if dim is None:
         return median_of_all(input, skip_nan=True)
     return _median(input, dim, keepdim, True, return_types.nanmedian)

@@ -36,7 +36,13 @@ __all__ = [
 
 @primitive(operands=floats)
 def copysign(xp: Any, x1: Array, x2: Array) -> Array:
-    """The magnitude of `x1` with the sign of `x2`, which -0.0 has too. Gradient 0 where x1 is 0."""
+    """The magnitude of `x1` with the sign of `x2`, which -0.0 has too. Gradient 0 where x1 is 0.
+
+    Examples
+    --------
+    >>> tl.copysign(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([5., 3.])
+    """
     return xp.copysign(*weak(x1, x2))
 
 
@@ -48,7 +54,13 @@ copysign.defvjp(
 
 @primitive(operands=same_dtype)
 def heaviside(xp: Any, x1: Array, x2: Array) -> Array:
-    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; has no gradient."""
+    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; has no gradient.
+
+    Examples
+    --------
+    >>> tl.heaviside(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([1., 0.])
+    """
     x1, x2 = weak(x1, x2)
     dtype = np.result_type(x1, x2)
     step = xp.where(x1 == 0, x2, (x1 > 0).astype(dtype))
@@ -60,7 +72,13 @@ heaviside.primitive.rename({"x1": "input", "x2": "values"})
 
 @primitive(operands=same_dtype)
 def nextafter(xp: Any, x1: Array, x2: Array) -> Array:
-    """The number next to `x1` on the way to `x2`."""
+    """The number next to `x1` on the way to `x2`.
+
+    Examples
+    --------
+    >>> tl.nextafter(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 4.9999995, -2.9999998])
+    """
     return xp.nextafter(*weak(x1, x2))
 
 
@@ -71,13 +89,25 @@ nextafter.defvjp(x1=lambda g, x1, x2: where(x1 == x2, 0, g), x2=zero)
 
 @primitive(operands=same_dtype)
 def gcd(xp: Any, x1: Array, x2: Array) -> Array:
-    """The greatest common divisor of integers; of 0 and 0, 0."""
+    """The greatest common divisor of integers; of 0 and 0, 0.
+
+    Examples
+    --------
+    >>> tl.gcd(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([2, 1])
+    """
     return xp.gcd(x1, x2)
 
 
 @primitive(operands=same_dtype)
 def lcm(xp: Any, x1: Array, x2: Array) -> Array:
-    """The least common multiple of integers."""
+    """The least common multiple of integers.
+
+    Examples
+    --------
+    >>> tl.lcm(tl.tensor([6, 3]), tl.tensor([4, 1]))
+    tensor([12,  3])
+    """
     return xp.lcm(x1, x2)
 
 
@@ -86,7 +116,13 @@ def lcm(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive
 def ldexp(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 * 2**x2``."""
+    """``x1 * 2**x2``.
+
+    Examples
+    --------
+    >>> tl.ldexp(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 20., -12.])
+    """
     x1, x2 = weak(x1, x2)
     if np.result_type(x1).kind in "iub":
         x1 = xp.asarray(x1, default_dtype())
@@ -100,7 +136,13 @@ ldexp.defvjp(x1=lambda g, x2: ldexp(g, x2), x2=lambda g, y: g * y * math.log(2))
 
 @primitive(operands=floats)
 def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
-    """``log(exp(x1) + exp(x2))`` without overflow."""
+    """``log(exp(x1) + exp(x2))`` without overflow.
+
+    Examples
+    --------
+    >>> tl.logaddexp(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([5.0485873, 2.0067153])
+    """
     return xp.logaddexp(*weak(x1, x2))
 
 

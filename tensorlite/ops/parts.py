@@ -94,7 +94,13 @@ def _indices(find: Any, row: int, col: int, offset: int, dtype: Any, device: Any
 
 @primitive(view=True)
 def diagonal(xp: ModuleType, x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    """Take the `offset`-th diagonal of two axes; it becomes the last axis of the result."""
+    """Take the `offset`-th diagonal of two axes; it becomes the last axis of the result.
+
+    Examples
+    --------
+    >>> tl.diagonal(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor([4., 3.])
+    """
     y = xp.diagonal(x, offset, dim1, dim2)
     if xp is np and x.flags.writeable:
         y.flags.writeable = True  # NumPy means to warn those who expect a copy
@@ -134,7 +140,13 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 
 @copies
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """Take the `diagonal`-th diagonal of a matrix; of one axis, make the matrix that has it."""
+    """Take the `diagonal`-th diagonal of a matrix; of one axis, make the matrix that has it.
+
+    Examples
+    --------
+    >>> tl.diag(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor([4., 3.])
+    """
     if len(input.shape) == 1:
         return diag_embed(input, diagonal)
     if len(input.shape) != 2:

@@ -195,5 +195,10 @@ def logit(input: Any, eps: float | None = None) -> Any:
         Any shape; NaN outside [0, 1].
     eps : float, optional
         Limit `input` to ``[eps, 1 - eps]`` first.
+
+    Examples
+    --------
+    >>> tl.logit(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([-1.0986123,  0.       ,  1.0986123])
     """
     return log_odds(input if eps is None else clamp(input, eps, 1 - eps))

@@ -68,6 +68,11 @@ def quantile(
     ------
     TypeError, ValueError
         If a dtype, `q` or `interpolation` is not one of these.
+
+    Examples
+    --------
+    >>> tl.quantile(tl.tensor([0.5, 0.2]), tl.tensor([0.9, 0.5]))
+    tensor([0.47000003, 0.35000002])
     """
     return _quantile("quantile", input, q, dim, keepdim, interpolation, skip_nan=False)
 
@@ -81,7 +86,13 @@ def nanquantile(
     *,
     interpolation: str = "linear",
 ) -> Any:
-    """`quantile` of the elements that are not NaN; NaN where all are."""
+    """`quantile` of the elements that are not NaN; NaN where all are.
+
+    Examples
+    --------
+    >>> tl.nanquantile(tl.tensor([0.5, 0.2]), tl.tensor([0.9, 0.5]))
+    tensor([0.47000003, 0.35000002])
+    """
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, skip_nan=True)
 
 

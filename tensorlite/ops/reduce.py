@@ -57,6 +57,11 @@ def sum(
     """Sum of the elements; of booleans and integers an int64.
 
     `dtype` is what the elements are cast to before they are added.
+
+    Examples
+    --------
+    >>> tl.sum(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.5)
     """
     if axis.__class__ is int and dtype is None and x.__class__ is np.ndarray:
         shape = x.shape  # the commonest, made fast
@@ -85,6 +90,11 @@ def mean(
     ------
     TypeError
         Of integers and booleans, if `dtype` is not a float dtype.
+
+    Examples
+    --------
+    >>> tl.mean(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.16666667)
     """
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)
@@ -122,6 +132,11 @@ def nansum(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any = 
         Leave those axes with length 1.
     dtype : dtype, optional
         What the elements are cast to first.
+
+    Examples
+    --------
+    >>> tl.nansum(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.5)
     """
     if input.dtype.kind not in "biu":
         input = where(isnan(input), 0, input)
@@ -138,6 +153,11 @@ def nanmean(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any =
     ------
     TypeError
         If `input` has no float dtype.
+
+    Examples
+    --------
+    >>> tl.nanmean(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(0.16666667)
     """
     if input.dtype.kind in "biu":
         raise TypeError(f"nanmean: {input.dtype} has no NaN: use x.float().mean()")
@@ -149,7 +169,13 @@ def nanmean(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any =
 
 @takes_axis
 def count_nonzero(input: Any, dim: Axis = None) -> Any:
-    """How many elements are not 0 (int64), in all or along `dim`, an int or a tuple of them."""
+    """How many elements are not 0 (int64), in all or along `dim`, an int or a tuple of them.
+
+    Examples
+    --------
+    >>> tl.count_nonzero(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(2)
+    """
     return sum(input != 0, axis=dim)
 
 
@@ -218,7 +244,13 @@ logsumexp.defvjp(x=_logsumexp_vjp)
 
 @primitive
 def any(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether at least one element is nonzero; of uint8 as 0 or 1 in uint8, else a bool."""
+    """Whether at least one element is nonzero; of uint8 as 0 or 1 in uint8, else a bool.
+
+    Examples
+    --------
+    >>> tl.any(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(True)
+    """
     if is_plain(x, axis) and x.dtype.char != "B":
         return x.any(axis=axis, keepdims=keepdims)
     return _truth(x.any(axis=_truth_dims(axis, x.ndim), keepdims=keepdims), x.dtype)
@@ -226,7 +258,13 @@ def any(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) 
 
 @primitive
 def all(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether every element is nonzero; of uint8 as 0 or 1 in uint8, else a bool."""
+    """Whether every element is nonzero; of uint8 as 0 or 1 in uint8, else a bool.
+
+    Examples
+    --------
+    >>> tl.all(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(False)
+    """
     if is_plain(x, axis) and x.dtype.char != "B":
         return x.all(axis=axis, keepdims=keepdims)
     return _truth(x.all(axis=_truth_dims(axis, x.ndim), keepdims=keepdims), x.dtype)

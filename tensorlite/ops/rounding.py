@@ -36,7 +36,13 @@ def _is_whole(x: Array) -> bool:
 
 @primitive
 def sign(xp: Any, x: Array) -> Array:
-    """-1, 0 or 1; its gradient is 0."""
+    """-1, 0 or 1; its gradient is 0.
+
+    Examples
+    --------
+    >>> tl.sign(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
     return x.copy() if x.dtype.kind == "b" else xp.sign(x)
 
 
@@ -44,13 +50,25 @@ sign.defvjp(x=zero)
 
 
 def sgn(input: Any) -> Any:
-    """-1, 0 or 1, as `sign`: there are no complex numbers, of which it would be a direction."""
+    """-1, 0 or 1, as `sign`: there are no complex numbers, of which it would be a direction.
+
+    Examples
+    --------
+    >>> tl.sgn(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
     return sign(input)
 
 
 @primitive
 def signbit(xp: Any, x: Array) -> Array:
-    """Whether the sign is a minus, which -0.0 has too."""
+    """Whether the sign is a minus, which -0.0 has too.
+
+    Examples
+    --------
+    >>> tl.signbit(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([ True, False, False])
+    """
     return x < 0 if _is_whole(x) else xp.signbit(x)
 
 
@@ -62,6 +80,11 @@ def positive(xp: Any, x: Array) -> Array:
     ------
     TypeError
         For booleans.
+
+    Examples
+    --------
+    >>> tl.positive(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
     """
     return xp.positive(x)
 
@@ -71,7 +94,13 @@ positive.defvjp(x=lambda g: g)
 
 @primitive
 def floor(xp: Any, x: Array) -> Array:
-    """The largest integer not above `x`; its gradient is 0."""
+    """The largest integer not above `x`; its gradient is 0.
+
+    Examples
+    --------
+    >>> tl.floor(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-2.,  0.,  2.])
+    """
     return x.copy() if _is_whole(x) else xp.floor(x)
 
 
@@ -80,7 +109,13 @@ floor.defvjp(x=zero)
 
 @primitive
 def ceil(xp: Any, x: Array) -> Array:
-    """The smallest integer not below `x`; its gradient is 0."""
+    """The smallest integer not below `x`; its gradient is 0.
+
+    Examples
+    --------
+    >>> tl.ceil(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.,  0.,  2.])
+    """
     return x.copy() if _is_whole(x) else xp.ceil(x)
 
 
@@ -89,7 +124,13 @@ ceil.defvjp(x=zero)
 
 @primitive
 def trunc(xp: Any, x: Array) -> Array:
-    """`x` without its fraction; its gradient is 0."""
+    """`x` without its fraction; its gradient is 0.
+
+    Examples
+    --------
+    >>> tl.trunc(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.,  0.,  2.])
+    """
     return x.copy() if _is_whole(x) else xp.trunc(x)
 
 
@@ -99,7 +140,13 @@ fix = trunc
 
 @primitive
 def round(xp: Any, x: Array, *, decimals: int = 0) -> Array:
-    """`x` rounded to `decimals` places, halves to even; its gradient is 0."""
+    """`x` rounded to `decimals` places, halves to even; its gradient is 0.
+
+    Examples
+    --------
+    >>> tl.round(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-2.,  0.,  2.])
+    """
     return xp.round(x, decimals)
 
 
@@ -107,7 +154,13 @@ round.defvjp(x=zero)
 
 
 def frac(input: Any) -> Any:
-    """The fraction of `input`, with its sign: ``input - trunc(input)``."""
+    """The fraction of `input`, with its sign: ``input - trunc(input)``.
+
+    Examples
+    --------
+    >>> tl.frac(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.5,  0. ,  0. ])
+    """
     return input - trunc(input)
 
 
@@ -130,6 +183,11 @@ def nan_to_num(
         For NaN; None is 0.
     posinf, neginf
         For the infinities; by default the largest and the smallest finite number of the dtype.
+
+    Examples
+    --------
+    >>> tl.nan_to_num(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
     """
     if _is_whole(x):
         return x.copy()

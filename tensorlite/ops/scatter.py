@@ -339,7 +339,13 @@ def slice_scatter(
     end: int | None = None,
     step: int = 1,
 ) -> Tensor:
-    """Put `src` in place of the slice ``start:end:step`` along `dim`, in a copy."""
+    """Put `src` in place of the slice ``start:end:step`` along `dim`, in a copy.
+
+    Examples
+    --------
+    >>> tl.slice_scatter(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([2., 2.])
+    """
     if step < 1:
         raise RuntimeError(f"slice_scatter: step is at least 1, not {step}")
     axis = one_dim(dim, len(input.shape), "slice_scatter")

@@ -136,6 +136,11 @@ def var(
     -----
     UserWarning
         If there are no more elements than `correction`: the result is NaN or infinite.
+
+    Examples
+    --------
+    >>> tl.var(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(3.0833333)
     """
     return _spread("var", variance, input, dim, unbiased, correction, keepdim)[1]
 
@@ -152,6 +157,11 @@ def std(
     """Standard deviation, the square root of `var`; gradient 0 where all elements are equal.
 
     Parameters are those of `var`.
+
+    Examples
+    --------
+    >>> tl.std(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(1.7559422)
     """
     return _spread("std", deviation, input, dim, unbiased, correction, keepdim)[1]
 
@@ -200,6 +210,11 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     Returns
     -------
     Tensor, shape (variables, variables), or () of a single variable
+
+    Examples
+    --------
+    >>> tl.cov(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(3.0833333)
     """
     if len(input.shape) > 2:
         raise ValueError(f"cov: at most two axes, not shape {tuple(input.shape)}")
@@ -256,6 +271,11 @@ def corrcoef(input: Any) -> Any:
     -------
     Tensor, shape (variables, variables), or ()
         Between -1 and 1.
+
+    Examples
+    --------
+    >>> tl.corrcoef(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor(1.)
     """
     c = cov(input)
     if len(c.shape) == 0:

@@ -38,7 +38,13 @@ def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
 
 @copies
 def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
-    """Lay copies side by side, ``dims[i]`` of them along axis i, counted from the last."""
+    """Lay copies side by side, ``dims[i]`` of them along axis i, counted from the last.
+
+    Examples
+    --------
+    >>> tl.tile(tl.tensor([True, False]), tl.tensor([True, True]))
+    tensor([[ True, False]])
+    """
     return _tiled("tile", input, (dims,) if isinstance(dims, int) else dims)
 
 
@@ -166,7 +172,13 @@ def fliplr(input: Tensor) -> Tensor:
 
 
 def flipud(input: Tensor) -> Tensor:
-    """Reverse the order of the rows: the first axis."""
+    """Reverse the order of the rows: the first axis.
+
+    Examples
+    --------
+    >>> tl.flipud(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([ 2. ,  0. , -1.5])
+    """
     if not input.shape:
         raise RuntimeError("flipud: a Tensor with no axes has no rows")
     return reverse(input, 0)

@@ -49,7 +49,13 @@ __all__ = [
 
 @primitive(operands=floats)
 def sin(xp: Any, x: Array) -> Array:
-    """Sine of `x` in radians."""
+    """Sine of `x` in radians.
+
+    Examples
+    --------
+    >>> tl.sin(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.997495 ,  0.       ,  0.9092974])
+    """
     return xp.sin(x)
 
 
@@ -58,7 +64,13 @@ sin.defvjp(x=lambda g, x: g * cos(x))
 
 @primitive(operands=floats)
 def cos(xp: Any, x: Array) -> Array:
-    """Cosine of `x` in radians."""
+    """Cosine of `x` in radians.
+
+    Examples
+    --------
+    >>> tl.cos(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([ 0.0707372,  1.       , -0.4161468])
+    """
     return xp.cos(x)
 
 
@@ -67,7 +79,13 @@ cos.defvjp(x=lambda g, x: -g * sin(x))
 
 @primitive(operands=floats)
 def tan(xp: Any, x: Array) -> Array:
-    """Tangent of `x` in radians."""
+    """Tangent of `x` in radians.
+
+    Examples
+    --------
+    >>> tl.tan(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-14.10142,   0.     ,  -2.18504])
+    """
     return xp.tan(x)
 
 
@@ -76,7 +94,13 @@ tan.defvjp(x=lambda g, y: g * (1 + y * y))
 
 @primitive(operands=floats)
 def asin(xp: Any, x: Array) -> Array:
-    """Inverse sine, in [-pi/2, pi/2]; gradient 0 at -1 and 1."""
+    """Inverse sine, in [-pi/2, pi/2]; gradient 0 at -1 and 1.
+
+    Examples
+    --------
+    >>> tl.asin(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([0.25268024, 0.5235988 , 0.84806216])
+    """
     return xp.arcsin(x)
 
 
@@ -85,7 +109,13 @@ asin.defvjp(x=lambda g, x: g / infinite_at_zero(sqrt((1 - x) * (1 + x))))
 
 @primitive(operands=floats)
 def acos(xp: Any, x: Array) -> Array:
-    """Inverse cosine, in [0, pi]; gradient 0 at -1 and 1."""
+    """Inverse cosine, in [0, pi]; gradient 0 at -1 and 1.
+
+    Examples
+    --------
+    >>> tl.acos(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([1.3181162, 1.0471976, 0.7227342])
+    """
     return xp.arccos(x)
 
 
@@ -94,7 +124,13 @@ acos.defvjp(x=lambda g, x: -g / infinite_at_zero(sqrt((1 - x) * (1 + x))))
 
 @primitive(operands=floats)
 def atan(xp: Any, x: Array) -> Array:
-    """Inverse tangent, in (-pi/2, pi/2)."""
+    """Inverse tangent, in (-pi/2, pi/2).
+
+    Examples
+    --------
+    >>> tl.atan(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.98279375,  0.        ,  1.1071488 ])
+    """
     return xp.arctan(x)
 
 
@@ -103,7 +139,13 @@ atan.defvjp(x=lambda g, x: g / (1 + x * x))
 
 @primitive(operands=floats)
 def sinh(xp: Any, x: Array) -> Array:
-    """Hyperbolic sine."""
+    """Hyperbolic sine.
+
+    Examples
+    --------
+    >>> tl.sinh(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-2.1292794,  0.       ,  3.6268604])
+    """
     return xp.sinh(x)
 
 
@@ -112,7 +154,13 @@ sinh.defvjp(x=lambda g, x: g * cosh(x))
 
 @primitive(operands=floats)
 def cosh(xp: Any, x: Array) -> Array:
-    """Hyperbolic cosine."""
+    """Hyperbolic cosine.
+
+    Examples
+    --------
+    >>> tl.cosh(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([2.3524096, 1.       , 3.7621956])
+    """
     return xp.cosh(x)
 
 
@@ -121,7 +169,13 @@ cosh.defvjp(x=lambda g, x: g * sinh(x))
 
 @primitive(operands=floats)
 def tanh(xp: Any, x: Array) -> Array:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> tl.tanh(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.9051482,  0.       ,  0.9640276])
+    """
     return xp.tanh(x)
 
 
@@ -141,7 +195,13 @@ tanh_backward.kernel("tanh_backward")
 
 @primitive(operands=floats)
 def asinh(xp: Any, x: Array) -> Array:
-    """Inverse hyperbolic sine."""
+    """Inverse hyperbolic sine.
+
+    Examples
+    --------
+    >>> tl.asinh(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.1947632,  0.       ,  1.4436355])
+    """
     return xp.arcsinh(x)
 
 
@@ -150,7 +210,13 @@ asinh.defvjp(x=lambda g, x: g / hypot(x, 1.0))
 
 @primitive(operands=floats)
 def acosh(xp: Any, x: Array) -> Array:
-    """Inverse hyperbolic cosine; gradient 0 at 1."""
+    """Inverse hyperbolic cosine; gradient 0 at 1.
+
+    Examples
+    --------
+    >>> tl.acosh(tl.tensor([1.5, 2.0, 4.0]))
+    tensor([0.9624236, 1.316958 , 2.063437 ])
+    """
     return xp.arccosh(x)
 
 
@@ -159,7 +225,13 @@ acosh.defvjp(x=lambda g, x: g / infinite_at_zero(sqrt(x - 1) * sqrt(x + 1)))
 
 @primitive(operands=floats)
 def atanh(xp: Any, x: Array) -> Array:
-    """Inverse hyperbolic tangent."""
+    """Inverse hyperbolic tangent.
+
+    Examples
+    --------
+    >>> tl.atanh(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([0.25541282, 0.54930615, 0.97295505])
+    """
     return xp.arctanh(x)
 
 
@@ -170,12 +242,24 @@ arccosh, arcsinh, arctanh = acosh, asinh, atanh
 
 
 def deg2rad(input: Any) -> Any:
-    """Degrees in radians."""
+    """Degrees in radians.
+
+    Examples
+    --------
+    >>> tl.deg2rad(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.02617994,  0.        ,  0.03490658])
+    """
     return input * (math.pi / 180)
 
 
 def rad2deg(input: Any) -> Any:
-    """Radians in degrees."""
+    """Radians in degrees.
+
+    Examples
+    --------
+    >>> tl.rad2deg(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-85.94367,   0.     , 114.59156])
+    """
     return input * (180 / math.pi)
 
 
@@ -206,7 +290,13 @@ sinc.defvjp(x=_sinc_slope)
 
 @primitive(operands=floats)
 def hypot(xp: Any, x1: Array, x2: Array) -> Array:
-    """``sqrt(x1**2 + x2**2)`` without overflow; gradient 0 at the origin."""
+    """``sqrt(x1**2 + x2**2)`` without overflow; gradient 0 at the origin.
+
+    Examples
+    --------
+    >>> tl.hypot(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([5.3851647, 3.6055512])
+    """
     return xp.hypot(*weak(x1, x2))
 
 
@@ -227,7 +317,13 @@ hypot.defvjp(
 
 @primitive(operands=floats)
 def atan2(xp: Any, x1: Array, x2: Array) -> Array:
-    """Angle of the point at height `x1` and width `x2`, in (-pi, pi]; gradient 0 at the origin."""
+    """Angle of the point at height `x1` and width `x2`, in (-pi, pi]; gradient 0 at the origin.
+
+    Examples
+    --------
+    >>> tl.atan2(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 1.19029  , -0.9827938])
+    """
     return xp.arctan2(*weak(x1, x2))
 
 

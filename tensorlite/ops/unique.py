@@ -76,6 +76,11 @@ def unique(
     ------
     ValueError
         With `dim`, if another axis has no elements.
+
+    Examples
+    --------
+    >>> tl.unique(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
     """
     return _unique("unique", input, return_inverse, return_counts, dim, ordered=False)
 
@@ -83,7 +88,13 @@ def unique(
 def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """The first of equal elements that follow each other; results are those of `unique`."""
+    """The first of equal elements that follow each other; results are those of `unique`.
+
+    Examples
+    --------
+    >>> tl.unique_consecutive(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.5,  0. ,  2. ])
+    """
     return _unique("unique_consecutive", input, return_inverse, return_counts, dim, ordered=True)
 
 
@@ -135,6 +146,11 @@ def isin(
     -------
     Tensor of bool
         Of the shape of `elements`.
+
+    Examples
+    --------
+    >>> tl.isin(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([False, False])
     """
     known = elements if hasattr(elements, "dtype") else test_elements
     if not hasattr(known, "dtype"):

@@ -191,7 +191,13 @@ def cond(input: Tensor, p: float | str | None = None) -> Tensor:
 
 
 def det(A: Tensor) -> Tensor:
-    """Determinant of square matrices, shape (..., n, n) → (...)."""
+    """Determinant of square matrices, shape (..., n, n) → (...).
+
+    Examples
+    --------
+    >>> tl.det(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor(11.)
+    """
     check_matrices("linalg.det", A, square=True)
     return decompositions.det(A)
 
@@ -209,7 +215,13 @@ def slogdet(A: Tensor) -> Any:
 
 
 def logdet(input: Tensor) -> Tensor:
-    """Logarithm of the determinant of square matrices: -inf where it is 0, NaN below."""
+    """Logarithm of the determinant of square matrices: -inf where it is 0, NaN below.
+
+    Examples
+    --------
+    >>> tl.logdet(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor(2.3978953)
+    """
     check_matrices("logdet", input, square=True)
     sign, size = decompositions.slogdet(input)
     return where(sign.detach() < 0, math.nan, size)

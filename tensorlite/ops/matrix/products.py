@@ -89,12 +89,23 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     ----------
     input, tensor : Tensor, shape (n,)
         Of one dtype.
+
+    Examples
+    --------
+    >>> tl.dot(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor(4.)
     """
     return _dot("dot", input, tensor)
 
 
 def vdot(input: Tensor, other: Tensor) -> Tensor:
-    """Sum of the products of two vectors' elements, as `dot` for real numbers."""
+    """Sum of the products of two vectors' elements, as `dot` for real numbers.
+
+    Examples
+    --------
+    >>> tl.vdot(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor(4.)
+    """
     return _dot("vdot", input, other)
 
 
@@ -113,6 +124,11 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     -------
     Tensor
         The other axes of `input`, then those of `other`.
+
+    Examples
+    --------
+    >>> tl.inner(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor(4.)
     """
     if not input.shape or not other.shape:
         return input * other
@@ -320,7 +336,13 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:
-    """Kronecker product: each element of `input` times the whole of `other`, side by side."""
+    """Kronecker product: each element of `input` times the whole of `other`, side by side.
+
+    Examples
+    --------
+    >>> tl.kron(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([10., 10., -6., -6.])
+    """
     ndim = max(len(input.shape), len(other.shape))
     a = (1,) * (ndim - len(input.shape)) + tuple(input.shape)
     b = (1,) * (ndim - len(other.shape)) + tuple(other.shape)
@@ -330,7 +352,13 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 
 def trace(input: Tensor) -> Tensor:
-    """Sum of a matrix's diagonal."""
+    """Sum of a matrix's diagonal.
+
+    Examples
+    --------
+    >>> tl.trace(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
+    tensor(7.)
+    """
     check_ndim("trace", "input", input, 2)
     return sum_(diagonal(input))
 
