@@ -15,13 +15,13 @@ from tensorlite.plan import is_float
 from tensorlite.tape import mode, saved_arrays
 from tensorlite.tensor import Tensor
 
-_PACKAGE = str(Path(__file__).parent)
+_OURS = (str(Path(__file__).parent), "<tensorlite: ")  # the latter is text that was written out
 
 
 def users_line() -> str:
     """File and line of the innermost frame outside this package."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
 
