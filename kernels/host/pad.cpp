@@ -15,6 +15,8 @@
 namespace tl {
 namespace {
 
+constexpr Index kWorthTheLock = 65536;  // elements; to give it up takes as long as to pad a small array
+
 enum Mode { kConstant, kReflect, kReplicate, kCircular };
 
 struct Axis {
@@ -174,7 +176,7 @@ bool pad_into(PyArrayObject* x, PyArrayObject* y, const List<Axis>& axes, PyObje
         std::memcpy(&value, PyArray_DATA((PyArrayObject*)(PyObject*)number), sizeof(T));
     }
     {
-        const WithoutLock unlocked;
+        const WithoutLock unlocked(PyArray_SIZE(y) > kWorthTheLock);
         pad_rows((const char*)PyArray_DATA(x), (T*)PyArray_DATA(y), axes, value);
     }
     if (recording())
@@ -236,7 +238,7 @@ PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given
             add_rows((const double*)p[1], (double*)p[0], axes);
     };
     {
-        const WithoutLock unlocked;
+        const WithoutLock unlocked(PyArray_SIZE(d) > kWorthTheLock);
         run(arrays);
     }
     if (recording())

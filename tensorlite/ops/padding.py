@@ -55,10 +55,12 @@ def pad(
         )
     pairs = tuple(zip(numbers[::2], numbers[1::2], strict=True))[::-1]
     widths = ((0, 0),) * (ndim - len(pairs)) + pairs
+    added, cuts = widths, min(numbers, default=0) < 0
+    if cuts:
+        added = tuple([(max(before, 0), max(after, 0)) for before, after in widths])
     if mode == "constant":
-        return pad_constant(
-            _cropped(input, widths), _added(widths), 0.0 if value is None else value
-        )
+        x = _cropped(input, widths) if cuts else input
+        return pad_constant(x, added, 0.0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(
             f"pad: unknown mode {mode!r}; there are constant, reflect, replicate and circular"
@@ -66,15 +68,14 @@ def pad(
     if value:
         raise ValueError(f"pad: mode {mode!r} takes no value")
     _check_edges(input, pairs, mode)
-    if mode == "circular":
-        return pad_edges(_cropped(input, widths), _added(widths), mode)
-    return _cropped(pad_edges(input, _added(widths), mode), widths)
+    if cuts and mode == "circular":
+        return pad_edges(_cropped(input, widths), added, mode)
+    padded = pad_edges(input, added, mode)
+    return _cropped(padded, widths) if cuts else padded
 
 
 def _cropped(x: Tensor, widths: Widths) -> Tensor:
     """Cut off what negative widths say."""
-    if min(map(min, widths), default=0) >= 0:
-        return x
     for n, (before, after) in zip(x.shape, widths, strict=True):
         if n + min(before, 0) + min(after, 0) < 0:
             raise RuntimeError(
@@ -89,25 +90,21 @@ def _cropped(x: Tensor, widths: Widths) -> Tensor:
     )
 
 
-def _added(widths: Widths) -> Widths:
-    """The widths above 0."""
-    if min(map(min, widths), default=0) >= 0:
-        return widths
-    return tuple([(max(before, 0), max(after, 0)) for before, after in widths])
-
-
 def _check_edges(x: Tensor, pairs: Widths, mode: str) -> None:
     """Refuse what has no elements to take, and axes that torch does not pad so."""
-    ndim, count = len(x.shape), len(pairs)
+    shape, count = x.shape, len(pairs)
+    ndim = len(shape)
     if not 1 <= count <= 3 or ndim - count not in (1, 2):
         raise NotImplementedError(
             f"pad: mode {mode!r} pads the last 1, 2 or 3 axes behind one or two others, not "
             f"{count} of shape {tuple(x.shape)}: add axes with unsqueeze(0)"
         )
     for axis, (before, after) in enumerate(pairs, ndim - count):
-        n, most = x.shape[axis], max(before, after)
-        kept = n + min(before, 0) + min(after, 0)
-        room = {"reflect": n - 1, "replicate": most, "circular": kept}[mode]
+        n, most = shape[axis], max(before, after)
+        if mode == "circular":
+            room = n + min(before, 0) + min(after, 0)
+        else:
+            room = n - 1 if mode == "reflect" else most
         if most > 0 and (n == 0 or most > room):
             raise RuntimeError(
                 f"pad: ({before}, {after}) of mode {mode!r} is more than axis {axis} of shape "
