@@ -101,10 +101,16 @@ def diagonal(xp: ModuleType, x: Array, *, offset: int = 0, dim1: int = 0, dim2: 
     >>> tl.diagonal(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
     tensor([4., 3.])
     """
-    y = xp.diagonal(x, offset, dim1, dim2)
+    y = xp.diagonal(x, _no_further(offset, x.shape), dim1, dim2)
     if xp is np and x.flags.writeable:
         y.flags.writeable = True  # NumPy means to warn those who expect a copy
     return y
+
+
+def _no_further(offset: int, shape: Sequence[int]) -> int:
+    """An offset beyond which no diagonal is; NumPy reads wild from -2³¹ elements before a row."""
+    most = max(shape, default=0)
+    return min(max(offset, -most), most)
 
 
 @primitive
@@ -167,7 +173,8 @@ def diagonal_scatter(
 ) -> Tensor:
     """Put `src` in place of the `offset`-th diagonal of two axes, in a copy."""
     shape = tuple(input.shape)
-    place = np.diagonal(np.broadcast_to(np.empty(()), shape), offset, dim1, dim2).shape
+    far = _no_further(offset, shape)
+    place = np.diagonal(np.broadcast_to(np.empty(()), shape), far, dim1, dim2).shape
     if tuple(src.shape) != place:
         raise RuntimeError(
             f"diagonal_scatter: src of shape {tuple(src.shape)} is not of the diagonal's {place}"
