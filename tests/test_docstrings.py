@@ -56,7 +56,7 @@ class Checker(doctest.OutputChecker):
         if not want or super().check_output(want, got, optionflags):
             return True
         shown, printed = NUMBER.findall(want), NUMBER.findall(got)
-        same = NUMBER.sub("", want).split() == NUMBER.sub("", got).split()
+        same = "".join(NUMBER.sub("", want).split()) == "".join(NUMBER.sub("", got).split())
         return same and [float(x) for x in printed] == pytest.approx([float(x) for x in shown])
 
 
