@@ -26,7 +26,7 @@ from tensorlite.tensor import Tensor
 T = TypeVar("T")
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
 
-BUCKET_BYTES = {"cpu": 1 << 20, "cuda": 8 << 20}
+BUCKET_BYTES = {"cpu": 4 << 20, "cuda": 8 << 20}
 
 
 def Sharded(
@@ -51,7 +51,7 @@ def Sharded(
     overlap
         Send gradients while backward goes on. False: when the step begins.
     bucket_bytes
-        How much is sent at a time; by default 1 MiB over MPI, and 8 MiB over NCCL.
+        How much is sent at a time; by default 4 MiB over MPI, and 8 MiB over NCCL.
     find_unused_parameters
         Let a step wait on the host until all have said which parameters have gradients. Without
         it, only steps wait in which that is not what it was in the step before, and a model whose
