@@ -1,9 +1,8 @@
 // Convolution over images (N, C, H, W) and its gradients. A 1-d one has a height of 1.
 //
 // `channels` and `filters` are those of one group; out = (in + 2 pad - dilation (kernel - 1) - 1) /
-// stride + 1. On the CPU each is one call: Winograd's for 3×3 filters of stride 1 in float, else an
-// implicit matrix product. On CUDA the matrix product is the BLAS library's, between the columns
-// that im2col writes.
+// stride + 1. Each is one call: Winograd's for 3×3 filters of stride 1 in float, else an implicit
+// matrix product. CUDA's kernels are in conv_product.cu.
 #include "tensorlite.h"
 
 #if !defined(__CUDACC__)
@@ -12,56 +11,6 @@
 #endif
 
 namespace tl {
-
-// Within a plane the two kernels of CUDA count in 32 bits: a division of 64 is a call there.
-
-// columns[n, c, i, j, y, x] = image[n, c, y stride + i dilation - pad, x stride + j dilation -
-// pad], 0 outside
-template <typename T>
-EACH(images * channels * kernel_h * kernel_w * out_h * out_w)
-void im2col(const T* image OF(images * channels * height * width),
-            T* columns OF(images * channels * kernel_h * kernel_w * out_h * out_w), Index images,
-            Index channels, Index height, Index width, Index kernel_h, Index kernel_w,
-            Index stride_h, Index stride_w, Index pad_h, Index pad_w, Index dilation_h,
-            Index dilation_w, Index out_h, Index out_w) {
-    const int across = int(out_w), taps_across = int(kernel_w);
-    const Index places = out_h * out_w, taps = kernel_h * kernel_w;
-    each(images * channels * taps * places, [=](Index i) {
-        const Index window = i / places, plane = window / taps;
-        const int place = int(i - window * places), tap = int(window - plane * taps);
-        const Index y = place / across * stride_h + tap / taps_across * dilation_h - pad_h;
-        const Index x = place % across * stride_w + tap % taps_across * dilation_w - pad_w;
-        const bool inside = x >= 0 && x < width && y >= 0 && y < height;
-        columns[i] = inside ? image[(plane * height + y) * width + x] : T(0.0f);
-    });
-}
-
-// image[n, c, y, x] = the sum of all columns that im2col would take from there
-template <typename T>
-EACH(images * channels * height * width)
-void col2im(const T* columns OF(images * channels * kernel_h * kernel_w * out_h * out_w),
-            T* image OF(images * channels * height * width), Index images, Index channels,
-            Index height, Index width, Index kernel_h, Index kernel_w, Index stride_h,
-            Index stride_w, Index pad_h, Index pad_w, Index dilation_h, Index dilation_w,
-            Index out_h, Index out_w) {
-    const int step_h = int(stride_h), step_w = int(stride_w);
-    each(images * channels * height * width, [=](Index pixel) {
-        const Index image_row = pixel / width, image_plane = image_row / height;
-        const int x = int(pixel - image_row * width + pad_w);
-        const int y = int(image_row - image_plane * height + pad_h);
-        const T* plane = columns + image_plane * kernel_h * kernel_w * out_h * out_w;
-        Acc<T> sum = 0;
-        for (int i = 0; i < kernel_h; ++i)
-            for (int j = 0; j < kernel_w; ++j) {
-                const int down = y - i * int(dilation_h), across = x - j * int(dilation_w);
-                const int row = down / step_h, column = across / step_w;
-                if (down >= 0 && across >= 0 && row < out_h && column < out_w &&
-                    row * step_h == down && column * step_w == across)
-                    sum += Acc<T>(plane[((i * kernel_w + j) * out_h + row) * out_w + column]);
-            }
-        image[pixel] = T(sum);
-    });
-}
 
 #if !defined(__CUDACC__)
 

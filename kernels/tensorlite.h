@@ -2,7 +2,8 @@
 //
 //     EACH(n)           declares a kernel that runs one element per lane         -> map(n, f, ...)
 //     ROWS(n, columns)  declares a kernel that runs n rows, each by one team     -> each_team(...)
-//     BLOCKS(n, threads) declares n CUDA blocks of so many threads, in plain CUDA
+//     BLOCKS(n, threads) declares n CUDA blocks of so many threads, in plain CUDA; a third number
+//                       says how many of them a multiprocessor should hold
 //     HOST              declares a function of the host only
 //
 //     const T* x OF(n)          an input array of exactly n elements
@@ -32,16 +33,18 @@
 // One block a multiprocessor at least: where this is not said, NVRTC spills rather than have one.
 #define EACH(n) __global__ __launch_bounds__(256)
 #define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>, 1)
-#define BLOCKS(n, threads) __global__ __launch_bounds__(threads, 1)
+#define BLOCKS(n, threads, ...) __global__ __launch_bounds__(threads, tl::or_one(__VA_ARGS__))
 #define HOST
 #else
 #define EACH(n)
 #define ROWS(n, columns)
-#define BLOCKS(n, threads)
+#define BLOCKS(n, threads, ...)
 #define HOST
 #endif
 
 namespace tl {
+
+constexpr int or_one(int n = 1) { return n; }
 
 // Lanes of the widest team: what leaves registers enough for its rows.
 template <typename T>

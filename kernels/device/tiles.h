@@ -1,6 +1,7 @@
-// Products of tiles on tensor cores (compute capability 8.0 and newer): 16-bit operands in shared
-// memory, float sums in registers. mma.sync's m16n8k16 is the only instruction; who holds what is
-// said here and nowhere else.
+// Products of tiles on tensor cores (compute capability 8.0 and newer): 16-bit operands (or float32,
+// rounded to TF32) in shared memory, float sums in registers. mma.sync's m16n8k16 (and m16n8k8, with
+// the same bytes in the same lanes) is the only instruction; who holds what is said here and nowhere
+// else.
 //
 //     Tile<rows, dims>  rows × dims elements in shared memory, filled while the block computes
 //     Left<k>           16 rows of k elements of a left operand, held by a warp
@@ -120,9 +121,24 @@ constexpr bool kIsHalf = false;
 template <>
 constexpr bool kIsHalf<f16> = true;
 
+// Four matrices of 16 bytes a row as an operand; of float32, as four numbers a row, made TF32.
+template <typename T>
+TL_INLINE void read_operand(uint32_t (&to)[4], const T* row) {
+    read_matrices(to, (const uint16_t*)row);
+    if constexpr (sizeof(T) == 4)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) TL_TENSOR_CORES("cvt.rna.tf32.f32 %0, %0;" : "+r"(to[i]));
+}
+
 template <typename T>
 TL_INLINE void multiply_add(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    if constexpr (kIsHalf<T>)
+    if constexpr (sizeof(T) == 4)
+        TL_TENSOR_CORES(
+            "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+            "{%8, %9}, {%0, %1, %2, %3};"
+            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    else if constexpr (kIsHalf<T>)
         TL_TENSOR_CORES(
             "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
             "{%8, %9}, {%0, %1, %2, %3};"

@@ -107,7 +107,17 @@ def _read(lines: list[str]) -> tuple[Counter, list[Loop]]:
         target = _TARGET.search(rest) if name.startswith("BRA") else None
         if target and labels.get(target[1], at + 1) < at:  # a jump to itself ends the code
             back.append((labels[target[1]], at + 1))
-    inner = [a for a in back if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in back)]
+
+    def inside(b: tuple[int, int], a: tuple[int, int]) -> bool:
+        return a != b and a[0] <= b[0] and b[1] <= a[1]
+
+    def multiplies(span: tuple[int, int]) -> bool:
+        return any(name.startswith("HMMA") for name, _ in code[slice(*span)])
+
+    # Around tensor cores' instructions the loop may hold others, for what is seldom needed.
+    inner = [
+        a for a in back if not any(inside(b, a) and multiplies(b) >= multiplies(a) for b in back)
+    ]
 
     def count(first: int, last: int) -> Counter:
         return Counter(kind for name, rest in code[first:last] for kind in _kind(name, rest))

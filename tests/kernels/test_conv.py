@@ -99,29 +99,3 @@ def test_same_bits_for_any_number_of_threads(host_kernels, name):
     finally:
         host_kernels.set_num_threads(before)
     assert (results[0] == results[1]).all()
-
-
-@pytest.mark.parametrize(
-    "name", ["odd", "groups and strides", "dilation", "padding beyond the filter"]
-)
-def test_columns(kernels, backend, guarded, name):
-    n, groups, c, h, w, _, kernel, stride, pad, dilation = SHAPES[name]
-    out = [out_size(*axis) for axis in zip((h, w), kernel, stride, pad, dilation, strict=True)]
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, groups * c, h, w)).astype("float32")
-    padded = np.pad(x, [(0, 0)] * 2 + [(pad[0],) * 2, (pad[1],) * 2])
-    wanted = np.zeros((n, groups * c, *kernel, *out), "float32")
-    for i, j, view in windows(padded, kernel, stride, dilation, out):
-        wanted[:, :, i, j] = view
-    geometry = (n, groups * c, h, w, *kernel, *stride, *pad, *dilation, *out)
-    columns = guarded.empty(wanted.shape, "float32")
-    kernels.im2col(backend.asarray(x), columns, *geometry)
-    assert (backend.to_host(columns) == wanted).all()
-
-    total = np.zeros(padded.shape)
-    for i, j, view in windows(total, kernel, stride, dilation, out):
-        view += wanted[:, :, i, j]
-    image = guarded.empty(x.shape, "float32")
-    kernels.col2im(columns, image, *geometry)
-    expected = total[..., pad[0] : pad[0] + h, pad[1] : pad[1] + w]
-    assert_close(backend.to_host(image), expected, 1e-6)

@@ -349,6 +349,11 @@ class CudaLibrary:
         return _capability(x.device.id) >= 80
 
     @staticmethod
+    def processors(x: Any) -> int:
+        """Multiprocessors of the GPU that an array is on."""
+        return _processors(x.device.id)
+
+    @staticmethod
     def parts(rows: int) -> int:
         """Into how many parts column sums over `rows` rows are cut; see the host's."""
         return max(1, min(rows, max(256, math.isqrt(rows))))

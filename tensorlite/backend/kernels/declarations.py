@@ -140,7 +140,8 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
                 of=of,
             )
         )
-    extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())
+    # What follows the number of threads tells the assembler how many blocks to make room for.
+    extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())[:2]
     return Kernel(
         match["name"], family, match["launch"], extents, types, tuple(parameters), frozenset(stored)
     )

@@ -8,7 +8,7 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.ops import pool
 from tensorlite.ops.compiled.arrays import packed, pair, plain, widened_on_host
-from tensorlite.ops.compiled.columns import convolve, correlate, spread
+from tensorlite.ops.compiled.convolution import convolve, correlate, fits, spread
 from tensorlite.ops.conv import (
     Geometry,
     check_operands,
@@ -43,8 +43,8 @@ def _arguments(
 
 
 def _fits(k: Any, ndim: int, *arrays: Any) -> list | None:
-    """Arrays for a convolution over one axis or two; on the CPU float32 and float64."""
-    if ndim not in (3, 4) or (k.on_host and arrays[0].dtype.char not in "fd"):
+    """Arrays for a convolution; on the CPU over one axis or two, of float32 and float64."""
+    if k.on_host and (ndim not in (3, 4) or arrays[0].dtype.char not in "fd"):
         return None
     return packed(*arrays)
 
@@ -58,11 +58,11 @@ def _convolution(
     if arrays is None or _too_large(x.shape[2:]):
         return NotImplemented
     check_operands(x, weight, bias, geometry.groups)
-    if not k.on_host:
-        x, weight, bias = arrays
-        return convolve(k, x, weight, bias, geometry)
     filters, _, *kernel = weight.shape
     out = geometry.output_size(x.shape[2:], kernel)
+    if not k.on_host:
+        x, weight, bias = arrays
+        return convolve(k, x, weight, bias, geometry) if fits(x, out, geometry) else NotImplemented
     y = k.empty((x.shape[0], filters, *out), x.dtype)
     k.conv2d(*arrays, y, *_arguments(x.shape, tuple(kernel), filters, geometry))
     return y
@@ -84,7 +84,7 @@ def _convolution_transpose(
     shape = (x.shape[0], weight.shape[1] * geometry.groups, *size)
     if not k.on_host:
         x, weight = arrays
-        return spread(k, x, weight, shape, geometry)
+        return spread(k, x, weight, shape, geometry) if fits(x, size, geometry) else NotImplemented
     image = k.empty(shape, x.dtype)
     k.conv2d_input_gradient(*arrays, image, *_arguments(shape, kernel, x.shape[1], geometry))
     return image
@@ -99,6 +99,8 @@ def _convolution_weight(
     if arrays is None or _too_large(x.shape[2:]):
         return NotImplemented
     if not k.on_host:
+        if not fits(x, d.shape[2:], geometry):
+            return NotImplemented
         d, x = arrays
         return correlate(k, d, x, kernel, geometry)
     filters = d.shape[1]

@@ -1,0 +1,152 @@
+// Convolution and its gradients as products of strips. An image has G groups of channels, a filter
+// sees one of them.
+#pragma once
+
+#include "patches.h"
+
+namespace tl {
+
+// Where the results of a product go: on each axis, place p belongs to element first + p · stride.
+struct Target {
+    int size_d, size_h, size_w, first_d, first_h, first_w, stride_d, stride_h, stride_w;
+
+    TL_INLINE Index volume() const { return (Index)size_d * size_h * size_w; }
+};
+
+// As kernels are told.
+#define TL_AXIS(x)                                                                          \
+    {                                                                                       \
+        (int)size_##x, (int)places_##x, (int)taps_##x, (int)step_##x, (int)origin_##x, (int)each_##x \
+    }
+#define TL_AXES Axes{TL_AXIS(d), TL_AXIS(h), TL_AXIS(w)}
+#define TL_TARGET                                                                         \
+    Target {                                                                              \
+        (int)out_d, (int)out_h, (int)out_w, (int)first_d, (int)first_h, (int)first_w,     \
+            (int)stride_d, (int)stride_h, (int)stride_w                                   \
+    }
+
+// The taps from `first` on that are worked on at a time; their offsets into shared memory.
+TL_INLINE Taps taps_from(int first, const Axes& axes, int* offsets) {
+    const Taps taps(first, axes);
+    if ((int)threadIdx.x < taps.count) offsets[threadIdx.x] = axes.offset(first + threadIdx.x);
+    __syncthreads();
+    return taps;
+}
+
+// y[n, m, place] = Σ w[m, k] · x[n, k, place] + bias[m], k a column of the patches. Filters are rows
+// of columns; of more than kMostTaps taps, all columns of the first kMostTaps come first.
+template <int kRows, typename Sums, typename T>
+TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index images, Index groups,
+                        Index channels, Index filters, const Axes& axes, const Target& target) {
+    __shared__ __align__(16) Strip<T, kRows> a[2];
+    __shared__ __align__(16) Strip<T, kStripColumns> b[2];
+    __shared__ __align__(16) Column tables[8][16 / sizeof(T)];
+    __shared__ int offsets[kMostTaps];
+    __shared__ Index results[kStripColumns];
+    const uint32_t across = (uint32_t)((filters + kRows - 1) / kRows);
+    const uint32_t tiles = (uint32_t)((images * axes.places() + kStripColumns - 1) / kStripColumns);
+    const uint32_t m = blockIdx.x % across * kRows, number = blockIdx.x / across;
+    const uint32_t group = number / tiles, first = number % tiles * kStripColumns;
+
+    const Patches<T> patches(x + group * channels * axes.volume(), images,
+                             groups * channels * axes.volume(), axes);
+    if (threadIdx.x < kStripColumns) {
+        const uint32_t place = first + threadIdx.x, n = patches.of_image.quotient(place);
+        const uint32_t within = place - n * patches.of_image.by;
+        const uint32_t i = patches.of_plane.quotient(within), plane = within - i * patches.of_plane.by;
+        const uint32_t j = patches.of_row.quotient(plane), l = plane - j * patches.of_row.by;
+        const Index row = (Index)(target.first_d + (int)i * target.stride_d) * target.size_h +
+                          target.first_h + (int)j * target.stride_h;
+        results[threadIdx.x] =
+            n < images ? n * groups * filters * target.volume() + row * target.size_w +
+                             target.first_w + (int)l * target.stride_w
+                       : -1;
+    }
+    Sums sums;
+    sums.clear();
+    Index begin = 0;  // of the columns of these taps
+    const Index every = channels * axes.taps();
+    const T* mine = w + (group * filters + m) * every;
+    for (int t = 0; t < axes.taps(); t += kMostTaps) {
+        if (t > 0) __syncthreads();  // all have read the offsets of the taps before
+        const Taps taps = taps_from(t, axes, offsets);
+        const int count = (int)channels * taps.count;
+        const MatrixRows<T> rows(mine + begin, every, filters - m, count);
+        PatchRows<T> right{{patches.place(first + PatchRows<T>::row(0), taps),
+                            patches.place(first + PatchRows<T>::row(1), taps)},
+                           {offsets, count, (int)axes.volume(), Divisor(taps.count)},
+                           tables[threadIdx.x / 32]};
+        constexpr int depth = Strip<T, kRows>::kDepth;
+        multiply_strips(sums, a, b, 0, (count + depth - 1) / depth, rows, right);
+        begin += count;
+    }
+    __syncthreads();
+    const Index volume = target.volume();
+    y += (group * filters + m) * volume;
+    sums.each([&](auto s0, auto s1, int row, int column, int apart) {
+        if (m + row >= filters) return;
+        const Acc<T> shift = bias ? Acc<T>(bias[group * filters + m + row]) : Acc<T>(0);
+        const Index first = results[column], second = results[column + apart];
+        T* out = y + row * volume;
+        if constexpr (sizeof(T) == 2) {
+            if (first >= 0 && second == first + 1 && (uint64_t)(out + first) % 4 == 0) {
+                *(uint32_t*)(out + first) = joined<T>(s0 + shift, s1 + shift);
+                return;
+            }
+        }
+        if (first >= 0) out[first] = T(s0 + shift);
+        if (second >= 0) out[second] = T(s1 + shift);
+    });
+}
+
+// partial[part][m, k] = Σ g[n, m, place] · x[n, k, place] over the part's share of all places.
+template <int kRows, typename Sums, typename T>
+TL_INLINE void correlate(const T* g, const T* x, Acc<T>* partial, Index images, Index groups,
+                         Index channels, Index filters, const Axes& axes, Index parts) {
+    __shared__ __align__(16) Strip<T, kRows> a[2];
+    __shared__ __align__(16) Strip<T, kStripColumns> b[2];
+    __shared__ Column table[kStripColumns];
+    __shared__ int offsets[kMostTaps];
+    constexpr int depth = Strip<T, kRows>::kDepth;
+    const int every = (int)channels * axes.taps(), most = (int)channels * kMostTaps;
+    const int tiles = (most + kStripColumns - 1) / kStripColumns;  // of the first taps' columns
+    const int rest = every % most, whole = every / most;
+    const int across = whole * tiles + (rest + kStripColumns - 1) / kStripColumns;
+    const int down = (int)((filters + kRows - 1) / kRows);
+    uint32_t number = blockIdx.x;
+    const int m = number % down * kRows;
+    number /= down;
+    const int tile = number % across;
+    number /= across;
+    const int group = number % (uint32_t)groups, part = number / (uint32_t)groups;
+
+    const Taps taps = taps_from(tile / tiles * kMostTaps, axes, offsets);
+    const int first = tile % tiles * kStripColumns;
+    const Columns columns{offsets, (int)channels * taps.count, (int)axes.volume(), Divisor(taps.count)};
+    if (threadIdx.x < kStripColumns) table[threadIdx.x] = columns[first + threadIdx.x];
+    __syncthreads();
+
+    const Index places = axes.places();
+    const Patches<T> patches(x + group * channels * axes.volume(), images,
+                             groups * channels * axes.volume(), axes);
+    const PlaceRows<T> left(g + (group * filters + m) * places, groups * filters * places, images,
+                            filters - m, places);
+    PatchColumns<T> right{patches, taps, table};
+    Sums sums;
+    sums.clear();
+    const Share mine = share((images * places + depth - 1) / depth, part, parts);
+    multiply_strips(sums, a, b, (int)mine.first, (int)mine.last, left, right);
+    Acc<T>* out = partial + ((part * groups + group) * filters + m) * every;
+    sums.each([&](auto s0, auto s1, int row, int column, int apart) {
+        if (m + row >= filters) return;
+#pragma unroll
+        for (int k = 0; k < 2; ++k) {
+            const int c = first + column + k * apart;
+            if (c >= columns.count) continue;
+            const int channel = (int)columns.of_taps.quotient(c), tap = c - channel * taps.count;
+            out[(Index)row * every + channel * axes.taps() + taps.first + tap] = k ? s1 : s0;
+        }
+    });
+}
+
+}  // namespace tl
