@@ -48,6 +48,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command("bench", "Measure speed, beside other frameworks and beside the machine's limits")
     )
     _warmup(command("warmup", "Compile all kernels now, so that nothing is compiled later"))
+    _selftest(command("selftest", "Check every kernel on this machine, and measure its speed"))
     command("env", "Show versions, devices, kernels and caches, and what is wrong with them")
     command("data", "List the datasets and where each would come from")
     args = parser.parse_args(argv)
@@ -206,6 +207,14 @@ def _bench(parser: Parser) -> None:
     add("--rounds", type=_count, default=15, metavar="N")
     add("--report", action="store_true", help="steps and operations in one page to show around")
     add("--out", metavar="DIR", help="default: runs/bench-KIND, numbered if that is there")
+
+
+def _selftest(parser: Parser) -> None:
+    parser.epilog = "The report is what belongs into an issue about wrong or slow results."
+    parser.add_argument("--device", default="cpu", metavar="NAME")
+    parser.add_argument("--dtype", choices=DTYPES, help="of this one alone")
+    parser.add_argument("--no-rates", action="store_true", help="check only, measure nothing")
+    parser.add_argument("--out", metavar="FILE", help="write the report there, too")
 
 
 def _warmup(parser: Parser) -> None:

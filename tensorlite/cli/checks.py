@@ -1,0 +1,266 @@
+"""What ``tensorlite selftest`` runs: operations that between them use every kernel.
+
+A check is a function of Tensors and the shapes of what it is given. Names of shapes begin with what
+is drawn: "labels" are classes, "positive" numbers above 0; everything else is normal. Sizes come
+twice: odd ones, for what is right, and ones of real models, for rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tensorlite as tl
+from tensorlite.nn import functional as F
+from tensorlite.tensor import Tensor
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One operation: what it computes, of which shapes, and how far it may be off."""
+
+    name: str
+    run: Callable[..., Tensor]
+    odd: dict[str, Shape]
+    large: dict[str, Shape] = field(default_factory=dict)
+    classes: int = 7
+    work: Callable[[dict[str, Shape]], float] | None = None
+    """Multiplications and additions, forward and backward; bytes count where there is none."""
+    slack: float = 1.0
+    """A factor of the tolerance, where long sums of rounded numbers are looked at."""
+
+    def draw(self, shapes: dict[str, Shape]) -> dict[str, np.ndarray]:
+        """Operands in float64, the same on every machine."""
+        rng = np.random.default_rng(0)
+        made: dict[str, np.ndarray] = {}
+        for name, shape in shapes.items():
+            if name.startswith("labels"):
+                made[name] = rng.integers(0, self.classes, shape)
+            else:
+                values = rng.standard_normal(shape)
+                made[name] = np.abs(values) + 0.5 if name.startswith("positive") else values
+        return made
+
+
+def _products(pairs: Callable[[dict[str, Shape]], float]) -> Callable[[dict[str, Shape]], float]:
+    """Forward, and twice as much backward, of so many multiplications with an addition each."""
+    return lambda shapes: 6.0 * pairs(shapes)
+
+
+def _conv_pairs(s: dict[str, Shape]) -> float:
+    return s["x"][0] * math.prod(s["x"][2:]) * math.prod(s["w"])
+
+
+def _attention_pairs(s: dict[str, Shape]) -> float:
+    return 2.0 * math.prod(s["q"]) * s["k"][-2]
+
+
+def _map(name: str, run: Callable[..., Tensor], operand: str = "x") -> Check:
+    return Check(name, run, {operand: (3, 333)}, {operand: (8192, 3072)})
+
+
+def _attention(name: str, dim: int, **options: Any) -> Check:
+    def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, **options)
+
+    odd, large = (2, 3, 33, dim), (8, 12 * 64 // dim, 1024, dim)
+    return Check(
+        name,
+        run,
+        dict.fromkeys("qkv", odd),
+        dict.fromkeys("qkv", large),
+        work=_products(_attention_pairs),
+    )
+
+
+def _conv(
+    name: str, x: Shape, w: Shape, large: tuple[Shape, Shape] | None, **options: Any
+) -> Check:
+    spatial = len(x) - 2
+    run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
+    return Check(
+        name,
+        lambda x, w, b: run(x, w, b, **options),
+        {"x": x, "w": w, "b": w[:1]},
+        {"x": large[0], "w": large[1], "b": large[1][:1]} if large else {},
+        work=_products(_conv_pairs),
+    )
+
+
+def _batch_norm(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    return F.batch_norm(x, None, None, w, b, training=True)
+
+
+def _recurrent(kind: str, gates: int) -> Check:
+    def run(x: Tensor, w: Tensor, u: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        layer = getattr(tl.nn, kind)(x.shape[-1], u.shape[-1]).to(x.device, x.dtype)
+        given = {"weight_ih_l0": w, "weight_hh_l0": u, "bias_ih_l0": b, "bias_hh_l0": c}
+        return tl.func.functional_call(layer, given, (x,))[0]
+
+    def shapes(steps: int, batch: int, width: int) -> dict[str, Shape]:
+        return {
+            "x": (steps, batch, width),
+            "w": (gates * width, width),
+            "u": (gates * width, width),
+            "b": (gates * width,),
+            "c": (gates * width,),
+        }
+
+    def work(s: dict[str, Shape]) -> float:
+        return 2.0 * s["x"][0] * s["x"][1] * math.prod(s["w"])
+
+    return Check(kind, run, shapes(5, 3, 9), shapes(64, 64, 256), work=_products(work), slack=4)
+
+
+def _optimizer(name: str, **options: Any) -> Check:
+    def run(x: Tensor, g: Tensor) -> Tensor:
+        parameter = x.detach().clone().requires_grad_()
+        made = getattr(tl.optim, name)([parameter], lr=0.01, **options)
+        for _ in range(2):
+            parameter.grad = g.detach().clone()
+            tl.nn.utils.clip_grad_norm_([parameter], 1.0)
+            made.step()
+        return parameter.detach()
+
+    return Check(name, run, {"x": (3, 111), "g": (3, 111)})
+
+
+def _masked(x: Tensor, y: Tensor) -> Tensor:
+    return tl.where(x > y, x * y, x / (1 + y * y)) + tl.maximum(x, y).clamp(-1, 1)
+
+
+_ROWS: dict[str, Shape] = {"x": (5, 1000), "w": (1000,), "b": (1000,)}
+_WIDE_ROWS: dict[str, Shape] = {"x": (8192, 768), "w": (768,), "b": (768,)}
+_LONG: dict[str, Shape] = {"x": (3, 8197)}
+
+CHECKS = [
+    *(
+        _map(name, getattr(F, name))
+        for name in ("relu", "gelu", "silu", "sigmoid", "tanh", "elu", "softplus", "leaky_relu")
+    ),
+    _map("gelu, tanh", lambda x: F.gelu(x, approximate="tanh")),
+    _map("logsigmoid", F.logsigmoid),
+    _map("exp", tl.exp),
+    _map("expm1", tl.expm1),
+    _map("log", tl.log, "positive"),
+    _map("log1p", tl.log1p, "positive"),
+    _map("erf", tl.erf),
+    _map("power", lambda positive: positive**1.7, "positive"),
+    Check("where, maximum, clamp", _masked, {"x": (3, 333), "y": (3, 333)}),
+    Check("prelu", F.prelu, {"x": (3, 5, 33), "w": (5,)}),
+    Check("prelu of columns", F.prelu, {"x": (33, 5), "w": (5,)}),
+    Check(
+        "binary cross-entropy",
+        lambda x, y: F.binary_cross_entropy_with_logits(x, tl.sigmoid(y).detach()),
+        {"x": (5, 333), "y": (5, 333)},
+    ),
+    Check("softmax", lambda x: F.softmax(x, -1), {"x": (5, 1000)}, {"x": (8192, 1024)}),
+    Check("softmax of long rows", lambda x: F.softmax(x, -1), _LONG, {"x": (1024, 50257)}),
+    Check("log-softmax", lambda x: F.log_softmax(x, -1), {"x": (5, 1000)}, {"x": (8192, 1024)}),
+    Check(
+        "cross-entropy",
+        F.cross_entropy,
+        {"x": (33, 7), "labels": (33,)},
+        {"x": (8192, 50257), "labels": (8192,)},
+    ),
+    Check("layer norm", lambda x, w, b: F.layer_norm(x, w.shape, w, b), _ROWS, _WIDE_ROWS),
+    Check(
+        "RMS norm",
+        lambda x, w: F.rms_norm(x, w.shape, w),
+        {"x": (5, 1000), "w": (1000,)},
+        {"x": (8192, 768), "w": (768,)},
+    ),
+    Check(
+        "group norm",
+        lambda x, w, b: F.group_norm(x, 3, w, b),
+        {"x": (2, 6, 5, 7), "w": (6,), "b": (6,)},
+        slack=4,
+    ),
+    Check(
+        "batch norm of images",
+        _batch_norm,
+        {"x": (9, 5, 7, 7), "w": (5,), "b": (5,)},
+        {"x": (128, 64, 32, 32), "w": (64,), "b": (64,)},
+        slack=4,
+    ),
+    Check(
+        "batch norm of rows",
+        _batch_norm,
+        {"x": (333, 33), "w": (33,), "b": (33,)},
+        {"x": (8192, 512), "w": (512,), "b": (512,)},
+        slack=4,
+    ),
+    Check(
+        "matrix product",
+        tl.matmul,
+        {"x": (3, 33, 31), "y": (3, 31, 35)},
+        {"x": (4096, 4096), "y": (4096, 4096)},
+        work=_products(lambda s: math.prod(s["x"]) * s["y"][-1]),
+    ),
+    *(
+        Check(
+            f"linear, {name}",
+            lambda x, w, b, f=f: f(F.linear(x, w, b)),
+            {"x": (33, 31), "w": (65, 31), "b": (65,)},
+            {"x": (8192, 768), "w": (3072, 768), "b": (3072,)},
+            work=_products(lambda s: math.prod(s["x"]) * s["w"][0]),
+        )
+        for name, f in (("relu", F.relu), ("gelu", lambda x: F.gelu(x, approximate="tanh")))
+    ),
+    _conv(
+        "convolution",
+        (3, 8, 9, 9),
+        (72, 8, 3, 3),
+        ((128, 64, 32, 32), (64, 64, 3, 3)),
+        padding=1,
+    ),
+    _conv("convolution, many filters", (2, 5, 7, 9), (130, 5, 3, 3), None, padding=1),
+    _conv(
+        "convolution, strides",
+        (2, 5, 9, 8),
+        (6, 5, 3, 3),
+        None,
+        stride=2,
+        padding=1,
+    ),
+    _conv("depthwise convolution", (2, 6, 9, 9), (6, 1, 3, 3), None, padding=1, groups=6),
+    _conv("convolution, one axis", (2, 5, 100), (7, 5, 9), None, dilation=2),
+    _conv("convolution, three axes", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3), None, padding=1),
+    Check(
+        "transposed convolution",
+        lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1),
+        {"x": (2, 5, 5, 6), "w": (5, 4, 4, 4)},
+    ),
+    Check("max pooling", lambda x: F.max_pool2d(x, 3, 2, 1), {"x": (2, 5, 9, 11)}),
+    Check("average pooling", lambda x: F.avg_pool2d(x, 3, 2, 1), {"x": (2, 5, 9, 11)}),
+    Check("adaptive pooling", lambda x: F.adaptive_avg_pool2d(x, (3, 4)), {"x": (2, 5, 9, 11)}),
+    Check(
+        "interpolation, bilinear",
+        lambda x: F.interpolate(x, (13, 7), mode="bilinear"),
+        {"x": (2, 3, 9, 11)},
+    ),
+    Check(
+        "interpolation, nearest",
+        lambda x: F.interpolate(x, scale_factor=2, mode="nearest"),
+        {"x": (2, 3, 9, 11)},
+    ),
+    Check("embedding", F.embedding, {"labels": (5, 33), "w": (7, 33)}),
+    _attention("attention, 64 wide", 64),
+    _attention("attention, causal", 64, is_causal=True),
+    _attention("attention, 128 wide", 128, is_causal=True),
+    _recurrent("LSTM", 4),
+    _recurrent("GRU", 3),
+    Check("sum", lambda x: x.sum(-1), {"x": (33, 1000)}, {"x": (8192, 1024)}, slack=4),
+    Check("mean", lambda x: x.mean(0), {"x": (333, 33)}, slack=4),
+    _optimizer("SGD", momentum=0.9),
+    _optimizer("AdamW"),
+    _optimizer("RMSprop"),
+    _optimizer("Adagrad"),
+    _optimizer("Lion"),
+]
