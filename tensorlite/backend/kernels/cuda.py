@@ -306,6 +306,7 @@ class CudaLibrary:
             self.walk = host.walk
             for name in ("matmul", "linear", "weight_gradient", "affine_gradients"):
                 setattr(self, f"new_{name}", getattr(host, f"cuda_{name}"))
+            self._product = host.cuda_product
         for kernels in families("cuda").values():
             for kernel in kernels:
                 launch = CudaKernel(kernel)
@@ -336,12 +337,15 @@ class CudaLibrary:
             module_of(family, choice).compile()
         return len(choices)
 
-    @staticmethod
-    def matmul(a: Any, b: Any, out: Any, bias: Any, accumulate: bool) -> None:
-        """``out = a @ b (+ bias)`` or ``out += a @ b``, as on the host, by cuBLASLt."""
-        from tensorlite.backend.blas import matmul
+    _product: Any = None  # in compiled code, where that can be
 
-        matmul(a, b, out=out, bias=bias, accumulate=accumulate)
+    def matmul(self, a: Any, b: Any, out: Any, bias: Any, accumulate: bool) -> None:
+        """``out = a @ b (+ bias)`` or ``out += a @ b``, as on the host, by cuBLASLt."""
+        known = self._product
+        if known is None or known(0, a, b, bias, out, accumulate) is NotImplemented:
+            from tensorlite.backend.blas import matmul
+
+            matmul(a, b, out=out, bias=bias, accumulate=accumulate)
 
     @staticmethod
     def has_tiles(x: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import BACKENDS, HOST, array_backend, is_array
+from tensorlite.backend import BACKENDS, HOST, Array, array_backend, is_array
 from tensorlite.backend.base import KERNEL_FLOATS
 from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.fused import widened
@@ -87,6 +87,15 @@ def widened_on_host(*, statistics_in: int = 0, statistics_out: int = 0) -> Calla
         return run
 
     return decorate
+
+
+def rows(k: Any, x: Array) -> list[Array]:
+    """The rows of the first axis of an array without gaps; CuPy's views take thrice as long."""
+    if k.on_host:
+        return [*x]
+    shape, dtype, start = x.shape[1:], x.dtype, x.data
+    step = x.nbytes // len(x) if len(x) else 0
+    return [k.empty(shape, dtype, start + i * step) for i in range(len(x))]
 
 
 def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:

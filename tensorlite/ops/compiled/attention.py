@@ -28,7 +28,8 @@ def _has_dense_rows(x: Array) -> bool:
 
 def _in_heads(x: Array, batch: int, heads: int) -> Array:
     """`x` as (batch, heads, rows, columns): a view if possible, as heads may lie side by side."""
-    x = x.reshape(batch, heads, *x.shape[-2:])
+    if x.ndim != 4:
+        x = x.reshape(batch, heads, *x.shape[-2:])
     return x if _has_dense_rows(x) else array_backend((x,)).copy(x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -119,6 +120,7 @@ def _planes(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (n * channels, *pair(size, 1))
 
 
+@functools.lru_cache(maxsize=256)
 def _window(window: pool.Window, with_dilation: bool) -> tuple[int, ...]:
     numbers = (*pair(window.kernel, 1), *pair(window.stride, 1), *pair(window.padding, 0))
     return (*numbers, *pair(window.dilation, 1)) if with_dilation else numbers
@@ -131,6 +133,8 @@ def _unfit(ndim: int, window: pool.Window, size: tuple[int, ...]) -> bool:
 
 def _misses(window: pool.Window, size: tuple[int, ...]) -> bool:
     """Whether a dilated window lies in the padding alone: the kernels want a place to begin."""
+    if set(window.dilation) == {1}:
+        return False
     out = window.output_size(size)
     numbers = window[:4]
     axes = zip(size, out, *numbers, strict=True)

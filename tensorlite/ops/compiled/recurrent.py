@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.ops.compiled.arrays import packed
+from tensorlite.ops.compiled.arrays import packed, rows
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import (
@@ -65,7 +65,8 @@ def _lstm(
     if k.on_host:
         k.lstm(projected, weight, gates, h, c, steps, batch, hidden, reverse)
     else:
-        turned, each_h, each_c, each_gates = weight.T, [*h], [*c], [*gates]
+        turned = weight.T
+        each_h, each_c, each_gates = (rows(k, x) for x in (h, c, gates))
         for t, before, after in walk(steps, reverse):
             k.matmul(each_h[before], turned, each_gates[t], None, True)
             k.lstm_cell(each_gates[t], each_c[before], each_c[after], each_h[after], batch, hidden)
@@ -107,7 +108,7 @@ def _lstm_backward(
         dh0 = dh_carried + dh[first]
     else:
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
-        each_c, each, each_inner = [*c], [*carried], [*inner]
+        each_c, each, each_inner = (rows(k, x) for x in (c, carried, inner))
         for t, before, after in reversed(walk(steps, reverse)):
             states = (each_c[before], each_c[after], each[after])
             k.lstm_cell_backward(each_inner[t], *states, dc_carried, batch, hidden)
@@ -184,6 +185,7 @@ def _gru_backward(
             carried += dh[after]
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
             k.matmul(dstate[t], weight, carried, None, True)
-    rows = as_rows(dstate)
+    each_row = as_rows(dstate)
     dh0 = carried + dh[-1 if reverse else 0]
-    return inner, dh0, matmul(rows.T, as_rows(states_before(h, reverse))), rows.sum(axis=0)
+    dweight = matmul(each_row.T, as_rows(states_before(h, reverse)))
+    return inner, dh0, dweight, each_row.sum(axis=0)
