@@ -14,8 +14,9 @@ from tensorlite.backward import reachable
 from tensorlite.plan import is_float
 from tensorlite.tape import mode, saved_arrays
 from tensorlite.tensor import Tensor
+from tensorlite.written import FILES
 
-_OURS = (str(Path(__file__).parent), "<tensorlite: ")  # the latter is text that was written out
+_OURS = (str(Path(__file__).parent), FILES)
 
 
 def users_line() -> str:

@@ -6,10 +6,12 @@ import linecache
 from types import CodeType
 from typing import Any
 
+FILES = "<tensorlite: "  # begins what stands in the place of their files' names
+
 
 def compiled(text: str, what: str, mode: str = "exec") -> CodeType:
     """Compile text that this process has written; `what` it is stands in tracebacks as its file."""
-    file = f"<tensorlite: {what}>"
+    file = f"{FILES}{what}>"
     # Without a time of last change the entry is kept when the cache is checked against the disk.
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     return compile(text, file, mode)
