@@ -137,7 +137,7 @@ class Node:
     Attributes
     ----------
     plan
-        What was saved and which rules run (see `primitive.Plan`).
+        What was saved and which rules run (see `plan.Plan`).
     parents
         Per input: the Node or the leaf Tensor that a gradient flows to, or None.
     saved
