@@ -21,7 +21,6 @@ from typing import Any
 
 from numpy import dtype
 
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import dtypes
 from tensorlite.backend.base import Device as device
 from tensorlite.backend.base import default_device as get_default_device
@@ -45,6 +44,7 @@ from tensorlite.backend.precision import (
     set_float32_matmul_precision,
 )
 from tensorlite.backend.threads import empty_cache, get_num_threads, set_num_threads
+from tensorlite.differentiate import grad
 from tensorlite.ops import *
 from tensorlite.ops import faces, methods
 from tensorlite.primitive import primitive

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import array_backend
 from tensorlite.call import listed
+from tensorlite.differentiate import grad
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["gradcheck"]

@@ -11,9 +11,9 @@ from samples import SAMPLES
 from samples.base import Input, Sample
 
 import tensorlite as tl
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import HOST
 from tensorlite.call import listed
+from tensorlite.differentiate import grad
 from tensorlite.recording import CaptureError
 from tensorlite.tensor import Tensor, tensor_of
 

@@ -20,7 +20,7 @@ FLOORS = (
     ("tape", "tensor", "printing", "notebook", "outside", "views", "writes", "written"),
     ("arrivals", "backward", "gradients", "plan", "call", "primitive"),
     ("ops", "random", "fft", "linalg", "special", "signal"),
-    ("autograd", "func", "recompute", "debug", "testing", "recording", "ranks"),
+    ("autograd", "differentiate", "func", "recompute", "debug", "testing", "recording", "ranks"),
     ("profiler",),
     ("cuda", "accelerator", "backends", "amp", "nn", "optim", "io", "data", "utils"),
     ("distributions", "einops", "array_api", "array_api_linalg"),

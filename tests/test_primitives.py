@@ -19,9 +19,9 @@ from samples import SAMPLES
 from samples.base import Sample
 
 import tensorlite
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import Backend, Device
 from tensorlite.call import listed
+from tensorlite.differentiate import grad
 from tensorlite.primitive import PRIMITIVES
 from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.testing import gradcheck

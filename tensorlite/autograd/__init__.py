@@ -2,10 +2,10 @@
 
 from tensorlite.autograd import functional
 from tensorlite.autograd.anomaly import detect_anomaly, set_detect_anomaly
-from tensorlite.autograd.differentiate import grad
 from tensorlite.autograd.function import Function, FunctionCtx, once_differentiable
 from tensorlite.autograd.functional import hessian, hvp, jacobian, jvp, vhp, vjp
 from tensorlite.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from tensorlite.differentiate import grad
 from tensorlite.gradients import backward_of_all as backward
 from tensorlite.tape import (
     enable_grad,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tensorlite.autograd.differentiate import grad
+from tensorlite.differentiate import grad
 from tensorlite.ops import reshape, stack, zeros, zeros_like
 from tensorlite.primitive import alias
 from tensorlite.tape import enable_grad

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import array_backend
+from tensorlite.differentiate import grad
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]

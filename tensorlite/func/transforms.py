@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tensorlite.autograd import differentiate
+from tensorlite import differentiate
 from tensorlite.autograd.functional import block_rows, pushed
 from tensorlite.func.trees import flat, mapped, rebuilt, same_form
 from tensorlite.ops import reshape, stack, zeros, zeros_like

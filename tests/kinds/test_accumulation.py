@@ -16,9 +16,9 @@ from samples import SAMPLES
 from samples.base import Input, Sample
 
 from tensorlite import ops
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import Backend, Device, backend_for
 from tensorlite.call import listed
+from tensorlite.differentiate import grad
 from tensorlite.ops.norms import vector_norm
 from tensorlite.primitive import PRIMITIVES
 from tensorlite.tensor import Tensor, tensor_of

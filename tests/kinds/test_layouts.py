@@ -15,9 +15,9 @@ import pytest
 from samples import SAMPLES
 from samples.base import Sample
 
-from tensorlite.autograd.differentiate import grad
 from tensorlite.backend import Backend, Device
 from tensorlite.call import listed
+from tensorlite.differentiate import grad
 from tensorlite.primitive import PRIMITIVES
 from tensorlite.tensor import Tensor, tensor_of
 
