@@ -1,4 +1,4 @@
-"""Whoever wants to know during a backward pass which gradients are there is told here."""
+"""Notifications during a backward pass: which gradients are complete."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Arrivals(NamedTuple):
-    """What is to be told of a backward pass; the compiled walk reads it, too.
+    """Which leaves to watch during a backward pass; the compiled walk reads it, too.
 
-    Leaves are told of in buckets: a bucket is full once each of its leaves has its whole gradient.
-    One that waits for a leaf with hooks, or one that gets no gradient, is never full.
+    Leaves are watched in buckets: a bucket is full once the gradient of each of its leaves is
+    complete. A bucket with a leaf that has hooks, or that gets no gradient, is never full.
 
     Attributes
     ----------
@@ -29,10 +29,10 @@ class Arrivals(NamedTuple):
     members: tuple[int, ...]
     filled: Callable[[int], None]
 
-    def told(self, nodes: Iterable[Node]) -> Callable[[Any], None]:
-        """What is to be called with a leaf whenever one of its gradients has come.
+    def counter(self, nodes: Iterable[Node]) -> Callable[[Any], None]:
+        """A function to call with a leaf whenever one of its gradients has arrived.
 
-        `nodes` are those of the graph, from which follows how many will come.
+        `nodes` are those of the graph: they say how many gradients each leaf will get.
         """
         uses: dict[Any, int] = {}
         for node in nodes:
@@ -54,8 +54,8 @@ class Arrivals(NamedTuple):
         return arrived
 
 
-def together(several: list[Arrivals]) -> Arrivals | None:
-    """One for all; None where there is none."""
+def merged(several: list[Arrivals]) -> Arrivals | None:
+    """One `Arrivals` that does what all of them do; None for an empty list."""
     if len(several) < 2:
         return several[0] if several else None
     buckets: dict[Any, tuple[int, ...]] = {}

@@ -102,11 +102,12 @@ def propagate(
 ) -> dict[Node, Any]:
     """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
 
-    With a leaf's cotangent `deliver` gets all that the rule read and returned, where it may be too
-    and is then not the leaf's alone.
-    `captured` names the inner nodes whose cotangents the caller wants, and receives them; `needed`
-    is what then has to be visited. Nodes up to the index `stop` are not visited; their cotangents
-    are returned. `places` tells where gradients of a node's parents may be put straight away.
+    `deliver` is called with a leaf, its cotangent, and everything that the rule read and returned:
+    if the cotangent is found in there a second time, the leaf must copy it before keeping it.
+
+    `captured` has inner nodes as keys, and receives their cotangents; `needed` is the set of nodes
+    to visit then. Nodes with an index up to `stop` are not visited; their cotangents are returned.
+    `places` gives, for the parents of a node, arrays that a rule may write their gradients to.
     """
     cotangents: dict[Node, Any] = {}
     for node, g in roots:
@@ -154,7 +155,7 @@ def propagate(
                 found = unit(name, plan.pull, g, saved)
             elif plan.asks == "last":
                 found = unit(name, plan.pull, g, saved, last)
-            else:  # whose places no variable here may hold
+            else:  # no variable may refer to a place: references to it are counted (`own_place`)
                 found = unit(name, plan.pull, g, saved, places(parents))
         except Exception as error:
             rule_failed(node, error)
@@ -232,21 +233,21 @@ def _occurrences(d: Any, item: Any) -> int:
 
 
 def _is_ours(d: Any, holders: tuple) -> bool:
-    """Whether a rule made `d` for one leaf alone, which can keep it without a copy.
+    """Whether a leaf can keep `d` without a copy: nothing else refers to its memory.
 
-    `holders` is what the rule read and returned: once among it is `d` itself. Only of NumPy's
-    arrays: CuPy's strided views do not say whose memory they show.
+    `holders` is what the rule read and returned; `d` itself occurs there once. The answer is no
+    for CuPy's arrays, whose strided views do not say whose memory they show.
     """
     return d.__class__ is np.ndarray and d.base is None and _occurrences(d, holders) <= 1
 
 
 def holders(leaf: Any) -> tuple[int, int]:
-    """How many hold the Tensor of a leaf's place in the arena, and how many its array."""
+    """Reference counts of the Tensor at a leaf's place in the arena, and of its array."""
     return getrefcount(leaf.grad_buffer), getrefcount(leaf.grad_buffer.array)
 
 
 def _held_by_the_arena() -> tuple[int, int]:
-    """What `holders` counts where nobody else holds anything."""
+    """What `holders` returns where only the arena refers to the place."""
     leaf, buffer = tensor_of(np.empty(0)), tensor_of(np.empty(0))
     buffer.home, leaf.grad_buffer = buffer.array, buffer
     arena = [buffer.array, buffer.array]
@@ -258,14 +259,14 @@ _ARENA = _held_by_the_arena()
 
 
 def is_held(leaf: Tensor) -> bool:
-    """Whether somebody holds what lies in a leaf's place in the arena, or a view of it."""
+    """Whether anything but the arena refers to a leaf's place in it, or to a view of that."""
     return holders(leaf) != _ARENA
 
 
 def own_place(leaf: Tensor) -> Tensor | None:
-    """A leaf's place in the optimizer's arena for a new gradient, which nobody holds; or None.
+    """A leaf's place in the optimizer's arena, free for a new gradient; None if it has no place.
 
-    Where somebody holds the last gradient, or a view of it, the arena takes new memory.
+    If the last gradient, or a view of it, is still referred to, the arena takes new memory first.
     """
     buffer = leaf.grad_buffer
     if buffer is None:
@@ -278,9 +279,10 @@ def own_place(leaf: Tensor) -> Tensor | None:
 
 
 def _places(parents: tuple) -> tuple:
-    """Of each parent that is a leaf: its place in the arena, if its gradient is to be put there.
+    """For each parent: the array in the arena to write its gradient to, or None.
 
-    A leaf that is parent twice has none: its two gradients must not lie in one place.
+    Only leaves without a gradient have one. A leaf that is a parent twice has none: its two
+    gradients must not share memory.
     """
     found: list[Any] = []
     for parent in parents:
@@ -314,7 +316,7 @@ class Accumulate:
         self.waiting: dict[Tensor, Any] = {}
 
     def __call__(self, leaf: Tensor, d: Any, holders: tuple) -> None:
-        """Take a gradient that arrived at `leaf`; `holders` may have it too (see `propagate`)."""
+        """Take a gradient that arrived at `leaf`; for `holders` see `_is_ours`."""
         if mode.switches.recorder is not None:
             mode.switches.recorder.arrives(leaf)
         if leaf.hooks is not None:
@@ -380,8 +382,8 @@ def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
     return g.array if g.dtype == output.dtype else g.array.astype(output.dtype)
 
 
-#: Told of every backward pass: given the root, it says what is to be told of leaves whose gradients
-#: have come (see `tensorlite.distributed`), or None.
+#: Called with the root of every backward pass. It returns None, or whom to notify when the
+#: gradients of leaves are complete (see `tensorlite.distributed`).
 listener: Callable[[Node], Arrivals | None] | None = None
 
 _HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place, rule_failed)
@@ -392,25 +394,26 @@ def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph:
     accumulate = Accumulate(create_graph)
     seed = seed_of(output, gradient, create_graph, "backward()")
     kernels = BACKENDS.get(output.array.__class__, HOST).kernels
-    told = None if listener is None or output.node is None else listener(output.node)
+    arrivals = None if listener is None or output.node is None else listener(output.node)
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
     elif not hasattr(kernels, "walk") or create_graph or mode.switches.special:
         propagate(
             [(output.node, seed)],
-            accumulate if told is None else _told(accumulate, told.told(reachable([output.node]))),
+            accumulate if arrivals is None else _notifying(accumulate, arrivals, output.node),
             retain_graph=retain_graph,
             create_graph=create_graph,
             places=accumulate.places,
         )
     else:
-        kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS, told)
+        kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS, arrivals)
     if accumulate.waiting:
         accumulate.finish()
 
 
-def _told(accumulate: Accumulate, arrived: Callable[[Tensor], None]) -> Callable:
-    """Accumulate, and tell of it."""
+def _notifying(accumulate: Accumulate, arrivals: Arrivals, root: Node) -> Callable:
+    """A `deliver` for `propagate` that accumulates, and then counts the gradient as arrived."""
+    arrived = arrivals.counter(reachable([root]))
 
     def deliver(leaf: Tensor, d: Any, holders: tuple) -> None:
         accumulate(leaf, d, holders)

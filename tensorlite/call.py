@@ -69,7 +69,7 @@ def {name}({parameters}):
     switches_ = _mode.switches
     if switches_.special:
         return _observed(({all}), {static})
-{together}    kind_ = None
+{common_dtype}    kind_ = None
 {unwrap}
     bare_ = kind_ is None
     if bare_:
@@ -118,7 +118,9 @@ def {name}({parameters}):
     kinds_ = {{x.array.__class__ for x in args_ if isinstance(x, _Tensor)}}
     if len(kinds_) > 1:
         _mixed(args_)
-{together}    raw_ = tuple([x.array if isinstance(x, _Tensor) else _from_outside(x) for x in args_])
+{common_dtype}    raw_ = tuple(
+        [x.array if isinstance(x, _Tensor) else _from_outside(x) for x in args_]
+    )
     if not kinds_:
         return _forward(raw_, {static})[0]
     parents_ = tuple(
@@ -204,14 +206,14 @@ _written: list[Primitive] = []
 
 
 def _compile_ahead(self: Primitive) -> None:
-    """Let the host's kernels make the call of a primitive, now or when they are there."""
+    """Compile the call of a primitive with the host's extension, now or when that is loaded."""
     if self.variadic:
         return
     if _host_kernels is None:
         _written.append(self)
         return
     names = (*self.defaults, *["save"] * bool(self.aux))
-    told = (
+    description = (
         self.host_kernel and getattr(_host_kernels, self.host_kernel, None),
         self.host_kernel,
         *_by_position(self.kernel_fn, names),
@@ -227,7 +229,7 @@ def _compile_ahead(self: Primitive) -> None:
     )
     rule: Any = self.operands
     made = _host_kernels.compiled_call(
-        told,
+        description,
         len(self.inputs),
         self.kernel_from,
         bool(self.aux),
@@ -239,7 +241,7 @@ def _compile_ahead(self: Primitive) -> None:
 
 
 def _by_position(function: Callable | None, names: tuple[str, ...]) -> tuple[Any, bool]:
-    """`function`, if it can be taking its keyword-only `names` by position; and whether it is.
+    """`function` made to take its keyword-only `names` by position; and whether that worked.
 
     Passing a name with each value would take longer than a small operation's arithmetic.
     """
@@ -273,11 +275,11 @@ def _text(self: Primitive) -> str:
     everything = "".join(f"{x}, " for x in xs)
     by_name = [f"{n}={v}" for n, v in static.items()] + ["save=record_"] * bool(self.aux)
     also = {ours: torchs for ours, torchs in self.names.items() if ours in self.defaults}
-    together = ""
+    common_dtype = ""
     if self.operands is not None:
-        together = f"    {everything} = _operands([*map(_from_outside, ({everything}))])\n"
+        common_dtype = f"    {everything} = _operands([*map(_from_outside, ({everything}))])\n"
         if self.variadic:
-            together = "    args_ = _operands([*map(_from_outside, args_)])\n"
+            common_dtype = "    args_ = _operands([*map(_from_outside, args_)])\n"
     marked = (
         f", {xs[0]}, _self, ({''.join(f'{v}, ' for v in static.values())}))" if self.view else ""
     )
@@ -297,7 +299,7 @@ def _text(self: Primitive) -> str:
             + _NEEDED.format(torchs=t, name=self.name) * (self.defaults[o] is _MISSING)
             for o, t in also.items()
         ),
-        together=together,
+        common_dtype=common_dtype,
         mark="_mark(" * self.view,
         marked=marked,
         static="{" + ", ".join(f"{n!r}: {v}" for n, v in static.items()) + "}",

@@ -32,7 +32,7 @@ def grad(
     inputs
         Tensors to differentiate by, leaves or intermediate results: one, several, or a dictionary.
     grad_outputs
-        Cotangents, one an output (default: 1 for single numbers).
+        Cotangents, one per output (default: 1 for single numbers).
     retain_graph, create_graph
         As in `backward`.
     only_inputs

@@ -128,7 +128,7 @@ def backward_of_all(
 
 
 def one_each(cotangents: Any, outputs: list[Tensor], what: str) -> list:
-    """The cotangents as a list, one an output."""
+    """The cotangents as a list, one per output."""
     if cotangents is None or isinstance(cotangents, Tensor) or not hasattr(cotangents, "__len__"):
         found = [cotangents] * (len(outputs) if cotangents is None else 1)
     elif isinstance(cotangents, (list, tuple)):

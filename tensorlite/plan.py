@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Residual(NamedTuple):
-    """Where a rule's argument comes from: kind, position, and the name it is asked for by."""
+    """Where a rule's argument comes from: kind, position, and its name in the rule."""
 
     kind: str  # input, inputs, shape, shapes, output, aux, static
     key: Any
@@ -41,9 +41,9 @@ class Plan:
     pull
         Runs the rules on a cotangent and the residuals: a gradient for each input, or None.
     asks
-        What a rule wants to be told, and `pull` then has as a third argument: "into", for each
-        input an array that its gradient may be put in, or None; "last", whether the residuals are
-        read for the last time.
+        The keyword-only parameter of the rules that `pull` takes as its third argument, or None.
+        "into": for each input an array that its gradient may be written to, or None. "last":
+        whether the residuals are read for the last time.
     """
 
     __slots__ = (
@@ -122,32 +122,34 @@ class Plan:
         if self.joint is not None:
             names = {"rule": self.primitive.joint_rule, "needs": self.needs}
             several = "tuple(g) if g.__class__ is list else g"
-            told = self._told(self.primitive.joint_rule, "last")
-            call = f"rule({several}, needs{_arguments(self.joint)}{told})"
+            last = self._keyword(self.primitive.joint_rule, "last")
+            call = f"rule({several}, needs{_arguments(self.joint)}{last})"
             return expression(
                 f"lambda g, s, last=False: {call}", f"the gradient of {self.name}", names
             )
         calls = ["None, "] * len(self.needs)
         names = {}
         for position, rule, slots in self.rules:
-            calls[position] = f"rule{position}(g{_arguments(slots)}{self._told(rule, 'into')}), "
+            into = self._keyword(rule, "into")
+            calls[position] = f"rule{position}(g{_arguments(slots)}{into}), "
             names[f"rule{position}"] = rule
-        for positions, rule in self.primitive.together.items():
+        for positions, rule in self.primitive.neighbour_rules.items():
             if all(self.needs[position] for position in positions):
                 first, slots = positions[0], self._slots(rule, skip=1)
-                calls[first] = f"*rule{first}(g{_arguments(slots)}{self._told(rule, 'into')}), "
+                into = self._keyword(rule, "into")
+                calls[first] = f"*rule{first}(g{_arguments(slots)}{into}), "
                 calls[first + 1 : first + len(positions)] = [""] * (len(positions) - 1)
                 names[f"rule{first}"] = rule
                 break
         text = f"lambda g, s, into=None: ({''.join(calls)})"
         return expression(text, f"the gradient of {self.name}", names)
 
-    def _told(self, rule: Callable, what: str) -> str:
-        """One more argument in the call of a rule that asks for it."""
-        if what not in [name for name, _, _ in parameters_of(rule)]:
+    def _keyword(self, rule: Callable, name: str) -> str:
+        """The argument ``name=name`` as text, if the rule has such a parameter."""
+        if name not in [parameter for parameter, _, _ in parameters_of(rule)]:
             return ""
-        self.asks = what
-        return f", {what}={what}"
+        self.asks = name
+        return f", {name}={name}"
 
     def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Sequence:
         """`pull` for fewer inputs."""
@@ -182,7 +184,7 @@ class Plan:
 
 
 def residual_names(rule: Callable, skip: int) -> list[str]:
-    """What a rule asks for after its first `skip` arguments."""
+    """Names of a rule's residuals: its parameters after the first `skip`, but keyword-only ones."""
     return [name for name, kind, _ in parameters_of(rule)[skip:] if kind != KEYWORD_ONLY]
 
 

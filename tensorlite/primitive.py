@@ -17,10 +17,10 @@ a static parameter, or an auxiliary output (see `primitive`).
 
 What no needed rule names is not saved. Two keyword-only parameters are none of these:
 
-``into``         None, or for each input an array that the gradient may be put in, and is then what
-                 the rule returns, or None;
-``last``         of a joint rule: whether nobody will read the residuals again. A rule that asks may
-                 then overwrite and return those that no user of the operation ever sees.
+``into``         None, or for each input None or an array. The rule may write the input's gradient
+                 to that array, and returns it then;
+``last``         of a joint rule: whether the residuals are read for the last time. The rule may
+                 then overwrite and return those that users of the operation never see.
 
 Rules run on raw arrays in `backward()` and on Tensors under ``create_graph=True``, so they use
 operators and other primitives only. The engine un-broadcasts, casts and accumulates; an input that
@@ -72,7 +72,7 @@ class Primitive:
     inputs, variadic, defaults
         Names of the array inputs, of ``*inputs`` if there are such, and the static parameters
         with their defaults.
-    rules, together, joint_rule
+    rules, neighbour_rules, joint_rule
         One rule an input position, one for neighbouring positions, or one for all.
     operands
         Brings the inputs to one dtype before the call (see `ops.promotion`).
@@ -115,7 +115,7 @@ class Primitive:
         if reserved := {"g", "y", "needs"}.intersection(self.inputs, self.defaults):
             raise TypeError(f"{self.name}: a rule gives {sorted(reserved)} another meaning; rename")
         self.rules: dict[int, Callable] = {}
-        self.together: dict[tuple[int, ...], Callable] = {}
+        self.neighbour_rules: dict[tuple[int, ...], Callable] = {}
         self.joint_rule: Callable | None = None
         self.kernel_fn: Callable | None = None
         self.kernel_from = 0
@@ -151,13 +151,13 @@ class Primitive:
 
         def define(rule: Callable) -> Callable:
             self._check_residuals(rule, skip=1)
-            self.together[tuple(positions)] = rule
+            self.neighbour_rules[tuple(positions)] = rule
             return rule
 
         return define
 
     def defvjp_joint(self, rule: Callable) -> Callable:
-        """Give one rule for all inputs: ``rule(g, needs, *residuals) -> a gradient an input``."""
+        """Give one rule for all inputs: ``rule(g, needs, *residuals)`` -> a gradient per input."""
         self._check_residuals(rule, skip=2)
         self.joint_rule = rule
         return rule
@@ -185,9 +185,9 @@ class Primitive:
         order; `only` are the values that others must have, or tests ``ok(x, value)`` of them.
 
         A function gets the device's kernel library as `k`, and returns NotImplemented where it does
-        not apply; then the reference runs. On the CPU it need not be asked where the first input
-        has fewer than `from_size` elements; a recorded call asks it, since a replay needs no Python
-        then, if it is `exact`: if its results are NumPy's bits.
+        not apply; then the reference runs. On the CPU it is not called if the first input has
+        fewer than `from_size` elements. A recorded call uses it even then if it is `exact`, which
+        means that its results are NumPy's to the bit: a replay of a kernel needs no Python.
         """
         if isinstance(fn, str):
             if not only and list(scalars) == list(self.defaults):
@@ -394,7 +394,7 @@ class Primitive:
 
 
 class SeenByCallers:
-    """The signature that a primitive's function shows, made when somebody looks.
+    """The signature that a primitive's function shows, made when it is first read.
 
     `inspect` follows ``__wrapped__`` to it, and on to the source of the reference.
     """
@@ -422,7 +422,7 @@ class SeenByCallers:
 
 
 def is_last_axis(x: Array, axis: int) -> bool:
-    """Whether `axis` is the last of `x`: what kernels of rows ask of a static parameter."""
+    """Whether `axis` is the last of `x`, as kernels of rows need it."""
     return axis in (-1, x.ndim - 1)
 
 

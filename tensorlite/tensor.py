@@ -270,7 +270,7 @@ class Tensor:
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Say whether gradients are wanted for this leaf; returns it.
 
-        A result that has a gradient already may be asked for one.
+        True changes nothing for the result of a recorded operation; False raises an error there.
         """
         if self.node is not None:
             if requires_grad:

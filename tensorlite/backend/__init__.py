@@ -1,7 +1,7 @@
 """Devices and their array libraries.
 
-`BACKENDS` maps an array type to its backend. CuPy adds itself when "cuda" is first asked for, so
-a program that stays on the CPU never imports it.
+`BACKENDS` maps an array type to its backend. CuPy is added when "cuda" is first used, so a
+program that stays on the CPU never imports it.
 """
 
 from __future__ import annotations

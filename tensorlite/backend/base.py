@@ -87,12 +87,12 @@ _defaults = [Device("cpu")]
 
 
 def default_device() -> Device:
-    """Where Tensors are made that nobody gave a device."""
+    """The device of Tensors that are made without naming one."""
     return _defaults[-1]
 
 
 def set_default_device(device: str | Device | None) -> None:
-    """Make Tensors that nobody gives a device there; None is the CPU."""
+    """Set the device of Tensors that are made without naming one; None is the CPU."""
     _defaults[-1] = Device("cpu" if device is None else device)
 
 
@@ -153,9 +153,9 @@ class Backend:
         to[...] = x
 
     def lane(self, number: int, size: int, dtype: Any, value: float = 0) -> Array:
-        """A new flat array filled with `value`, to be walked together with others in step.
+        """A new flat array filled with `value`, for a loop that reads several such arrays at once.
 
-        Each should have another number, from 0: then they start where no two disturb each other.
+        Arrays with different numbers (0, 1, …) start at addresses that do not slow each other down.
         """
         return self.xp.full(size, value, dtype) if value else self.xp.zeros(size, dtype)
 
@@ -196,15 +196,15 @@ class Backend:
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``, which makes arrays in the memory of `flat`.
 
-        Unlike views of it, they are what their own views refer to: whoever holds a view of one
-        holds a reference to that one.
+        Views of such an array refer to it, and not to `flat`: while a view lives, the reference
+        count of the array shows it.
         """
         raise NotImplementedError
 
     def scale(self, x: Array, factor: Array) -> Array:
         """Multiply floats `x` without gaps in place by `factor`, one number of their dtype.
 
-        A kernel leaves them alone where that is 1, without the host having to know.
+        A kernel does nothing if the factor is 1; the host need not read the factor for that.
         """
         if self.kernels is not None:
             if factor.__class__ is not x.__class__:

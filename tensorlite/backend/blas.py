@@ -308,7 +308,7 @@ def _stored(result: Array, out: Array | None, accumulate: bool) -> Array:
 
 @functools.cache
 def _integer_kernel() -> cupy.ElementwiseKernel:
-    """One thread an element; in booleans, += means "or", since any sum but 0 is true."""
+    """One thread per element; in booleans, += means "or", since any sum but 0 is true."""
     return cupy.ElementwiseKernel(
         "raw T a, raw T b, int64 rows, int64 columns, int64 depth",
         "T y",

@@ -162,8 +162,8 @@ class Product:
     Attributes
     ----------
     supported
-        Whether the library has an algorithm. Which epilogues it has for which type and chip can
-        only be asked, so callers keep an unfused way.
+        Whether the library has an algorithm. It supports some epilogues only for some dtypes and
+        chips, so callers keep an unfused way.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -285,7 +285,7 @@ _PER_THREAD = 2  # the address that every thread has for its own default stream
 
 @functools.cache
 def workspace_size(device: int) -> int:
-    """Bytes of scratch memory an algorithm may ask for: NVIDIA's advice for the generation."""
+    """Most bytes of scratch memory for an algorithm: NVIDIA's advice for the GPU generation."""
     hopper_or_later = int(cupy.cuda.Device(device).compute_capability[:-1]) >= 9
     return (32 if hopper_or_later else 4) << 20
 
@@ -302,7 +302,7 @@ def workspace(device: int, stream: int) -> int:
 
 
 def workspace_of(device: int, stream: int) -> Any:
-    """The memory itself, for who needs it longer than it is kept here; or None."""
+    """The array behind `workspace`, for callers that must keep it alive; or None."""
     return _workspaces.get((device, stream, 0))
 
 

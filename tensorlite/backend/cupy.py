@@ -1,7 +1,7 @@
 """CUDA: CuPy arrays, matrix products by cuBLASLt, kernels compiled by NVRTC.
 
-CuPy is imported when CUDA is first asked for, never before. What it lacks or does otherwise than
-NumPy is dealt with here, so that the floors above see one interface.
+CuPy is imported when CUDA is first used, never before. Where it differs from NumPy, this module
+makes up for it, so that the floors above see one interface.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tensorlite.backend.kernels.library import library
 
 
 class _Uploads(threading.local):
-    """Who sees to what a thread brings from the host; None: nobody."""
+    """What handles the copies from the host of each thread (a recorder); None: nothing."""
 
     handler: Callable[[Any, Any, int], Array] | None = None
 
@@ -31,7 +31,7 @@ UPLOADS = _Uploads()
 
 
 def cuda_backend(device: Device) -> CudaBackend:
-    """Return the backend, after a look whether `device` is there.
+    """Return the backend, after checking that `device` exists.
 
     Raises
     ------

@@ -13,7 +13,7 @@ _NO_MEMORY, _NO_DEVICE = 2, 100  # cudaErrorMemoryAllocation, cudaErrorNoDevice
 
 
 class OutOfMemoryError(MemoryError):
-    """The device has no room for an array; the message tells what was asked, held and free."""
+    """No device memory is left for an array; the message names the bytes wanted, used and free."""
 
 
 @functools.cache

@@ -65,7 +65,7 @@ _default = float32
 
 
 def default_dtype() -> np.dtype:
-    """The dtype of floats that nobody gave one: float32, or what `set_default_dtype` said."""
+    """The dtype of new floats if none is given: float32, or that of `set_default_dtype`."""
     return _default
 
 
@@ -73,7 +73,7 @@ get_default_dtype = default_dtype
 
 
 def set_default_dtype(d: Any) -> None:
-    """Let floats that nobody gives a dtype have this one.
+    """Set the dtype of new floats if none is given.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def category(dtype: np.dtype) -> int:
 
 @functools.cache
 def promote_types(type1: Any, type2: Any) -> np.dtype:
-    """The dtype that two Tensors of these dtypes have together.
+    """The dtype to which two Tensors of these dtypes promote.
 
     Integers never raise a float: int64 with float16 is float16. float16 with bfloat16 is float32.
     """
@@ -125,7 +125,7 @@ def result_type(*operands: Any) -> np.dtype:
             kind, dtype = 2, _of_number(x)
         else:
             kind = 0 if x.shape else 1 if hasattr(x, "reshape") else 2
-        if isinstance(x, np.generic):  # a number of NumPy's is one of Python's
+        if isinstance(x, np.generic):  # a NumPy scalar counts as a Python number
             kind, dtype = 2, _of_number(x.item())
         previous = kinds[kind]
         kinds[kind] = dtype if previous is None else promote_types(previous, dtype)

@@ -1,7 +1,8 @@
 """What follows a matrix product before its result is stored: bias, activation, their gradients.
 
 An epilogue is fused into the product where cuBLASLt has an algorithm for it, and computed by
-kernels of ours where it has none: which it has for which type and chip can only be asked.
+kernels of ours where it has none. Which dtypes and chips it supports is known only from calls of
+the library.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Epilogue(NamedTuple):
             raise ValueError(f"matmul: bias has shape {bias.shape}, it should have {length}")
 
     def fused_code(self) -> tuple[int, int] | None:
-        """The library's number and the leading dimension of aux; None if it must not be asked."""
+        """The library's number and the leading dimension of aux; None if it must not be called."""
         kind, bias, aux = self
         code = _CODES[kind]
         if bias is not None:
@@ -90,7 +91,7 @@ class Epilogue(NamedTuple):
 
 
 def empty_aux(shape: tuple[int, ...], dtype: object) -> Array:
-    """An uninitialised array for `aux`, its rows padded as the fused "gelu" asks for."""
+    """An uninitialised array for `aux`, its rows padded as the fused "gelu" needs them."""
     *lead, n = shape
     return cupy.empty((*lead, -(-n // 8) * 8), dtype)[..., :n]
 

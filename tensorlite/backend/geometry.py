@@ -2,8 +2,8 @@
 
 Shapes and strides only: nothing here touches memory. A BLAS knows matrices of which one axis is
 dense and the other advances by a *leading dimension*, and one *batch stride* per operand (0
-broadcasts). NumPy knows vectors, any number of batch axes, and any strides. `plan` bridges the
-two with as few copies and calls as it can.
+broadcasts). NumPy knows vectors, any number of batch axes, and any strides. `plan` goes
+from one to the other with as few copies and calls as it can.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Locks between processes: a file that one process holds, and that says who it is.
 
-The operating system lets go of such a lock when the process ends, however it ends; a file that is
-left over means nothing. Where it has no such locks, the file itself is the lock, and one of a
-process of this machine that is gone is taken away.
+The operating system releases such a lock when the process ends, however it ends; a file that is
+left over means nothing. On systems without such locks the file itself is the lock, and it is
+removed if it names a process of this machine that no longer runs.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class FileLock:
     path
         The file. It is made; a link is not followed; it is gone when the lock is free again.
     busy
-        What messages say is not to be had: "runs/digits-mlp is in use".
+        How messages begin if the lock is taken: "runs/digits-mlp is in use".
     wait
         Seconds to wait for it; by default none.
     keep
-        Leave the file when the lock is let go, where many processes wait for it.
+        Leave the file in place on release, for locks that many processes wait for.
 
     Raises
     ------
     InUse
-        If it is not to be had in time; names the process that has it.
+        If it is still taken after `wait` seconds; names the process that holds it.
     OSError
         If the file cannot be made.
     """

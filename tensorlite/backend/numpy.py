@@ -63,8 +63,9 @@ class NumpyBackend(Backend):
     def lane(self, number: int, size: int, dtype: Any, value: float = 0) -> Array:
         """A new flat array filled with `value`, the number of a lane times 512 B into a page.
 
-        Where a load's address agrees in its last 12 bits with that of a store a few iterations
-        before, the processor takes them for the same and waits: up to a third of a step's time.
+        If the last 12 bits of a load's address equal those of a store a few iterations earlier,
+        the processor takes the two for the same address and waits ("4K aliasing"): this costs up to
+        a third of a step's time.
         """
         dtype = np.dtype(dtype)
         memory = np.zeros(size * dtype.itemsize + _PAGE, np.uint8)

@@ -1,4 +1,4 @@
-"""How exactly float32 matrices are multiplied: a choice that can be made without CUDA at hand."""
+"""The precision of float32 matrix products; it can be set where there is no CUDA."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ MOST_THREADS = 256
 
 
 def get_num_threads() -> int:
-    """Threads that kernels and matrix products on the CPU run on; at first, one a usable core.
+    """Threads that kernels and matrix products on the CPU run on; at first, one per usable core.
 
     Usable are the cores that the process may run on (``taskset``) and, where it is in a control
     group with a quota of processor time, so many as that keeps busy. Where the compiled kernels
@@ -30,7 +30,7 @@ def set_num_threads(count: int | None) -> None:
     Parameters
     ----------
     count
-        From 1 to 256; None for one a usable core, as those are now.
+        From 1 to 256; None for one per usable core, as those are now.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def empty_cache() -> None:
     """Give memory that no Tensor uses back to the system, on the CPU.
 
     Freed arrays are kept for the next ones, since new memory costs time, at most 1 GB (a sixteenth
-    of what the process may have, if that is less); what nobody wanted for 20 seconds goes back by
-    itself. This is for programs that want it at once; on CUDA it is `tensorlite.cuda.empty_cache`.
+    of what the process may have, if that is less); what is not reused for 20 seconds is returned
+    by itself. Call this to return it at once; on CUDA it is `tensorlite.cuda.empty_cache`.
     """
     if HOST.kernels is not None:
         HOST.kernels.empty_cache()

@@ -13,7 +13,7 @@ import numpy as np
 
 from tensorlite.backend.base import Array, Device
 
-_ALIGNMENT = 256  # of each array in a batch: what cudaMalloc gives, and all kernels are glad of
+_ALIGNMENT = 256  # of each array in a batch: that of cudaMalloc, enough for the widest loads
 
 
 class _Slot:
@@ -26,10 +26,10 @@ class _Slot:
         self.held_alone = 0
 
     def reserve(self, size: int) -> None:
-        """Make room for `size` bytes that nobody else reads.
+        """Make room for `size` bytes that no array shows any more.
 
-        Arrays handed out are views of `memory`. As long as one of them lives, wherever the caller
-        has put it, the memory stays its own and this slot takes new memory.
+        The arrays of a batch are views of `memory`. While one of them lives, its memory is not
+        used again: this slot takes new memory.
         """
         if size > self.pinned.size:
             self.pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
@@ -60,7 +60,7 @@ class Prefetcher:
         self.device = cupy.cuda.Device(device.index)
         with self.device:
             self.stream = cupy.cuda.Stream(non_blocking=True)
-            # One more: while the next batch is asked for, the caller's variables hold the last.
+            # One more: while the next batch is fetched, the caller's variables still hold the last.
             self.slots = deque(_Slot() for _ in range(depth + 1))
 
     def __call__(self, batches: Iterable[Sequence[np.ndarray]]) -> Iterator[list[Array]]:

@@ -1,4 +1,4 @@
-"""What a step asks of the device, counted by the CUDA emulator: launches, bytes, copies, waits.
+"""What a step does on the device, counted by the CUDA emulator: launches, bytes, copies, waits.
 
 Counts say nothing of speed. They are exact, and need no GPU.
 """

@@ -22,7 +22,7 @@ WARM_UP = 5
 
 
 class HostTime(NamedTuple):
-    """Milliseconds of the calling thread a step, and what the step asks of the device.
+    """Milliseconds of the calling thread per step, and the device calls that a step makes.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a header, a line an epoch, a progress bar on a terminal."""
+"""What a run shows while it trains: a header, a line per epoch, a progress bar on a terminal."""
 
 from __future__ import annotations
 

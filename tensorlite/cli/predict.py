@@ -133,7 +133,7 @@ def _shares(outputs: np.ndarray) -> np.ndarray:
 
 
 def _print_outputs(outputs: np.ndarray, problem: Problem) -> None:
-    """A line a sample: the likeliest classes, or the value in its raw unit."""
+    """A line per sample: the likeliest classes, or the value in its raw unit."""
     if problem.task == "regression":
         for i, value in enumerate(problem.target_scaling.invert(outputs)):
             print(f"{i}: {value:.6g}")

@@ -303,7 +303,7 @@ class Divided:
 
 
 def _sum_blocks(arena: Arena, grad: Array, sums: Array, power: float) -> None:
-    """Σ|g|ᵖ of equal parts of some gradients, one a block: in an order that is always the same."""
+    """Σ|g|ᵖ of each block of some gradients, added in an order that is always the same."""
     kernels, xp = arena.backend.kernels, arena.backend.xp
     if kernels is not None and power == 2 and grad.dtype.itemsize < 8:
         kernels.square_sum(grad, sums, grad.size, sums.size)

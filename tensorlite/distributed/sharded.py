@@ -12,7 +12,7 @@ import numpy as np
 
 from tensorlite import backward as engine
 from tensorlite import ranks
-from tensorlite.arrivals import Arrivals, together
+from tensorlite.arrivals import Arrivals, merged
 from tensorlite.backend import Array, Device
 from tensorlite.distributed.agreement import Presence, check_same, description
 from tensorlite.distributed.divide import Divided
@@ -472,4 +472,4 @@ def _watch(sharing: Sharing) -> None:
 
 def _listener(root: Node) -> Arrivals | None:
     """What `backward` is to tell of the leaves' gradients; None: nothing."""
-    return together([told for s in list(_watched) if (told := s.before_backward()) is not None])
+    return merged([own for s in list(_watched) if (own := s.before_backward()) is not None])

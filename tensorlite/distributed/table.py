@@ -20,7 +20,7 @@ ROW = 2048  # bytes of a process
 
 
 class Table:
-    """Rows of short facts, one a process of this machine.
+    """Rows of short facts, one row per process of this machine.
 
     Parameters
     ----------

@@ -303,9 +303,10 @@ def jacrev(
 def jacfwd(
     func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error"
 ) -> Callable:
-    """Make a function that returns the Jacobian of `func`, a product an input element; as `jacrev`.
+    """Make a function that returns the Jacobian of `func`, as `jacrev` does.
 
-    Cheaper than `jacrev` where the inputs have fewer elements than the outputs.
+    It takes one product per input element: cheaper than `jacrev` where the inputs have fewer
+    elements than the outputs.
     """
 
     @functools.wraps(func)

@@ -15,7 +15,7 @@ _WHERE = "raised in "
 
 
 def text_of(module: Module) -> str:
-    """The repr: a line a module, with counts of parameters in a column of their own."""
+    """The repr: a line per module, with counts of parameters in a column of their own."""
     lines = list(_tree(module, "", 0))
     width = max(len(text) for text, _ in lines)
     return "\n".join(f"{text:<{width}}  # {count}" if count else text for text, count in lines)

@@ -35,7 +35,7 @@ def embedding_bag(
     Parameters
     ----------
     input
-        Integers in [0, rows): one bag a row (bags, n), or one after another (n,).
+        Integers in [0, rows): one bag per row (bags, n), or one after another (n,).
     weight, max_norm, norm_type, scale_grad_by_freq, sparse
         As in `embedding`.
     offsets

@@ -199,7 +199,7 @@ def conv2d(
     bias
         Added to each filter's output, (O,).
     stride, dilation
-        Distance of windows, and of the elements in a window: one number, or one an axis.
+        Distance of windows, and of the elements in a window: one number, or one per axis.
     padding
         Zeros on both sides of each axis; "valid" for none, "same" for an output as large as the
         input (stride 1 only).

@@ -75,7 +75,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 def histogram_counts(
     xp: ModuleType, x: Array, weights: Array | None, *edges: Array, even: tuple[bool, ...]
 ) -> Array:
-    """Count the rows of `x` (n, D) in the cells between `edges`, one array of them an axis.
+    """Count the rows of `x` (n, D) in the cells between `edges`, an array per axis.
 
     A cell has its lower edge, and the last one its upper edge, too. `even` says which edges are at
     equal distances.

@@ -86,7 +86,7 @@ def gradient(
     ----------
     input : Tensor
         Samples; of integers in the default dtype.
-    spacing : float, Tensor, or sequence of one an axis
+    spacing : float, Tensor, or sequence of one per axis
         Distance of the samples. A Tensor with one axis gives their places.
     dim : int or tuple of int, optional
         Along which axes; by default all.
@@ -95,7 +95,7 @@ def gradient(
     Returns
     -------
     tuple of Tensor
-        One an axis, of `input`'s shape.
+        One per axis, of `input`'s shape.
 
     Raises
     ------

@@ -196,7 +196,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     Returns
     -------
     Tensor or tuple of Tensor
-        Of shape (n, axes): a place a row, as int64; `as_tuple`, an index array for each axis.
+        Of shape (n, axes), int64: one place per row; `as_tuple`, an index array for each axis.
 
     Examples
     --------
@@ -230,7 +230,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def argwhere(input: Tensor) -> Tensor:
-    """Find the elements that are not zero: a place a row, as int64.
+    """Find the elements that are not zero: one place per row, as int64.
 
     Examples
     --------
@@ -266,7 +266,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """Turn numbers of elements in row order into index arrays, one an axis of `shape`."""
+    """Turn numbers of elements in row order into index arrays, one per axis of `shape`."""
     sizes = (shape,) if isinstance(shape, int) else tuple(map(operator.index, shape))
     if indices.dtype.kind not in "iu":
         raise ValueError(f"unravel_index: indices are integers, not {indices.dtype}")

@@ -136,7 +136,7 @@ def _check(input: Tensor, mode: str, align_corners: bool | None, antialias: bool
 
 
 def _for_each(name: str, axes: int, *choice: float | Sequence[float] | None) -> tuple[float, ...]:
-    """What was given of size and scale factor, one number an axis."""
+    """The size or scale factor that was given, as one number per axis."""
     given: Any = next(value for value in choice if value is not None)
     numbers = tuple(given) if isinstance(given, (tuple, list)) else (given,) * axes
     if len(numbers) != axes or min(numbers) <= 0:

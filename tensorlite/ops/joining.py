@@ -216,7 +216,7 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     Returns
     -------
     tuple of Tensor
-        One a Tensor given, all of one shape.
+        One per Tensor given, all of one shape.
     """
     tensors = one_by_one(tensors)
     if indexing not in ("ij", "xy"):
@@ -248,7 +248,7 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All choices of one element of each Tensor, one choice a row; of one Tensor itself."""
+    """All choices of one element of each Tensor, one choice per row; of one Tensor itself."""
     for i, x in enumerate(tensors):
         if len(x.shape) != 1:
             raise RuntimeError(
@@ -260,7 +260,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 
 
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of `r` elements of a Tensor with one axis, in its order, one choice a row."""
+    """All choices of `r` elements of a Tensor with one axis, in its order, one choice per row."""
     if len(input.shape) != 1:
         raise RuntimeError(f"combinations: shape {tuple(input.shape)} has not one axis")
     if r < 0:

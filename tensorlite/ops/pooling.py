@@ -83,7 +83,7 @@ def max_pool2d(
     input
         Shape (N, C, H, W) or (C, H, W).
     kernel_size
-        Height and width of the window: one number, or one an axis (so the others too).
+        Height and width of the window: one number, or one per axis (so for the others below).
     stride
         Distance of windows (default: `kernel_size`).
     padding
@@ -206,8 +206,8 @@ def max_unpool2d(
     kernel_size, stride, padding
         As they were there.
     output_size
-        PerAxis of the images, or their whole shape (default: the smallest that fits); within one
-        stride of that.
+        Lengths of the axes of the images, or their whole shape; within one stride of the default,
+        which is the smallest that fits.
 
     Raises
     ------

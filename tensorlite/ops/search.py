@@ -108,7 +108,7 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
 
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
-    """All choices of `r` elements of a Tensor (n,), one a row, in order of their places.
+    """All choices of `r` elements of a Tensor (n,), one per row, in order of their places.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 
 def cartesian_prod(*tensors: Any) -> Any:
-    """All ways to take one element of each Tensor (n,), one a row, the last changing fastest.
+    """All ways to take one element of each Tensor (n,), one per row, the last changing fastest.
 
     Returns
     -------

@@ -92,7 +92,7 @@ def output_size(
 def taps(
     kernel: Sequence[int], out: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> Iterator[tuple[slice, ...]]:
-    """For each place in a window, row by row: slices of the padded axes, one element a window."""
+    """For each place in a window, row by row: slices of the padded axes, one element per window."""
     for place in itertools.product(*map(range, kernel)):
         yield tuple(
             slice(k * d, k * d + (o - 1) * s + 1 if o else k * d, s)

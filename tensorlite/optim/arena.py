@@ -54,7 +54,7 @@ class Arena:
     steps : list of int
         How many updates each parameter has had.
     scalars : list of tuple of float
-        State that is one number a parameter.
+        State that is one number per parameter.
     skipped : array or None
         How many of the steps a gradient scaler turned into nothing; on the device, with no axes.
     hyper : tuple or None

@@ -130,7 +130,7 @@ class FlatOptimizer(Optimizer):
     """
 
     state_names: tuple[str, ...] = ()
-    scalar_names: tuple[str, ...] = ()  # state that is one number a parameter
+    scalar_names: tuple[str, ...] = ()  # state that is one number per parameter
     counts = True  # whether torch keeps the number of steps
     starts_with_state = False  # whether torch makes the state before the first step
     kernel_name: str | None = None
@@ -148,7 +148,7 @@ class FlatOptimizer(Optimizer):
         self._flats.append(self._flat(self.param_groups[-1]))
 
     def _flat(self, group: dict[str, Any]) -> _Flat:
-        """Arenas for a group's parameters: one a device and dtype."""
+        """Arenas for a group's parameters: one per device and dtype."""
         return _Flat(group, list(group["params"]), self._housed(group["params"]))
 
     def _housed(self, parameters: list[Tensor]) -> list[Arena]:

@@ -29,7 +29,7 @@ class LBFGS(Optimizer):
     lr
         Length of a step in units of the direction; with a line search the first that is tried.
     max_iter
-        Iterations a step.
+        Most iterations per step.
     max_eval
         How often a step may compute the loss (default: max_iter · 5 / 4).
     tolerance_grad

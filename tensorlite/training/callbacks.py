@@ -32,7 +32,7 @@ class Callback:
 
 
 class Report(Callback):
-    """Prints a line an epoch, and in the end what went wrong."""
+    """Prints a line per epoch, and in the end what went wrong."""
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Print the record."""

@@ -27,7 +27,7 @@ class RunFolder:
     best, last : Path
         The checkpoint of the lowest loss, and the latest.
     history : Path
-        One JSON object a line, one line an epoch.
+        One JSON object per line, one line per epoch.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -63,7 +63,7 @@ class Trainer:
     device
         Where to train: "auto" takes CUDA where there is one. The model is moved there.
     callbacks
-        `Callback` objects; by default a printed line an epoch.
+        `Callback` objects; by default a printed line per epoch.
     clip_norm
         Greatest norm of the gradients, if they are to be clipped.
     accumulate

@@ -6,7 +6,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite import backward as engine
-from tensorlite.arrivals import Arrivals, together
+from tensorlite.arrivals import Arrivals, merged
 from tensorlite.backend import array_backend
 from tensorlite.tape import mode
 
@@ -74,7 +74,7 @@ def test_what_is_told_may_raise(watched, device):
 def test_several_are_told_apart(watched, device):
     a, b, c = leaves(device)
     first, second = [], []
-    told = together(
+    told = merged(
         [
             Arrivals({a: (0,), b: (1,)}, (1, 1), first.append),
             Arrivals({b: (0,), c: (0,)}, (2,), second.append),

@@ -22,7 +22,7 @@ def family_source(family: str, kernels: list[Kernel]) -> str:
 
 
 def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
-    """Write the extension module: one METH_FASTCALL function a kernel.
+    """Write the extension module: one METH_FASTCALL function per kernel.
 
     Further functions that go with a family are in ``host/FAMILY.h``, listed in ``FAMILY_METHODS``.
     """

@@ -23,7 +23,7 @@ from .unavailable import KernelsUnavailable, say
 
 MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
-# reassociation is asked for loop by loop, in team reductions.
+# reassociation is allowed loop by loop, in team reductions.
 FLAGS = [
     *("-std=c++17", "-O2", "-fopenmp-simd", "-fPIC", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
@@ -52,7 +52,7 @@ FAMILY_FLAGS = {
 
 
 class Ended(KernelsUnavailable):
-    """A compiler that somebody stopped, or memory: the next process may have more luck."""
+    """The compiler was killed, by a user or for lack of memory; another try may succeed."""
 
 
 Command = tuple[str, ...]
@@ -93,7 +93,7 @@ def _flags(compiler: Command) -> list[str]:
 
 @cache
 def _is_clang(compiler: Command) -> bool:
-    """Ask it: on macOS g++ is clang by another name."""
+    """Whether a compiler is clang, by its own word: on macOS g++ is clang."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     return "clang" in version.stdout
 

@@ -71,7 +71,7 @@ def is_built() -> bool:
 
 
 def forget_failure() -> None:
-    """Let the next process try a build again that failed."""
+    """Let the next process repeat a build that failed."""
     _, cached = place()
     for path in (cached, second_cache() / cached.name):
         with contextlib.suppress(OSError):
@@ -100,9 +100,9 @@ def cache_folder() -> Path:
 
 
 def second_cache() -> Path:
-    """Where they are kept if that cannot be written: a folder of the user's own among temporaries.
+    """Where kernels are kept if that cannot be written: the user's folder among temporary files.
 
-    What others can write is not loaded: then the name is one that is not there.
+    If other users can write to it, the name returned is of a folder that does not exist.
     """
     try:
         user = getpass.getuser()

@@ -25,7 +25,7 @@ class Geometry(NamedTuple):
     """How kernels are laid out on the device; the compiled launch reads it in this order."""
 
     threads: int = 256  # of a block that runs EACH kernels,
-    waves: int = 8  # of which there are so many a processor
+    waves: int = 8  # how many such blocks per multiprocessor
     warp: int = WARP
     held: int = (
         16  # elements of a row in a lane, and lanes of a team: kHeldOf, kMaxLanes in kernels/
@@ -146,13 +146,13 @@ class CudaKernel:
     def compiled(self, host: Any) -> Any:
         """The same call in the host's extension `host`; this one, where it cannot be made there.
 
-        What is not plainly right with its arguments it leaves to the call above, which launches, or
-        says what is wrong.
+        Arguments that it cannot check by itself go to the call above, which launches the kernel or
+        raises the error.
         """
         names = list(self._kernel.types)
         integers = [p.name for p in self._kernel.parameters]
         try:
-            parameters = tuple(_told(p, names, integers) for p in self._kernel.parameters)
+            parameters = tuple(_described(p, names, integers) for p in self._kernel.parameters)
             extents = tuple(steps(e, integers) for e in self._kernel.extents)
         except ValueError:
             return self
@@ -245,8 +245,8 @@ class CudaKernel:
         return kind(f"{self._kernel.signature}: {message}")
 
 
-def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
-    """What the compiled launch wants to know of a parameter."""
+def _described(p: Parameter, types: list[str], names: list[str]) -> tuple:
+    """A parameter as `use_cuda`'s compiled launch reads it: see `kernels/host/cuda.h`."""
     if not p.is_array:
         return False, False, False, False, SCALARS.index(p.type), -1, ()
     wide = p.type.startswith("Acc<")
@@ -260,7 +260,7 @@ def _told(p: Parameter, types: list[str], names: list[str]) -> tuple:
 
 
 def launching(host: Any) -> Any:
-    """The host's extension, told how to launch kernels; None where it is not there or cannot."""
+    """The host's extension, once it can launch CuPy's kernels; None where it cannot."""
     import cupy
     from cupy_backends.cuda import stream
     from cupy_backends.cuda.api.driver import CUDADriverError

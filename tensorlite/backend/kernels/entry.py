@@ -67,7 +67,7 @@ def _slot(
 
 
 def allowed(kernel: Kernel) -> int:
-    """The types that T may be, a bit each."""
+    """The types that T may be: one bit for each."""
     (types,) = kernel.types.values()
     return sum(1 << ARRAYS.index(t) for t in types)
 

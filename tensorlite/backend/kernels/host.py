@@ -23,10 +23,10 @@ from .unavailable import KernelsUnavailable, say
 def load_host() -> Any:
     """Load the extension: one that came with the package, else one of a cache, else a new one.
 
-    One that ``tensorlite warmup --native`` compiled for this very processor goes before all others.
-    Where the user's cache cannot be written the system's folder for temporary files is tried, and
-    then this process compiles for itself alone. A build that failed is not tried again until
-    ``tensorlite warmup`` says so, or what went into it changes.
+    One that ``tensorlite warmup --native`` compiled for exactly this processor comes first. If the
+    user's cache cannot be written, the system's folder for temporary files is tried; if that fails
+    too, this process compiles for itself alone. A build that failed is not tried again before
+    ``tensorlite warmup`` is run or its sources, flags or compiler change.
     """
     came = prebuilt.find()
     if came is not None:

@@ -1,6 +1,6 @@
 """The compiled kernels of a device: one face for both.
 
-``library("cpu")`` and ``library("cuda")`` give an object with one function a kernel, called with
+``library("cpu")`` and ``library("cuda")`` give an object with one function per kernel, called with
 raw arrays and Python scalars in the order of the kernel's declaration::
 
     k = library("cpu")
@@ -36,7 +36,7 @@ def library(device: str) -> Any | None:
     Returns
     -------
     object or None
-        One attribute a kernel; ``empty(shape, dtype)``; ``parts(rows)``, the number of parts in
+        One attribute per kernel; ``empty(shape, dtype)``; ``parts(rows)``, the number of parts in
         which to cut column sums; ``on_host``, whether this is the CPU. None where kernels are
         unavailable or ``TENSORLITE_KERNELS=reference``.
 

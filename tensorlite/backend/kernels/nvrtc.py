@@ -18,7 +18,7 @@ def source_of(family: str) -> str:
 
 def options_of(family: str) -> tuple[str, ...]:
     """Compiler options of a family; random numbers have the same bits everywhere."""
-    # CuPy adds "-default-device", which NVRTC before 12.9 refuses to be told twice.
+    # CuPy adds "-default-device", which NVRTC before 12.9 refuses if it is given twice.
     return ("-std=c++17", "--fmad=false") if family == "philox" else ("-std=c++17",)
 
 

@@ -1,4 +1,4 @@
-"""What is said where there are no compiled kernels."""
+"""The error and the note for machines without compiled kernels."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _rolled(g: Graph, x: str, by: int, axis: int) -> str:
 
 
 def _whole(parts: tuple, ndim: int) -> list:
-    """One entry an axis, and None where there is to be a new one."""
+    """One entry per axis, and None where a new axis is to be."""
     used = sum(p is not None and p is not Ellipsis for p in parts)
     at = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
     return [*parts[:at], *[slice(None)] * (ndim - used), *parts[at + 1 :]]

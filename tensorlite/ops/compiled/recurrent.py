@@ -1,4 +1,4 @@
-"""LSTM and GRU over a whole sequence: one kernel on the CPU; on CUDA two launches a step."""
+"""LSTM and GRU over a whole sequence: one kernel on the CPU; on CUDA two launches per step."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = Fals
 
 
 def _zeros_int32(A: Tensor) -> Tensor:
-    """One 0 a matrix."""
+    """A 0 for each matrix."""
     return tensor_of(array_backend((A.array,)).xp.zeros(A.shape[:-2], "int32"))
 
 

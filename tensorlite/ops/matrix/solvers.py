@@ -146,7 +146,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     ----------
     A : Tensor, shape (..., n, n)
     B : Tensor, shape (n,), (..., n) or (..., n, k)
-        A vector, one a matrix of `A` (if its shape is that of `A` without the last axis), or
+        A vector, one per matrix of `A` (if its shape is that of `A` without the last axis), or
         matrices.
     left : bool
         Whether `A` stands on the left.
