@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tensorlite.ops.activation import sigmoid as expit
 from tensorlite.ops.bessel import i0, i0e, i1, i1e
+from tensorlite.ops.binary import xlog1py, xlogy
 from tensorlite.ops.elementwise import erf, erfc, exp2, expm1, log1p
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.gamma import digamma, polygamma, zeta
@@ -12,7 +13,6 @@ from tensorlite.ops.gamma import lgamma as gammaln
 from tensorlite.ops.gamma import mvlgamma as multigammaln
 from tensorlite.ops.incomplete_gamma import igamma as gammainc
 from tensorlite.ops.incomplete_gamma import igammac as gammaincc
-from tensorlite.ops.pairwise import xlog1py, xlogy
 from tensorlite.ops.probabilities import entr, erfcx, erfinv, log_ndtr, logit, ndtr, ndtri
 from tensorlite.ops.reduce import logsumexp
 from tensorlite.ops.rounding import round

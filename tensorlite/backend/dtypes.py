@@ -42,8 +42,8 @@ def is_short(dtype: np.dtype) -> bool:
     return dtype.itemsize == 2 and dtype.kind in "fV"
 
 
-def accumulator(dtype: np.dtype) -> np.dtype | None:
-    """The dtype to add up numbers of `dtype` in; None where NumPy's own choice is right."""
+def numpy_sum_dtype(dtype: np.dtype) -> np.dtype | None:
+    """What to pass to NumPy's sums as ``dtype``: float32 for short floats, else None."""
     return float32 if is_short(dtype) else None
 
 

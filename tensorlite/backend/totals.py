@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend.dims import Axis, all_dims, dropped_shape, kept_shape
-from tensorlite.backend.dtypes import accumulator, int64
+from tensorlite.backend.dtypes import int64, numpy_sum_dtype
 
 Array = Any  # of NumPy or CuPy
 
@@ -36,7 +36,7 @@ def total(
 ) -> Array:
     """Sum over `axis` in `dtype`: by default float32 for short floats, int64 for integers."""
     axes = all_dims(axis, x.ndim)
-    dtype = dtype or accumulator(x.dtype) or total_dtype(x.dtype)
+    dtype = dtype or numpy_sum_dtype(x.dtype) or total_dtype(x.dtype)
     if xp is np and _needs_cuts(x, axes):
         shape = kept_shape(x.shape, axes) if keepdims else dropped_shape(x.shape, axes)
         return _cut_total(x, axes, dtype).reshape(shape)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import Any, Self, cast
 
 from tensorlite.nn import registry
+from tensorlite.nn.fused_pairs import fused
 from tensorlite.nn.module import Module
-from tensorlite.nn.pairs import together
 from tensorlite.nn.registry import Kind
 
 _MODULE = Kind.MODULE
@@ -121,7 +121,7 @@ class ModuleList(_List):
 class Sequential(_List):
     """Modules one after another, each fed what the one before returns.
 
-    Some neighbours without hooks are computed as one, with the same result; see `nn.pairs`.
+    Some neighbours without hooks are computed as one, with the same result; see `nn.fused_pairs`.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class Sequential(_List):
             # One that is not its own stands behind a method of its name.
             module = own[name] if name in own else registry.value_of(self, name)
             if before is not None:
-                as_one = together(before, module)
+                as_one = fused(before, module)
                 if as_one is not None and not (input is given and before.__dict__.get("inplace")):
                     input = as_one(before, module, input)
                     before = None

@@ -5,11 +5,13 @@ from tensorlite.ops.activation import *
 from tensorlite.ops.arithmetic import *
 from tensorlite.ops.axes import *
 from tensorlite.ops.bessel import *
+from tensorlite.ops.binary import *
 from tensorlite.ops.compare import *
 from tensorlite.ops.compiled import copies, maps, planes, products, rows, scans
 from tensorlite.ops.convert import *
 from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *
+from tensorlite.ops.diagonals import *
 from tensorlite.ops.differences import *
 from tensorlite.ops.distance import cdist, cosine_similarity, pairwise_distance, pdist
 from tensorlite.ops.einsum import *
@@ -28,8 +30,6 @@ from tensorlite.ops.matrix.older import *
 from tensorlite.ops.matrix.products import *
 from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
-from tensorlite.ops.pairwise import *
-from tensorlite.ops.parts import *
 from tensorlite.ops.probabilities import *
 from tensorlite.ops.quantiles import *
 from tensorlite.ops.random import *
@@ -43,6 +43,7 @@ from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
 from tensorlite.ops.splitting import *
 from tensorlite.ops.statistics import *
+from tensorlite.ops.strides import *
 from tensorlite.ops.tiling import *
 from tensorlite.ops.trigonometry import *
 from tensorlite.ops.typeinfo import *

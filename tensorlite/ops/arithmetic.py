@@ -17,7 +17,7 @@ from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside, fused, widened
 from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
 from tensorlite.ops.rounding import trunc
-from tensorlite.ops.slopes import zero
+from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
 
 __all__ = [

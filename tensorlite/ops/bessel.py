@@ -13,7 +13,7 @@ from tensorlite.backend import Array
 from tensorlite.ops.compare import isinf, where
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.rounding import sign
-from tensorlite.ops.slopes import in_float32
+from tensorlite.ops.subgradients import float32_rule
 from tensorlite.ops.wide import in_float64
 from tensorlite.primitive import primitive
 
@@ -92,6 +92,6 @@ def _over_x(y: Any, x: Any) -> Any:
 
 # In short floats y has too few digits for what cancels, so that it is computed again.
 i0.defvjp(x=lambda g, x: g * i1(x))
-i1.defvjp(x=in_float32(lambda g, x: g * (i0(x) - _over_x(i1(x), x))))
-i0e.defvjp(x=in_float32(lambda g, x: g * (i1e(x) - sign(x) * i0e(x))))
-i1e.defvjp(x=in_float32(lambda g, x: g * (i0e(x) - _over_x(i1e(x), x) - sign(x) * i1e(x))))
+i1.defvjp(x=float32_rule(lambda g, x: g * (i0(x) - _over_x(i1(x), x))))
+i0e.defvjp(x=float32_rule(lambda g, x: g * (i1e(x) - sign(x) * i0e(x))))
+i1e.defvjp(x=float32_rule(lambda g, x: g * (i0e(x) - _over_x(i1e(x), x) - sign(x) * i1e(x))))

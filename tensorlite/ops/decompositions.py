@@ -19,8 +19,8 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import where
+from tensorlite.ops.diagonals import tril
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.parts import tril
 from tensorlite.ops.reduce import prod
 from tensorlite.ops.shape import concat_arrays, stack_arrays, with_zeros
 from tensorlite.primitive import primitive

@@ -13,8 +13,8 @@ from itertools import combinations
 from typing import Any
 
 from tensorlite.backend.dims import named_dims
+from tensorlite.ops.diagonals import diagonal
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_
 from tensorlite.ops.shape import reshape, transpose_axes
 from tensorlite.tensor import Tensor

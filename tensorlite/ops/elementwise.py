@@ -16,7 +16,7 @@ from tensorlite.ops import special
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import cast, floats
 from tensorlite.ops.rounding import sign
-from tensorlite.ops.slopes import infinite_at_zero
+from tensorlite.ops.subgradients import infinite_at_zero
 from tensorlite.primitive import primitive
 
 __all__ = [

@@ -13,9 +13,9 @@ from typing import Any
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.decompositions import solve
+from tensorlite.ops.diagonals import tril, triu
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
-from tensorlite.ops.parts import tril, triu
 from tensorlite.ops.shape import concat_arrays
 from tensorlite.primitive import primitive
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import HOST, Array, array_backend
-from tensorlite.backend.dtypes import accumulator
+from tensorlite.backend.dtypes import numpy_sum_dtype
 from tensorlite.backend.totals import BLOCK
 from tensorlite.ops.compare import where
 from tensorlite.outside import plain
@@ -219,7 +219,7 @@ def segment_sum(xp: ModuleType, values: Array, rows: Array, count: int) -> Array
     if xp is np and columns == 1 and dtype.kind in "fV":
         sums = np.bincount(rows, values[:, 0].astype(np.float64), minlength=count)
         return sums.reshape(count, 1).astype(dtype, copy=False)
-    values = values.astype(accumulator(dtype) or dtype, copy=False)
+    values = values.astype(numpy_sum_dtype(dtype) or dtype, copy=False)
     if xp is np and columns == 1:
         sums = np.zeros(count, values.dtype)
         np.add.at(sums, rows, values[:, 0])

@@ -152,12 +152,16 @@ linear_relu.defvjp(
 
 
 @linear_relu.defvjp_together("x", "weight", "bias")
-def _all_through_relu(g: Any, y: Any, x: Any, weight: Any, *, into: tuple | None = None) -> tuple:
+def _gradients_through_relu(
+    g: Any, y: Any, x: Any, weight: Any, *, into: tuple | None = None
+) -> tuple:
     _, dweight, dbias = into or _NOWHERE
     return affine_gradients(g, x, weight, y, dweight, dbias)
 
 
 @linear_relu.defvjp_together("weight", "bias")
-def _weight_and_bias_through_relu(g: Any, y: Any, x: Any, *, into: tuple | None = None) -> tuple:
+def _parameter_gradients_through_relu(
+    g: Any, y: Any, x: Any, *, into: tuple | None = None
+) -> tuple:
     _, dweight, dbias = into or _NOWHERE
     return affine_gradients(g, x, None, y, dweight, dbias)

@@ -14,9 +14,9 @@ from tensorlite.ops import (
     creation,
     inplace,
     like,
-    parts,
     random_writes,
     splitting,
+    strides,
     tiling,
 )
 from tensorlite.ops.shape import transpose_axes
@@ -47,7 +47,7 @@ FAMILIES = (
     ops.rounding,
     ops.trigonometry,
     ops.arithmetic,
-    ops.pairwise,
+    ops.binary,
     ops.compare,
     ops.gamma,
     ops.incomplete_gamma,
@@ -88,7 +88,7 @@ ONLY_METHODS = {
     "expand_as": axes.expand_as,
     "reshape_as": axes.reshape_as,
     "split": splitting.split_method,
-    "unfold": parts.unfold,
+    "unfold": strides.unfold,
     "view": axes.view,
     "view_as": axes.view_as,
 }

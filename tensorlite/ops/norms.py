@@ -21,7 +21,7 @@ from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.shape import broadcast_to, transpose_axes
-from tensorlite.ops.slopes import infinite_at_zero, zero
+from tensorlite.ops.subgradients import infinite_at_zero, zero
 from tensorlite.primitive import primitive
 
 __all__ = ["cdist", "dist", "norm", "renorm"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.backend.dtypes import accumulator, is_floating
+from tensorlite.backend.dtypes import is_floating, numpy_sum_dtype
 from tensorlite.ops.compare import eq, where
 from tensorlite.ops.gathering import raw
 from tensorlite.ops.index import running, segment_sum
@@ -91,7 +91,7 @@ def reduced_into(
     Numbers for one place are combined in a fixed order on every device, and rounded once.
     """
     dtype = x.dtype
-    wide = accumulator(dtype) or dtype
+    wide = numpy_sum_dtype(dtype) or dtype
     places = _flat(xp, index, x.shape, axis)
     values = src.reshape(-1).astype(wide, copy=False)
     own = array_backend((x,)).copy(x).reshape(-1).astype(wide, copy=False)
@@ -167,7 +167,7 @@ def _sum_slopes(g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, include
 def _mean_slopes(g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, include: bool) -> tuple:
     array = raw(g)
     xp = array_backend((array,)).xp
-    wide = accumulator(array.dtype) or array.dtype
+    wide = numpy_sum_dtype(array.dtype) or array.dtype
     own, ones = xp.ones(array.shape, wide), xp.ones(raw(index).shape, wide)
     counts = reduced_into(own, raw(index), ones, axis, "sum", include)
     g = g / xp.maximum(counts, 1)
@@ -197,7 +197,7 @@ def _extreme_slopes(
     g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, include: bool
 ) -> tuple:
     """All that are the extreme share its gradient."""
-    wide = accumulator(raw(g).dtype) or raw(g).dtype
+    wide = numpy_sum_dtype(raw(g).dtype) or raw(g).dtype
     x_is = raw(eq(x, y)).astype(wide)
     src_is = raw(eq(src, picked(y, index, axis))).astype(wide)
     counts = reduced_into(x_is, raw(index), src_is, axis, "sum", include)

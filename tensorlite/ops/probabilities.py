@@ -16,7 +16,7 @@ from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats
-from tensorlite.ops.slopes import in_float32
+from tensorlite.ops.subgradients import float32_rule
 from tensorlite.ops.wide import horner, in_float64
 from tensorlite.primitive import primitive
 
@@ -96,7 +96,7 @@ def ndtri(xp: Any, x: Array) -> Array:
     return _quantile(xp, x - 0.5, xp.minimum(x, 1 - x))
 
 
-ndtri.defvjp(x=in_float32(lambda g, x: g * math.sqrt(2 * math.pi) * exp(0.5 * ndtri(x) ** 2)))
+ndtri.defvjp(x=float32_rule(lambda g, x: g * math.sqrt(2 * math.pi) * exp(0.5 * ndtri(x) ** 2)))
 
 # --- distribution functions -------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ def erfcx(xp: Any, x: Array) -> Array:
     return _scaled_erfc(xp, x)
 
 
-@in_float32
+@float32_rule
 def _erfcx_slope(g: Any, x: Any) -> Any:
     """``2 x y - 2 / sqrt(pi)``; far out, where that cancels, by its asymptotic series."""
     far = x > 1e3
@@ -146,7 +146,7 @@ def ndtr(xp: Any, x: Array) -> Array:
     return xp.where(x < 0, tail, 1 - tail)
 
 
-ndtr.defvjp(x=in_float32(lambda g, x: g * exp(-0.5 * x * x) / math.sqrt(2 * math.pi)))
+ndtr.defvjp(x=float32_rule(lambda g, x: g * exp(-0.5 * x * x) / math.sqrt(2 * math.pi)))
 
 
 @primitive(operands=floats)
@@ -159,7 +159,9 @@ def log_ndtr(xp: Any, x: Array) -> Array:
     return xp.where(x < -1, xp.log(0.5 * scaled) - 0.5 * x * x, near)
 
 
-log_ndtr.defvjp(x=in_float32(lambda g, x: g * math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))))
+log_ndtr.defvjp(
+    x=float32_rule(lambda g, x: g * math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5)))
+)
 
 # --- logarithms of probabilities --------------------------------------------------------------
 

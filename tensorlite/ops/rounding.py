@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops.compare import isfinite, where
-from tensorlite.ops.slopes import zero
+from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
 
 __all__ = [

@@ -20,7 +20,7 @@ from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.reduce import in_float32, mean, sum
-from tensorlite.ops.slopes import infinite_at_zero
+from tensorlite.ops.subgradients import infinite_at_zero
 from tensorlite.primitive import primitive
 
 __all__ = ["corrcoef", "cov", "std", "std_mean", "var", "var_mean"]

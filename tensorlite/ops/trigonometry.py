@@ -16,7 +16,7 @@ from tensorlite.ops.elementwise import sqrt
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.rounding import sign
-from tensorlite.ops.slopes import in_float32, infinite_at_zero
+from tensorlite.ops.subgradients import float32_rule, infinite_at_zero
 from tensorlite.primitive import primitive
 
 __all__ = [
@@ -271,7 +271,7 @@ def sinc(xp: Any, x: Array) -> Array:
     return xp.where(x == 0, 1, xp.sin(u) / u)
 
 
-@in_float32
+@float32_rule
 def _sinc_slope(g: Any, x: Any) -> Any:
     """``(cos(pi x) - sinc(x)) / x``, where that cancels by its series."""
     near = (x > -0.1) & (x < 0.1)

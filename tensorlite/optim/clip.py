@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.compiled.arrays import accumulator, alike
+from tensorlite.ops.compiled.arrays import alike, kernel_sum_dtype
 from tensorlite.optim.arena import divided, flat_gradients
 from tensorlite.optim.foreign import brought
 from tensorlite.tape import on_device_of, unit
@@ -159,7 +159,7 @@ def _norm_and_factor(k: Any, grads: list[Array], max_norm: float) -> tuple[Array
     for grad, count in zip(grads, parts, strict=True):
         k.square_sum(grad, partial[start : start + count], grad.size, count)
         start += count
-    norm = k.empty((), accumulator(grads[0].dtype))
+    norm = k.empty((), kernel_sum_dtype(grads[0].dtype))
     factor = k.empty((1,), grads[0].dtype)
     k.clip_factor(partial, norm, factor, partial.size, max_norm)
     return norm, factor

@@ -33,8 +33,8 @@ FORMS = 2  # samples of one primitive, of which most differ in the axis
 NOT_REPEATED = {
     "ops.index.slice_backward": "its shape is static",
     "ops.shape.broadcast_to": "its shape is static",
-    "ops.parts.diagonal_backward": "its shape is static",
-    "ops.parts.sliding_window_backward": "its shape is static",
+    "ops.diagonals.diagonal_backward": "its shape is static",
+    "ops.strides.sliding_window_backward": "its shape is static",
     "ops.decompositions.cholesky": "square",
     "ops.decompositions.eigh": "square",
     "ops.recurrent.lstm_backward": "its arguments depend on each other; see lstm",

@@ -11,14 +11,8 @@ from tensorlite.backend import CPU
 from tensorlite.nn import functional as F
 from tensorlite.ops import convert
 from tensorlite.ops.axes import expand
+from tensorlite.ops.diagonals import diagonal_backward
 from tensorlite.ops.padding import pad_constant, pad_edges, pad_edges_backward
-from tensorlite.ops.parts import (
-    diagonal_backward,
-    sliding_window_backward,
-    sliding_windows,
-    strided,
-    unfold,
-)
 from tensorlite.ops.shape import (
     concat_arrays,
     reverse,
@@ -27,6 +21,7 @@ from tensorlite.ops.shape import (
     stack_arrays,
     transpose_axes,
 )
+from tensorlite.ops.strides import sliding_window_backward, sliding_windows, strided, unfold
 from tensorlite.ops.tiling import repeat
 
 EMPTY = dict(zero=[normal(0, 3, 4)])

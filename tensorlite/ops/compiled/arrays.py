@@ -55,7 +55,7 @@ def alike(*arrays: Any) -> bool:
     return True
 
 
-def accumulator(dtype: np.dtype) -> np.dtype:
+def kernel_sum_dtype(dtype: np.dtype) -> np.dtype:
     """The dtype in which kernels sum: float64 for float64, else float32."""
     return dtype if dtype.itemsize == 8 else _FLOAT32
 

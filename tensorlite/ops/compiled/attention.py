@@ -11,7 +11,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.attention import attention, attention_backward
-from tensorlite.ops.compiled.arrays import accumulator, alike, plain, widened_on_host
+from tensorlite.ops.compiled.arrays import alike, kernel_sum_dtype, plain, widened_on_host
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 
@@ -123,7 +123,7 @@ def _attention(
         return NotImplemented
     arrays, masks, numbers = found
     y = _room(k, arrays[0])
-    lse = k.empty((*query.shape[:-1], 1), accumulator(query.dtype))
+    lse = k.empty((*query.shape[:-1], 1), kernel_sum_dtype(query.dtype))
     width = _tiles(k, query)
     kernel = getattr(k, f"attention_tiles_{width}") if width else k.attention
     kernel(*arrays, *masks, y, lse, *numbers, scale, is_causal)

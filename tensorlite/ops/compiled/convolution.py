@@ -15,7 +15,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import is_short
 from tensorlite.backend.precision import get_float32_matmul_precision
 from tensorlite.ops.channels import per_channel
-from tensorlite.ops.compiled.arrays import accumulator
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype
 from tensorlite.ops.conv import Geometry
 from tensorlite.ops.fused import widened
 from tensorlite.ops.linalg import matmul
@@ -103,7 +103,7 @@ def correlate(k: Any, d: Array, x: Array, kernel: Sequence[int], geometry: Geome
     rows = 64 if filters <= 64 or d.dtype.char == "d" else 128
     blocks = groups * -(-filters // rows) * tiles
     strips = -(-min(most, len(x)) * math.prod(d.shape[2:]) * d.dtype.itemsize // STRIP)
-    sums = accumulator(d.dtype)
+    sums = kernel_sum_dtype(d.dtype)
     room = max(x.nbytes, d.nbytes) // (weight.size * sums.itemsize)
     wanted = -(-4 * k.processors(d) // blocks)
     parts = max(1, min(wanted, room, strips // 8))

@@ -11,7 +11,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.numpy import LARGE
 from tensorlite.ops import activation, arithmetic, compare
-from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
 from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.fused import widened
 from tensorlite.random import base_of
@@ -227,10 +227,10 @@ def _prelu_backward(k: Any, dy: Array, x: Array, weight: Array) -> Any:
     n, channels = x.shape[:2]
     dx = k.empty(x.shape, x.dtype)
     if x.ndim == 2:
-        partial = k.empty((k.parts(n), channels), accumulator(x.dtype))
+        partial = k.empty((k.parts(n), channels), kernel_sum_dtype(x.dtype))
         k.prelu_columns_backward(*arrays, dx, partial, n, channels, len(partial))
     else:
         rows = n * channels
-        partial = k.empty((n, channels), accumulator(x.dtype))
+        partial = k.empty((n, channels), kernel_sum_dtype(x.dtype))
         k.prelu_backward(*arrays, dx, partial.reshape(-1), rows, x.size // rows, channels)
     return dx, partial.sum(axis=0)

@@ -8,7 +8,7 @@ from typing import Any
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.channel_norm import batch_norm_backward, batch_norm_planes
 from tensorlite.ops.channels import channel_sum
-from tensorlite.ops.compiled.arrays import accumulator, packed
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
 
 
 def _planes(x: Array) -> tuple[int, int, int]:
@@ -31,7 +31,7 @@ def _batch_norm(
         return NotImplemented
     x, *affine = arrays
     n, channels, size = _planes(x)
-    wide = accumulator(x.dtype)
+    wide = kernel_sum_dtype(x.dtype)
     planes, means, squares = n, x, None  # where a plane is a number, that is its mean
     if size > 1:
         means, squares = (k.empty((n, channels), wide) for _ in range(2))

@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops import reduce
-from tensorlite.ops.compiled.arrays import accumulator, packed, plain
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain
 from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward, table_rows
 from tensorlite.ops.index import in_order, sum_sorted
@@ -63,7 +63,7 @@ def _cross_entropy(
     labels = labels.astype(np.int64, copy=False)
     if not plain(labels):
         labels = labels.copy()
-    wide = accumulator(x.dtype)
+    wide = kernel_sum_dtype(x.dtype)
     count = None
     if mean:
         count = k.empty((1,), wide)
@@ -111,7 +111,7 @@ def _embedding_backward(
     ids = indices.ravel().astype(np.int64, copy=False)
     ids = ids if plain(ids) else ids.copy()
     columns = dy.shape[-1]
-    dweight = k.empty((rows, columns), accumulator(dy.dtype))
+    dweight = k.empty((rows, columns), kernel_sum_dtype(dy.dtype))
     if k.on_host:
         check_indices(ids, rows, "rows of the table")
         order, start = k.empty(ids.shape, ids.dtype), k.empty((rows + 1,), ids.dtype)

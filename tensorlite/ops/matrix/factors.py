@@ -11,8 +11,8 @@ from tensorlite.backend import array_backend
 from tensorlite.ops import decompositions
 from tensorlite.ops import elimination as packed
 from tensorlite.ops.decompositions import LinAlgError
+from tensorlite.ops.diagonals import triu
 from tensorlite.ops.matrix.checks import also_called, check_matrices
-from tensorlite.ops.parts import triu
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor, tensor_of
 

@@ -14,6 +14,7 @@ from tensorlite.ops import decompositions
 from tensorlite.ops.compare import where
 from tensorlite.ops.creation import eye, tensor
 from tensorlite.ops.decompositions import LinAlgError
+from tensorlite.ops.diagonals import diagonal as diagonal_of
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.extremes import amax, amin
 from tensorlite.ops.faces import takes_axis
@@ -22,7 +23,6 @@ from tensorlite.ops.matrix.checks import also_called, check_floats, check_matric
 from tensorlite.ops.matrix.factors import svdvals
 from tensorlite.ops.matrix.solvers import inv
 from tensorlite.ops.norms import vector_norm as norm_of
-from tensorlite.ops.parts import diagonal as diagonal_of
 from tensorlite.ops.reduce import sum as sum_
 from tensorlite.ops.scan import cumprod
 from tensorlite.ops.shape import broadcast_to, concat_arrays, reshape, transpose_axes

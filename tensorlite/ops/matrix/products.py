@@ -12,6 +12,7 @@ from tensorlite.backend.dims import one_dim
 from tensorlite.backend.dtypes import result_type
 from tensorlite.ops.creation import eye
 from tensorlite.ops.decompositions import inv
+from tensorlite.ops.diagonals import diagonal
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.linalg import matmul
@@ -21,7 +22,6 @@ from tensorlite.ops.matrix.checks import (
     check_one_dtype,
     check_same_lengths,
 )
-from tensorlite.ops.parts import diagonal
 from tensorlite.ops.reduce import sum as sum_
 from tensorlite.ops.shape import broadcast_to, reshape
 from tensorlite.ops.tiling import roll

@@ -15,10 +15,10 @@ from tensorlite.ops import elimination as packed
 from tensorlite.ops.axes import movedim
 from tensorlite.ops.creation import eye
 from tensorlite.ops.decompositions import LinAlgError
+from tensorlite.ops.diagonals import tril, triu
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.matrix.checks import also_called, check_floats, check_matrices, check_one_dtype
 from tensorlite.ops.matrix.factors import svdvals
-from tensorlite.ops.parts import tril, triu
 from tensorlite.ops.reduce import sum as sum_
 from tensorlite.ops.shape import broadcast_to, reshape
 from tensorlite.tensor import Tensor, tensor_of

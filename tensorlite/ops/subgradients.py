@@ -1,4 +1,4 @@
-"""Slopes where the formula has none: what the gradient rules share."""
+"""Subgradients: what gradient rules give where a derivative is infinite or does not exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tensorlite.ops.promotion import cast
 
 
 def zero(g: Any) -> Any:
-    """Zero of `g`'s shape, also where `g` is NaN: the cotangent of a step function's input."""
+    """Zeros of `g`'s shape, also where `g` is NaN: the gradient of a step function."""
     return where(False, g, 0)
 
 
@@ -24,11 +24,11 @@ def infinite_at_zero(r: Any) -> Any:
     return where(r == 0, math.inf, r)
 
 
-def in_float32(rule: Callable) -> Callable:
-    """A rule of several steps that computes in float32 where it is given short floats.
+def float32_rule(rule: Callable) -> Callable:
+    """Let a gradient rule compute in float32 if it is given float16 or bfloat16.
 
-    In their few digits its terms would cancel to nothing, or overflow on the way to a slope that
-    is none of both. The engine rounds what it gives.
+    With their few digits, terms of the rule would cancel to 0 or overflow although the gradient
+    itself does neither. The engine rounds the result.
     """
 
     @functools.wraps(rule)

@@ -15,7 +15,7 @@ from tensorlite.ops.elementwise import log, log1p
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.promotion import floats, same_dtype
 from tensorlite.ops.rounding import sign
-from tensorlite.ops.slopes import zero
+from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
 
 __all__ = [

@@ -31,18 +31,21 @@ def _relu_max_pool(relu: ReLU, pool: MaxPool2d, x: Tensor) -> Tensor:
     return pool(relu(x))
 
 
-_TOGETHER: dict[tuple[type, type], Callable] = {
+_FUSED: dict[tuple[type, type], Callable] = {
     (Linear, ReLU): _linear_relu,
     (ReLU, MaxPool2d): _relu_max_pool,
 }
 
 
-def together(first: Module, second: Module) -> Run | None:
-    """How to compute `second` of `first` as one; None if there is no way, or somebody listens."""
-    run = _TOGETHER.get((first.__class__, second.__class__))
+def fused(first: Module, second: Module) -> Run | None:
+    """The function that computes both modules in one pass, or None.
+
+    There is none for most pairs, and none for modules with hooks or with a `forward` of their own.
+    """
+    run = _FUSED.get((first.__class__, second.__class__))
     if run is None:
         return None
-    # What a module has of its own where calling it does or did something else than its class says.
+    # Set on the module itself: then a call does more, or something else, than its class says.
     for own in (first.__dict__, second.__dict__):
         if "_hooks" in own or "forward" in own:
             return None
