@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from sys import getrefcount
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from tensorlite.arrivals import Arrivals
 from tensorlite.backend import BACKENDS, HOST, array_backend
 from tensorlite.tape import (
     Node,
-    OutputNode,
     at,
     check_not_overwritten,
     last_write,
@@ -69,7 +68,7 @@ def plus(d1: Any, d2: Any) -> Any:
     return array_backend((d1,)).plus(d1, d2, small=mode.switches.recorder is not None)
 
 
-def _used_twice(node: Node) -> None:
+def _used_twice(node: Node) -> NoReturn:
     raise RuntimeError(
         f"{node.name}: backward through this graph a second time{at(node)}, but its saved arrays "
         "were freed by the first. Pass retain_graph=True to the first call"
@@ -196,8 +195,8 @@ def _call(name: str, function: Callable, *args: Any) -> Any:
     return function(*args)
 
 
-def _collect(cotangents: dict, heap: list, node: OutputNode, g: Any, unit: Callable) -> None:
-    """Put the cotangent of one output beside those of the operation's other outputs."""
+def _collect(cotangents: dict, heap: list, node: Any, g: Any, unit: Callable) -> None:
+    """Put the cotangent of one output, an OutputNode, beside those of the other outputs."""
     (parent,) = node.parents
     if parent not in cotangents:
         cotangents[parent] = [None] * parent.shape[0]
@@ -274,7 +273,7 @@ def own_place(leaf: Tensor) -> Tensor | None:
     strange = buffer.array is not buffer.home
     del buffer
     if strange or is_held(leaf):
-        leaf.grad_buffer.renew()
+        leaf.grad_buffer.renew()  # type: ignore[union-attr]  # it has one: see above
     return leaf.grad_buffer
 
 
@@ -325,7 +324,8 @@ class Accumulate:
             self.waiting[leaf] = total
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
-                self.unit("gradient", _write, own_place(leaf).array, d)
+                # It has a place, as it has a buffer.
+                self.unit("gradient", _write, own_place(leaf).array, d)  # type: ignore[union-attr]
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = tensor_of(d)
@@ -353,6 +353,7 @@ class Accumulate:
         """Run the hooks of the leaves that have some."""
         for leaf, d in self.waiting.items():
             _follow(d)
+            assert leaf.hooks is not None  # else it would not have waited
             self.add(leaf, run_hooks(leaf.hooks, d, self.create_graph))
             for hook in tuple(leaf.after_grad or ()):
                 hook(leaf)

@@ -191,7 +191,7 @@ def _used_by(self: Primitive) -> dict[str, Any]:
 
 
 def _not_yet_written(*args: Any, **static: Any) -> Any:
-    return _write_out()(*args, **static)  # noqa: F821 (a global of each primitive's function)
+    return _write_out()(*args, **static)  # type: ignore[name-defined]  # noqa: F821 (a global of each primitive's function)
 
 
 def declined(*args: Any) -> Any:

@@ -116,7 +116,7 @@ class Primitive:
             raise TypeError(f"{self.name}: a rule gives {sorted(reserved)} another meaning; rename")
         self.rules: dict[int, Callable] = {}
         self.neighbour_rules: dict[tuple[int, ...], Callable] = {}
-        self.joint_rule: Callable | None = None
+        self.joint_rule: Any = None  # or a function
         self.kernel_fn: Callable | None = None
         self.kernel_from = 0
         self.exact = True
@@ -124,7 +124,7 @@ class Primitive:
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.input_defaults = input_defaults
         self.call: Any = compile_call(self)
-        self.call.__wrapped__ = SeenByCallers(self)
+        self.call.__wrapped__ = SeenByCallers(self)  # type: ignore[attr-defined]  # a function
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"

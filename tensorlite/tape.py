@@ -52,7 +52,7 @@ class Switches:
         self.devices = False  # compute on the CUDA device where the inputs are
         self.views = False  # look whether an input's memory was written through another Tensor
         self.anomaly: Callable | None = None  # anomaly(array, what, source) raises at NaN or inf
-        self.autocast: Callable | None = None  # autocast(primitive, args) -> args in other dtypes
+        self.autocast: Any = None  # autocast(primitive, args) -> args in other dtypes
         self.profile: Any = None  # what measures operations (see `profiler`)
         self.recorder: Any = None  # what takes this call down (see `recording`)
         self.trace: Callable | None = None  # trace() -> the user's source line
@@ -158,7 +158,7 @@ class Node:
         self.source: str | None = None
         self.plan = plan
         self.parents = parents
-        self.saved = saved
+        self.saved: Any = saved  # a tuple, or None
         self.shape = shape
         self.dtype = dtype
 

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 HOST = NumpyBackend()
-BACKENDS: dict[type, Backend] = {np.ndarray: HOST}
+BACKENDS: dict[Any, Backend] = {np.ndarray: HOST}
 
 
 def is_array(value: Any) -> bool:

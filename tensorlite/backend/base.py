@@ -20,7 +20,7 @@ KERNEL_FLOATS = frozenset("efdE")  # the characters of float16, float32, float64
 
 class _Place(NamedTuple):
     type: str
-    index: int
+    index: int  # type: ignore[assignment]  # the name that torch has; of a tuple it is a method
 
 
 class Device(_Place):
@@ -192,6 +192,10 @@ class Backend:
         if axes:
             x = total(self.xp, x, axes, keepdims=True).astype(x.dtype, copy=False)
         return x.reshape(shape)
+
+    def stream_made(self, device: int, stream: int) -> None:
+        """Take note of a new stream, by its address."""
+        raise NotImplementedError
 
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``, which makes arrays in the memory of `flat`.

@@ -85,8 +85,9 @@ def resnet18(framework: Framework) -> Step:
 def make_resnet18(framework: Framework) -> Any:
     """Four stages of two residual blocks each, 64 to 512 channels, and a linear layer."""
     nn, functional = framework.nn, framework.functional
+    Module: Any = nn.Module
 
-    class Block(nn.Module):
+    class Block(Module):
         def __init__(self, before: int, after: int, stride: int) -> None:
             super().__init__()
             self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
@@ -159,8 +160,9 @@ def lstm(framework: Framework) -> Step:
 def make_lstm(framework: Framework) -> Any:
     """An LSTM and a linear layer on its last state."""
     nn = framework.nn
+    Module: Any = nn.Module
 
-    class Classifier(nn.Module):
+    class Classifier(Module):
         def __init__(self) -> None:
             super().__init__()
             self.lstm = nn.LSTM(64, 256, batch_first=True)

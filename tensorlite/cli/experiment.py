@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from tensorlite.cli import precision
 from tensorlite.cli.errors import UsageError, usage
 from tensorlite.cli.own_model import build
 from tensorlite.cli.settings import Settings
-from tensorlite.data import DataLoader, Dataset, Splits, TensorDataset, random_split, windows
+from tensorlite.data import DataLoader, Splits, Subset, TensorDataset, random_split, windows
 from tensorlite.data.own import is_own
 from tensorlite.optim import Optimizer, lr_scheduler
 from tensorlite.random import Generator, manual_seed
 from tensorlite.training import Callback, Trainer
 from tensorlite.training.problem import Problem
 
+Switch = Literal["auto", "on", "off"]
 CONTEXT = 64  # characters in a sample of text
 EVAL_BATCH = 256
 MAX_NORM = 1.0  # of a language model's gradients
@@ -94,7 +95,9 @@ class Experiment:
         Whether steps are recorded; see `Trainer`.
     """
 
-    def __init__(self, settings: Settings, device: str, out: Path, capture: str = "auto") -> None:
+    def __init__(
+        self, settings: Settings, device: str, out: Path, capture: Switch = "auto"
+    ) -> None:
         self.settings, self.device, self.out = settings, device, out
         self.capture = capture
         self.splits = load_data(settings)
@@ -112,7 +115,7 @@ class Experiment:
         self.train_loader = DataLoader(self.train, settings.batch_size, shuffle=True)
         self.val_loader = None if self.val is None else DataLoader(self.val, EVAL_BATCH)
 
-    def _divide(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
+    def _divide(self, dataset: TensorDataset) -> tuple[TensorDataset | Subset, Subset | None]:
         """Set samples aside for validation."""
         fraction = self.settings.val_fraction
         if fraction == 0:
@@ -200,7 +203,9 @@ class Experiment:
         return OPTIMIZERS[settings.optimizer](self.model.named_parameters(), **options)
 
 
-def schedule_of(settings: Settings, optimizer: Optimizer, batches: int) -> tuple[Any, str]:
+def schedule_of(
+    settings: Settings, optimizer: Optimizer, batches: int
+) -> tuple[Any, Literal["epoch", "batch"]]:
     """The schedule of a run whose epochs have so many batches, and what it counts."""
     steps = settings.epochs * -(-batches // settings.accumulate)
     if settings.schedule == "cosine":

@@ -162,11 +162,11 @@ def _error(actual: np.ndarray, expected: np.ndarray) -> float:
 def _random_bits(device: Device) -> str:
     """What is wrong with the device's random numbers, which have the CPU's bits."""
     for draw in (tl.rand, tl.randn):
-        found = []
+        found: list[np.ndarray] = []
         for place in (device, Device("cpu")):
             tl.manual_seed(7)
             found.append(draw(1001, device=place).cpu().numpy())
-        if not np.array_equal(*found):
+        if not np.array_equal(found[0], found[1]):
             return f"tl.{draw.__name__} on {device} has not the bits that it has on the CPU"
     return ""
 
@@ -193,7 +193,8 @@ def _least_time(call: Any, device: Device) -> float:
     wait = tl.cuda.synchronize if device.type == "cuda" else lambda: None
     call()
     wait()
-    times, end = [], time.perf_counter() + 0.2
+    times: list[float] = []
+    end = time.perf_counter() + 0.2
     while not times or (time.perf_counter() < end and len(times) < 20):
         start = time.perf_counter()
         call()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections import deque
+from collections import abc, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import cached_property, partial
@@ -323,11 +323,12 @@ class DataLoader:
         count = len(indices) // size if drop_last else -(-len(indices) // size)
         return (indices[i * size : (i + 1) * size] for i in range(first, count))
 
-    def _made(self) -> Iterator[Any]:
+    def _made(self) -> abc.Generator[Any, None, None]:
         """Iterate over the batches still to come, as the dataset and `collate_fn` make them."""
         if self.num_workers:
             yield from self._made_by_workers()
             return
+        batches: Iterator[Any]
         if self._streams:
             batches = itertools.islice(self._fetch.stream(), self._position, None)
         elif self._world is not None and not self.prefetch:
@@ -346,6 +347,7 @@ class DataLoader:
         from tensorlite.data.workers import Workers  # multiprocessing takes 10 ms to import
 
         workers = self._workers
+        assert self.prefetch_factor is not None  # as there are workers
         if workers is None or not workers.workers:
             workers = Workers(
                 self._fetch,
@@ -365,7 +367,8 @@ class DataLoader:
         skipped = self._position - first
         seed = self._epoch << 32 | self._drawn_seed()
         try:
-            tasks, numbers = self._indices(), itertools.count(first)
+            tasks = self._indices()
+            numbers: Iterator[int] = itertools.count(first)
             if self._world is not None:
                 units, of_numbers = itertools.tee(self._units())
                 tasks, numbers = (indices for _, indices in units), (n for n, _ in of_numbers)
@@ -377,10 +380,11 @@ class DataLoader:
 
     def _placed(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Put the arrays of nested batches on the device, as Tensors; leave the rest as it is."""
-        if self.device is None:
+        device = self.device
+        if device is None:
             yield from batches
             return
-        if self.device.type == "cpu":
+        if device.type == "cpu":
             for batch in batches:
                 yield mapped(batch, _on_cpu)
             return
@@ -390,13 +394,13 @@ class DataLoader:
             for batch in batches:
                 waiting.append(batch)
                 arrays: list[np.ndarray] = []
-                mapped(batch, lambda a, to=arrays: to.append(_raw(a)) if _on_host(a) else None)
+                mapped(batch, partial(_gather, arrays))
                 yield arrays
 
         def placed(array: Any, arrived: Iterator[Array]) -> Tensor:
             if _on_host(array):
                 return tensor_of(next(arrived))
-            return tensor_of(backend_for(self.device).asarray(_raw(array), device=self.device))
+            return tensor_of(backend_for(device).asarray(_raw(array), device=device))
 
         with closing(self._prefetcher(host_arrays())) as on_device:
             for arrays in on_device:
@@ -407,6 +411,7 @@ class DataLoader:
         """Copies batches ahead of their use, into buffers that all epochs share."""
         from tensorlite.backend.upload import Prefetcher
 
+        assert self.device is not None
         return Prefetcher(self.device)
 
     # --- resuming -----------------------------------------------------------------------------
@@ -487,6 +492,11 @@ def _raw(array: Any) -> Any:
 
 def _on_host(array: Any) -> bool:
     return isinstance(_raw(array), np.ndarray | np.generic)
+
+
+def _gather(to: list[np.ndarray], array: Any) -> None:
+    if _on_host(array):
+        to.append(_raw(array))
 
 
 def _on_cpu(array: Any) -> Tensor:

@@ -75,9 +75,8 @@ def from_path(
         if target is None:
             raise ValueError(f"which column of {path.name} is learnt? say --target COLUMN")
         return replace(from_table(path, target, drop=drop, task=task), files=(path,))
-    apart = target is not None and path.suffix.lower() == ".npy"
-    files = (path, Path(target)) if apart else (path,)
-    return replace(from_arrays(path, target, task), files=files)
+    apart = (Path(target),) if target is not None and path.suffix.lower() == ".npy" else ()
+    return replace(from_arrays(path, target, task), files=(path, *apart))
 
 
 def from_arrays(path: Path, target: str | None = None, task: Task | None = None) -> Splits:
@@ -86,8 +85,8 @@ def from_arrays(path: Path, target: str | None = None, task: Task | None = None)
         arrays = read_npz(path)
         name = target or "targets"
         if name not in arrays:
-            held = ", ".join(arrays) or "nothing"
-            raise ValueError(f"{path.name} holds {held}, and no {name!r}: say --target ARRAY")
+            names = ", ".join(arrays) or "nothing"
+            raise ValueError(f"{path.name} holds {names}, and no {name!r}: say --target ARRAY")
         raw = arrays.pop(name)
         if "features" not in arrays and len(arrays) != 1:
             raise ValueError(f"{path.name} holds {', '.join(arrays)}: call the samples 'features'")

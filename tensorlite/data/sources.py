@@ -89,10 +89,12 @@ class FileSet:
         from tensorlite.data import fetch  # urllib takes 40 ms to import
 
         folder = self.locate() or fetch.download(self)
-        return {
-            file: fetch.read_verified(stored(folder, file), file, digest, self.size_of(file))
-            for file, digest in self.sha256.items()
-        }, folder
+        content = {}
+        for file, digest in self.sha256.items():
+            path = stored(folder, file)
+            assert path is not None  # the folder has every file
+            content[file] = fetch.read_verified(path, file, digest, self.size_of(file))
+        return content, folder
 
     def size_of(self, file: str) -> int:
         """Bytes that the content of a file has, or may have at most."""

@@ -46,7 +46,7 @@ class Beat:
         self.world, self.table = world, table
         self.left = self.said = False
         self.life = -1  # the end of a pipe: closed when this process is gone
-        self._main = threading.main_thread().ident
+        self._main = threading.main_thread().ident or 0  # it has been started
         self._looked = 0.0
         self.tell()
         atexit.register(self._leave)

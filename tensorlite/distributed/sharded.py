@@ -410,7 +410,7 @@ class Sharing:
         """All of the state here for a while: gathered if it is to be read, else to be written."""
         if read:
             self.presence.check()
-        before = [(part.arena.own, part.arena.state) for part in self.parts]
+        before: list[tuple[Any, dict]] = [(p.arena.own, p.arena.state) for p in self.parts]
         for part, (own, state) in zip(self.parts, before, strict=True):
             arena = part.arena
             arena.own, arena.state = None, {}

@@ -14,7 +14,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from table import Table, described, saved, state_of
+from table import (  # type: ignore[import-not-found]  # beside this file, which runs by itself
+    Table,
+    described,
+    saved,
+    state_of,
+)
 
 PAUSE = 0.25  # seconds between two looks
 STOPPED = 4.0  # seconds that a process may be stopped while others are not
@@ -53,6 +58,7 @@ def main() -> None:
         if len(order) > len(dead):
             time.sleep(0.001)  # its files are closed, and it is there still
         for handle in [handle for handle, row in handles.items() if row in dead]:
+            assert poll is not None  # else there were no handles
             poll.unregister(handle)
             del handles[handle]
         stopped = [row for row, state in enumerate(states) if state == "T"]

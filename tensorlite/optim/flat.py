@@ -133,7 +133,7 @@ class FlatOptimizer(Optimizer):
     scalar_names: tuple[str, ...] = ()  # state that is one number per parameter
     counts = True  # whether torch keeps the number of steps
     starts_with_state = False  # whether torch makes the state before the first step
-    kernel_name: str | None = None
+    kernel_name: Any = None  # or its name
 
     def _set_up(self) -> None:
         self._flats: list[_Flat] = []
@@ -343,7 +343,7 @@ class FlatOptimizer(Optimizer):
     def _step(
         self, group: dict, arena: Arena, grad_scale: Array | None, skip: Array | None
     ) -> None:
-        recorder = mode.switches.recorder if recorders else None
+        recorder: Any = mode.switches.recorder if recorders else None
         on_graph = recorder is not None and recorder.graph and recorder.reason is None
         recorded = on_graph or (recorder is not None and not recorder.inside)
         ordinary = grad_scale is None and skip is None and not recorded
@@ -372,6 +372,7 @@ class FlatOptimizer(Optimizer):
             for own_start, own_stop in arena.own_parts(start, stop):
                 self._update(arena, own_start, own_stop, names, values, scaled)
             if recorded:
+                assert arena.hyper is not None  # made just now, in `_update`
                 runs.append((start, stop, recorder.live(arena.hyper[1]), told))
                 arena.hyper = None
             if first:

@@ -119,7 +119,7 @@ class Captured:
         """What the function sees around itself: numbers and words by value, objects by identity."""
         function, owner = self.function, getattr(self.function, "__self__", None)
         if isinstance(function, functools.partial):  # a method; see `__get__`
-            function, owner = function.func, function.args[0]
+            owner, function = function.args[0], function.func
         function = getattr(function, "__wrapped__", function)
         code = getattr(function, "__code__", None)
         if code is None:

@@ -196,8 +196,8 @@ class GraphRecorder(Recorder):
             if changing and any(_is_host(x) for x in made):
                 self.refuse(f"{name} on the CPU")
             self.units.append((name, *_constants([*given, *made])))
-            spans = [[_span(x) for x in some if _is_cuda(x)] for some in (given, made)]
-            self.lines.append((name, users_line(), *spans))
+            reads, writes = ([_span(x) for x in some if _is_cuda(x)] for some in (given, made))
+            self.lines.append((name, users_line(), reads, writes))
         return result
 
     def _drawn_so_far(self) -> int:
@@ -382,8 +382,8 @@ def _undoing(action: Callable) -> Callable[[], None]:
         owner.__dict__.update(was)
         for group, before in groups:
             group.update(before)
-        for arena, *before in counted:
-            arena.steps, arena.scalars, arena.skipped, arena.hyper = before
+        for arena, *counts in counted:
+            arena.steps, arena.scalars, arena.skipped, arena.hyper = counts
 
     return undo
 
@@ -408,6 +408,8 @@ class GraphRecording(Recording):
     memory : tuple of int
         Bytes of the temporaries, and of the memory that they share.
     """
+
+    _recorder: GraphRecorder
 
     def __init__(self, recorder: GraphRecorder, inputs: list[Any], name: str, made: Graph) -> None:
         super().__init__(recorder, inputs, name)

@@ -33,6 +33,8 @@ class Offset(int):
 class Stream:
     """A generator that a recording draws from."""
 
+    on_device: Any  # `base` where the kernels of a graph read it, if it is one
+
     def __init__(self, generator: Any) -> None:
         self.generator = generator
         self.seed = generator.initial_seed()

@@ -73,7 +73,7 @@ class Recording:
         # A gradient in an optimizer's arena must not be held: then the next would lie elsewhere.
         wanting = [t for t, _ in own if t.requires_grad]
         self._final = [(t, t.grad) for t in wanting if not is_home(t)]
-        self._home = [t for t in wanting if is_home(t)]
+        self._home: list[Any] = [t for t in wanting if is_home(t)]  # each has its `grad_buffer`
         arenas = {id(a): a for a in (t.grad_buffer.renew.arena() for t in self._home)}
         self._arenas = [(arena, arena.grad) for arena in arenas.values()]
         self._program = list(self._spans())
@@ -87,7 +87,7 @@ class Recording:
         self._outputs.append(self._k.bare(array))
         return (Output if isinstance(x, Tensor) else _Array)(len(self._outputs) - 1)
 
-    def _entry_of(self, t: Tensor) -> tuple[Tensor, bool | None, Any]:
+    def _entry_of(self, t: Tensor) -> tuple[Any, bool | None, Any]:
         """A leaf; whether its gradient must be there before a call (None: either way); and it."""
         recorder = self._recorder
         before = recorder.entry.get(id(t), id(None))
@@ -262,8 +262,8 @@ class Recording:
         while node is not None:
             self._note_node(node, found, reads, written, block_of)
             position, node = next(nodes)
-        for x in self._outputs:
-            low, high = np.lib.array_utils.byte_bounds(x)
+        for output in self._outputs:
+            low, high = np.lib.array_utils.byte_bounds(output)
             reads(low, high - low, "the result")
         found.append(("constants", *constants.values()))
         return found
@@ -283,8 +283,8 @@ class Recording:
         if isinstance(step, Node):
             given = [np.lib.array_utils.byte_bounds(x) for x in arrays_in(step.arguments)]
             made = [np.lib.array_utils.byte_bounds(x) for x in step.outputs]
-            spans = [[(low, high - low) for low, high in some] for some in (given, made)]
-            yield Line(step.name, step.name, step.line, *spans, [], True)
+            reads, writes = ([(low, high - low) for low, high in some] for some in (given, made))
+            yield Line(step.name, step.name, step.line, reads, writes, [], True)
             return
         marks = sorted(self._recorder.marks, key=lambda mark: mark[0])
         starts = [position for position, _, _ in marks]
@@ -294,8 +294,9 @@ class Recording:
                 continue
             at = bisect_right(starts, i) - 1
             _, operation, source = marks[at] if at >= 0 else (0, name, "")
-            spans = [[(a, n) for a, n, w in arrays if w is way and n] for way in (False, True)]
-            yield Line(name, operation, source, *spans, numbers, False)
+            reads = [(a, n) for a, n, writes in arrays if not writes and n]
+            made = [(a, n) for a, n, writes in arrays if writes and n]
+            yield Line(name, operation, source, reads, made, numbers, False)
 
     def __repr__(self) -> str:
         lines = self.lines()

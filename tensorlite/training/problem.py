@@ -98,7 +98,7 @@ def character_loss(scores: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(scores.reshape(-1, scores.shape[-1]), target.reshape(-1))
 
 
-LOSSES = {
+LOSSES: dict[str, Callable[..., Any]] = {
     "classification": F.cross_entropy,
     "regression": F.mse_loss,
     "language": character_loss,

@@ -52,11 +52,12 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any], loader: DataLoader) ->
     if checkpoint["kinds"] != _kinds(trainer):
         was, here = (" and ".join(kinds) for kinds in (checkpoint["kinds"], _kinds(trainer)))
         raise ValueError(f"the checkpoint was made with {was}; here are {here}")
-    check_weights_of(trainer.model, checkpoint["model"], folder and folder.last)
-    shards, here = checkpoint["loader"].get("shards", 1), trainer.world.shards
-    if shards != here:
+    last = None if folder is None else folder.last
+    check_weights_of(trainer.model, checkpoint["model"], last)
+    shards, now = checkpoint["loader"].get("shards", 1), trainer.world.shards
+    if shards != now:
         raise ValueError(
-            f"the run was begun with {shards} shards, and here are {here}: other shards are other "
+            f"the run was begun with {shards} shards, and here are {now}: other shards are other "
             f"bits; call tl.distributed.init(shards={shards})"
         )
     known = {k: checkpoint[k] for k in ("history", "rng")} | {"batch": checkpoint["loader"]}

@@ -445,6 +445,7 @@ class Trainer:
                 with busy(self.world, "writing a checkpoint"):
                     self._saver.save(checkpoint, parameters, best=best)
             else:
+                assert self.folder is not None  # as there is a saver
                 self.world.checkpoint = str(self.folder.last)
             self.save_every.start()
 

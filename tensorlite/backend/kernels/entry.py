@@ -92,7 +92,8 @@ class Entry:
     """A kernel of `library` with its outputs, in Python; `array` is the class of its arrays."""
 
     def __init__(self, kernel: Kernel, library: Any, array: type) -> None:
-        self._kernel, self._library, self._array = kernel, library, array
+        self._kernel, self._library = kernel, library
+        self._array: Any = array
         self._slots = slots_of(kernel) or ()
         self._first = next(p for p in kernel.parameters if p.type in kernel.types)
         self._inputs = [p for p in kernel.parameters if p.is_array and p.is_input]

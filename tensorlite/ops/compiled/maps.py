@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -113,10 +112,10 @@ def _number(k: Any, x: Any) -> Any:
 
 def _select(k: Any, condition: Array, x1: Any, x2: Any) -> Any:
     numbers = [_number(k, x) for x in (x1, x2)]
-    arrays = [x for x, number in zip((x1, x2), numbers, strict=True) if number is None]
-    if not arrays or not is_array(condition) or condition.dtype.char != "?":
+    given = [x for x, number in zip((x1, x2), numbers, strict=True) if number is None]
+    if not given or not is_array(condition) or condition.dtype.char != "?":
         return NotImplemented
-    arrays = packed(*arrays)
+    arrays = packed(*given)
     if arrays is None or arrays[0].shape != arrays[-1].shape:
         return NotImplemented
     shape = arrays[0].shape
@@ -144,7 +143,7 @@ def _fits(shape: tuple, target: tuple) -> bool:
     return all(n in (1, m) for n, m in zip(reversed(shape), reversed(target), strict=False))
 
 
-def _give_choice(primitive: Callable, sign: float) -> None:
+def _give_choice(primitive: Any, sign: float) -> None:
     @primitive.kernel
     def run(k: Any, dy: Array, x1: Array, x2: Any) -> Any:
         bound = _number(k, x2)
