@@ -79,7 +79,7 @@ class _List(Module):
     def pop(self, key: int | slice = -1) -> Any:
         """Take a member out, and return it."""
         member = self[key]  # type: ignore[index]
-        del self[key]  # type: ignore[attr-defined]
+        del self[key]
         return member
 
     def __dir__(self) -> list[str]:
@@ -280,8 +280,8 @@ class ModuleDict(Module):
 
     def pop(self, key: str) -> Module:
         """Take a member out, and return it."""
-        member = self[key]  # type: ignore[index]
-        del self[key]  # type: ignore[attr-defined]
+        member = self[key]
+        del self[key]
         return member
 
     def clear(self) -> None:

@@ -88,7 +88,7 @@ class Accuracy(_Sums):
             )
         return (output.argmax(axis=-1) == target).sum(), target.size
 
-    def add(self, correct: Any, count: int) -> None:  # type: ignore[override]
+    def add(self, correct: Any, count: int) -> None:
         """Take in what `of` counted."""
         self._correct = self._correct + correct
         self._count += count
@@ -123,7 +123,7 @@ class ConfusionMatrix(_Sums):
         pairs = target.reshape(-1) * self.classes + output.argmax(axis=-1).reshape(-1)
         return (xp.bincount(pairs, minlength=self.classes**2),)
 
-    def add(self, counts: Any) -> None:  # type: ignore[override]
+    def add(self, counts: Any) -> None:
         """Take in what `of` counted."""
         self._counts = self._counts + counts
 
@@ -148,7 +148,7 @@ class _Mean(_Sums):
         """The sum of the errors of predictions and targets of one shape, and their number."""
         return self.errors(_difference(self.name, output, target)).sum(), target.size
 
-    def add(self, errors: Any, count: int) -> None:  # type: ignore[override]
+    def add(self, errors: Any, count: int) -> None:
         """Take in such a sum."""
         self._sum = self._sum + errors
         self._count += count
@@ -208,7 +208,7 @@ class R2(_Sums):
         mean = wide.mean()
         return (difference * difference).sum(), mean, ((wide - mean) ** 2).sum(), target.size
 
-    def add(self, squares: Any, mean: Any, spread: Any, new: int) -> None:  # type: ignore[override]
+    def add(self, squares: Any, mean: Any, spread: Any, new: int) -> None:
         """Take in those of a batch."""
         old = self._count
         step = mean - self._mean
