@@ -42,7 +42,7 @@ def examples() -> dict[str, doctest.DocTest]:
             module = importlib.import_module(info.name)
         except ImportError:  # CUDA's, where there is no CuPy
             continue
-        for test in finder.find(module, info.name, globs=dict(vars(module))):
+        for test in finder.find(module, info.name, globs=vars(module) | {"__name__": "docstrings"}):
             if test.examples and test.name not in APART:
                 found[test.name] = test
     return found
