@@ -58,7 +58,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _open_streams() -> None:
-    """Have the three streams, also where a shell closed one with ``>&-``.
+    """Open stdin, stdout and stderr anew if a shell closed them, as with ``>&-``.
 
     What is printed to such a stream is lost, and no file that is opened takes its place.
     """
@@ -76,7 +76,7 @@ def _open_streams() -> None:
 
 
 def _flush() -> None:
-    """Write what is left; if that is in vain, leave nothing that Python would complain about."""
+    """Flush the streams; if that fails, close them so that Python prints no error at its exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -86,7 +86,7 @@ def _flush() -> None:
 
 
 def _message(error: Exception) -> str:
-    """What an error says, on a screen at most; its kind too where that is not meant for users."""
+    """The text of an error, cut to a screen; with its type, if it is an internal error."""
     expected = (UsageError, ValueError, TypeError, RuntimeError, OSError, ArithmeticError)
     if isinstance(error, OSError) and error.errno is not None and error.filename is None:
         said = str(error.strerror)  # without "[Errno 28]"

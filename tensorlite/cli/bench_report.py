@@ -1,4 +1,4 @@
-"""``tensorlite bench --report``: all that was measured as one page, and as text to post."""
+"""``tensorlite bench --report``: all measurements as one HTML page, and as Markdown."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run(args: Namespace, names: list[str] | None, peers: list[str], device: str,
 
 
 def machine(peers: list[str], device: str, args: Namespace) -> dict[str, str]:
-    """What the times depend on; nothing that names a person or a folder."""
+    """The hardware and versions that times depend on; no names of persons or folders."""
     versions = {"tensorlite": tensorlite.__version__, "NumPy": np.__version__}
     versions |= {peer: importlib.metadata.version(peer) for peer in peers}
     return {

@@ -1,6 +1,6 @@
 """What ``tensorlite selftest`` runs: operations that between them use every kernel.
 
-A check is a function of Tensors and the shapes of what it is given. Names of shapes begin with what
+A check is a function of Tensors, with the shapes of its arguments. Names of shapes begin with what
 is drawn: "labels" are classes, "positive" numbers above 0; everything else is normal. Sizes come
 twice: odd ones, for what is right, and ones of real models, for rates.
 """

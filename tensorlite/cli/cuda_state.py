@@ -1,4 +1,4 @@
-"""What is there of CUDA, found out without importing CuPy."""
+"""The state of CUDA: driver, devices and CuPy packages, without importing CuPy."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _name(library: ctypes.CDLL, index: int) -> str:
 
 
 def problems(packages: dict[str, str], found: Driver | None) -> list[str]:
-    """What keeps CuPy from working, each with its remedy; nothing if it is not installed."""
+    """The reasons why CuPy cannot work, each with its remedy; none if it is not installed."""
     if not packages:
         return []
     wrong = []

@@ -1,4 +1,4 @@
-"""``tensorlite env``: everything a report of a problem needs, in under a second."""
+"""``tensorlite env``: what to paste into a bug report, in under a second."""
 
 from __future__ import annotations
 

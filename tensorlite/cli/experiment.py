@@ -180,7 +180,7 @@ class Experiment:
         return checksum
 
     def check_same(self, problem: Problem, checksum: int | None) -> None:
-        """Refuse to go on with other data than a run was begun with.
+        """Refuse to resume a run with other data than it was begun with.
 
         Raises
         ------

@@ -21,7 +21,7 @@ __all__ = ["build", "is_own", "resolved"]
 
 
 def is_own(name: str) -> bool:
-    """Whether a model is named by a file and what stands in it."""
+    """Whether a model is named by a file and a name in it."""
     return ".py:" in name
 
 
@@ -62,7 +62,7 @@ def build(name: str, problem: Problem) -> Module:
 
 
 def _named(name: str) -> Callable[..., Any]:
-    """Run the file, and return what is asked for in it."""
+    """Run the file, and return the object of the given name in it."""
     file, _, attribute = name.rpartition(":")
     if not Path(file).is_file():
         raise ValueError(f"--model {name}: there is no file {file}")

@@ -26,7 +26,7 @@ CHARACTERS, TEMPERATURE = 400, 0.7  # of a continued text
 
 
 def run(args: Namespace) -> int:
-    """Print what a run's best weights make of the samples in a file."""
+    """Print the predictions of a run's best weights for the samples in a file."""
     _, _, settings, problem, model = restored.load(args.dir, args.device)
     file = Path(args.file)
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Commands that several processes carry out: ``mpiexec -n 4 tensorlite train``, or --processes."""
+"""Commands on several processes: ``mpiexec -n 4 tensorlite train``, or ``--processes 4``."""
 
 from __future__ import annotations
 

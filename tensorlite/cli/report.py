@@ -29,7 +29,7 @@ STYLE = (Path(__file__).with_name("report.css")).read_text()
 
 
 def run(args: Namespace) -> int:
-    """Evaluate a run's best weights on the test data, and write what came of it."""
+    """Evaluate a run's best weights on the test data, and write the page."""
     path, epoch, settings, problem, model = restored.load(args.dir, args.device)
     checkpoint, _ = restored.metadata(path)
     with usage():
@@ -84,7 +84,7 @@ def _history(folder: Path, checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _result(folder: Path, history: list[dict[str, Any]], epoch: int) -> str:
-    """The numbers that are looked for first, large."""
+    """The main results in large type."""
     file = folder / "summary.json"
     known = json.loads(file.read_text()) if file.is_file() else {}
     values = {
@@ -211,7 +211,7 @@ def _table(values: dict[str, Any]) -> str:
 
 
 def _environment(device: str) -> dict[str, str]:
-    """What the numbers may depend on; nothing that names a person or a folder."""
+    """The hardware and versions that results depend on; no names of persons or folders."""
     kernels = tensorlite.backend.HOST.kernels
     return {
         "tensorlite": tensorlite.__version__,

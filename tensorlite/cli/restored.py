@@ -1,4 +1,4 @@
-"""A trained model out of the folder of its run."""
+"""Loading a trained model from the folder of its run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tensorlite.training.problem import Problem
 
 
 class Restored(NamedTuple):
-    """A model with its best weights, and what it was trained for."""
+    """A model with its best weights, and the problem it was trained for."""
 
     path: Path
     epoch: int

@@ -99,7 +99,7 @@ def _seen(device: Device, kernels: Any) -> Iterator[set[str]]:
 
 
 def _checked(check: Check, dtype: str, device: Device, rates: bool) -> tuple[str, str]:
-    """What is wrong, if anything, and a line of the report."""
+    """Errors of a check, if there are any, and its line of the report."""
     given = check.draw(check.odd)
     problem, error = "", 0.0
     try:

@@ -1,4 +1,4 @@
-"""Settings of a run: what was asked for, completed by what suits the model and the data."""
+"""Settings of a run: the options given, and defaults that suit the model and the data."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def given(args: Namespace) -> dict[str, Any]:
 
 
 def complete(asked: dict[str, Any]) -> Settings:
-    """Fill in what was not asked for."""
+    """Fill in defaults for the settings that were not given."""
     dataset = asked.get("dataset", "digits")
     text = dataset == "text" or (dataset not in data.names() and not is_own(dataset))
     model = asked.get("model", "gpt" if text else "mlp")
@@ -122,9 +122,9 @@ def complete(asked: dict[str, Any]) -> Settings:
 
 
 def restore(state: dict[str, Any], asked: dict[str, Any]) -> Settings:
-    """The settings of a checkpoint, with as many epochs as asked for, if those are more.
+    """The settings of a checkpoint, with the epochs that were given now if those are more.
 
-    How often it is saved may be asked for anew as well: nothing depends on it.
+    How often checkpoints are saved may change as well: no result depends on it.
 
     Raises
     ------

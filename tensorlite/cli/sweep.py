@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
         ["train", *fixed, *itertools.chain(*each.items()), "--out", str(out / name_of(each))]
         for each in chosen
     ]
-    parsed = [parse(line) for line in lines]  # a wrong value is told of before the first run
+    parsed = [parse(line) for line in lines]  # a wrong value raises before the first run
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty")
     rows, failed = [], 0

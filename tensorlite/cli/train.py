@@ -27,7 +27,7 @@ RUNS = Path("runs")
 
 
 def run(args: Namespace) -> int:
-    """Train, or go on training; then judge the best weights by the test data."""
+    """Train, or resume; then evaluate the best weights on the test data."""
     asked = settings.given(args)
     if args.processes is not None and args.processes > 1:
         if args.resume is None:
@@ -71,7 +71,7 @@ def _resume(args: Namespace, asked: dict[str, Any]) -> int:
 
 @contextlib.contextmanager
 def _locked(out: Path, *, make: bool = False) -> Iterator[None]:
-    """Hold a run's folder: rank 0 does, for all."""
+    """Lock a run's folder; rank 0 does it for all."""
     with contextlib.ExitStack() as held:
         lock = RunFolder(out).lock(make=make)
         distributed.on_main(lambda: (held.enter_context(lock), None)[1])
@@ -112,7 +112,7 @@ def _status(stopped: BaseException) -> int:
 
 
 def _end(out: Path, checkpoint: dict[str, Any], chosen: settings.Settings) -> str | None:
-    """What to say of a run that has come to its end and was judged, or None."""
+    """The message for a run that is finished and evaluated already, or None."""
     stopping = Stopping(chosen.patience, chosen.target_loss)
     stopping.load_state_dict(checkpoint["stopping"])
     reason = stopping.reason(chosen.epochs)
@@ -145,7 +145,7 @@ def new_folder(label: str) -> Path:
 
 
 def _finish(experiment: Experiment, trainer: Trainer) -> None:
-    """Evaluate, write what is left to write, and say all that in the end."""
+    """Evaluate the best weights, write the curves and the results, and print them."""
     trainer.load_best()
     test = trainer.evaluate(test_loader(experiment.splits))
     if not distributed.is_main():

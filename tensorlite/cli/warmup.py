@@ -20,7 +20,7 @@ NOTHING = "nothing to compile, all kernels are in the cache"
 
 
 def run(args: Namespace) -> int:
-    """Compile what the device needs and say how long it took, or that all is there."""
+    """Compile what the device needs and print how long it took, or that nothing was missing."""
     if os.environ.get("TENSORLITE_KERNELS") == "reference":
         raise UsageError("TENSORLITE_KERNELS=reference switches the kernels off")
     device = tensorlite.device(args.device)

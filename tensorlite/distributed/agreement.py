@@ -1,4 +1,4 @@
-"""What all processes must have in common, checked before the first step."""
+"""Checks that all processes have the same model, settings and code, before the first step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tensorlite.ranks import World
 
 
 def description(optimizer: FlatOptimizer, world: World) -> dict[str, Any]:
-    """What decides the numbers: model, settings, seed, dtype, code."""
+    """Everything that results depend on: model, settings, seed, dtype, code."""
     model, devices, digest = [], set(), hashlib.blake2b(digest_size=16)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -83,7 +83,7 @@ def _script() -> str:
 
 
 def check_same(who: str, mine: dict[str, Any]) -> None:
-    """Raise, in all processes, if one says something else than rank 0.
+    """Raise, in all processes, if the description of one differs from that of rank 0.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def _difference(first: Any, other: Any) -> str:
 
 
 class Presence:
-    """Which parameters have a gradient anywhere: what all processes say of it in every step.
+    """Which parameters have a gradient in any process, exchanged in every step.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ class Presence:
     names
         Of the parameters, for messages.
     waits
-        Whether a step waits for what the others say. If not, a process whose own part is as in the
-        last step takes the answer for the same, and looks in the next step whether it was.
+        Whether a step waits for the others' answers. If not, a process whose own gradients are
+        those of the last step assumes that the answer is the same, and checks it in the next step.
     """
 
     def __init__(self, world: World, names: list[str], waits: bool) -> None:
@@ -143,8 +143,8 @@ class Presence:
     def ask(self, mine: list[bool]) -> None:
         """Say which parameters have a gradient here.
 
-        The `wishes` of a process go the same way, and all learn of them in the same step: this one
-        where they wait, else the next.
+        The `wishes` of a process are sent along. All processes get them in the same step: this one
+        if they wait, else the next.
         """
         self.wishes = self.check()
         self.changed, self.mine = mine != self.mine, mine
@@ -152,7 +152,7 @@ class Presence:
         self.asked = self.world.link.begin_gather(words, "the others' step")
 
     def anywhere(self) -> list[bool]:
-        """Be told which parameters have a gradient anywhere, after `ask`."""
+        """Return which parameters have a gradient in any process; call `ask` first."""
         if self.waits or self.changed:
             now, self.taken = self._answer()
             if self.waits:
@@ -161,7 +161,7 @@ class Presence:
         return self.taken
 
     def _answer(self) -> tuple[int, list[bool]]:
-        """What all say: their wishes, and which parameters have a gradient."""
+        """The answers of all processes: their wishes, and which parameters have a gradient."""
         pending, found = self.asked or (None, np.zeros((1, 1), np.uint8))
         if pending is not None:
             pending.wait()
@@ -169,7 +169,7 @@ class Presence:
         return wishes, [bool(flag) for flag in there]
 
     def check(self) -> int:
-        """Look whether the last step was as it was taken to be; return what was wished for then."""
+        """Check what was assumed in the last step; return the wishes that were sent in it."""
         if self.asked is None:
             return 0
         wishes, there = self._answer()

@@ -1,4 +1,4 @@
-"""What each process says of itself while it runs, and what it reads of those it waits for."""
+"""Heartbeats: each process reports its state, and reads that of the processes it waits for."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "
 
 
 class Behind(RuntimeError):
-    """Another process did not come in time."""
+    """Another process is too late."""
 
 
 class Beat:
-    """Tells the others on this machine, ten times a second, where this process is.
+    """Reports the state of this process to the others on this machine, ten times a second.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Beat:
         threading.Thread(target=self._run, name="tensorlite beat", daemon=True).start()
 
     def tell(self) -> None:
-        """Say where this process is."""
+        """Report where this process is."""
         world = self.world
         self.table.write(
             world.local_rank,
@@ -96,21 +96,21 @@ class Beat:
         return fallback
 
     def has_lost(self) -> bool:
-        """Whether another process of this machine is gone without a word."""
+        """Whether another process of this machine has ended without reporting it."""
         rows = self.table.all()
         return any(
             facts and not facts.get("left") and state_of(facts["pid"]) in "ZX" for facts in rows
         )
 
-    # --- whom one waits for -------------------------------------------------------------------
+    # --- the processes that are waited for ----------------------------------------------------
 
     def check(self, waited: float, what: str) -> None:
-        """Look, from time to time, whether those that are waited for will ever come.
+        """Check, from time to time, whether the processes that are waited for can still come.
 
         Raises
         ------
         Behind
-            If one has left the program, or is later than can be; names it and its line.
+            If one has left the program or exceeds the time limit; names it and its line.
         """
         if waited < self._looked + 2 * PAUSE and waited >= self._looked:
             return
@@ -152,7 +152,7 @@ def busy(world: World, what: str) -> Iterator[None]:
 
 
 def begin(world: World, hosts: list[int]) -> None:
-    """Have each process tell of itself, and one process a machine watch; for all ranks.
+    """Start the heartbeat of each process, and one watching process per machine; all ranks call it.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def begin(world: World, hosts: list[int]) -> None:
 
 
 def _start_watch(table: Table, ends: list[int], size: int, pids: list[int]) -> None:
-    """Start the process that watches those of this machine; without it others' ends are late."""
+    """Start the process that watches those of this machine; without it, ends are noticed late."""
     script = str(Path(__file__).with_name("watch.py"))
     each = [f"{pid}:{end}" for pid, end in zip(pids, ends, strict=True)]
     with contextlib.suppress(OSError):  # no more processes may be started

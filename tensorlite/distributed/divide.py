@@ -1,10 +1,10 @@
-"""An arena that several processes share: who updates what, and how it comes together.
+"""An arena divided among processes: which part each updates, and how gradients are exchanged.
 
-An arena is cut into buckets, and each bucket into one piece a process. In a step every process
-sends its gradients of a piece to the one whose piece it is; that adds them in the fixed tree,
-updates the piece of the parameters, with the optimizer's state, which is nowhere else, and sends it
-to all. That is the traffic of a ring all-reduce, with an order of additions that does not depend on
-who adds.
+An arena is cut into buckets, and each bucket into one piece per process. In a step every process
+sends its gradients of a piece to the owner of the piece. The owner adds them in the fixed tree,
+updates its piece of the parameters, for which it alone has the optimizer's state, and sends it to
+all. This is a reduce-scatter and an all-gather: the traffic of a ring all-reduce, but the order of
+the additions does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ BLOCK = 1024  # elements whose squares are summed together; pieces are whole blo
 
 
 class Bucket:
-    """A part of an arena whose gradients travel together.
+    """A part of an arena whose gradients are sent at once.
 
     Attributes
     ----------
     pieces : list of slice
         What each rank updates.
     pending : object or None
-        What is under way; to be waited for.
+        The transfer in progress, to be waited for.
     """
 
     def __init__(self, number: int, start: int, stop: int, world: World, size: int) -> None:
@@ -54,7 +54,7 @@ class Divided:
     world
         The processes.
     bucket_bytes
-        How much travels together.
+        How much is sent at a time.
     """
 
     def __init__(self, arena: Arena, world: World, bucket_bytes: int) -> None:
@@ -85,7 +85,7 @@ class Divided:
     # --- gradients -----------------------------------------------------------------------------
 
     def take_in(self) -> list[bool]:
-        """Bring all gradients to their places, zeros where there is none; say which there are."""
+        """Copy all gradients to their places, zeros where there is none; return which there are."""
         arena = self.arena
         renewed = False
         for i, place in enumerate(arena.places):
@@ -149,7 +149,7 @@ class Divided:
         return self.arena.backend.xp.add(a, self.wide(right), out=a)
 
     def nodes_of(self, bucket: Bucket, shard: int) -> dict[Node, Array]:
-        """What this process has to give of a bucket once its last shard is there."""
+        """The nodes of the tree that this process sends of a bucket after its last shard."""
         value, node = self.arena.grad[bucket.start : bucket.stop], (shard, shard + 1)
         stack = list(self.stack)
         for _ in range(self.merges[shard]):
@@ -204,7 +204,7 @@ class Divided:
         bucket.parts, bucket.pending = {}, None
 
     def keep(self) -> None:
-        """Keep the reduced gradients of a batch that no step follows, to add to the next ones."""
+        """Keep the reduced gradients of a batch without a step, to add them to the next batch's."""
         grads = [self.arena.grad[b.own] for b in self.buckets]
         if self.earlier is None:
             self.earlier = [grad.copy() for grad in grads]
@@ -213,13 +213,13 @@ class Divided:
                 kept += grad
 
     def add_kept(self) -> None:
-        """Add what earlier batches have left."""
+        """Add the gradients that were kept from earlier batches."""
         for bucket, kept in zip(self.buckets, self.earlier or (), strict=False):
             self.arena.grad[bucket.own] += kept
         self.earlier = None
 
     def forget(self) -> None:
-        """Begin anew, whatever is under way."""
+        """Begin anew, and drop transfers in progress."""
         for bucket in self.buckets:
             if bucket.pending is not None:
                 bucket.pending.wait()
@@ -227,7 +227,7 @@ class Divided:
         self.stack, self.earlier = [], None
         self.has = [False] * len(self.arena.places)
 
-    # --- what all have to know -------------------------------------------------------------------
+    # --- parameters and state, to all -------------------------------------------------------------
 
     def spread(self, array: Array, what: str) -> list[Any]:
         """Begin to send this process's pieces of an array of the arena's length to all."""
@@ -248,7 +248,7 @@ class Divided:
         return pending
 
     def collect(self, mine: Array, to: int, what: str) -> Array | None:
-        """Put together, on one rank, an array of which each has its pieces, one after another."""
+        """Gather, on one rank, an array of which each process has its pieces."""
         world, on_host = self.world, isinstance(mine, np.ndarray)
         whole = None
         if world.rank == to:

@@ -1,4 +1,4 @@
-"""A rank that fails ends all of them, and says which it was and where."""
+"""A rank that fails ends all ranks, and prints its number and the line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def joined(world: World) -> None:
-    """From now on an exception that nobody catches ends all processes.
+    """From now on an uncaught exception in this process ends all processes.
 
     Otherwise the others would wait for this one for ever: MPI does not end with a rank.
     """
@@ -36,7 +36,8 @@ def joined(world: World) -> None:
 def end_all(world: World, error: BaseException, said: str | None = None) -> None:
     """Say what happened on this rank, and end all of them.
 
-    What happens on all of them is said by the first alone: the others are gone before their turn.
+    An error that all ranks have is printed by the first one only: it ends the others before they
+    print it.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def _abort(world: World, status: int) -> None:
 
 
 def _await_turn(world: World, error: BaseException) -> None:
-    """Let those of a lower rank speak before, once; and `watch`, where one is gone."""
+    """Wait a moment for lower ranks, or for `watch` if a process is gone, to print first."""
     if world.is_ending:
         return
     world.is_ending = True
@@ -81,7 +82,7 @@ def _await_turn(world: World, error: BaseException) -> None:
 
 
 def saved(world: World) -> str:
-    """What there is to go on from."""
+    """The end of a message, which names the checkpoint to resume from; "" if there is none."""
     if world.checkpoint is None:
         return ""
     return f"; the last checkpoint is {world.checkpoint}"

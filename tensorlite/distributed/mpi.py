@@ -1,4 +1,4 @@
-"""Arrays between processes over MPI: what is on the CPU, and everything small.
+"""Communication over MPI: arrays on the CPU, and small objects.
 
 What is on a CUDA device is handed to `nccl`.
 """
@@ -24,7 +24,7 @@ _AMONG = 32500  # the tag of `gather_among`
 
 
 class Pending:
-    """A transfer under way."""
+    """A transfer in progress."""
 
     def __init__(self, link: MPILink, requests: list[Any], what: str, keep: Any) -> None:
         self.link, self.requests, self.what, self.keep = link, requests, what, keep
@@ -37,7 +37,7 @@ class Pending:
         self.requests, self.keep = [], None
 
     def poke(self) -> None:
-        """Let MPI go on with it; without that a large message stands still."""
+        """Let MPI make progress; a large message needs that."""
         if self.requests and self.link.mpi.Request.Testall(self.requests):
             self.requests, self.keep = [], None
 
@@ -50,7 +50,7 @@ class MPILink:
     comm
         Of mpi4py; it is duplicated.
     timeout
-        Seconds to wait for the others before they are given up.
+        Seconds to wait for the others before an error is raised.
 
     Attributes
     ----------
@@ -59,11 +59,11 @@ class MPILink:
     seconds : float
         Time spent waiting for others.
     waiting : str
-        What this process waits for just now; "" if it does not.
+        What this process is waiting for; "" if it is not waiting.
     longest, alone : float
         Seconds of the longest step so far, and between the last two times that it waited.
     check : callable or None
-        ``check(waited, what)`` is asked while it waits, and raises where that is in vain.
+        ``check(waited, what)`` is called while it waits, and raises if waiting is pointless.
     nccl : NCCLLink or None
         What carries CUDA arrays, once `use_cuda` was called.
     """
@@ -87,7 +87,7 @@ class MPILink:
         Raises
         ------
         RuntimeError
-            If NCCL is missing somewhere, or does not come about; or if another device was named.
+            If NCCL is missing or fails to start on a rank, or if another device was named before.
         """
         if self.nccl is not None:
             if self.nccl.device != device:
@@ -171,10 +171,10 @@ class MPILink:
         return list(found)
 
     def begin_gather(self, array: np.ndarray, what: str) -> tuple[Any, np.ndarray]:
-        """Begin to gather short arrays of the host; return what to wait for, and where they come.
+        """Begin to gather short host arrays; return the transfer, and the array they arrive in.
 
-        They come although nobody waits, unlike those of a collective call of MPI; and beside what
-        `exchange` carries, of which a process may have begun more or less.
+        Unlike in a collective call of MPI, they arrive even if no process waits. The order relative
+        to calls of `exchange` may differ between processes.
         """
         self._word = (self._word + 1) % _TAGS
         found = np.empty((self.size, *array.shape), array.dtype)
@@ -184,9 +184,9 @@ class MPILink:
         return self._begin(sends, receives, what, _TAGS + self._word), found
 
     def gather_among(self, array: np.ndarray, ranks: Sequence[int], what: str) -> list[np.ndarray]:
-        """The arrays of some ranks, in their order: of those that call it, and no other has to.
+        """The host arrays of some ranks, in the order of `ranks`; only these ranks call it.
 
-        For host memory. What two ranks say to one another arrives in the order of the calls.
+        Between two ranks, arrays arrive in the order of the calls.
         """
         byte, mine = self.mpi.BYTE, np.ascontiguousarray(array)
         found = {rank: np.empty_like(mine) for rank in ranks if rank != self.rank}
@@ -210,7 +210,7 @@ class MPILink:
         self.comm.Abort(status)
 
     def gather(self, value: Any) -> list[Any]:
-        """What every rank says: anything that can be pickled."""
+        """The objects of all ranks, by rank: anything that can be pickled."""
         mine = np.frombuffer(pickle.dumps(value), np.uint8)
         counts = [int(n[0]) for n in self.gather_array(np.array([mine.size]), "word of the others")]
         found = np.empty(sum(counts), np.uint8)

@@ -66,11 +66,11 @@ class NCCLLink:
             self.ready = self.cupy.cuda.Event(disable_timing=True)
 
     def event(self) -> Any:
-        """An event that nobody waits for."""
+        """A CUDA event that is free to use."""
         return self.events.pop() if self.events else self.cupy.cuda.Event(disable_timing=True)
 
     def _follow(self) -> None:
-        """Begin after all that the current stream was given so far."""
+        """Let the communication's stream wait for all work queued on the current stream."""
         self.ready.record(self.cupy.cuda.get_current_stream())
         self.stream.wait_event(self.ready)
 
@@ -134,5 +134,5 @@ def unique_id() -> tuple:
 
 
 def where(device: int) -> str:
-    """What a device is called by its machine."""
+    """The name of a device on its machine."""
     return load_cupy().cuda.runtime.deviceGetPCIBusId(device)

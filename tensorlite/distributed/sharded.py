@@ -54,9 +54,9 @@ def Sharded(
         How much is sent at a time; by default 4 MiB over MPI, and 8 MiB over NCCL.
     find_unused_parameters
         Let a step wait on the host until all have said which parameters have gradients. Without
-        it, only steps wait in which that is not what it was in the step before, and a model whose
-        processes use other parameters in every step is refused. By default True on the CPU, and
-        False on CUDA, where no step waits then.
+        it, a step waits only if its parameters with gradients differ from those of the step before,
+        and a model whose processes use different parameters in every step raises an error. By
+        default True on the CPU, and False on CUDA, where no step waits then.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def _one_device(optimizer: FlatOptimizer) -> Device:
 
 
 class Sharing:
-    """What all arenas of an optimizer do together.
+    """The exchange of gradients and parameters for all arenas of an optimizer.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ class Sharing:
         self.order: list[int] | None = []  # in which they were filled; None: the queue follows it
         self.full = [False] * len(self.buckets)
         self.sent = 0  # of the queue
-        self.told = self._told()
+        self.arrivals = self._arrivals()
         names = [place.name for part in self.parts for place in part.arena.places]
         self.presence = Presence(world, names, waits)
         self.is_settled = False
@@ -158,16 +158,16 @@ class Sharing:
         world.listeners.append(_Weak(self, world.listeners))
         _watch(self)
 
-    # --- what is told -------------------------------------------------------------------------
+    # --- calls from the loader and from backward ----------------------------------------------
 
     def begin_batch(self) -> None:
-        """The loader gives the next batch: what was not used in a step is kept."""
+        """The loader yields the next batch: gradients that no step has used are kept."""
         if not self.is_settled and self._has_gradients():
             self.settle()
         self.backwards = 0
 
     def end_shard(self, number: int) -> None:
-        """A shard is through, and this process has more of them."""
+        """A shard is done, and this process has more of them."""
         self._on_device(self._end_shard, number)
 
     def _end_shard(self, number: int) -> None:
@@ -178,7 +178,7 @@ class Sharing:
         self.backwards = 0
 
     def before_backward(self) -> Arrivals | None:
-        """A backward pass begins; return what is to be told of gradients that have come."""
+        """A backward pass begins; return the leaves to watch, or None."""
         if self.is_settled:
             for part in self.parts:
                 self._on_device(part.keep)
@@ -197,10 +197,10 @@ class Sharing:
         elif not sends:
             return None
         self.sends = sends
-        return self.told
+        return self.arrivals
 
-    def _told(self) -> Arrivals:
-        """Which buckets each parameter has part in, and what is told when one is full."""
+    def _arrivals(self) -> Arrivals:
+        """The buckets that each parameter has elements in; `_filled` is called for full ones."""
         buckets: dict[Tensor, tuple[int, ...]] = {}
         members: list[int] = []
         for part in self.parts:
@@ -265,7 +265,7 @@ class Sharing:
         self.is_settled = True
 
     def _catch_up(self) -> None:
-        """Deal with shards that have no samples; complain about those that were left out."""
+        """Count shards without samples as zeros; raise if a shard with samples was left out."""
         batch, own = self.world.batch, self.world.own
         if batch is None and len(own) > 1:
             raise RuntimeError(
@@ -330,7 +330,7 @@ class Sharing:
             self.world.link.step_done()
 
     def forget(self) -> None:
-        """Forget the gradients, and what is under way."""
+        """Forget the gradients, and transfers in progress."""
         for part in self.parts:
             self._on_device(part.forget)
         self._begin()
@@ -371,7 +371,7 @@ class Sharing:
         return first.backend.asarray(xp.asarray(norm).astype(dtype))
 
     def gather_gradients(self, arenas: list[Arena]) -> None:
-        """Put the mean gradients together everywhere."""
+        """Gather the mean gradients in all processes."""
         for part in self.parts:
             for transfer in self._on_device(part.spread, part.arena.grad, "gradients"):
                 transfer.wait()
@@ -438,17 +438,17 @@ class Sharing:
 
 
 class _Weak:
-    """Tells a `Sharing` without keeping it alive, and leaves the list when it is gone."""
+    """Forwards calls to a `Sharing` without keeping it alive; removed from the list with it."""
 
     def __init__(self, sharing: Sharing, listeners: list[Any]) -> None:
         self.sharing: Any = weakref.ref(sharing, lambda _: listeners.remove(self))
 
     def begin_batch(self) -> None:
-        """Pass it on."""
+        """Forward the call."""
         self.sharing().begin_batch()
 
     def end_shard(self, number: int) -> None:
-        """Pass it on."""
+        """Forward the call."""
         self.sharing().end_shard(number)
 
 
@@ -471,5 +471,5 @@ def _watch(sharing: Sharing) -> None:
 
 
 def _listener(root: Node) -> Arrivals | None:
-    """What `backward` is to tell of the leaves' gradients; None: nothing."""
+    """The leaves that a backward pass is to watch, for all divided optimizers; or None."""
     return merged([own for s in list(_watched) if (own := s.before_backward()) is not None])

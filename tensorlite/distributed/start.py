@@ -122,7 +122,7 @@ def recut(shards: int) -> None:
 
 
 def _check_launcher(size: int) -> None:
-    """Refuse an mpiexec and an mpi4py of two MPIs: each process would believe to be alone."""
+    """Refuse an mpiexec and an mpi4py of different MPIs: each process would be rank 0 of 1."""
     asked = next((int(os.environ[n]) for n in _SIZES if n in os.environ), size)
     if asked != size:
         raise RuntimeError(
@@ -277,7 +277,7 @@ def on_main(work: Callable[[], T]) -> T:
 
 
 def finish() -> None:
-    """Leave together: wait until all have come to this line."""
+    """Wait until all processes have come to this line; call it at the end of a program."""
     world = ranks.world()
     if world.link is not None:
         world.gather(None)

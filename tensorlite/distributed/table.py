@@ -1,8 +1,8 @@
-"""What the processes of one machine know of each other, although one hangs or is gone.
+"""A shared table of the processes of one machine, readable even if one hangs or is gone.
 
-MPI says nothing of a process that was stopped or killed. So each writes a few words about itself
-into a row of a file that all of them map: how many steps it has taken, which line it is at, what it
-waits for. Who waits too long reads there whom it waits for, and `watch`, a process of its own,
+MPI does not report a process that was stopped or killed. So each process writes into its row of a
+file, which all of them map: how many steps it has taken, which line it is at, what it waits for. A
+process that waits too long reads there which one it waits for; `watch`, a process of its own, reads
 which of them is dead.
 
 Nothing but the standard library is imported here: `watch` begins in some milliseconds.
@@ -39,13 +39,13 @@ class Table:
         self._map = mmap.mmap(self.file, self.rows * ROW)
 
     def write(self, row: int, facts: dict[str, Any]) -> None:
-        """Say something else about a process."""
+        """Write the row of a process."""
         text = json.dumps(facts).encode()
         if len(text) <= ROW:
             self._map[row * ROW : (row + 1) * ROW] = text.ljust(ROW, b"\0")
 
     def read(self, row: int) -> dict[str, Any]:
-        """What a process says; nothing if it has said nothing yet, or is just writing."""
+        """The row of a process; empty if it has not been written, or is being written just now."""
         for _ in range(3):
             text = self._map[row * ROW : (row + 1) * ROW].rstrip(b"\0")
             with contextlib.suppress(ValueError):
@@ -53,7 +53,7 @@ class Table:
         return {}
 
     def all(self) -> list[dict[str, Any]]:
-        """What all of them say."""
+        """The rows of all processes."""
         return [self.read(row) for row in range(self.rows)]
 
 
@@ -64,7 +64,7 @@ def described(facts: dict[str, Any]) -> str:
 
 
 def saved(facts: dict[str, Any]) -> str:
-    """What there is to go on from, in words."""
+    """The checkpoint to resume from, in words."""
     checkpoint = facts.get("checkpoint")
     return f"; the last checkpoint is {checkpoint}" if checkpoint else ""
 

@@ -1,4 +1,4 @@
-"""The fixed tree in which what the shards computed is added.
+"""The fixed tree in which the results of shards are added.
 
 A node is the half-open range of shards below it. It is split at the largest power of two that is
 less than its length, so a range of 2ᵏ shards that begins at a multiple of 2ᵏ is a node: with 8

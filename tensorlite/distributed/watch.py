@@ -1,7 +1,7 @@
 """A process that watches those of a training on its machine: ``watch.py FILE SIZE PID:PIPE …``.
 
-It says which of them was killed or stopped, after how many steps and where, and ends the others. A
-thread of theirs could not: mpiexec ends all of them when it sees that one is gone.
+It prints which of them was killed or stopped, after how many steps and where, and ends the others.
+A thread in one of them could not do this: mpiexec ends all of them when one is gone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     poll, handles = _handles(pids, [int(pipe) for _, pipe in pairs])
     print("ready", flush=True)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody waits for its end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its end is not waited for
     since: dict[int, float] = {}  # when each of those that are stopped was seen to be
     order: list[int] = []  # of their ends
     while True:
@@ -43,7 +43,7 @@ def main() -> None:
         facts = table.all()
         states = [state_of(pid) for pid in pids]
         if any(each.get("said") for each in facts):
-            return  # who raised has told of it
+            return  # the process that raised has printed it
         dead = {row: state for row, state in enumerate(states) if state in "ZX"}
         lost = {row: state for row, state in dead.items() if not facts[row].get("left")}
         if lost:
@@ -76,7 +76,7 @@ def main() -> None:
 def _rest(poll: select.epoll | None, rows: dict[int, int]) -> list[int]:
     """Wait a little, or until a process ends; return those that have, in the order of their ends.
 
-    That is the order in which epoll tells of them, unlike poll.
+    epoll reports them in that order; poll does not.
     """
     if poll is None:
         time.sleep(PAUSE)

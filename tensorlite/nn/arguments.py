@@ -1,4 +1,4 @@
-"""Arguments as torch's layers take them: sizes for all axes at once, options left at defaults."""
+"""Arguments of layers, as torch takes them: one size for all axes, and options with defaults."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def _linear_relu(linear: Linear, relu: ReLU, x: Tensor) -> Tensor:
 
 
 def _relu_max_pool(relu: ReLU, pool: MaxPool2d, x: Tensor) -> Tensor:
-    """The largest element first: it is the same one, and leaves fewer to ReLU."""
+    """Max pooling first: the result is the same, and ReLU has fewer elements to compute."""
     # A dilated window may lie in the padding alone, and is then minus infinity; and the places of
     # the maxima are not those behind ReLU.
     if pool.dilation in (1, (1, 1)) and not pool.return_indices:

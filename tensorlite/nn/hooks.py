@@ -1,4 +1,4 @@
-"""Hooks of modules: who is called before and after `forward`, and when gradients pass."""
+"""Hooks of modules: functions called before and after `forward`, and when gradients pass."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _replaced(gradients: tuple, changed: Any, what: str) -> tuple:
 
 @primitive(name="module with backward hooks")
 def pass_through(xp: ModuleType, *xs: Array, tell: Callable[[tuple], tuple]) -> tuple[Array, ...]:
-    """The arrays themselves; `tell` sees, and may change, all their gradients together."""
+    """The arrays unchanged; `tell` gets all their gradients at once, and may replace them."""
     return tuple(xs)
 
 

@@ -37,7 +37,7 @@ class _Lazy(Module):
         return any(is_uninitialized(t) for t in (*self.parameters(), *self.buffers()))
 
     def initialize_parameters(self, input: Tensor) -> None:
-        """Give the parameters the shapes that `input` asks for, and their initial values."""
+        """Give the parameters the shapes that fit `input`, and their initial values."""
         raise NotImplementedError
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -172,7 +172,7 @@ class TripletMarginLoss(_Loss):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """As `TripletMarginLoss`, with a distance function of one's own."""
+    """As `TripletMarginLoss`, with a distance function of your own."""
 
     def __init__(
         self,

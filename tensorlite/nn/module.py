@@ -22,7 +22,7 @@ from tensorlite.tensor import Tensor
 
 
 class _Made:
-    """A dictionary that an instance gets when it is first asked for."""
+    """A dictionary that an instance gets when the attribute is first read."""
 
     def __init__(self, make: Callable) -> None:
         self.make = make
@@ -388,7 +388,7 @@ class Module(Changes):
         return type(self).get_extra_state is not Module.get_extra_state
 
     def get_extra_state(self) -> Any:
-        """What else belongs into `state_dict`; for subclasses, together with `set_extra_state`."""
+        """More values for `state_dict`; subclasses override it together with `set_extra_state`."""
         raise RuntimeError(f"{type(self).__name__} has no get_extra_state()")
 
     def set_extra_state(self, state: Any) -> None:
@@ -468,7 +468,7 @@ class Module(Changes):
         return type(self).__name__
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses in the repr; for subclasses to say."""
+        """The text between the parentheses in the repr; subclasses override it."""
         return ""
 
     def _repr_html_(self) -> str:

@@ -10,8 +10,8 @@ from tensorlite.nn.module import Module
 class DataParallel(Module):
     """A module under the name ``module``, called as it is.
 
-    Torch divides a batch among several CUDA devices here; tensorlite computes it on that of the
-    module, so that programs and their state dictionaries work, and refuses to be told of more.
+    Torch divides a batch among several CUDA devices here. tensorlite computes it on the module's
+    device, so that programs and their state dictionaries work, and raises for several devices.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """What a module holds, by kind: parameters, buffers and submodules.
 
 The values are ordinary attributes, so that reading one costs no more than reading any; beside them
-a module keeps the kind of each name, in the order of registration. Only where the class has a
-method or property of that name the value stands behind it and not in its place.
+a module keeps the kind of each name, in the order of registration. If the class has a
+method or property of that name, the value is kept apart and does not hide it.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Run:
 
     @property
     def bias(self) -> Tensor | None:
-        """Both biases, which are only ever added."""
+        """The sum of both biases: nothing else depends on them."""
         return None if self.bias_ih is None else self.bias_ih + self.bias_hh
 
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -131,8 +131,8 @@ class RnnRun(Run):
 def over_packed(run: Run, data: Tensor, state: State, sizes: list[int]) -> tuple[Tensor, State]:
     """Read a packed batch: stretches of steps that the same sequences take part in.
 
-    `data` has all steps behind one another, ``sizes[t]`` rows of step t, of the sequences from the
-    longest. What is computed, and added up in gradients, is that of the sequences alone.
+    `data` has all steps one after another, ``sizes[t]`` rows for step t, the longest sequence
+    first. Only steps of the sequences are computed and count in gradients: there is no padding.
     """
     stretches = [(size, len(list(same))) for size, same in itertools.groupby(sizes)]
     projected = run.project(data)

@@ -36,7 +36,7 @@ class IncompatibleKeys(NamedTuple):
 
 
 class Given(OrderedDict):
-    """A state dict that is being loaded, and what is to be done once all of it is known to fit."""
+    """A state dict that is being loaded, and the steps to take once all of it is known to fit."""
 
     def __init__(self, values: Mapping[str, Any], assign: bool) -> None:
         super().__init__(values)
@@ -128,7 +128,7 @@ def plan_own(
         for key in given
         if key.startswith(prefix) and not _is_known(key[len(prefix) :], known, module)
     ]
-    if not isinstance(given, Given):  # called by hand: there is nobody to wait for
+    if not isinstance(given, Given):  # called by the user: nothing else is to be checked first
         for step in plan:
             step()
 
@@ -141,7 +141,7 @@ def _is_known(name: str, known: set[str], module: Module) -> bool:
 def _step(
     module: Module, name: str, own: Tensor, key: str, given: Mapping, problems: list[str]
 ) -> Callable[[], None] | None:
-    """What loads one value; None, and a problem noted, where it does not fit."""
+    """The step that loads one value; None, with a problem noted, if the value does not fit."""
     value = given[key]
     assign = getattr(given, "assign", False)
     if not isinstance(value, Tensor):

@@ -22,8 +22,8 @@ class SyncBatchNorm(BatchNormNd):
 
     `BatchNormNd` normalizes each shard by its own statistics; this one by those of all shards,
     which are added in the fixed tree. In evaluation, and where batches are not cut into shards, the
-    two are the same. Every process must compute one shard then, so start as many processes as there
-    are shards: one that computes several has not come to the later ones when it needs them.
+    two are the same. Every process must compute exactly one shard, so start as many processes as
+    there are shards: a process with several would need the later ones before it computes them.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class SyncBatchNorm(BatchNormNd):
 
 
 def across_shards(value: Tensor) -> Tensor:
-    """The sum of what all shards that have samples say, the same for each of them; all call it."""
+    """The sum over all shards that have samples; every such shard calls it and gets the same."""
     return _AcrossShards.apply(value)
 
 

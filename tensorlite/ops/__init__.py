@@ -1,4 +1,4 @@
-"""Operations: each a primitive with its gradient rule, or written with such."""
+"""Operations: primitives with their gradient rules, and functions written with primitives."""
 # ruff: noqa: F401, F403
 
 from tensorlite.ops.activation import *

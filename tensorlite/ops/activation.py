@@ -1,7 +1,7 @@
 """Activation functions.
 
-Far out the formulas meet products like 0 · inf, whose limits are finite: there an argument is
-limited first, or the limit chosen.
+For large arguments some formulas contain products like 0 · inf, whose limits are finite. There the
+argument is clipped first, or the limit is returned.
 """
 
 from __future__ import annotations

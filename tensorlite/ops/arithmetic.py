@@ -180,7 +180,7 @@ divide = div
 
 
 def _check_divisor(xp: Any, x1: Array, x2: Array) -> None:
-    """Integers have no infinity to divide by 0 with; on CUDA nobody waits to look."""
+    """Refuse division of integers by 0, on the CPU; on CUDA a check would wait for the device."""
     whole = all(np.result_type(x).kind in "iub" for x in (x1, x2))
     if whole and (not is_array(x2) or xp is np) and not np.all(x2):
         raise ZeroDivisionError("integers divided by 0")

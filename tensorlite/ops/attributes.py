@@ -1,4 +1,4 @@
-"""What torch's Tensors say about themselves and their memory, and changes of shape in place."""
+"""Torch's attributes of Tensors and of their memory, and changes of shape in place."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def fill_diagonal_(x: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
 
 
 def sum_to_size(x: Tensor, *size: Any) -> Tensor:
-    """Sum what broadcasting to `x`'s shape would have repeated."""
+    """Sum `x` to the shape `size`: over the axes that broadcasting would add or stretch."""
     wanted = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     extra = x.ndim - len(wanted)
     fits = extra >= 0 and all(n in (1, m) for n, m in zip(wanted, x.shape[extra:], strict=True))
@@ -119,7 +119,7 @@ def reshaped(op: Callable) -> Callable:
 
 
 def unchanged(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """`x`: torch has something to do here only for Tensors that tensorlite has not."""
+    """`x` itself: torch changes something here only for kinds of Tensors that do not exist here."""
     return x
 
 

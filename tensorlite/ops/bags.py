@@ -1,4 +1,4 @@
-"""Bags of rows of a table: their sums, means and largest elements."""
+"""Embedding bags: sums, means or largest elements of groups of rows of a table."""
 
 from __future__ import annotations
 

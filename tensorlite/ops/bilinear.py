@@ -1,4 +1,4 @@
-"""A form that is linear in each of two inputs."""
+"""The bilinear form: linear in each of its two inputs."""
 
 from __future__ import annotations
 

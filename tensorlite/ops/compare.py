@@ -428,7 +428,7 @@ def allclose(
 
 
 def equal(input: Any, other: Any) -> bool:
-    """Whether two Tensors have the same shape and the same elements; NaN is unlike NaN."""
+    """Whether two Tensors have the same shape and equal elements; NaN does not equal NaN."""
     if not hasattr(other, "shape"):
         raise TypeError(f"equal: other is {type(other).__name__}: it must be a Tensor")
     if tuple(input.shape) != tuple(other.shape):

@@ -379,7 +379,7 @@ def _check_weight(
     groups: int,
     transposed: bool,
 ) -> None:
-    """Refuse what would else end in an error from deeper down, or in a broadcast."""
+    """Refuse weights of a wrong shape, which would fail further down or broadcast."""
     shape = weight.array.shape
     if len(shape) != axes + 2:
         raise ValueError(

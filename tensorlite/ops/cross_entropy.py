@@ -74,7 +74,7 @@ def cross_entropy_rows(
 
 
 def _unless_nothing(xp: ModuleType, weight: Array, loss: Array) -> Array:
-    """`weight` · `loss`; 0 where there is no weight, be the loss infinite."""
+    """`weight` · `loss`; 0 where the weight is 0, even if the loss is infinite."""
     with np.errstate(invalid="ignore"):
         return xp.where(weight == 0, 0, weight * loss)
 
@@ -186,7 +186,7 @@ def nll_rows(
 ) -> Array:
     """-w_label · x_label of each row of `x` (rows, classes), or the mean; see `cross_entropy_rows`.
 
-    What has no weight does not count, be it infinite.
+    Rows of weight 0 do not count, even if they are infinite.
     """
     wide, weight = widened(x), widened(weight)
     place, own, _ = _targets(xp, labels, weight, wide, ignore_index, 0.0)

@@ -76,7 +76,7 @@ det.defvjp(a=lambda g, a: g[..., None, None] * cofactors(a))
 
 @primitive
 def cofactors(xp: ModuleType, a: Array) -> Array:
-    """The slope of the determinant: ``det(a) * inv(a).mT``, which singular matrices have, too."""
+    """The gradient of the determinant: ``det(a) * inv(a).mT``; singular matrices have one, too."""
     y = _call(xp, "det", a)
     if (y != 0).all():
         return y[..., None, None] * _call(xp, "inv", a).mT
@@ -88,7 +88,7 @@ def cofactors(xp: ModuleType, a: Array) -> Array:
 
 @cofactors.defvjp_composite
 def _cofactors(a: Any) -> Any:
-    """By the decomposition, whose slopes exist where the inverse does not."""
+    """Cofactors by singular values, which exist where the inverse does not."""
     u, s, vh = svd(a)
     signs = (det(u) * det(vh)).detach()
     n = s.shape[-1]

@@ -1,4 +1,4 @@
-"""Rows of a table by number; `bags` has sums of them."""
+"""Embedding: rows of a table by number. Sums of rows are in `bags`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def raw_of(x: Any) -> Any:
 
 
 def check_indices(indices: Array, count: int, of: str) -> None:
-    """Refuse what is no integer and, on the CPU, what is not in [0, count)."""
+    """Refuse indices that are not integers or, on the CPU, not in [0, count)."""
     if indices.dtype.kind not in "iu":
         raise TypeError(f"indices must be integers, not {indices.dtype}")
     if isinstance(indices, np.ndarray) and indices.size:

@@ -70,7 +70,7 @@ def _extreme_vjp(g: Any, x: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
 
 
 def to_equal(g: Any, x: Any, y: Any, axis: Axis) -> Any:
-    """Hand `g` to the elements of `x` that equal `y`, in equal shares."""
+    """Divide `g` equally among the elements of `x` that equal `y`."""
     equal = x == y
     # In float32: float16 holds no count above 65,504.
     count = sum(cast(equal, float32), axis=axis, keepdims=True)

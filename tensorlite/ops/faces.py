@@ -1,4 +1,4 @@
-"""What public functions share: torch's names of arguments, NumPy's beside them."""
+"""Decorators of public functions: they take torch's argument names, and NumPy's beside them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def name_as_torch(functions: Iterable[Any]) -> None:
 
 
 def name_wrong_types(names: dict[str, Any]) -> None:
-    """Let functions of a namespace say which of their arguments is no Tensor.
+    """Let the functions of a namespace name the argument that should be a Tensor and is not.
 
-    They look into Tensors as they go; only where that fails is it worked out what was given. The
-    modules below use each other's functions as they are.
+    Arguments are not checked beforehand: only if a function fails are they looked at. Modules
+    below call each other's functions without this.
     """
     for name, function in names.items():
         if type(function) is FunctionType and not hasattr(function, "primitive"):
@@ -67,7 +67,7 @@ def _naming_wrong_types(function: Callable) -> Callable:
 
 
 def names_wrong_types(function: Callable) -> Callable:
-    """A function that asks `name_wrong_type` itself: in each call that costs a call less."""
+    """Mark a function that calls `name_wrong_type` itself, which saves a call each time."""
     function.names_wrong_types = True  # type: ignore[attr-defined]
     return function
 
@@ -113,9 +113,9 @@ def takes_axis(function: Callable) -> Callable:
 
 
 def copies(function: Callable) -> Callable:
-    """Let a function give memory of its own where its steps would only show its first argument's.
+    """Copy the result of a function if it would otherwise share memory with the first argument.
 
-    Whoever writes into the result must not change what it was made from.
+    A write to the result must not change the argument.
     """
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""What fused operations share: sums in float32, and primitives made of a formula."""
+"""Helpers of fused operations: computing in float32, and primitives made of a formula."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _round_first(result: Any, dtype: np.dtype) -> Any:
 def fused(formula: Callable) -> Any:
     """Make one primitive of a formula written with operators and primitives alone.
 
-    It is one node on the tape, and a kernel can take its place. Its gradient is the formula's:
-    meant for backward passes, which are seldom differentiated again.
+    It is one node on the tape, and a kernel can replace it. Its gradient is computed by running
+    the formula: this is meant for backward passes, which are seldom differentiated again.
     """
 
     @functools.wraps(formula)

@@ -107,7 +107,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
 
 def cropped(name: str, x: Tensor, index_shape: tuple, free: int | None) -> Tensor:
-    """The part of `x` that an index of `index_shape` speaks of, all along the axis `free`."""
+    """The part of `x` that an index of `index_shape` can reach, all of it along the axis `free`."""
     kept = tuple([x.shape[free] if i == free else n for i, n in enumerate(index_shape)])
     if len(kept) != len(x.shape) or any(map(operator.gt, kept, x.shape)):
         raise RuntimeError(_not_fitting(name, index_shape, x.shape))

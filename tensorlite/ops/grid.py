@@ -1,4 +1,4 @@
-"""Images looked at from anywhere: `grid_sample`, and the grids of affine maps."""
+"""Sampling of images at given places: `grid_sample`, and grids of affine maps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """Look at images at places of your own.
+    """Sample images at given places, by interpolation.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ ARRAY = type("ARRAY", (), {"__repr__": lambda self: "array"})()  # where an inde
 
 
 def parse_index(x: Any, index: Any) -> tuple[tuple, list]:
-    """Separate what stands between brackets into a static part and index arrays.
+    """Separate an index, as written between brackets, into a static part and index arrays.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def on_host(array: Any) -> bool:
 
 
 def filled(parts: tuple, arrays: Iterable[Array]) -> tuple:
-    """The index that NumPy takes."""
+    """The index with its arrays put in place, as NumPy takes it."""
     arrays = iter(arrays)
     return tuple([next(arrays) if part is ARRAY else part for part in parts])
 

@@ -1,4 +1,4 @@
-"""Writes in place: safe, seen by all who share the memory, or refused.
+"""Writes in place: they are safe and seen by all Tensors that share the memory, or refused.
 
 Where nothing is recorded a write goes into the Tensor's memory, and a graph that had saved that
 memory raises in its backward pass. A write that takes part in a recorded graph is functional

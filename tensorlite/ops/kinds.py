@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Kind(type):
-    """The class of such names: called they make Tensors, and ``isinstance`` asks for the dtype."""
+    """The class of such names: calls make Tensors, and ``isinstance`` compares the dtype."""
 
     @property
     def dtype(cls) -> Any:

@@ -1,6 +1,6 @@
 """Losses of single elements that are primitives: cross-entropies, divergence, Huber's.
 
-What a target rules out does not count, be it infinite: 0 · inf is chosen away.
+A term whose target is 0 does not count, even if it is infinite: 0 · inf is replaced by 0.
 """
 
 from __future__ import annotations

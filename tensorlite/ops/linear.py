@@ -60,7 +60,7 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
 
 @primitive
 def linear_relu(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """`relu` of `linear`, of which no array is kept; what `nn.Sequential` makes of the two."""
+    """`relu` of `linear` in one pass, without an array in between; `nn.Sequential` uses it."""
     return relu(linear(x, weight, bias))
 
 

@@ -41,7 +41,7 @@ BINARY = {
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
 
-# Families whose every operation takes the Tensor first, and the names of such in the others.
+# Modules all of whose functions become methods, and the names of those that do in other modules.
 FAMILIES = (
     ops.elementwise,
     ops.rounding,
@@ -164,7 +164,7 @@ def attach() -> None:
 
 
 def _special() -> dict[str, Any]:
-    """What has a way of its own."""
+    """The methods that are not made from a function by a general rule."""
     return {
         "__init__": creation.initialise,
         "type": convert.type_,

@@ -75,7 +75,7 @@ def pad(
 
 
 def _cropped(x: Tensor, widths: Widths) -> Tensor:
-    """Cut off what negative widths say."""
+    """Cut off as many elements as negative widths say."""
     for n, (before, after) in zip(x.shape, widths, strict=True):
         if n + min(before, 0) + min(after, 0) < 0:
             raise RuntimeError(
@@ -91,7 +91,7 @@ def _cropped(x: Tensor, widths: Widths) -> Tensor:
 
 
 def _check_edges(x: Tensor, pairs: Widths, mode: str) -> None:
-    """Refuse what has no elements to take, and axes that torch does not pad so."""
+    """Refuse axes without enough elements to copy, and axes that torch does not pad this way."""
     shape, count = x.shape, len(pairs)
     ndim = len(shape)
     if not 1 <= count <= 3 or ndim - count not in (1, 2):

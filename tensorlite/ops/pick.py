@@ -1,4 +1,4 @@
-"""Elements picked along an axis, none of them twice: what sorting and the extremes return."""
+"""Elements picked along an axis, none of them twice, as sorting and extremes do."""
 
 from __future__ import annotations
 

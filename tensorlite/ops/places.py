@@ -1,4 +1,4 @@
-"""Numbered places along an axis, in the engine room: picked, written, and combined into.
+"""Primitives of gather and scatter: places along an axis are read, written, and added to.
 
 ``index[i, j]`` stands for the place ``[index[i, j], j]`` for axis 0, and so on. An index may be
 shorter than the array along every axis.
@@ -86,7 +86,7 @@ def reduced_into(
     reduce: str,
     include_self: bool = True,
 ) -> Array:
-    """Combine what `src` has for each place with the number there, or instead of it.
+    """Combine the numbers of `src` for each place, with or without the number that is there.
 
     Numbers for one place are combined in a fixed order on every device, and rounded once.
     """
@@ -129,7 +129,7 @@ def _combined(
 
 
 def _neutral(reduce: str, dtype: np.dtype) -> Any:
-    """What changes nothing when numbers of `dtype` are combined with it."""
+    """The neutral element: combining numbers of `dtype` with it changes nothing."""
     if reduce in ("sum", "mean"):
         return 0
     if reduce == "prod":
@@ -175,7 +175,7 @@ def _mean_slopes(g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, includ
 
 
 def _prod_slopes(g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, include: bool) -> tuple:
-    """Each factor's slope is the product of the others: of a lone 0, the product without it."""
+    """The gradient of each factor is the product of the others; of a single 0, of all but it."""
     x_zero, src_zero = eq(x, 0), eq(src, 0)
     x_filled, src_filled = where(x_zero, 1.0, x), where(src_zero, 1.0, src)
     array = raw(g)
@@ -196,7 +196,7 @@ def _prod_slopes(g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, includ
 def _extreme_slopes(
     g: Any, y: Any, x: Any, index: Any, src: Any, axis: int, include: bool
 ) -> tuple:
-    """All that are the extreme share its gradient."""
+    """All elements that equal the extreme share its gradient."""
     wide = numpy_sum_dtype(raw(g).dtype) or raw(g).dtype
     x_is = raw(eq(x, y)).astype(wide)
     src_is = raw(eq(src, picked(y, index, axis))).astype(wide)

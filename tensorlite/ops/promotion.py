@@ -64,7 +64,7 @@ class Operands:
         self.floats = floats
 
     def __call__(self, args: tuple) -> tuple:
-        """The inputs of a call, Tensors and arrays in one dtype; numbers stay as they are."""
+        """The inputs of a call: Tensors and arrays cast to one dtype, numbers as they are."""
         if all(x.__class__ in (int, float, bool) for x in args):
             raise TypeError(f"{', '.join(map(repr, args))}: at least one must be a Tensor")
         # Beside a Tensor one of NumPy's numbers is a number; in a rule, which runs on arrays, it is

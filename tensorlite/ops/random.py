@@ -293,7 +293,7 @@ def check_probabilities(name: str, p: Any, device: Device) -> None:
 
 
 def coins(generator: Generator, p: Any, like: Tensor) -> Array:
-    """Whether each of as many draws as `like` has elements comes out true, as often as `p` says."""
+    """Booleans of the shape of `like`, each true with probability `p`."""
     return generator.uniform(tuple(like.shape), np.float32, like.device) < p
 
 

@@ -182,7 +182,7 @@ def lstm_layer(
     bias: Tensor | None,
     reverse: bool,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """`lstm` of `linear` of `x`, whose array nobody else reads: the gates take its place."""
+    """`lstm` of `linear` of `x`; the gates overwrite the projection, which nothing else reads."""
     projected = linear(x, weight_ih, bias)
     return _outputs_of_lstm(lstm_sequence(projected, h0, c0, weight_hh, reverse, True), reverse)
 

@@ -133,7 +133,7 @@ def tables(
 
 
 def _mixed(xp: ModuleType, x: Array, places: Array, weights: Array, axis: int) -> Array:
-    """Mix along `axis`. What has no weight does not count, be it infinite."""
+    """Mix along `axis`. Elements of weight 0 do not count, even if they are infinite."""
     behind = (1,) * (x.ndim - axis - 1)
     total: Any = 0
     for place, weight in zip(places, weights, strict=True):

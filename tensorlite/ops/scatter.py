@@ -46,7 +46,7 @@ __all__ = [
 
 
 def _prepared(name: str, input: Tensor, dim: int, index: Any, src: Any) -> tuple:
-    """What the engine room takes: everything with an axis, cropped to the index, of one dtype."""
+    """The arguments as the primitives take them: with axes, cropped to the index, of one dtype."""
     axis = one_dim(dim, len(input.shape), name)
     n = input.shape[axis] if input.shape else 1
     index = with_axis(checked_numbers(name, input, index, n))

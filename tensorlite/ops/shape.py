@@ -1,4 +1,4 @@
-"""Shape, in the engine room: the same elements in another arrangement, in NumPy's terms.
+"""Primitives of shape: the same elements in another arrangement, in NumPy's terms.
 
 The public functions with torch's arguments are written with these (`axes`, `joining`, `splitting`,
 `tiling`). On the CPU results that need no copy share memory with their input.
@@ -158,8 +158,8 @@ def _unbind_vjp(g: tuple, needs: tuple[bool, ...], x_shape: tuple, axis: int) ->
 def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
     """The array whose parts along `axis` these are already, each in its place, or None.
 
-    So attention leaves the gradients of queries, keys and values that came from one array. Nobody
-    writes to cotangents, so these may share memory, unlike what `stack` returns.
+    Attention returns the gradients of queries, keys and values so, if these came from one array.
+    Cotangents are never written to, so they may share memory, unlike the result of `stack`.
     """
     whole = getattr(parts[0], "base", None)
     if whole.__class__ is not np.ndarray or not whole.flags.c_contiguous:

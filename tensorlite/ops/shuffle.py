@@ -1,4 +1,4 @@
-"""Channels put into the plane, out of it, and among each other."""
+"""Pixel shuffle, its inverse, and channel shuffle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be known about dtypes: limits, and which may be written where."""
+"""Facts about dtypes: their limits, and which can be cast to which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What special functions share: arithmetic in float64, and series."""
+"""Helpers of special functions: arithmetic in float64, and polynomials."""
 
 from __future__ import annotations
 

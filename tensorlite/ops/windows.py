@@ -1,4 +1,4 @@
-"""Windows over spatial axes: what convolution and pooling have in common."""
+"""Windows over spatial axes, for convolution and pooling."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def per_axis(
 def with_batch(
     op: str, x: Tensor, axes: int, name: str = "input"
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """`x` as (N, C, *axes), and what takes the first axis off again where `x` has none.
+    """`x` as (N, C, *axes), and a function that removes the batch axis again if `x` has none.
 
     Raises
     ------

@@ -22,11 +22,11 @@ class Adagrad(FlatOptimizer):
     lr, lr_decay, weight_decay, eps
         As above.
     initial_accumulator_value
-        What s is at first.
+        The initial value of s.
     foreach, fused
         Accepted for torch's sake; a step is one kernel anyway.
     maximize
-        Climb instead: the gradient's sign is turned first.
+        Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
     """

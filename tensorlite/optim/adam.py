@@ -34,7 +34,7 @@ class Adam(FlatOptimizer):
         Divide by the greatest v so far (Reddi, Kale and Kumar, "On the convergence of Adam and
         beyond", ICLR 2018).
     maximize
-        Climb instead: the gradient's sign is turned first.
+        Maximize instead: the gradient's sign is changed first.
     foreach, capturable, fused
         Accepted for torch's sake; a step is one kernel anyway.
     differentiable

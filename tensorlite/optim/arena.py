@@ -1,8 +1,9 @@
 """The arena: parameters, gradients and optimizer state in flat arrays.
 
 Parameters of one group that share a device and a dtype lie one after another in one array, and so
-do their gradients and each kind of state. A step is then one kernel launch, zeroing is nothing, a
-norm is one reduction, and data parallelism one all-reduce, however many parameters there are.
+do their gradients and each kind of state. However many parameters there are, a step is then one
+kernel launch, zeroing the gradients costs nothing, a norm is one reduction, and data parallelism is
+one all-reduce.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Arena:
     skipped : array or None
         How many of the steps a gradient scaler turned into nothing; on the device, with no axes.
     hyper : tuple or None
-        What the last update was told, and the array that holds it.
+        The numbers that the last update's kernel got, and the array that holds them.
     launch : tuple or None
         How an ordinary step of all parameters was last launched: names of the state, all kernels,
         the one that ran with its arrays.
@@ -103,12 +104,12 @@ class Arena:
                 parameter.grad_buffer = None
 
     def is_whole(self) -> bool:
-        """Whether all parameters and gradients lie here, and are equally old: as is ordinary."""
+        """Whether all parameters and gradients lie here, and all have had as many steps."""
         steps = self.steps
         return steps.count(steps[0]) == len(steps) and glances.in_place(self._watched)
 
     def gather(self) -> None:
-        """Put back what somebody rebound; raises `Moved` where that cannot be."""
+        """Bring arrays that users replaced back into the arena, or raise `Moved`."""
         for place in self.places:
             if place.parameter.array is not place.data:
                 self._adopt(place)
@@ -134,8 +135,8 @@ class Arena:
     # --- gradients ----------------------------------------------------------------------------
     #
     # `backward` puts gradients straight into the arena. What a user holds of an earlier one, or of
-    # a view of it, must not change by that: where it is held, all gradients get new memory. That
-    # somebody holds one is seen by the references to it; see `own_place` in `backward`.
+    # a view of it, must not change by that: if it is still referred to, all gradients get new
+    # memory. Reference counts show whether it is; see `own_place` in `backward`.
 
     def _welcome(self, parameter: Tensor, grad: Array) -> None:
         """Let the gradient of `parameter` be put into `grad` from now on."""
@@ -180,8 +181,8 @@ class Arena:
         """Count a step; return the runs of neighbours that have gradients: (start, stop, history).
 
         A run's history is its number of steps; in a tuple with its `scalars` if `first` says what
-        they are before the first step. It is the same for all in the run. Puts back what somebody
-        rebound meanwhile, and leaves out parameters without a gradient, as torch does.
+        they are before the first step. It is the same for all in the run. Arrays that users
+        replaced are brought back; parameters without a gradient are left out, as torch does.
 
         Raises
         ------
@@ -246,7 +247,7 @@ class Arena:
             self.forget_parts()
 
     def divide(self, own: list[tuple[int, int]]) -> None:
-        """Keep state of these parts alone, and update only them: others see to the rest."""
+        """Keep state for these parts only, and update only them: other processes have the rest."""
         self.own, offset = [], 0
         for start, stop in own:
             self.own.append((start, stop, offset))
@@ -265,7 +266,7 @@ class Arena:
         return [(first, last) for first, last in cut if first < last]
 
     def forget_parts(self) -> None:
-        """Cut parameters, gradients and state anew when they are next asked for."""
+        """Forget the cached parts of parameters, gradients and state; `part` cuts them anew."""
         self._part_of: Any = None
         self._part: tuple = ()
         self.launch: tuple | None = None
@@ -273,7 +274,7 @@ class Arena:
     def part(
         self, start: int, stop: int, names: Iterable[str]
     ) -> tuple[Array, Array, dict[str, Array]]:
-        """Parameters, gradients and state from `start` to `stop`; mostly asked for once more."""
+        """Parameters, gradients and state from `start` to `stop`; the last parts are cached."""
         asked = (start, stop, names)
         if self._part_of != asked:
             at = start
@@ -326,7 +327,7 @@ def _references(place: Place) -> int:
 
 
 def _references_of_the_arena() -> int:
-    """What `_references` counts where nobody else holds the array."""
+    """What `_references` returns if only the arena refers to the array."""
     place = Place("", tensor_of(np.empty(0)), 0, 0, np.empty(0), np.empty(0))
     watched = [place.grad]
     return _references(place) if watched else 0

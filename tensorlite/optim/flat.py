@@ -28,7 +28,7 @@ _PLAIN = (float, int)  # types of most settings
 
 
 class _Flat:
-    """The arenas of a group, and what it was when they were made."""
+    """The arenas of a group, and the group's parameters when they were made."""
 
     __slots__ = ("arenas", "group", "parameters")
 
@@ -43,7 +43,7 @@ class _Flat:
 
 
 class Replay:
-    """The host's part in a recorded step: it counts, and tells the kernels their numbers anew."""
+    """The host's part of a recorded step: it counts, and writes the kernels' numbers anew."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Replay:
         )
 
     def __call__(self) -> None:
-        """Count a step, and write what it is told."""
+        """Count a step, and write the numbers that its kernels read."""
         optimizer, group, arena = self.optimizer, self.group, self.arena
         counted = optimizer.counted(group)
         decay = as_number(group.get("weight_decay", 0.0))
@@ -362,9 +362,9 @@ class FlatOptimizer(Optimizer):
         runs: list[Any] = []
         for start, stop, history in arena.advance(self.counted(group), first):
             step, scalars = (history[0], history[1:]) if first else (history, ())
-            told = None
+            where = None  # the kernel reads the count
             if on_graph and arena.skipped is not None:
-                step, told = recorder.number(step)
+                step, where = recorder.number(step)
             count = step if arena.skipped is None else step - arena.skipped
             values = self._values(group, count, grad_scale, skip, scalars)
             if recorded:  # an array of its own, which replays write to
@@ -373,7 +373,7 @@ class FlatOptimizer(Optimizer):
                 self._update(arena, own_start, own_stop, names, values, scaled)
             if recorded:
                 assert arena.hyper is not None  # made just now, in `_update`
-                runs.append((start, stop, recorder.live(arena.hyper[1]), told))
+                runs.append((start, stop, recorder.live(arena.hyper[1]), where))
                 arena.hyper = None
             if first:
                 self._note_scalars(arena, start, stop, self.next_scalars(group, step, *scalars))
@@ -401,9 +401,9 @@ class FlatOptimizer(Optimizer):
         if self.counted(group):
             step += 1
             arena.steps = [step] * len(arena.steps)
-        values, told = self._values(group, step), arena.hyper
-        if told is not None and told[0] == values:
-            hyper = told[1]  # nothing changed since the last step
+        values, last = self._values(group, step), arena.hyper
+        if last is not None and last[0] == values:
+            hyper = last[1]  # nothing changed since the last step
         else:
             hyper = self._hyper_array(arena, values, False)
         launch(hyper, arena.places[-1].stop)
@@ -418,7 +418,7 @@ class FlatOptimizer(Optimizer):
         skip: Any = None,
         scalars: tuple[float, ...] = (),
     ) -> list:
-        """What a kernel is told of a step."""
+        """The numbers that a kernel gets for a step: see `hyper` for their order."""
         lr = self.learning_rate(group, count)
         if type(lr) not in _PLAIN and not is_array(lr):
             lr = as_number(lr)
@@ -465,13 +465,13 @@ class FlatOptimizer(Optimizer):
             arena.data[start:stop] = arena.backend.cast(p, arena.dtype)
 
     def _hyper_array(self, arena: Arena, values: list, scaled: bool) -> Array:
-        """What a kernel is told, in an array on its device.
+        """The numbers of `_values` as an array on the arena's device.
 
-        If `scaled`, a gradient scaler tells numbers that only the device knows.
+        If `scaled`, some come from a gradient scaler, and only the device knows their values.
         """
-        told = arena.hyper
-        if not scaled and told is not None and told[0] == values:
-            return told[1]
+        last = arena.hyper
+        if not scaled and last is not None and last[0] == values:
+            return last[1]
         on_device = {i: v for i, v in enumerate(values) if is_array(v)} if scaled else {}
         numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
         numbers[2] = 1.0 if values[2] is None else numbers[2]

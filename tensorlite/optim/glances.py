@@ -1,4 +1,4 @@
-"""What an optimizer looks at in every step: by the host's compiled code, where there is some.
+"""Checks that an optimizer makes in every step, compiled where a compiler is there.
 
 A step of a small model takes as long as a few dozen lines of Python do.
 """

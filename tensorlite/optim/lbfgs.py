@@ -197,7 +197,7 @@ class _Step:
     ) -> Point:
         """Go along the direction; return the point where the parameters are then."""
         if self.settings["line_search_fn"] is None:
-            if last:  # nobody asks for the loss there
+            if last:  # the loss there is not needed
                 self._move(start, t, d)
                 return here._replace(t=t)
             return self._point(start, t, d)

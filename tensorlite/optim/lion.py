@@ -23,7 +23,7 @@ class Lion(FlatOptimizer):
     betas, weight_decay
         As above.
     maximize
-        Climb instead: the gradient's sign is turned first.
+        Maximize instead: the gradient's sign is changed first.
     """
 
     kernel_name = "lion"

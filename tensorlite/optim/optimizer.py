@@ -180,7 +180,7 @@ class Optimizer:
         return None, given
 
     def label(self, parameter: Tensor) -> str:
-        """What messages call a parameter: its name, or its number."""
+        """A parameter as messages name it: by its name, or by its number."""
         number = 0
         for group in self.param_groups:
             names = group.get("param_names")

@@ -25,7 +25,7 @@ class RAdam(FlatOptimizer):
     foreach, capturable
         Accepted for torch's sake.
     maximize
-        Climb instead: the gradient's sign is turned first.
+        Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
     """

@@ -28,7 +28,7 @@ class RMSprop(FlatOptimizer):
     capturable, foreach
         Accepted for torch's sake; a step is one kernel anyway.
     maximize
-        Climb instead: the gradient's sign is turned first.
+        Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
 

@@ -25,7 +25,7 @@ class SGD(FlatOptimizer):
     momentum, dampening, weight_decay, nesterov
         As above; Nesterov's variant wants momentum and no dampening.
     maximize
-        Climb instead: the gradient's sign is turned first.
+        Maximize instead: the gradient's sign is changed first.
     foreach, fused
         Accepted for torch's sake; a step is one kernel anyway.
     differentiable

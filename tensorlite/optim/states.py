@@ -1,4 +1,4 @@
-"""What an optimizer on arenas keeps about its parameters, as dictionaries."""
+"""The state of an optimizer on arenas, as dictionaries by parameter."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def strong_wolfe(
     Parameters
     ----------
     evaluate
-        Tells the point at a step.
+        Computes the point at a step.
     start
         The point at step 0, with a negative slope.
     t
@@ -45,7 +45,7 @@ def strong_wolfe(
     extent
         Greatest element of the direction: with the interval's length, how far its ends are apart.
     tolerance
-        Ends closer than this are not told apart.
+        An interval whose ends are closer than this is not divided further.
     most
         How many further steps are tried.
 

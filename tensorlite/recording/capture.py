@@ -28,7 +28,7 @@ class CaptureError(RuntimeError):
 
 
 class _Slot:
-    """What is known of calls with one kind of arguments."""
+    """The recording, if any, of calls with one kind of arguments."""
 
     def __init__(self) -> None:
         self.recordings: list[Recording] = []
@@ -66,7 +66,7 @@ class Captured:
         return sorted(found, key=lambda recording: recording.used)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
-        """A method: one captured function an object."""
+        """Bind to an object: each object has a captured function of its own."""
         if owner is None:
             return self
         known = owner.__dict__.setdefault("_captured", {})
@@ -208,7 +208,7 @@ class Captured:
                 slot.recordings = [each for each in slot.recordings if each is not old]
 
     def give_up(self, reason: str, raises: bool = True) -> None:
-        """Let later calls be made as always; say why, once, or raise."""
+        """Make later calls without recording; warn once with the reason, or raise."""
         self.reason = reason
         self._slots.clear()
         if self.strict and raises:
@@ -257,8 +257,8 @@ def capture(function: Callable | None = None, *, most: int = 8, strict: bool = T
     """Record what a function of Tensors does, and let later calls run the recording.
 
     A training step with its optimizer, schedule and clipping, or an inference: the first two calls
-    run as always and are written down, and from the third on a call copies its inputs into place
-    and runs the list, without Python. On a GPU the second call makes a CUDA graph, and later calls
+    run normally and are recorded. From the third on, a call copies its inputs into place and runs
+    the recorded list, without Python. On a GPU the second call makes a CUDA graph, and later calls
     are one launch of it. What it returns is the same, bit for bit.
 
     Parameters
@@ -281,9 +281,9 @@ def capture(function: Callable | None = None, *, most: int = 8, strict: bool = T
     Raises
     ------
     CaptureError
-        By a call that does what a recording cannot do again: asking for values (``item()``,
-        ``float(t)``, ``bool(t)``, ``numpy()``, printing), numbers that change from call to call.
-        The call was made to its end.
+        If a call does something that cannot be replayed: it reads values (``item()``, ``float(t)``,
+        ``bool(t)``, ``numpy()``, printing), or uses numbers that change from call to call. The call
+        itself has been completed.
 
     Examples
     --------

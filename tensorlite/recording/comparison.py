@@ -1,4 +1,4 @@
-"""How two recordings of one call differ, and what its caller gets."""
+"""Comparing two recordings of one call, and detaching results for its caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constants: what a recording would compute anew at every replay, and always the same."""
+"""Constant folding: calls that would give the same results at every replay are left out."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ def address(x: np.ndarray) -> int:
 def folded(
     program: list[Any], k: Any, log: Any, host_writes: list[int]
 ) -> tuple[list[Any], set[int]]:
-    """A program without what always has the same results, and the blocks that hold those.
+    """The program without the steps whose results are constant, and the blocks with those results.
 
-    What is left out read memory alone that nothing in the program writes, or that was left out,
-    too; and nobody else writes where it wrote. Memory from before the call may change.
+    A step is left out if everything it reads is constant: memory that no step of the program
+    writes, or the result of a step that is left out. No other step may write to its results.
+    Memory from before the call counts as changing.
 
     Parameters
     ----------

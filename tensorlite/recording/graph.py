@@ -1,10 +1,10 @@
 """Recording on CUDA: a call becomes one CUDA graph, which later calls launch.
 
-The stream notes all that is queued on it, whoever queues it: kernels of ours and of CuPy, products,
-copies. So units need no second look, as on the CPU. What is left to do here is what a graph would
-freeze: numbers that change from call to call lie in a `Mailbox`, which a replay fills and sends
-before it launches; and the first call, which runs as always, is compared with the second, of which
-the graph is made.
+Stream capture records everything queued on the stream: tensorlite's kernels, CuPy's, products and
+copies. So units need not be checked by running them again, as on the CPU. Two things remain.
+Numbers that change from call to call would be frozen in a graph, so they lie in a `Mailbox`, which
+a replay fills and sends before the launch. And the first call, which runs normally, is compared
+with the second, of which the graph is made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tensorlite.tape import mode, note_write_at
 from tensorlite.tensor import Tensor, tensor_of
 
 _UNIT = 512  # bytes: CuPy's pool gives out multiples of it
-_LETTER = 256  # bytes that a number in a mailbox is aligned to, which any kernel is glad of
+_LETTER = 256  # bytes that a number in a mailbox is aligned to, which is enough for any kernel
 _SMALL = 1 << 12  # bytes up to which what comes from the host is sent again at each replay
 _RING = 4  # replays that may be under way before the host waits for the first
 
@@ -40,10 +40,10 @@ class Refused(BaseException):
 
 
 class Mailbox:
-    """Memory that the host writes before a replay, and its copy on the device, which kernels read.
+    """Host memory that is written before a replay, and its copy on the device, read by kernels.
 
-    What is sent goes through pinned memory, of which there are several pieces: the host need not
-    wait until the device has read the last.
+    It is sent through one of several pieces of pinned memory, so the host need not wait until the
+    device has read the previous one.
     """
 
     def __init__(self, size: int) -> None:
@@ -89,7 +89,7 @@ class Mailbox:
 
 
 class _NoLog:
-    """Stands where the CPU's recorder has its log: the stream takes everything down."""
+    """An empty log in place of the CPU recorder's: stream capture records everything."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[int, int]] = []
@@ -107,12 +107,12 @@ class _NoLog:
         return array
 
     def made(self, start: int, size: int) -> None:
-        """Take note of memory that the call asked for."""
+        """Note memory that was allocated during the call."""
         self._spans.append((start, start + size))
         self.asked += -(-size // _UNIT) * _UNIT
 
     def log_owns(self, log: None, array: Any) -> bool:
-        """Whether an array lies in memory that the call asked for."""
+        """Whether an array lies in memory that was allocated during the call."""
         if isinstance(array, np.ndarray):
             return False
         self._spans.sort()
@@ -121,7 +121,7 @@ class _NoLog:
 
 
 class GraphRecorder(Recorder):
-    """Takes down what a graph does not say: what it depends on, and what changes between replays.
+    """Records what a graph lacks: what it depends on, and what changes between replays.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class GraphRecorder(Recorder):
             self._alone -= 1
 
     def refuse(self, what: str) -> None:
-        """Give up: a call that runs as always goes on, a graph that is being made is left."""
+        """Give up: a call that runs normally goes on, a graph in the making is abandoned."""
         if self._alone:
             return
         if self.reason is None:
@@ -311,7 +311,7 @@ class GraphRecorder(Recorder):
         return self._mirrors.get(array.data.ptr)
 
     def number(self, value: float) -> tuple[Any, np.ndarray | None]:
-        """A number that the host tells anew at every replay; and where it writes it."""
+        """A number that the host writes anew before every replay; and the address it writes to."""
         if not self.capturing:
             return value, None
         host, array = self.letter(np.array(value, np.float64))
@@ -420,7 +420,7 @@ class GraphRecording(Recording):
         self._rooms: list[list[Any]] = []
 
     def finish(self) -> None:
-        """See what it depends on, when nobody holds what the call has made for itself."""
+        """Find the Tensors it depends on; call this when the call's own objects are gone."""
         super().finish()
         self._rooms = [[] for _ in self._outputs]
         self.memory = self._recorder.k.asked, self._made.pool.total_bytes()
@@ -488,7 +488,7 @@ class GraphRecording(Recording):
         return tensor_of(own) if isinstance(x, Output) else own
 
     def _room(self, i: int, like: Any) -> Any:
-        """An array for a result, one that nobody holds any more where there is one."""
+        """An array for a result: an earlier one that nothing refers to any more, or a new one."""
         rooms = self._rooms[i]
         for room in rooms:
             if sys.getrefcount(room) == _ALONE and sys.getrefcount(room.data.mem) == _MEMORY_ALONE:
@@ -518,7 +518,7 @@ class GraphRecording(Recording):
 
 
 def _counts_alone() -> tuple[int, int]:
-    """References to an array in a list, and to its memory, where nobody else holds either."""
+    """Reference counts of an array in a list, and of its memory, if nothing else refers to them."""
     rooms = [cupy.empty(1, np.uint8)]
     for room in rooms:
         found = sys.getrefcount(room), sys.getrefcount(room.data.mem)

@@ -1,4 +1,4 @@
-"""Making a CUDA graph of a call: it runs as always, and is then taken down by a stream."""
+"""Making a CUDA graph of a call: it runs once normally, and once under stream capture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tensorlite.tensor import Tensor, tensor_of
 
 
 def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]) -> Any:
-    """Make a call of a captured function: the first time as always, then as a graph.
+    """Make a call of a captured function: the first time normally, then as a graph.
 
     The graph is kept if both did the same.
     """
@@ -58,7 +58,7 @@ def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]
 
 
 def _noted(captured: Any, slot: Any, recorder: GraphRecorder, given: tuple) -> Any:
-    """Make the call as always, and note what its graph will be compared with."""
+    """Make the call normally, and note what its graph will be compared with."""
     args, kwargs = given
     with _watched_by(recorder, cupy.cuda.get_allocator()):
         result = captured.function(*args, **kwargs)

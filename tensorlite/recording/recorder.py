@@ -1,11 +1,11 @@
-"""Taking down what a call does on the CPU, so that it can be done again without Python.
+"""Recording a call on the CPU, so that it can be replayed without Python.
 
-The extension notes every kernel, product and copy that runs (`kernels/host/record.h`). What NumPy
-computes it does not see, so the work is cut into *units*, a primitive or a gradient rule each:
-right after a unit has run, what was noted of it is run again over its inputs, with all memory that
-it allocated filled with NaN. Where that gives the same bits, the noted calls stand for the unit.
-Where it does not, NumPy had a part in it, and the unit becomes a *node*: at a replay its function
-is called again, and what it returns is copied to where the first results were.
+The extension logs every kernel, product and copy that runs (`kernels/host/record.h`), but not what
+NumPy computes. So the work is cut into *units*: each primitive and each gradient rule is one. Right
+after a unit has run, its logged calls are run again over its inputs, with all memory that it
+allocated filled with NaN. If that gives the same bits, the logged calls stand for the unit. If not,
+NumPy took part in it, and the unit becomes a *node*: a replay calls its function again, and copies
+what it returns to where the first results were.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _bytes(x: np.ndarray) -> bytes:
 
 
 class Recorder:
-    """What is being taken down; `mode.switches.recorder` while a call is recorded.
+    """The recording in progress; `mode.switches.recorder` while a call is recorded.
 
     Attributes
     ----------
@@ -215,7 +215,7 @@ class Recorder:
             self.close()
 
     def sizes(self, name: str, inputs: tuple, static: dict) -> None:
-        """Refuse a primitive that has as many results as values say."""
+        """Refuse a primitive whose number of results depends on values."""
         masks = inputs[1:] if name == "getitem" else ()
         masked = any(is_array(x) and x.dtype == bool and self._varies(x) for x in masks)
         counts = name == "bincount" and not static.get("minlength")
@@ -454,7 +454,7 @@ class Recorder:
             self.leaves[id(x)] = (x, x.array)
 
     def outer_leaves(self) -> list[tuple[Tensor, Array]]:
-        """The Tensors from before the call; those that it made itself are held by nobody else."""
+        """The Tensors from before the call: those with references from outside the recording."""
         own = [leaf for leaf in self.leaves.values() if not self.k.log_owns(self.log, leaf[1])]
         return _held_elsewhere(own)
 
@@ -490,7 +490,7 @@ class Recorder:
 
 
 def _held_elsewhere(leaves: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Those of which somebody else than the list, and the dictionary it comes from, holds one."""
+    """Those to which something refers besides the list and the dictionary it comes from."""
     return [leaf for leaf in leaves if getrefcount(leaf[0]) > _ONE]
 
 

@@ -64,7 +64,7 @@ class Recording:
         self._result = mapped(result, self._as_output)
 
     def finish(self) -> None:
-        """See what it depends on, when nobody holds what the call has made for itself."""
+        """Find the Tensors it depends on; call this when the call's own objects are gone."""
         recorder = self._recorder
         own = recorder.outer_leaves()
         self._leaves = [(t, a, t.requires_grad) for t, a in own]
@@ -192,7 +192,7 @@ class Recording:
                 self._k.log_replay(self._log, *step)
 
     def _run_measured(self, profile: Any, streams: dict) -> None:
-        """Run for a profile, which is told of every call."""
+        """Run under a profiler, which gets an event for every call."""
         if self._lines is None:
             self._lines = [list(self._lines_of(step)) for step in self._program]
         for step, lines in zip(self._program, self._lines, strict=True):
@@ -216,7 +216,7 @@ class Recording:
         return self._outputs[x].copy() if isinstance(x, _Array) else x
 
     def plan(self) -> None:
-        """Leave constants out, and dead calls; let temporaries that live apart share memory."""
+        """Leave out constants and dead calls; temporaries not alive at once share memory."""
         program, constant = folded(self._program, self._k, self._log, self._recorder.made)
         self._program = program
         movable = [block for block in self._recorder.movable if block not in constant]

@@ -1,4 +1,4 @@
-"""Training: the `Trainer`, its callbacks and metrics, and what it writes."""
+"""Training: the `Trainer`, its callbacks and metrics, and the files of a run."""
 
 from tensorlite.training.callbacks import Callback, Report
 from tensorlite.training.diagnosis import Finding, diagnose

@@ -1,4 +1,4 @@
-"""Callbacks: what else is to happen while a `Trainer` trains."""
+"""Callbacks: objects whose methods a `Trainer` calls at certain points of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint's fields are what they should be, before anything is made of them."""
+"""Checks of a checkpoint's fields, before anything is restored from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_checkpoint(checkpoint: Mapping[str, Any], name: str) -> None:
     Raises
     ------
     ValueError
-        If one is missing or is nothing that a `Trainer` writes; names it and what it holds.
+        If one is missing, or is not as a `Trainer` writes it; names it and its value.
     """
     for field, check in _FIELDS.items():
         if field not in checkpoint:

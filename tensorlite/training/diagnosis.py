@@ -1,6 +1,6 @@
-"""A plain word when training goes wrong, and what to try.
+"""Signs in the history that training goes wrong, and what to try.
 
-The rules look at the history alone, one record an epoch:
+The rules read only the history, one record per epoch:
 
 * *diverges*: the training loss is half as much again as at its best, and has lost more than half of
   what it had gained by then;

@@ -1,4 +1,4 @@
-"""The epoch under way: its losses, kept on the device until somebody asks."""
+"""The current epoch: its losses stay on the device until they are read."""
 
 from __future__ import annotations
 

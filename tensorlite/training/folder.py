@@ -75,8 +75,8 @@ class RunFolder:
     def check_free(self) -> None:
         """Raise unless a new run can be written here.
 
-        What a run left that was killed before its first checkpoint does not count: its lock, which
-        nobody holds, and its temporary files.
+        A run that was killed before its first checkpoint may have left a lock file, which no
+        process holds, and temporary files: these do not count.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class RunFolder:
         """Write the latest checkpoint, the same as the best, and what the history lacks.
 
         The best first: if the run is killed in between, it resumes from the older one and comes
-        to the same best again. A folder that somebody removed is made again.
+        to the same best again. If the folder was removed meanwhile, it is made again.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class RunFolder:
 
 
 def _is_left_over(name: str) -> bool:
-    """Whether a file in a run's folder is one that only a process that runs has use for."""
+    """Whether a file in a run's folder is of use only to a running process."""
     return name == LOCK or (name.startswith(".") and name.endswith(io.PARTIAL))
 
 

@@ -18,7 +18,7 @@ __all__ = ["Interruption", "Stopped"]
 class Stopped(SystemExit):
     """SIGTERM or SIGHUP ended a run after its checkpoint was written.
 
-    Nobody has to catch it: the process ends without a traceback, with the status that a shell gives
+    It need not be caught: the process ends without a traceback, with the status that a shell gives
     a process ended by that signal.
     """
 
@@ -68,7 +68,7 @@ class Interruption:
         self._before.clear()
 
     def stop(self, world: World) -> None:
-        """End the run as the signal asked for; all processes do, also those that had none.
+        """End the run as the signal requires, in all processes, also in those that got none.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What the bits of a run depend on besides its settings: the machine and what runs on it."""
+"""What the bits of a run depend on besides its settings: hardware and versions of software."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def describe(device: Device) -> dict[str, Any]:
-    """What decides about the last bits on a device; texts and numbers by name.
+    """The hardware and software that the last bits of results depend on, by name.
 
     With compiled kernels results do not depend on the number of threads, without they do.
     """

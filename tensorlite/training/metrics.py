@@ -80,7 +80,7 @@ class Accuracy(_Sums):
         self._count = 0
 
     def of(self, output: Array, target: Array) -> tuple[Any, int]:
-        """How many of scores (..., classes) are right by labels (...), and of how many."""
+        """How many scores (..., classes) are highest at their label (...), and of how many."""
         if output.shape[:-1] != target.shape:
             raise ValueError(
                 f"accuracy: scores of shape {output.shape} need labels of shape "

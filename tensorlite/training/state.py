@@ -1,4 +1,4 @@
-"""All that a training goes on from: into a checkpoint, and out of one."""
+"""The whole state of a training run, to and from a checkpoint."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ def check_weights_of(model: Module, state: dict[str, Any], path: Path | None) ->
 
 
 def _kinds(trainer: Trainer) -> list[str]:
-    """The classes of optimizer and schedule: another's state might load, and mean nothing."""
+    """The classes of optimizer and schedule: another class might load the state without error."""
     schedule = "no schedule" if trainer.schedule is None else type(trainer.schedule).__name__
     return [type(trainer.optimizer).__name__, schedule]

@@ -1,4 +1,4 @@
-"""Callbacks that tell TensorBoard and MLflow how a run goes."""
+"""Callbacks that log a run to TensorBoard and MLflow."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TensorBoard(Callback):
 
 
 class MLflow(Callback):
-    """Tells MLflow the settings, each epoch's numbers, and what the run wrote.
+    """Logs a run to MLflow: its settings, each epoch's numbers, and the files it wrote.
 
     ``pip install "tensorlite[mlflow]"`` brings mlflow-skinny, which is enough to write.
 

@@ -57,7 +57,7 @@ class Trainer:
     schedule
         A learning-rate schedule of `optimizer`. `ReduceLROnPlateau` is shown the watched loss.
     schedule_per
-        Whether the schedule steps once an epoch or once a batch.
+        Whether the schedule steps once per epoch or once per batch.
     metrics
         Computed on the validation data; `Metric` objects, or "accuracy", "mse", "mae", "r2".
     device
@@ -86,22 +86,22 @@ class Trainer:
         Anything `tensorlite.save` takes, kept in the checkpoints.
     capture
         Whether steps are recorded once and then run without Python (see `tensorlite.capture`), with
-        the same results: "auto" where that can be, "on" raises where it cannot, "off" never.
+        the same results: "auto" where that is possible, "on" (an error where it is not), "off".
 
     Notes
     -----
     After ``tl.distributed.init()`` all processes train together: each makes the same trainer with
     the same model, optimizer and loaders. The optimizer is divided by `Sharded`, training loaders
-    are cut into shards, evaluation is shared, and what is decided is decided for all; see
+    are cut into shards, evaluation is shared, and all stop at the same step; see
     docs/distributed.md. Callbacks run in every process; rank 0 alone writes checkpoints.
 
     Attributes
     ----------
     history : list of dict
-        One record an epoch: "epoch", "lr" (at its beginning), "train_loss", "val_loss", "val_" and
+        One record per epoch: "epoch", "lr" (at its beginning), "train_loss", "val_loss", "val_" and
         each metric's name, "seconds" (validation included), "samples_per_second" (of training).
     epochs : int
-        How many were asked for.
+        How many to train in all, as given to `fit`.
     batches : int
         In an epoch.
     progress : Epoch
@@ -297,7 +297,7 @@ class Trainer:
 
     @property
     def findings(self) -> list[Finding]:
-        """What goes wrong, in plain words; see `tensorlite.training.diagnosis`."""
+        """Signs that training goes wrong; see `tensorlite.training.diagnosis`."""
         return diagnose(self.history)
 
     # --- the loop -----------------------------------------------------------------------------

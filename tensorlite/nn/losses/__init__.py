@@ -1,6 +1,6 @@
 """Losses, as torch's functions.
 
-``reduction`` is "mean" (over all elements), "sum", or "none" for one loss an element or example.
+``reduction`` is "mean" (over all elements), "sum", or "none": one loss per element or example.
 Prediction and target have the same shape: nothing broadcasts where torch would warn of it. The
 old arguments ``size_average`` and ``reduce`` are understood.
 """

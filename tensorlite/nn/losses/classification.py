@@ -33,8 +33,8 @@ def cross_entropy(
 ) -> Tensor:
     """-log softmax(input) of the target class, or averaged over target probabilities.
 
-    What does not count (an ignored target, a class of weight or probability 0) counts nothing even
-    where its logit is -inf.
+    An ignored target, or a class of weight or probability 0, adds nothing to the loss, even if its
+    logit is -inf.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def cross_entropy(
     loss = result[0] if with_gradient else result
     if isinstance(loss.array, np.ndarray):
         total = loss.array if loss.array.ndim == 0 else loss.array.sum()
-        # A wrong label leaves NaN. A recorded call is not asked for that, but for its labels.
+        # A wrong label gives NaN. In a recorded call the labels are checked instead of the loss.
         recorded = recorders and mode.switches.recorder is not None
         if recorded or math.isnan(total):
             check(_check_labels, "cross_entropy", labels.array, x.shape[1], ignore_index)

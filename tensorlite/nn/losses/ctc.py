@@ -59,7 +59,7 @@ def _negative_log_likelihood(
     ends = take_along_axis(alpha, xp.concatenate((final, xp.maximum(final - 1, 0)), axis=1), axis=1)
     real = xp.concatenate((xp.ones_like(final), final), axis=1) > 0
     total = logsumexp(where(real, ends, _NEVER), axis=1)
-    none = steps == 0  # nothing is heard: certain, if nothing is said
+    none = steps == 0  # no time steps: the empty sequence has probability 1
     total = where(none, xp.where(final[:, 0] == 0, 0.0, _NEVER).astype(_raw(total).dtype), total)
     return where(_raw(total) > _NEVER / 10, -total, math.inf)
 

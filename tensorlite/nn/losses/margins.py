@@ -1,4 +1,4 @@
-"""Losses that ask for a distance: hinges, rankings, cosines and triplets."""
+"""Losses with a margin: hinges, rankings, cosines and triplets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 def hinge_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", margin: float = 1.0
 ) -> Tensor:
-    """max(0, `margin` - target · input), with targets 1 and -1; torch has none of it."""
+    """max(0, `margin` - target · input), with targets 1 and -1; torch has no such loss."""
     check_same_shape("hinge_loss", input, target)
     return reduced(at_least_zero(margin - target * input), reduction)
 
@@ -165,7 +165,7 @@ def multi_margin_loss(
 def _scores_and_labels(
     op: str, input: Tensor, target: Tensor
 ) -> tuple[Tensor, np.ndarray, tuple[int, ...]]:
-    """Scores (N, C), raw class indices (N,), and the shape of a loss an example."""
+    """Scores (N, C), raw class indices (N,), and the shape of one loss per example."""
     input = input.reshape(1) if input.shape == () else input
     single = len(input.shape) < 2
     if (

@@ -1,4 +1,4 @@
-"""What losses share: their last step, and what they refuse."""
+"""The last step of all losses, reduction, and the checks that they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where torch keeps the classes of layers: names that programs import from there."""
+"""Torch's module of this name, for programs that import classes of layers from it."""
 
 from tensorlite.nn.module import Module
 from tensorlite.nn.modules import batchnorm, conv, instancenorm, loss, utils

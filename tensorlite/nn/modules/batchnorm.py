@@ -1,4 +1,4 @@
-"""What torch's module of this name has: base classes that programs ask for."""
+"""Torch's module of this name, for programs that import base classes from it."""
 
 from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from tensorlite.nn.batch_norm import BatchNormNd as _BatchNorm

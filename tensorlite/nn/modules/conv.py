@@ -1,4 +1,4 @@
-"""What torch's module of this name has: base classes that programs ask for."""
+"""Torch's module of this name, for programs that import base classes from it."""
 
 from tensorlite.nn.conv import Conv1d, Conv2d, Conv3d, _ConvNd
 from tensorlite.nn.conv import ConvTransposeNd as _ConvTransposeNd

@@ -20,7 +20,7 @@ from tensorlite.nn.utils.reparametrized import (
 )
 from tensorlite.unknown import unknown
 
-# What optimizers are built with too; `optim` stands on this floor, so it is asked when needed.
+# Clipping is part of `optim`, which is on the same floor: it is imported when it is used.
 _CLIPPING = ("clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm")
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What weight and spectral normalization compute."""
+"""The computations of weight and spectral normalization."""
 
 from __future__ import annotations
 

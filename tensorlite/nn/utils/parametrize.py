@@ -35,7 +35,7 @@ _cache: dict[tuple[int, str], Tensor] = {}
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Compute each parametrized Tensor once within the block, as recurrent use would want."""
+    """Within the block compute each parametrized Tensor only once, which suits recurrent layers."""
     global _depth
     _depth += 1
     try:

@@ -1,7 +1,7 @@
-"""Which compiled kernel takes the place of which primitive's reference.
+"""Compiled kernels for primitives: which kernel replaces which reference.
 
-The operations know nothing of kernels: here each is given its own, with what the kernel asks for
-(one float dtype, no gaps) seen to. Where that cannot be, the reference runs. A family is loaded
-with the operations it belongs to: `attention`, `images` and `recurrent` by
+The operations know nothing of kernels. Here each gets its kernel, and arrays are brought into the
+form that the kernel needs (one float dtype, no gaps). Where that is not possible, the reference
+runs. A file is loaded with the operations it belongs to: `attention`, `images` and `recurrent` by
 `tensorlite.nn.functional`, the others by `tensorlite.ops`.
 """

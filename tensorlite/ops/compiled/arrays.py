@@ -1,4 +1,4 @@
-"""Making arrays as kernels want them."""
+"""Arrays in the form that kernels need: one float dtype, no gaps, aligned."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 def packed(*arrays: Any) -> list | None:
-    """The arrays without gaps and aligned, if they share one float dtype and none is empty.
+    """The arrays, without gaps and aligned; None if they are empty or not of one float dtype.
 
-    Else None.
-
-    None among them passes: an input that was left out.
+    An input that was left out is None, and stays None.
     """
     if not alike(*arrays):
         return None

@@ -1,7 +1,7 @@
 """Convolution on CUDA, over one to three axes: products of filters with patches of the image.
 
-No patch is written to memory: the kernels (`kernels/conv_product.cu`) take them from the image. On
-each axis they are told where place p and tap t meet: at p · step + origin + t · each.
+No patch is written to memory: the kernels (`kernels/conv_product.cu`) read it from the image. On
+each axis, tap t of the window at place p reads element p · step + origin + t · each.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Phase(NamedTuple):
 
 
 def fits(x: Array, out: Sequence[int], geometry: Geometry) -> bool:
-    """Whether the kernels count images `x` and places `out` in their integers."""
+    """Whether images `x` and places `out` are few enough for the kernels' 32-bit integers."""
     group = x.shape[1] // geometry.groups * math.prod(x.shape[2:])
     return group < MOST and math.prod(out) < MOST and math.prod(x.shape[2:]) < MOST
 
@@ -212,7 +212,7 @@ def _padded(values: Sequence[int], missing: int) -> tuple[int, ...]:
 
 
 def _numbers(axes: Sequence[Axis]) -> list[int]:
-    """The axes as the kernels want them: three sizes, three numbers of places, and so on."""
+    """The axes as the kernels take them: three sizes, three numbers of places, and so on."""
     return [number for numbers in zip(*axes, strict=True) for number in numbers]
 
 

@@ -29,7 +29,7 @@ def _too_large(*sizes: tuple[int, ...]) -> bool:
 def _arguments(
     x_shape: tuple[int, ...], kernel: tuple[int, ...], filters: int, geometry: Geometry
 ) -> tuple[int, ...]:
-    """What the convolution kernels want to know, from the image's shape to the windows'."""
+    """The numbers that convolution kernels take, from the image's shape to the windows'."""
     n, channels, *size = x_shape
     groups = geometry.groups
     out = geometry.output_size(size, kernel)

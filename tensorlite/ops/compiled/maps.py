@@ -1,4 +1,4 @@
-"""Elementwise operations that must choose a kernel, or bring their arguments into its form."""
+"""Elementwise operations that choose among kernels, or convert their arguments for one."""
 
 from __future__ import annotations
 

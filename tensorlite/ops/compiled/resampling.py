@@ -79,7 +79,7 @@ _WHOLE = Sampling("nearest", 1, 1)
 
 
 def _as_planes(k: Any, x: Array, size: tuple, out: tuple, how: tuple) -> Any:
-    """The lines of both axes, and the lengths the kernels want; None for other numbers of axes."""
+    """The lines of both axes, and the lengths the kernels take; None for other numbers of axes."""
     if len(size) not in (1, 2) or max(*size, *out) > MOST_PLACES:
         return None
     size, out = pair(size, 1), pair(out, 1)

@@ -1,1 +1,1 @@
-"""Linear algebra under torch's names: what `tensorlite.linalg` and the functions at the top are."""
+"""Linear algebra under torch's names, for `tensorlite.linalg` and `tensorlite` itself."""

@@ -1,4 +1,4 @@
-"""What the functions of linear algebra ask of their arguments."""
+"""Checks of the arguments of linear algebra: shapes, dtypes, square matrices."""
 
 from __future__ import annotations
 

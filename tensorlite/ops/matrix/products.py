@@ -1,4 +1,4 @@
-"""Products of vectors and matrices: each with the shapes it is for, and sums with such products."""
+"""Products of vectors and matrices, each for given shapes, and sums with such products."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Learning-rate schedules with torch's names, arguments and state.
 
-Call ``schedule.step()`` after ``optimizer.step()``, once a batch or once an epoch as you count.
-Where torch's schedules go from one rate to the next, so do these: a rate that was changed by hand
-or by another schedule stays changed.
+Call ``schedule.step()`` after ``optimizer.step()``, once per batch or once per epoch, whatever the
+schedule counts. Schedules that compute a rate from the last one, as torch's do, keep changes of it
+that were made by hand or by another schedule.
 """
 
 from tensorlite.optim.lr_scheduler.base import LRScheduler

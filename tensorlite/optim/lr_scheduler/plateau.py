@@ -1,4 +1,4 @@
-"""A schedule that looks at results."""
+"""A schedule that reacts to a measure, such as the validation loss."""
 
 from __future__ import annotations
 
