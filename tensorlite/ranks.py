@@ -47,13 +47,13 @@ class World:
         self.local_rank, self.local_size = local_rank, local_size
         self.batch: Any = None  # the `Batch` that is being computed
         self.wishes = 0  # what this process asks for with its next step: STOP, SAVE
-        self.agreed = 0  # what anybody asked for with the last one
+        self.agreed = 0  # the wishes of all processes with the last one
         self.busy = ""  # what this process does that may take long, and others not
         self.is_ending = False  # because of an error here
-        self.beat: Any = None  # tells the others on this machine of it
+        self.beat: Any = None  # reports it to the others on this machine
         self.checkpoint: str | None = None  # the last that was written, with what it holds
         self.normalizing: list[Any] = []  # modules with running statistics, in an order of all
-        self.listeners: list[Any] = []  # what divided optimizers are told
+        self.listeners: list[Any] = []  # divided optimizers, called at each batch and shard
 
     def span(self, rank: int) -> tuple[int, int]:
         """The shards of a process: first, and one past the last."""

@@ -49,7 +49,7 @@ FIELDS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Make a type when it is first asked for: making all would take time at every import."""
+    """Make a type when it is first used: making all would take time at every import."""
     if name not in FIELDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     made = globals()[name] = namedtuple(name, FIELDS[name])

@@ -99,7 +99,7 @@ def _imported() -> bool:
 
 
 class Missing:
-    """Stands in Tensor for a name that only torch's has; whoever reads it is told."""
+    """Stands in Tensor for a name that only torch's has; reading it raises an explanation."""
 
     def __init__(self, name: str) -> None:
         self.name = name

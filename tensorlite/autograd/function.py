@@ -67,7 +67,7 @@ class FunctionCtx:
         )
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Say whether `backward` gets zeros, or None, for outputs that nobody used."""
+        """Say whether `backward` gets zeros, or None, for outputs that were not used."""
         self.materialize_grads = value
 
 

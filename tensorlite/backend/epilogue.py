@@ -23,7 +23,7 @@ _CODES = {None: 0, "relu": RELU, "gelu": GELU, "dgelu": DGELU, "bgrad_a": BGRADB
 
 
 class Epilogue(NamedTuple):
-    """What follows a product, with its operands; `blas.matmul` tells what they mean."""
+    """What follows a product, with its operands; `blas.matmul` documents them."""
 
     kind: Kind | None
     bias: Array | None

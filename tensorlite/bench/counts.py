@@ -20,7 +20,7 @@ WAITS = ("stream_synchronize", "event_synchronize", "device_synchronize")
 
 
 class Counts(NamedTuple):
-    """What one call asked for.
+    """What one call did on the device.
 
     Attributes
     ----------

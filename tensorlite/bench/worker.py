@@ -1,4 +1,4 @@
-"""One framework in a process of its own: builds a workload, then times it when told to.
+"""One framework in a process of its own: builds a workload, then times it on request.
 
 Run as ``python -m tensorlite.bench.worker FRAMEWORK KIND NAME DEVICE DTYPE THREADS``. It first says
 what it computed, for comparison, in a line of JSON. Then every line on its standard input tells

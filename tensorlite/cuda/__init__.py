@@ -59,7 +59,7 @@ def current_device() -> int:
 
 
 def set_device(device: int | str | Device) -> None:
-    """Make Tensors that nobody gives a device on this one."""
+    """Make this the device of Tensors that are made without naming one."""
     set_default_device(_cuda(device))
 
 

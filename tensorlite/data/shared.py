@@ -144,7 +144,7 @@ class Receiver:
         return pickle.loads(packet.pickled, buffers=[whole[a:b] for a, b in packet.places])
 
     def discard(self, packet: Packet) -> None:
-        """Take a packet that nobody wants any more."""
+        """Take a packet that is not needed any more."""
         self.unpack(packet._replace(pickled=pickle.dumps(None), places=[]))
 
     def _release(self, block: int | None) -> None:
@@ -152,7 +152,7 @@ class Receiver:
             self.free.append(block)
 
     def freed(self) -> list[int]:
-        """Blocks that no array shows any more, told once."""
+        """Blocks that no array shows any more; each is returned once."""
         free, self.free = self.free, []
         return free
 

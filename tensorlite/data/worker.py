@@ -26,12 +26,12 @@ from tensorlite.random import manual_seed
 
 __all__ = ["Fetch", "WorkerInfo", "get_worker_info", "work"]
 
-_GRACE = 5.0  # seconds that a sample may still take when nobody waits for it any more
+_GRACE = 5.0  # seconds that a sample may still take when it is no longer waited for
 
 
 @dataclass
 class WorkerInfo:
-    """What a worker process is told about itself; see `get_worker_info`.
+    """Facts about a worker process; see `get_worker_info`.
 
     Attributes
     ----------
@@ -203,7 +203,7 @@ def _packed(sender: Sender, answer: tuple) -> tuple[tuple, int | None]:
 
 
 class _Inbox:
-    """Reads the tasks in a thread, so that whoever sends them never waits for this worker."""
+    """Reads the tasks in a thread, so that the sender never waits for this worker."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -214,7 +214,7 @@ class _Inbox:
         threading.Thread(target=self._read, daemon=True).start()
 
     def is_stopped(self) -> bool:
-        """Whether nobody waits for batches any more."""
+        """Whether batches are no longer waited for."""
         return self.stopped
 
     def _read(self) -> None:

@@ -174,7 +174,7 @@ class Workers:
         worker.asked += 1
 
     def _receive(self, epoch: int, arrived: dict[int, tuple[str, Any]]) -> None:
-        """Wait for something to arrive; drop what an epoch left early had asked for."""
+        """Wait for something to arrive; drop batches of an epoch that was left early."""
         places = {worker.connection: worker for worker in self.workers}
         ends = {worker.process.sentinel: worker for worker in self.workers}
         wait = multiprocessing.connection.wait

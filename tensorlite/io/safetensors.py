@@ -24,7 +24,7 @@ _LONGEST = 100_000_000  # bytes of a table that others accept
 
 
 class FormatError(ValueError):
-    """The file is not what its format asks for."""
+    """The file is not in the safetensors format."""
 
 
 def write(file: IO[bytes], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

@@ -71,7 +71,7 @@ def given_shape(name: str, shape: tuple, size: Any) -> tuple[int, ...]:
 
 
 def tensor_dtype(dtype: Any, default: np.dtype | None = None) -> np.dtype:
-    """The dtype asked for, or else the default one; refuse what no Tensor holds."""
+    """The dtype that was given, or else the default one; refuse dtypes that no Tensor has."""
     if dtype is None:
         return default_dtype() if default is None else default
     dtype = as_dtype(dtype)

@@ -33,7 +33,7 @@ def source(generator: Generator | None) -> Generator:
 
 
 def float_dtype(name: str, dtype: Any) -> np.dtype:
-    """The float dtype asked for, or the default one.
+    """The float dtype that was given, or the default one.
 
     Raises
     ------

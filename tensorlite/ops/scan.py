@@ -69,7 +69,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
 
 
 def _in_dtype(y: Any, dtype: Any) -> Any:
-    """A result in the dtype that was asked for, if one was: integers come as int64."""
+    """A result in the dtype that was given, if one was: integers come as int64."""
     return y if dtype is None else cast(y, dtype)
 
 
