@@ -611,7 +611,7 @@ def test_calls_whose_results_nobody_reads_are_dropped(host):
     np.testing.assert_allclose(y.numpy(), np.tanh(1), rtol=1e-6)
 
 
-def test_what_is_always_the_same_is_computed_once():
+def test_what_is_always_the_same_is_computed_once(host):
     weight = tl.ones(6)
 
     @tl.capture
@@ -660,7 +660,7 @@ def test_embeddings_are_recorded_without_python():
     assert [line.by_python for line in call.recordings[0].lines()] == [False]
 
 
-def test_recurrent_layers_run_forward_without_python():
+def test_recurrent_layers_run_forward_without_python(host):
     _model, _optimizer, step, data = _training("lstm", captured=True)
     rng = np.random.default_rng(0)
     for _ in range(3):
