@@ -60,7 +60,9 @@ def test_a_trainer_with_everything():
 @with_mpi
 def test_the_command_line(device, tmp_path, capsys):
     if device.type != "cpu":
-        pytest.skip("four processes, more than there need be GPUs; NCCL's tests have what CUDA does")
+        pytest.skip(
+            "four processes, more than there need be GPUs; NCCL's tests have what CUDA does"
+        )
     assert main([*TRAIN, "--model", "cnn", "--shards", "4", "--out", str(tmp_path / "1")]) == 0
     four = tensorlite(
         *TRAIN, "--model", "cnn", "--shards", 4, "--processes", 4, "--out", tmp_path / "4"
