@@ -198,30 +198,46 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
 
 def _placed(value: Any, location: Place, places: Mapping[int, str], wanted: np.dtype | None) -> Any:
     """Put the Tensors of a nested value, in place, where `location` says; see `load`."""
-    done: dict[int, Any] = {}
+    return _Placing(location, places, wanted).of(value)
 
-    def placed(item: Any) -> Any:
+
+class _Placing:
+    """Puts Tensors in their places.
+
+    A function within `_placed` that calls itself would be a cycle, which keeps what was loaded in
+    memory until Python looks for cycles.
+    """
+
+    def __init__(self, location: Place, places: Mapping[int, str], wanted: np.dtype | None) -> None:
+        self.location, self.places, self.wanted = location, places, wanted
+        self.done: dict[int, Any] = {}
+
+    def of(self, item: Any) -> Any:
+        """The item, its Tensors in their places."""
+        done = self.done
         if id(item) in done:
             return done[id(item)]
         if isinstance(item, Tensor):
-            where = _where(item, location, places.get(id(item), "cpu"))
-            if wanted is not None and item.dtype.kind in "fV" and item.dtype != wanted:
-                item.array = item.array.astype(wanted)
-            if where.type != "cpu":
-                item.array = backend_for(where).asarray(item.array, device=where)
+            self._put(item)
         elif isinstance(item, dict):
             done[id(item)] = item
             for key, part in item.items():
-                item[key] = placed(part)
+                item[key] = self.of(part)
         elif isinstance(item, list):
             done[id(item)] = item
-            item[:] = [placed(part) for part in item]
+            item[:] = [self.of(part) for part in item]
         elif type(item) is tuple:
-            item = tuple([placed(part) for part in item])
+            item = tuple([self.of(part) for part in item])
         done[id(item)] = item
         return item
 
-    return placed(value)
+    def _put(self, tensor: Tensor) -> None:
+        where = _where(tensor, self.location, self.places.get(id(tensor), "cpu"))
+        wanted, dtype = self.wanted, tensor.dtype
+        if wanted is not None and dtype.kind in "fV" and dtype != wanted:
+            tensor.array = tensor.array.astype(wanted)
+        if where.type != "cpu":
+            tensor.array = backend_for(where).asarray(tensor.array, device=where)
 
 
 def _where(tensor: Tensor, location: Place, was: str) -> Device:

@@ -1,11 +1,13 @@
 """tl.save and tl.load: what is written comes back, or nothing is written."""
 
+import gc
 import io
 import json
 import math
 import os
 import subprocess
 import sys
+import weakref
 from collections import OrderedDict
 
 import ml_dtypes
@@ -175,6 +177,7 @@ def test_bfloat16_in_a_fresh_process(tmp_path):
     save({"a": np.full(2, 1.5, ml_dtypes.bfloat16)}, tmp_path / "b")
     script = """
 import sys
+import weakref
 if "without" in sys.argv: sys.modules["ml_dtypes"] = None
 import tensorlite as tl
 if "float32" in sys.argv:
@@ -354,3 +357,16 @@ def test_a_damaged_index_is_named(tmp_path):
         index.write_text(bad)
         with pytest.raises(ValueError, match="is no index of a checkpoint"):
             load(tmp_path)
+
+
+def test_what_was_loaded_goes_when_nobody_holds_it(tmp_path):
+    tl.save({"w": tl.ones(3), "nested": [tl.ones(2)]}, tmp_path / "s.safetensors")
+    gc.collect()
+    gc.disable()
+    try:
+        state = tl.load(tmp_path / "s.safetensors")
+        kept = [weakref.ref(state["w"]), weakref.ref(state["nested"][0])]
+        del state
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
