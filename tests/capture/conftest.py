@@ -1,0 +1,21 @@
+"""Captured calls are made on the device under test, where there are compiled kernels."""
+
+import pytest
+
+from tensorlite.backend import HOST
+
+
+@pytest.fixture
+def host(device):
+    """For what a graph has no part in: it holds what was queued, and CUDA looks at no index."""
+    if device.type != "cpu":
+        pytest.skip("of the CPU alone")
+
+
+@pytest.fixture(autouse=True)
+def on_device(device):
+    """All Tensors here are made on the device under test."""
+    if HOST.kernels is None:
+        pytest.skip("capture needs compiled kernels")
+    with device:
+        yield
