@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkpoints import unpacked
 
 ROOT = Path(__file__).parent.parent
 
-CHECKPOINTS = ROOT / "tests" / "bridges" / "hugging_face"
 
 RUNS = {
     "captured_step": (["--epochs", "3"], r"bit for bit: True\n(<Rec.*\n)+test accuracy 0\.[89]"),
@@ -25,10 +25,10 @@ RUNS = {
     "diffusion": (["--epochs", "1", "--width", "8"], r"epoch   1  loss 0\.[5-9]"),
     "pinn": (["--steps", "50"], r"step    50  loss 0\.\d+  largest error 0\.[3-9]"),
     "parallel": (["--epochs", "2"], r"test accuracy 0\.[89]"),
-    "gpt2": ([str(CHECKPOINTS / "gpt2"), "--ids", "5,9"], r"tokens: 5 9( \d+){20}"),
-    "llama": ([str(CHECKPOINTS / "llama"), "--ids", "5,9"], r"tokens: 5 9( \d+){20}"),
+    "gpt2": (["CHECKPOINT", "--ids", "5,9"], r"tokens: 5 9( \d+){20}"),
+    "llama": (["CHECKPOINT", "--ids", "5,9"], r"tokens: 5 9( \d+){20}"),
     "bert": (
-        [str(CHECKPOINTS / "bert"), "--ids", "2,9,4,3", "--mask", "4"],
+        ["CHECKPOINT", "--ids", "2,9,4,3", "--mask", "4"],
         r"token 2:( \d+ 0\.\d+,?){5}",
     ),
     "hyperparameters": (["--epochs", "2"], r"wrote hyperparameters\.png"),
@@ -50,6 +50,8 @@ def test_every_example_is_here():
 @pytest.mark.parametrize("name", RUNS)
 def test_example(name, tmp_path):
     arguments, expected = RUNS[name]
+    if arguments[0] == "CHECKPOINT":
+        arguments = [str(unpacked(name, tmp_path)), *arguments[1:]]
     code = [str(ROOT / "examples" / f"{name}.py"), *arguments, "--device", "cpu"]
     assert re.search(expected, run(code, tmp_path))
 

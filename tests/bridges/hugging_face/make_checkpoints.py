@@ -1,7 +1,8 @@
-"""Write tiny checkpoints, and the scores that transformers computes with them.
+"""Store tiny checkpoints, and the scores that transformers computes with them.
 
 Run it with torch, transformers 5 and tokenizers: ``python make_checkpoints.py``. The weights are
-random, in bfloat16, in several files with an index, as large models are saved.
+random, in bfloat16, in several files with an index, as large models are saved. Of the files their
+numbers are kept, as bits, in weights.npz; `checkpoints.unpacked` makes the files again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -110,6 +112,11 @@ def main() -> None:
             scores = model(**inputs).logits
         given = {key: value.numpy() for key, value in inputs.items()}
         np.savez_compressed(HERE / name / "scores.npz", scores=scores.numpy(), **given)
+        bits = {}
+        for file in (HERE / name).glob("*.safetensors"):
+            bits |= {key: x.view(torch.uint16).numpy() for key, x in load_file(file).items()}
+            file.unlink()
+        np.savez(HERE / name / "weights.npz", **bits)
 
 
 if __name__ == "__main__":
