@@ -9,83 +9,30 @@ with the second, of which the graph is made.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import struct
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import cupy
 import numpy as np
 
-from tensorlite.backend import BACKENDS, HOST, backend_for
+from tensorlite.backend import BACKENDS, backend_for
 from tensorlite.debug import users_line
+from tensorlite.recording.mailbox import Mailbox, common_memory
 from tensorlite.recording.recorder import Offset, Recorder
-from tensorlite.recording.recording import Line, Output, Recording
-from tensorlite.recording.trees import leaves, mapped
-from tensorlite.tape import mode, note_write_at
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.recording.trees import leaves
+from tensorlite.tensor import Tensor
 
 _UNIT = 512  # bytes: CuPy's pool gives out multiples of it
-_LETTER = 256  # bytes that a number in a mailbox is aligned to, which is enough for any kernel
 _SMALL = 1 << 12  # bytes up to which what comes from the host is sent again at each replay
-_RING = 4  # replays that may be under way before the host waits for the first
 
 
 class Refused(BaseException):
     """Leaves a call whose graph is being made, past any ``except Exception`` of the user's."""
-
-
-class Mailbox:
-    """Host memory that is written before a replay, and its copy on the device, read by kernels.
-
-    It is sent through one of several pieces of pinned memory, so the host need not wait until the
-    device has read the previous one.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.host = np.zeros(size, np.uint8)
-        self.device = cupy.empty(size, np.uint8)
-        self.used = 0
-        self._pinned: list[Any] = [None] * _RING
-        self._read: list[Any] = [None] * _RING
-        self._next = 0
-        self._sent: bytes | None = None
-
-    def place(self, array: np.ndarray) -> tuple[np.ndarray, Any] | None:
-        """Room for an array, with its values, on the host and on the device; None: it is full."""
-        start = -(-self.used // _LETTER) * _LETTER
-        end = start + array.nbytes
-        if end > self.host.size:
-            return None
-        self.used = end
-        host = self.host[start:end].view(array.dtype).reshape(array.shape)
-        host[...] = array
-        return host, cupy.ndarray(array.shape, array.dtype, self.device.data + start)
-
-    def send_news(self, stream: Any) -> None:
-        """Queue the copy to the device, if anything has changed since the last."""
-        content = self.host[: self.used].tobytes()
-        if content != self._sent:
-            self.send(stream)
-            self._sent = content
-
-    def send(self, stream: Any) -> None:
-        """Queue the copy to the device."""
-        i = self._next
-        self._next = (i + 1) % _RING
-        if self._pinned[i] is None:
-            self._pinned[i] = cupy.cuda.alloc_pinned_memory(self.host.size)
-            self._read[i] = cupy.cuda.Event(disable_timing=True)
-        else:
-            self._read[i].synchronize()
-        pinned = self._pinned[i]
-        np.frombuffer(pinned, np.uint8, self.used)[...] = self.host[: self.used]
-        self.device.data.copy_from_host_async(pinned.ptr, self.used, stream)
-        self._read[i].record(stream)
 
 
 class _NoLog:
@@ -255,7 +202,7 @@ class GraphRecorder(Recorder):
         """Room in a mailbox, on the host and on the device."""
         found = self.boxes[-1].place(array) if self.boxes else None
         while found is None:
-            with _common_memory():
+            with common_memory():
                 self.boxes.append(Mailbox(1 << 16))
             found = self.boxes[-1].place(array)
         return found
@@ -289,7 +236,7 @@ class GraphRecorder(Recorder):
             return cupy.asarray(given, dtype)
         boxes = [box for x, box in self.sent if x is given]
         if not boxes:
-            with _common_memory():
+            with common_memory():
                 boxes = [Mailbox(given.nbytes)]
             self.sent.append((given, boxes[0]))
             boxes[0].place(given)
@@ -298,7 +245,7 @@ class GraphRecorder(Recorder):
 
     def _sent_now(self, value: np.ndarray) -> Any:
         """A constant, which is on the device before the graph is."""
-        with _common_memory(), cupy.cuda.Stream(non_blocking=True) as aside:
+        with common_memory(), cupy.cuda.Stream(non_blocking=True) as aside:
             array = cupy.asarray(value)
             aside.synchronize()
         return array
@@ -326,11 +273,6 @@ class GraphRecorder(Recorder):
     def summary(self) -> list[tuple]:
         """What two recordings of the same call have in common."""
         return [*self.units, ("constants", *self._uploads.values())]
-
-
-def _common_memory() -> Any:
-    """Context manager: no memory of the graph's own, of which what is freed is used again."""
-    return cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc)
 
 
 def _raw(x: Any) -> Any:
@@ -386,143 +328,3 @@ def _undoing(action: Callable) -> Callable[[], None]:
             arena.steps, arena.scalars, arena.skipped, arena.hyper = counts
 
     return undo
-
-
-# --- recordings -----------------------------------------------------------------------------------
-
-
-class Graph(NamedTuple):
-    """A graph, and what it does not keep alive itself."""
-
-    graph: Any
-    stream: Any
-    pool: Any
-    workspace: Any
-
-
-class GraphRecording(Recording):
-    """What one call of a captured function did, as a CUDA graph.
-
-    Attributes
-    ----------
-    memory : tuple of int
-        Bytes of the temporaries, and of the memory that they share.
-    """
-
-    _recorder: GraphRecorder
-
-    def __init__(self, recorder: GraphRecorder, inputs: list[Any], name: str, made: Graph) -> None:
-        super().__init__(recorder, inputs, name)
-        self._made = made
-        self._index = recorder.device
-        self._last: Any = None  # the stream of the last launch, and its end
-        self._ended = cupy.cuda.Event(disable_timing=True)
-        self._rooms: list[list[Any]] = []
-
-    def finish(self) -> None:
-        """Find the Tensors it depends on; call this when the call's own objects are gone."""
-        super().finish()
-        self._rooms = [[] for _ in self._outputs]
-        self.memory = self._recorder.k.asked, self._made.pool.total_bytes()
-
-    def replay(self, inputs: list[Any]) -> Any:
-        """Launch again over other inputs; return what the function returned, with new values."""
-        if cupy.cuda.runtime.getDevice() != self._index:
-            with cupy.cuda.Device(self._index):
-                return self.replay(inputs)
-        recorder = self._recorder
-        stream = cupy.cuda.get_current_stream()
-        if self._last is not None and self._last.ptr != stream.ptr:
-            self._ended.record(self._last)
-            stream.wait_event(self._ended)
-        backend = backend_for("cuda")
-        for to, x in zip(self._inputs, inputs, strict=True):
-            (HOST if isinstance(to, np.ndarray) else backend).write(to, x)
-        for x, box in recorder.sent:
-            box.host.view(x.dtype)[: x.size].reshape(x.shape)[...] = x
-        for t, needed, grad in self._entries:
-            if needed:
-                grad = t.grad_buffer if grad is None else grad
-                if t.grad is not grad:
-                    backend.write(grad.array, t.grad.array)
-                    t.grad = grad
-        for each in recorder.streams.values():
-            each.advance()
-        for action in recorder.host:
-            action()
-        profile = mode.switches.profile
-        if profile is not None:  # one launch: what is inside only the device knows
-            return profile.operation(f"replay of {self.name}", self._inputs, self.launch, stream)
-        return self.launch(stream)
-
-    def first(self) -> Any:
-        """Launch for the call that was recorded; its host's part has been done."""
-        returned = self.launch(cupy.cuda.get_current_stream())
-        self.replays = 0
-        return returned
-
-    def launch(self, stream: Any) -> Any:
-        """Send the numbers, launch, and hand out the results."""
-        recorder = self._recorder
-        for box in recorder.boxes:
-            box.send_news(stream)
-        for _, box in recorder.sent:
-            box.send(stream)
-        self._made.graph.launch(stream)
-        self._last = stream
-        self._give_gradients()
-        for bounds in recorder.written:
-            note_write_at(bounds)
-        self.replays += 1
-        return mapped(self._result, self._returned)
-
-    def _returned(self, x: Any) -> Any:
-        if not isinstance(x, int) or type(x) in (int, bool):
-            return x
-        array = self._outputs[x]
-        if isinstance(array, np.ndarray):
-            own = array.copy()
-        else:
-            own = self._room(x, array)
-            own.data.copy_from_device_async(array.data, array.nbytes)
-        return tensor_of(own) if isinstance(x, Output) else own
-
-    def _room(self, i: int, like: Any) -> Any:
-        """An array for a result: an earlier one that nothing refers to any more, or a new one."""
-        rooms = self._rooms[i]
-        for room in rooms:
-            if sys.getrefcount(room) == _ALONE and sys.getrefcount(room.data.mem) == _MEMORY_ALONE:
-                return room
-        room = cupy.ndarray(like.shape, like.dtype)
-        if len(rooms) < _RING:
-            rooms.append(room)
-        return room
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # at Python's end
-            if self._last is not None:
-                self._last.synchronize()  # the graph may be running
-
-    def plan(self) -> None:
-        """CuPy's pool has planned it: what was freed in the call was used again."""
-
-    def summary(self) -> list[tuple]:
-        """What two recordings of the same call have in common."""
-        return self._recorder.summary()
-
-    def lines(self) -> list[Line]:
-        """Its operations in order; each may be several launches."""
-        return [
-            Line(n, n, at, reads, makes, [], False) for n, at, reads, makes in self._recorder.lines
-        ]
-
-
-def _counts_alone() -> tuple[int, int]:
-    """Reference counts of an array in a list, and of its memory, if nothing else refers to them."""
-    rooms = [cupy.empty(1, np.uint8)]
-    for room in rooms:
-        found = sys.getrefcount(room), sys.getrefcount(room.data.mem)
-    return found
-
-
-_ALONE, _MEMORY_ALONE = _counts_alone()

@@ -15,7 +15,8 @@ from tensorlite.backend.cupy import UPLOADS
 from tensorlite.backend.driver import explained
 from tensorlite.random import restore, states
 from tensorlite.recording.comparison import ATTEMPTS, detached, difference
-from tensorlite.recording.graph import Graph, GraphRecorder, GraphRecording, Refused
+from tensorlite.recording.graph import GraphRecorder, Refused
+from tensorlite.recording.graph_replay import Graph, GraphRecording
 from tensorlite.recording.recording import is_home
 from tensorlite.recording.trees import is_input, mapped
 from tensorlite.tape import mode
