@@ -11,7 +11,7 @@
 #if defined(__CUDACC__)
 #include "device/held.h"
 #else
-#include "gemm.h"
+#include "host/gemm.h"
 #endif
 
 namespace tl {

@@ -6,8 +6,8 @@
 #include "tensorlite.h"
 
 #if !defined(__CUDACC__)
-#include "implicit_gemm.h"
-#include "winograd.h"
+#include "host/implicit_gemm.h"
+#include "host/winograd.h"
 #endif
 
 namespace tl {

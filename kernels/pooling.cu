@@ -4,7 +4,7 @@
 #if !defined(__CUDACC__)
 #include <algorithm>
 
-#include "workspace.h"
+#include "host/workspace.h"
 #endif
 
 namespace tl {

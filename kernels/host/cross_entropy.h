@@ -10,7 +10,7 @@
 
 namespace tl {
 
-// cross_entropy.cu, bias.cu
+// cross_entropy.cu, linear.cu
 template <typename T>
 void label_weight(const Index*, const T*, Acc<T>*, Index, Index, Index);
 template <typename T>

@@ -1,7 +1,7 @@
 // The matrix product, and batches of it: how their axes are walked, and divided among the threads.
 #include <algorithm>
 
-#include "gemm.h"
+#include "host/gemm.h"
 
 namespace tl {
 

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "gemm.h"
+#include "host/gemm.h"
 #include "host/record.h"
 
 namespace tl {

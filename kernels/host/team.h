@@ -2,7 +2,7 @@
 #pragma once
 
 #include "stream.h"
-#include "workspace.h"
+#include "host/workspace.h"
 
 namespace tl {
 

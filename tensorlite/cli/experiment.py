@@ -15,13 +15,13 @@ from tensorlite import backend, data, optim
 from tensorlite.cli import precision
 from tensorlite.cli.errors import UsageError, usage
 from tensorlite.cli.own_model import build
+from tensorlite.cli.problem import Problem
 from tensorlite.cli.settings import Settings
 from tensorlite.data import DataLoader, Splits, Subset, TensorDataset, random_split, windows
 from tensorlite.data.own import is_own
 from tensorlite.optim import Optimizer, lr_scheduler
 from tensorlite.random import Generator, manual_seed
 from tensorlite.training import Callback, Trainer
-from tensorlite.training.problem import Problem
 
 Switch = Literal["auto", "on", "off"]
 CONTEXT = 64  # characters in a sample of text

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.cli import models
+from tensorlite.cli.problem import Problem
 from tensorlite.nn.module import Module
 from tensorlite.ops import tensor
-from tensorlite.training import models
 from tensorlite.training.evaluation import evaluating
-from tensorlite.training.problem import Problem
 
 __all__ = ["build", "is_own", "resolved"]
 

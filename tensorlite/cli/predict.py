@@ -11,6 +11,7 @@ import numpy as np
 
 from tensorlite import io, tensor
 from tensorlite.cli import restored
+from tensorlite.cli.problem import Problem
 from tensorlite.data import Vocabulary, check_finite
 from tensorlite.data.arrays import read_npy, read_npz
 from tensorlite.data.own import IMAGES, TABLES, read_image
@@ -19,7 +20,6 @@ from tensorlite.data.vocabulary import read_text
 from tensorlite.nn import functional as F
 from tensorlite.random import Generator
 from tensorlite.training import predict
-from tensorlite.training.problem import Problem
 
 SHOWN = 3  # classes of a sample
 CHARACTERS, TEMPERATURE = 400, 0.7  # of a continued text

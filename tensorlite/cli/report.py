@@ -18,10 +18,10 @@ from tensorlite import io, tensor
 from tensorlite.cli import pictures, restored
 from tensorlite.cli.errors import usage
 from tensorlite.cli.experiment import load_data, samples
+from tensorlite.cli.problem import Problem
 from tensorlite.data import Splits
 from tensorlite.nn import functional as F
 from tensorlite.training import predict
-from tensorlite.training.problem import Problem
 
 WORST = 24  # mistakes that are shown
 MOST_CLASSES = 30  # in a confusion matrix that can be read

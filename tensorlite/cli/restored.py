@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from tensorlite import backend
 from tensorlite.cli import precision
 from tensorlite.cli.own_model import build
+from tensorlite.cli.problem import Problem
 from tensorlite.cli.settings import Settings, of_state
 from tensorlite.nn.module import Module
 from tensorlite.training import RunFolder, load_checkpoint
 from tensorlite.training.checked import check_weights
-from tensorlite.training.problem import Problem
 
 
 class Restored(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Any
 from tensorlite import data
 from tensorlite.cli import own_model
 from tensorlite.cli.errors import UsageError, usage
+from tensorlite.cli.models import MODELS
 from tensorlite.data.own import is_own
 from tensorlite.suggest import choose
-from tensorlite.training.models import MODELS
 
 BY_MODEL: dict[str, dict[str, Any]] = {
     "linear": {"epochs": 50, "lr": 1e-2},

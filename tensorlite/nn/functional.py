@@ -5,7 +5,6 @@
 # ruff: noqa: F401, F403
 
 from tensorlite.nn.activations import *
-from tensorlite.nn.losses import *
 from tensorlite.nn.multihead import *
 from tensorlite.ops.attention import *
 from tensorlite.ops.bags import *
@@ -23,6 +22,7 @@ from tensorlite.ops.grid import *
 from tensorlite.ops.gumbel import *
 from tensorlite.ops.interpolate import *
 from tensorlite.ops.linear import *
+from tensorlite.ops.losses import *
 from tensorlite.ops.padding import pad
 from tensorlite.ops.patches import *
 from tensorlite.ops.pooling import *

@@ -6,9 +6,9 @@ import numpy as np
 
 import tensorlite as tl
 from tensorlite import nn
+from tensorlite.cli.models import build
+from tensorlite.cli.problem import Problem
 from tensorlite.data import DataLoader, TensorDataset, digits
-from tensorlite.training.models import build
-from tensorlite.training.problem import Problem
 
 STEPS = 50
 

@@ -8,7 +8,7 @@ import pytest
 import tensorlite as tl
 from tensorlite.call import declined
 from tensorlite.nn import functional as F
-from tensorlite.ops.cross_entropy import cross_entropy_rows
+from tensorlite.ops.losses.cross_entropy import cross_entropy_rows
 from tensorlite.ops.row_norm import layer_norm_rows
 from tensorlite.tape import OutputNode
 from tensorlite.tensor import tensor_of

@@ -8,17 +8,16 @@ import math
 import numpy as np
 
 from samples.base import Input, Sample, normal, positive, uniform
-from tensorlite.nn.losses.ctc import ctc
-from tensorlite.ops.cross_entropy import nll_backward, nll_rows
-from tensorlite.ops.likelihoods import (
+from tensorlite.ops.losses.binary import (
     cross_entropy_of_logits,
     cross_entropy_of_logits_backward,
     cross_entropy_of_probabilities,
-    divergence,
-    huber,
-    log_divergence,
     weighted_cross_entropy_of_logits,
 )
+from tensorlite.ops.losses.ctc import ctc
+from tensorlite.ops.losses.likelihood import divergence, log_divergence
+from tensorlite.ops.losses.nll import nll_backward, nll_rows
+from tensorlite.ops.losses.regression import huber
 
 
 def of_probabilities(x, t):

@@ -41,7 +41,7 @@ CLANG_FLAGS = ["-fno-unroll-loops"]
 # in one line are compiled together, as to read the headers takes a third of a second.
 PLAIN_LOOPS = (
     ("activation", "elementwise", "optim"),
-    ("batch_norm", "bias", "norm", "scan"),
+    ("batch_norm", "linear", "norm", "scan"),
     ("cross_entropy", "pooling", "softmax"),
 )
 FAMILY_FLAGS = {

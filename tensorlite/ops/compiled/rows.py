@@ -9,9 +9,9 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops import reduce
 from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain
-from tensorlite.ops.cross_entropy import cross_entropy_rows
 from tensorlite.ops.embedding import check_indices, embedding_backward, table_rows
 from tensorlite.ops.index import in_order, sum_sorted
+from tensorlite.ops.losses.cross_entropy import cross_entropy_rows
 
 # --- totals -------------------------------------------------------------------------------------
 

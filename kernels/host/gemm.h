@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "host/pool.h"
-#include "workspace.h"
+#include "host/workspace.h"
 
 namespace tl {
 

@@ -8,7 +8,7 @@
 // about 1e-5 of the largest value.
 #pragma once
 
-#include "gemm.h"
+#include "host/gemm.h"
 
 namespace tl::winograd {
 

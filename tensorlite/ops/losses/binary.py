@@ -1,17 +1,24 @@
-"""Losses of yes and no: cross-entropies of probabilities and of logits."""
+"""Losses of yes and no: cross-entropies of probabilities and of logits.
+
+A term whose target is 0 does not count, even if it is infinite: 0 · inf is replaced by 0.
+"""
 
 from __future__ import annotations
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 
-from tensorlite.nn.losses.reduction import check_same_shape, chosen, reduced
-from tensorlite.ops.elementwise import cast
-from tensorlite.ops.likelihoods import (
-    cross_entropy_of_logits,
-    cross_entropy_of_probabilities,
-    weighted_cross_entropy_of_logits,
-)
+from tensorlite.backend import Array
+from tensorlite.ops.activation import logsigmoid, sigmoid
+from tensorlite.ops.arithmetic import maximum
+from tensorlite.ops.compare import where
+from tensorlite.ops.elementwise import cast, log, log1p
+from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.ops.losses.reduction import check_same_shape, chosen, reduced
 from tensorlite.ops.reduce import mean
+from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 __all__ = [
@@ -19,6 +26,71 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "multilabel_soft_margin_loss",
 ]
+
+
+@primitive(name="binary_cross_entropy")
+@float32_inside
+def cross_entropy_of_probabilities(xp: ModuleType, x: Array, t: Array) -> Array:
+    """-(t log x + (1 - t) log(1 - x)), logarithms not below -100."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -(t * xp.maximum(xp.log(x), -100) + (1 - t) * xp.maximum(xp.log1p(-x), -100))
+
+
+def _by_probability(g: Any, x: Any, t: Any) -> Any:
+    # Not steeper than torch's; of float16, than it can hold.
+    steepest = 2.0**-14 if x.dtype == np.float16 else 1e-12
+    return g * (x - t) / maximum(x * (1 - x), steepest)
+
+
+def _by_target(g: Any, x: Any) -> Any:
+    certain, impossible = x == 1, x == 0
+    no = where(certain, -100.0, maximum(log1p(where(certain, 0.0, -x)), -100.0))
+    yes = where(impossible, -100.0, maximum(log(where(impossible, 1.0, x)), -100.0))
+    return g * (no - yes)
+
+
+cross_entropy_of_probabilities.defvjp(x=_by_probability, t=_by_target)
+
+
+@primitive(name="binary_cross_entropy_with_logits")
+@float32_inside
+def cross_entropy_of_logits(xp: ModuleType, x: Array, t: Array) -> Array:
+    """`cross_entropy_of_probabilities` of sigmoid(x), without overflow."""
+    with np.errstate(invalid="ignore"):
+        small = xp.log1p(xp.exp(-xp.abs(x)))
+        yes, no = small + xp.maximum(-x, 0), small + xp.maximum(x, 0)
+        return xp.where(t == 0, 0, t * yes) + xp.where(t == 1, 0, (1 - t) * no)
+
+
+@fused
+def cross_entropy_of_logits_backward(dy: Any, x: Any, t: Any) -> Any:
+    """Cotangent of the logits."""
+    return dy * ((1 - t) * sigmoid(x) - t * sigmoid(-x))
+
+
+cross_entropy_of_logits.defvjp(
+    x=lambda g, x, t: cross_entropy_of_logits_backward(g, x, t),
+    t=lambda g, x: -g * x,
+)
+cross_entropy_of_logits.kernel("logits_loss")
+cross_entropy_of_logits_backward.kernel("logits_loss_backward")
+
+
+@primitive(name="binary_cross_entropy_with_logits")
+@float32_inside
+def weighted_cross_entropy_of_logits(xp: ModuleType, x: Array, t: Array, positive: Array) -> Array:
+    """`cross_entropy_of_logits`, the part of t times `positive`."""
+    with np.errstate(invalid="ignore"):
+        small = xp.log1p(xp.exp(-xp.abs(x)))
+        yes, no = (small + xp.maximum(-x, 0)) * positive, small + xp.maximum(x, 0)
+        return xp.where(t == 0, 0, t * yes) + xp.where(t == 1, 0, (1 - t) * no)
+
+
+weighted_cross_entropy_of_logits.defvjp(
+    x=lambda g, x, t, positive: g * ((1 - t) * sigmoid(x) - t * positive * sigmoid(-x)),
+    t=lambda g, x, positive: g * (logsigmoid(-x) - positive * logsigmoid(x)),
+    positive=lambda g, x, t: g * where(t == 0, 0.0, -t * logsigmoid(where(t == 0, 0.0, x))),
+)
 
 
 def binary_cross_entropy(

@@ -4,7 +4,7 @@
 
 #include "host/module.h"
 
-#define BIAS_METHODS                                                                                \
+#define LINEAR_METHODS                                                                                \
     TL_METHOD("new_affine_gradients", py_new_affine_gradients,   \
      "new_affine_gradients(dy, x, weight, out, dweight, dbias)")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tensorlite import ops
+from tensorlite.cli.problem import Problem
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
 from tensorlite.nn.activation import ReLU
@@ -25,7 +26,6 @@ from tensorlite.suggest import choose
 from tensorlite.tape import no_grad
 from tensorlite.tensor import Tensor
 from tensorlite.training.evaluation import device_of
-from tensorlite.training.problem import Problem
 
 __all__ = ["MODELS", "build", "default_model"]
 

@@ -1,20 +1,60 @@
-"""Losses of distributions: divergence, Gaussian and Poisson likelihood."""
+"""Losses of distributions: divergence, Gaussian and Poisson likelihood.
+
+A term whose target is 0 does not count, even if it is infinite: 0 · inf is replaced by 0.
+"""
 
 from __future__ import annotations
 
 import math
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from tensorlite.nn.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.backend import Array
 from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log, square
+from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.like import full_like
-from tensorlite.ops.likelihoods import divergence, log_divergence
+from tensorlite.ops.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 __all__ = ["gaussian_nll_loss", "kl_div", "poisson_nll_loss"]
+
+
+@primitive(name="kl_div")
+@float32_inside
+def divergence(xp: ModuleType, x: Array, t: Array) -> Array:
+    """T (log t - x); 0 where t is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return xp.where(t == 0, 0, t * (xp.log(t) - x))
+
+
+def _by_target_of_divergence(g: Any, x: Any, t: Any) -> Any:
+    none = t == 0
+    return g * where(none, 0.0, log(where(none, 1.0, t)) + 1 - where(none, 0.0, x))
+
+
+divergence.defvjp(x=lambda g, t: -g * t, t=_by_target_of_divergence)
+
+
+@primitive(name="kl_div")
+@float32_inside
+def log_divergence(xp: ModuleType, x: Array, t: Array) -> Array:
+    """exp(t) (t - x); 0 where t is -inf."""
+    with np.errstate(invalid="ignore"):
+        return xp.where(t == -math.inf, 0, xp.exp(t) * (t - x))
+
+
+def _by_target_of_log_divergence(g: Any, x: Any, t: Any) -> Any:
+    none = t == -math.inf
+    t = where(none, 0.0, t)
+    return g * where(none, 0.0, exp(t) * (t + 1 - where(none, 0.0, x)))
+
+
+log_divergence.defvjp(x=lambda g, t: -g * exp(t), t=_by_target_of_log_divergence)
 
 
 def kl_div(

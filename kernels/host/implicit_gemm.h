@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "gemm.h"
+#include "host/gemm.h"
 
 namespace tl {
 

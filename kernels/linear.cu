@@ -1,5 +1,6 @@
-// Bias and activation in one pass, and sums over columns: the gradient of a bias. The backward passes
-// leave one row of partial sums a team; column_total adds them, in the same order every time.
+// What a fully connected layer takes beside its product: bias and activation in one pass, and sums over
+// columns, which are the gradient of a bias. The backward passes leave one row of partial sums a team;
+// column_total adds them, in the same order every time.
 #include "activation.h"
 #if defined(__CUDACC__)
 #include "device/columns.h"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.nn.losses.reduction import reduced
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.index import basic_getitem, take_along_axis
+from tensorlite.ops.losses.reduction import reduced
 from tensorlite.ops.reduce import in_float32, logsumexp
 from tensorlite.ops.shape import concat_arrays, stack_arrays
 from tensorlite.primitive import primitive

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from tensorlite.nn.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from types import ModuleType
+
+from tensorlite.backend import Array
+from tensorlite.ops.arithmetic import maximum, minimum
 from tensorlite.ops.elementwise import abs, square
-from tensorlite.ops.likelihoods import huber
+from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
 __all__ = ["huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
+
+
+@primitive
+@float32_inside
+def huber(xp: ModuleType, d: Array, *, delta: float) -> Array:
+    """d²/2 of differences up to `delta`, `delta` (|d| - `delta`/2) beyond."""
+    near = xp.clip(d, -delta, delta)
+    return near * (d - 0.5 * near)
+
+
+huber.defvjp(d=lambda g, d, delta: g * minimum(maximum(d, -delta), delta))
 
 
 def mse_loss(
