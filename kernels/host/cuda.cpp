@@ -22,7 +22,8 @@ bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* c
     if (!driver) return false;
     launch_ = (decltype(launch_))dlsym(driver, "cuLaunchKernel");
     current_device_ = (decltype(current_device_))dlsym(driver, "cuCtxGetDevice");
-    if (!launch_ || !current_device_) return false;
+    copy_ = (decltype(copy_))dlsym(driver, "cuMemcpyDtoDAsync_v2");
+    if (!launch_ || !current_device_ || !copy_) return false;
     constexpr const char* kSignature = "intptr_t (void)";
     if (PyCapsule_IsValid(stream, kSignature))
         stream_ = (decltype(stream_))PyCapsule_GetPointer(stream, kSignature);
@@ -32,8 +33,26 @@ bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* c
         dtype_.find(array, "dtype") && data_.find(array, "data") && shape_.find(array, "shape") &&
         strides_.find(array, "strides") && base_.find(array, "base") &&
         pointer_.find(pointer, "ptr") && device_.find(pointer, "device_id");
-    if (complete) array_ = Py_NewRef(array);
-    return complete;
+    if (!complete) return false;
+    array_ = Py_NewRef(array);
+    PyTypeObject* base = ((PyTypeObject*)array)->tp_base;
+    init_ = PyObject_GetAttrString((PyObject*)base, "_init");
+    if (!init_) PyErr_Clear();
+    new_ = base->tp_new;
+    return true;
+}
+
+Ref Cuda::make(PyObject* const* args, Py_ssize_t given) const {
+    if (!init_) return Ref(PyObject_Vectorcall(array_, args, given, nullptr));
+    static PyObject* const nothing = PyTuple_New(0);
+    PyObject* passed[5];
+    if (given > 4) return PyErr_SetString(PyExc_TypeError, "empty(shape, dtype, memptr, strides)"), Ref();
+    Ref made(new_((PyTypeObject*)array_, nothing, nullptr));
+    if (!made) return made;
+    passed[0] = made;
+    std::copy_n(args, given, passed + 1);
+    const Ref done(PyObject_Vectorcall(init_, passed, given + 1, nullptr));
+    return done ? std::move(made) : Ref();
 }
 
 bool Cuda::stream(intptr_t& found) const {
@@ -54,7 +73,8 @@ Ref Cuda::part(PyObject* array, Index i, const npy_intp* lengths, int count) con
     }
     const Ref offset(PyLong_FromLongLong(bytes));
     const Ref start(shape && offset ? PyNumber_Add(data, offset) : nullptr);
-    return start ? call(array_, shape, type, start) : Ref();
+    PyObject* const all[] = {shape, type, start};
+    return start ? make(all, 3) : Ref();
 }
 
 bool Cuda::launch(void* function, Index grid, int threads, int teams, void** arguments) const {
@@ -65,10 +85,27 @@ bool Cuda::launch(void* function, Index grid, int threads, int teams, void** arg
     Py_BEGIN_ALLOW_THREADS;
     status = launch_(function, (unsigned)grid, 1, 1, threads, teams, 1, 0, queue, arguments, nullptr);
     Py_END_ALLOW_THREADS;
-    if (!status) return true;
+    return !status || failed(status);
+}
+
+// Raises CuPy's error of the driver.
+bool Cuda::failed(int status) const {
     const Ref number(PyLong_FromLong(status)), error = number ? call(driver_error_, number) : Ref();
     if (error) PyErr_SetObject((PyObject*)Py_TYPE(error), error);
     return false;
+}
+
+int Cuda::copy(PyObject* to, PyObject* from) const {
+    if (!is_array(to) || !is_array(from) || !is_contiguous(to) || !is_contiguous(from)) return 0;
+    const CudaArray target = read(to), source = read(from);
+    if (dtype(to) != dtype(from) || target.size != source.size || target.device != source.device) return 0;
+    if (target.device != current_device()) return 0;
+    if (!target.size) return 1;
+    intptr_t queue;
+    if (!stream(queue)) return -1;
+    const Index bytes = target.size * item_size(target.type);
+    const int status = copy_(target.address, source.address, bytes, queue);
+    return !status || failed(status) ? 1 : -1;
 }
 
 namespace {
@@ -328,6 +365,11 @@ PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given) {
                             "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)");
     const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4]);
     return PyErr_Occurred() ? nullptr : PyBool_FromLong(usable);
+}
+
+// cuda_empty(shape, dtype, memptr, strides): a new array, as by CuPy's class of arrays.
+PyObject* py_cuda_empty(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    return cuda().make(args, given).release();
 }
 
 // use_cuda_library(kernels, xp): what primitives are given for arrays on CUDA.

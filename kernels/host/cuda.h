@@ -55,6 +55,13 @@ class Cuda {
     int (*launch_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                    intptr_t, void**, void**) = nullptr;
     int (*current_device_)(int*) = nullptr;
+    int (*copy_)(uintptr_t, uintptr_t, size_t, intptr_t) = nullptr;
+    // How CuPy makes an array, without the call of its class, which costs as much again as all the
+    // rest; null where it does so in another way.
+    PyObject* init_ = nullptr;
+    newfunc new_ = nullptr;
+
+    bool failed(int status) const;
 
   public:
     // The library of kernels and the array namespace, as primitives get them; null until there are.
@@ -80,7 +87,13 @@ class Cuda {
     }
 
     // A new array of uninitialised elements, from CuPy's current allocator.
-    Ref empty(PyObject* shape, PyObject* dtype) const { return call(array_, shape, dtype); }
+    Ref empty(PyObject* shape, PyObject* dtype) const {
+        PyObject* const both[] = {shape, dtype};
+        return make(both, 2);
+    }
+
+    // The same as CuPy's `ndarray(shape, dtype, memptr, strides)`, of which the last two may be left out.
+    Ref make(PyObject* const* args, Py_ssize_t given) const;
 
     // Whether an array's elements lie one behind the other, each where its type may begin.
     bool is_dense(PyObject* array) const {
@@ -101,6 +114,10 @@ class Cuda {
     // Queues a kernel on CuPy's current stream: the one place where kernels of ours are launched
     // from compiled code. False where an error is pending.
     bool launch(void* function, Index grid, int threads, int teams, void** arguments) const;
+
+    // Queues a copy from one dense array to another of as many elements, of one dtype, on the current
+    // device, if that is what they are. -1 where an error is pending.
+    int copy(PyObject* to, PyObject* from) const;
 };
 
 // The one CUDA, known once `use_cuda` was called.

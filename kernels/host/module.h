@@ -259,6 +259,7 @@ PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_use_cuda_library(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_cuda_entry(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_cuda_empty(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_watch_launches(PyObject*, PyObject* function);
 
 // host/record.cpp
@@ -350,6 +351,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"), \
     TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"), \
     TL_METHOD("use_cuda_library", py_use_cuda_library, "use_cuda_library(kernels, xp)"), \
+    TL_METHOD("cuda_empty", py_cuda_empty, "cuda_empty(shape, dtype, memptr, strides)"), \
     TL_METHOD("cuda_entry", py_cuda_entry, "cuda_entry(name, kernel, total, allowed, slots)"), \
     TL_METHOD("use_products", py_use_products, "use_products(plan, workspace, error)"), \
     TL_METHOD("cuda_product", py_cuda_product, "cuda_product(form, a, b, bias, out, accumulate)"), \

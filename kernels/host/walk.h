@@ -40,6 +40,7 @@ class Walk {
         for (Py_ssize_t i = 0; i < kHelpers; ++i) ((PyObject**)&helpers_)[i] = item(helpers, i);
     }
 
+    static constexpr Index kSmall = 1 << 14;  // bytes that are copied without Python's help
     static constexpr Py_ssize_t kHelpers = sizeof(Helpers) / sizeof(PyObject*);
 
     bool run(PyObject* root, PyObject* g, PyObject* told) {
@@ -212,7 +213,29 @@ class Walk {
             }
         }
         if (i < Py_ssize_t(own_.size())) own_[i] = Ref::to(Py_None);  // we hold it no more
-        return call(accumulate_, leaf, d, holders);
+        const int copied = copied_to_arena(leaf, d);
+        return copied ? copied > 0 : bool(call(accumulate_, leaf, d, holders));
+    }
+
+    // Puts the first gradient of a leaf at its place in the arena, if there is one and it is a plain
+    // copy of memory. -1 where an error is pending.
+    int copied_to_arena(PyObject* leaf, PyObject* d) const {
+        if (!tape_.is_tensor(tape_.grad_buffer(leaf))) return 0;
+        const Ref place = own_place(leaf);
+        if (!place || place.is_none()) return place ? 0 : -1;
+        PyObject* to = tape_.data(place);
+        int copied = 0;
+        if (cuda().is_array(d)) {
+            copied = cuda().copy(to, d);
+        } else if (PyArray_CheckExact(to) && PyArray_CheckExact(d)) {
+            auto *target = (PyArrayObject*)to, *source = (PyArrayObject*)d;
+            copied = PyArray_NBYTES(target) <= kSmall && PyArray_DESCR(target) == PyArray_DESCR(source) &&
+                     PyArray_SIZE(target) == PyArray_SIZE(source) && PyArray_ISCARRAY(target) &&
+                     PyArray_ISCARRAY_RO(source);
+            if (copied) std::memmove(PyArray_DATA(target), PyArray_DATA(source), PyArray_NBYTES(target));
+        }
+        if (copied > 0) tape_.set_grad(leaf, place);
+        return copied;
     }
 };
 

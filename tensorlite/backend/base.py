@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -134,6 +134,17 @@ class Backend:
 
     def byte_bounds(self, array: Array) -> tuple[int, int]:
         """Lowest and one past the highest address that `array` can touch."""
+        raise NotImplementedError
+
+    def address(self, array: Array) -> int:
+        """Where the first element of `array` is."""
+        raise NotImplementedError
+
+    def whole(self, parts: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
+        """The array of `shape` whose memory `parts` fill, as their addresses say.
+
+        None if these are parts of different arrays.
+        """
         raise NotImplementedError
 
     def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -118,6 +118,18 @@ class CudaBackend(Backend):
     def byte_bounds(self, array: Array) -> tuple[int, int]:
         """Lowest and one past the highest address that `array` can touch."""
         return self.xp.byte_bounds(array)
+
+    def address(self, array: Array) -> int:
+        """Where the first element of `array` is."""
+        return array.data.ptr
+
+    def whole(self, parts: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
+        """The array of `shape` in the memory that `parts` share."""
+        first = parts[0]
+        memory = first.data.mem
+        if any(x.data.mem is not memory for x in parts):
+            return None
+        return self.xp.ndarray(shape, first.dtype, first.data)
 
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``; the memory is freed when the last array of it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from types import ModuleType
@@ -51,6 +51,19 @@ class NumpyBackend(Backend):
     def byte_bounds(self, array: Array) -> tuple[int, int]:
         """Lowest and one past the highest address that `array` can touch."""
         return np.lib.array_utils.byte_bounds(array)
+
+    def address(self, array: Array) -> int:
+        """Where the first element of `array` is."""
+        return array.__array_interface__["data"][0]
+
+    def whole(self, parts: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
+        """The array of `shape` that all of `parts` are views of."""
+        base = parts[0].base
+        if base.__class__ is not np.ndarray or not base.flags.c_contiguous:
+            return None
+        if base.size != math.prod(shape) or any(x.base is not base for x in parts):
+            return None
+        return base.reshape(shape)
 
     def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
         """View `x` in a larger shape; a single number, as a loss spreads it, fast."""

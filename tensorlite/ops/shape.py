@@ -6,16 +6,14 @@ The public functions with torch's arguments are written with these (`axes`, `joi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tensorlite.backend import Array, array_backend
+from tensorlite.backend import BACKENDS, Array, array_backend
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -161,22 +159,23 @@ def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
     Attention returns the gradients of queries, keys and values so, if these came from one array.
     Cotangents are never written to, so they may share memory, unlike the result of `stack`.
     """
-    whole = getattr(parts[0], "base", None)
-    if whole.__class__ is not np.ndarray or not whole.flags.c_contiguous:
+    first = parts[0]
+    kind, backend = first.__class__, BACKENDS.get(first.__class__)
+    if backend is None:
         return None
-    if whole.size != math.prod(shape) or any(getattr(x, "base", None) is not whole for x in parts):
-        return None
-    whole = whole.reshape(shape)
-    before: Any = (slice(None),) * axis
-    places: Any = [whole[*before, i, ...] for i in range(len(parts))]
-    same = all(
-        x.shape == place.shape
-        and x.strides == place.strides
-        and x.dtype == place.dtype
-        and x.__array_interface__["data"] == place.__array_interface__["data"]
-        for x, place in zip(parts, places, strict=True)
-    )
-    return whole if same else None
+    strides, step = [], first.itemsize
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    strides.reverse()
+    step, dtype = strides.pop(axis), first.dtype
+    expected, start = tuple(strides), backend.address(first)
+    for i, x in enumerate(parts):
+        if x.__class__ is not kind or x.strides != expected or x.dtype != dtype:
+            return None
+        if backend.address(x) != start + i * step:
+            return None
+    return backend.whole(parts, shape)
 
 
 # --- order --------------------------------------------------------------------------------------

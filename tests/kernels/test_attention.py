@@ -140,7 +140,7 @@ def run(kernels, backend, device, guarded, shape, operands, causal, order=ORDERS
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 0, 2)])
-def test_gradients_of_parts_of_one_array(host_kernels, monkeypatch, order):
+def test_gradients_of_parts_of_one_array(kernels, device, monkeypatch, order):
     """They are left side by side, and nobody has to join them, unless a part is used twice."""
     stack, joined = shapes.stack_arrays, []
     monkeypatch.setattr(
@@ -149,12 +149,12 @@ def test_gradients_of_parts_of_one_array(host_kernels, monkeypatch, order):
     values = np.random.default_rng(0).standard_normal((2, 40, 3, 4, 8)).astype("float32")
     gradients = []
     for copy in (False, True):
-        x = tl.tensor(values, requires_grad=True)
+        x = tl.tensor(values, device=device, requires_grad=True)
         parts = [part.swapaxes(1, 2) for part in (x * 1).unbind(2)]
         if copy:
             parts = [part.clone() for part in parts]
         y = F.scaled_dot_product_attention(*[parts[i] for i in order], is_causal=True)
         (y * y).sum().backward()
-        gradients.append(x.grad.numpy())
+        gradients.append(x.grad.cpu().numpy())
     assert len(joined) == (1 if len(set(order)) == 3 else 2)
     np.testing.assert_array_equal(*gradients)

@@ -303,6 +303,7 @@ class CudaLibrary:
 
             blas.use_host(host)
             host.use_cuda_library(self, cupy_namespace())
+            self.empty = host.cuda_empty
             self.walk = host.walk
             for name in ("matmul", "linear", "weight_gradient", "affine_gradients"):
                 setattr(self, f"new_{name}", getattr(host, f"cuda_{name}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,31 +34,45 @@ def _in_heads(x: Array, batch: int, heads: int) -> Array:
 
 
 def _room(k: Any, x: Array) -> Array:
-    """An array for what has the shape of `x`, laid out as that is."""
+    """An array for what has the shape of `x`, its axes in the same order in memory."""
+    shape, strides = x.shape, x.strides
     if x.flags.c_contiguous:
-        return k.empty(x.shape, x.dtype)
-    room = array_backend((x,)).xp.empty_like(x)
-    return room if _has_dense_rows(room) else k.empty(x.shape, x.dtype)
+        return k.empty(shape, x.dtype)
+    room, step = [0] * len(shape), x.itemsize
+    for axis in sorted(range(len(shape)), key=strides.__getitem__):
+        room[axis] = step
+        step *= shape[axis]
+    if room[-1] != x.itemsize:
+        return k.empty(shape, x.dtype)
+    return _laid_out(k, k.empty((x.size,), x.dtype), shape, room, 0)
 
 
 def _rooms(k: Any, xs: list[Array]) -> list[Array]:
     """A `_room` for each: parts of one array where these are, so that they need not be joined."""
-    whole = xs[0].base
-    parts_of_one = (
-        whole.__class__ is np.ndarray
-        and all(x.base is whole and _has_dense_rows(x) for x in xs)
-        and whole.size == sum(x.size for x in xs)
-        and whole.flags.c_contiguous
-        and not any(np.shares_memory(x, other) for x, other in combinations(xs, 2))
-    )
-    if not parts_of_one:
+    first = xs[0]
+    shape, strides = first.shape, first.strides
+    starts = [*map(array_backend(xs).address, xs)]
+    lowest, second, *_ = ordered = sorted(starts)
+    step = second - lowest
+    dense = first.itemsize
+    for stride, n in sorted(zip((step, *strides), (len(xs), *shape), strict=True)):
+        if n != 1 and stride != dense:
+            return [_room(k, x) for x in xs]
+        dense *= n
+    alike = all(x.shape == shape and x.strides == strides for x in xs)
+    if not alike or any(start != lowest + i * step for i, start in enumerate(ordered)):
         return [_room(k, x) for x in xs]
-    rooms = np.empty_like(whole)
-    start = whole.__array_interface__["data"][0]
-    return [
-        np.ndarray(x.shape, x.dtype, rooms, x.__array_interface__["data"][0] - start, x.strides)
-        for x in xs
-    ]
+    whole = k.empty((len(xs) * first.size,), first.dtype)
+    return [_laid_out(k, whole, shape, strides, start - lowest) for start in starts]
+
+
+def _laid_out(
+    k: Any, memory: Array, shape: Sequence[int], strides: Sequence[int], at: int
+) -> Array:
+    """The array that begins `at` so many bytes in that of another."""
+    if k.on_host:
+        return np.ndarray(shape, memory.dtype, memory, at, strides)
+    return k.empty(shape, memory.dtype, memory.data + at, strides)
 
 
 def _tiles(k: Any, query: Array) -> int:
