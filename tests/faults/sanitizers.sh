@@ -24,7 +24,7 @@ export CXX="$compiler -g1 -fsanitize=address,undefined -fno-sanitize-recover=und
 export LD_PRELOAD="$($compiler -print-file-name=libasan.so) $($compiler -print-file-name=libubsan.so)"
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 # What compiles everything anew in processes of its own is no test of kernels.
-[ $# -gt 0 ] || set -- tests/kernels tests/test_pool.py tests/capture \
+[ $# -gt 0 ] || set -- tests/kernels tests/ops/test_pool.py tests/recording \
     tests/faults/test_digests.py --ignore tests/kernels/test_compiler.py
 "$python" -m pytest --kernels compiled "$@"
 echo "--- clean, in $SECONDS s"

@@ -27,6 +27,12 @@ def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+def inputs(dtype: np.dtype, shape: tuple, count: int) -> tuple[list, list]:
+    """`count` arrays of normal numbers in `dtype`, and the same in float64."""
+    arrays = [normal(i, *shape).astype(dtype) for i in range(count)]
+    return arrays, [array.astype(float) for array in arrays]
+
+
 erf = np.vectorize(math.erf, otypes=[float])
 
 

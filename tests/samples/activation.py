@@ -1,4 +1,4 @@
-"""Samples of activation functions, softmax, and their backward passes."""
+"""Samples of activation functions and their backward passes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ import numpy as np
 
 from samples.base import Sample, distinct, normal, uniform
 from tensorlite.ops import activation as ops
-from tensorlite.ops import bias_activation
-from tensorlite.ops.softmax import log_shares as log_softmax
-from tensorlite.ops.softmax import log_softmax_backward, softmax_backward
-from tensorlite.ops.softmax import shares as softmax
 
 erf = np.vectorize(math.erf, otypes=[float])
 
@@ -235,98 +231,4 @@ BACKWARD = [
     ),
 ]
 
-
-def with_bias(f):
-    return lambda x, bias: f(x + bias)
-
-
-def bias_gelu_backward(dy, x, bias):
-    dx = backward_of(tanh_gelu)(dy, x + bias)
-    return dx, dx.reshape(-1, dx.shape[-1]).sum(axis=0)
-
-
-def bias_relu_backward(dy, out):
-    dx = np.where(out > 0, dy, 0)
-    return dx, dx.reshape(-1, dx.shape[-1]).sum(axis=0)
-
-
-BIASED = [
-    *[
-        Sample(op, [x, bias], reference=with_bias(f), saves=saves, zero=[zero, bias], tolerance=4)
-        for op, f, saves in (
-            (bias_activation.bias_relu, lambda x: np.maximum(x, 0), ("y",)),
-            (bias_activation.bias_gelu, tanh_gelu, ("x", "bias")),
-        )
-        for x, bias, zero in (
-            (off_corners, normal(5), normal(0, 5)),
-            (normal(2, 3, 5), normal(5), normal(2, 0, 5)),
-            (normal(5), normal(5), normal(0, 5)),
-        )
-    ],
-    Sample(
-        bias_activation.bias_relu_backward,
-        [normal(3, 5), off_corners],
-        reference=bias_relu_backward,
-        grad=(0,),
-        keeps_dtype=False,
-        tolerance=4,
-    ),
-    Sample(
-        bias_activation.bias_gelu_backward,
-        [normal(3, 5), normal(3, 5), normal(5)],
-        reference=bias_gelu_backward,
-        keeps_dtype=False,
-        tolerance=100,
-    ),
-]
-
-
-def shares(x, axis=-1):
-    e = np.exp(x)
-    return e / np.sum(e, axis, keepdims=True)
-
-
-def log_shares(x, axis=-1):
-    return np.log(shares(x, axis))
-
-
-def shares_backward(dy, out, axis):
-    """The product with the Jacobian, diag(y) - y yᵀ, written out for each slice."""
-    dy, out = np.moveaxis(dy, axis, -1), np.moveaxis(out, axis, -1)
-    dx = np.empty_like(dy)
-    for i in np.ndindex(dy.shape[:-1]):
-        dx[i] = (np.diag(out[i]) - np.outer(out[i], out[i])) @ dy[i]
-    return np.moveaxis(dx, -1, axis)
-
-
-def log_shares_backward(dy, out, axis):
-    return dy - np.exp(out) * np.sum(dy, axis, keepdims=True)
-
-
-SOFTMAX = [
-    *[
-        Sample(
-            op,
-            [normal(3, 4, 5)],
-            dict(axis=axis),
-            reference=reference,
-            saves=("y", "axis"),
-            zero=[normal(3, 0, 5)],
-        )
-        for op, reference in (
-            (softmax, shares),
-            (log_softmax, log_shares),
-        )
-        for axis in (-1, 0, 1)
-    ],
-    *[
-        Sample(op, [normal(3, 4), normal(3, 4)], dict(axis=axis), reference=reference, tolerance=4)
-        for op, reference in (
-            (softmax_backward, shares_backward),
-            (log_softmax_backward, log_shares_backward),
-        )
-        for axis in (-1, 0)
-    ],
-]
-
-SAMPLES = ACTIVATIONS + BACKWARD + BIASED + SOFTMAX
+SAMPLES = ACTIVATIONS + BACKWARD

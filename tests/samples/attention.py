@@ -1,4 +1,4 @@
-"""Samples of attention, rotary positions, embedding and dropout."""
+"""Samples of attention and rotary positions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import numpy as np
 
 from samples.base import Sample, integers, normal
 from tensorlite.ops.attention import attention, attention_backward, rotate
-from tensorlite.ops.dropout import philox_dropout
-from tensorlite.ops.embedding import embedding_backward, table_rows
-from tensorlite.random import philox_uniform
 
 
 def weights_of(query, key, mask, is_causal, scale):
@@ -108,22 +105,6 @@ def turned(x, positions=None, base=10000.0, inverse=False):
     return np.concatenate((z.real, z.imag), -1)
 
 
-def looked_up(indices, weight, padding_idx=None):
-    return np.array([weight[i] for i in indices.ravel()]).reshape(*indices.shape, weight.shape[1])
-
-
-def scattered(dy, indices, rows, padding_idx):
-    table = np.zeros((rows, dy.shape[-1]))
-    for row, i in zip(dy.reshape(-1, dy.shape[-1]), indices.ravel(), strict=True):
-        if i != padding_idx:
-            table[i] += row
-    return table
-
-
-def dropped(x, p, key, offset):
-    return np.where(philox_uniform(np, x.size, key, offset).reshape(x.shape) < p, 0, x / (1 - p))
-
-
 SAMPLES = [
     *ATTENTION,
     *[
@@ -138,38 +119,4 @@ SAMPLES = [
         for positions in ((), (integers(5, high=50),))
         for inverse in (False, True)
     ],
-    *[
-        sample
-        for padding_idx in (None, 2)
-        for sample in (
-            Sample(
-                table_rows,
-                [integers(3, 4, high=7), normal(7, 3)],
-                dict(padding_idx=padding_idx),
-                # The row for padding is a constant: its gradient is 0, whatever it does to y.
-                reference=looked_up,
-                grad=() if padding_idx is not None else None,
-                zero=[integers(0, 4, high=7), normal(7, 3)],
-                saves=None
-                if padding_idx is not None
-                else ("indices", "weight_shape", "padding_idx", "by_frequency"),
-            ),
-            Sample(
-                embedding_backward,
-                [normal(3, 4, 2), integers(3, 4, high=7)],
-                dict(rows=7, padding_idx=padding_idx),
-                reference=scattered,
-                saves=("indices", "padding_idx"),
-                zero=[normal(0, 4, 2), integers(0, 4, high=7)],
-                tolerance=2,
-            ),
-        )
-    ],
-    Sample(
-        philox_dropout,
-        [normal(5, 7)],
-        dict(p=0.3, key=(7, 8), offset=11),
-        reference=dropped,
-        saves=("p", "key", "offset"),
-    ),
 ]

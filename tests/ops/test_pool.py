@@ -1,4 +1,4 @@
-"""Pooling functions: what `test_functional` and the samples leave open."""
+"""Pooling functions: what `nn/test_functional` and the samples leave open."""
 
 from __future__ import annotations
 
