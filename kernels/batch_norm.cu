@@ -2,7 +2,7 @@
 // plane (one image, one channel) by one team, then the planes of a channel in order.
 #include "tensorlite.h"
 #if defined(__CUDACC__)
-#include "device/columns.h"
+#include "device/column_sums.h"
 #endif
 
 namespace tl {

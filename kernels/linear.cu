@@ -3,7 +3,7 @@
 // column_total adds them, in the same order every time.
 #include "activation.h"
 #if defined(__CUDACC__)
-#include "device/columns.h"
+#include "device/column_sums.h"
 #endif
 
 namespace tl {

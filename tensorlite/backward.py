@@ -150,9 +150,9 @@ def propagate(
             if needed is not None:
                 wanted = tuple([parent in needed for parent in parents])
                 found = unit(name, plan.pull_some, g, saved, wanted)
-            elif plan.asks is None:
+            elif plan.keyword is None:
                 found = unit(name, plan.pull, g, saved)
-            elif plan.asks == "last":
+            elif plan.keyword == "last":
                 found = unit(name, plan.pull, g, saved, last)
             else:  # no variable may refer to a place: references to it are counted (`own_place`)
                 found = unit(name, plan.pull, g, saved, places(parents))
@@ -171,7 +171,7 @@ def propagate(
             if anomaly is not None:
                 anomaly(d.array if create_graph else d, f"the gradient of {plan.name}", node.source)
             if leaf:
-                read = () if last and plan.asks == "last" else saved
+                read = () if last and plan.keyword == "last" else saved
                 deliver(parent, d, (g, read, found))
             elif parent in cotangents:
                 cotangents[parent] = unit("sum of gradients", plus, cotangents[parent], d)

@@ -40,17 +40,17 @@ class Plan:
         Picks the residuals from (*inputs, output, aux, *static).
     pull
         Runs the rules on a cotangent and the residuals: a gradient for each input, or None.
-    asks
+    keyword
         The keyword-only parameter of the rules that `pull` takes as its third argument, or None.
         "into": for each input an array that its gradient may be written to, or None. "last":
         whether the residuals are read for the last time.
     """
 
     __slots__ = (
-        "asks",
         "differentiable",
         "joint",
         "keeps",
+        "keyword",
         "name",
         "needs",
         "primitive",
@@ -67,7 +67,7 @@ class Plan:
         self.residuals: list[Residual] = []
         self.rules: list[tuple[int, Callable, list[int]]] = []
         self.joint: list[int] | None = None
-        self.asks: str | None = None
+        self.keyword: str | None = None
         if primitive.joint_rule is not None:
             self.joint = self._slots(primitive.joint_rule, skip=2)
         else:
@@ -133,7 +133,7 @@ class Plan:
             into = self._keyword(rule, "into")
             calls[position] = f"rule{position}(g{_arguments(slots)}{into}), "
             names[f"rule{position}"] = rule
-        for positions, rule in self.primitive.neighbour_rules.items():
+        for positions, rule in self.primitive.group_rules.items():
             if all(self.needs[position] for position in positions):
                 first, slots = positions[0], self._slots(rule, skip=1)
                 into = self._keyword(rule, "into")
@@ -148,7 +148,7 @@ class Plan:
         """The argument ``name=name`` as text, if the rule has such a parameter."""
         if name not in [parameter for parameter, _, _ in parameters_of(rule)]:
             return ""
-        self.asks = name
+        self.keyword = name
         return f", {name}={name}"
 
     def pull_some(self, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Sequence:

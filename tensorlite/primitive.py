@@ -72,7 +72,7 @@ class Primitive:
     inputs, variadic, defaults
         Names of the array inputs, of ``*inputs`` if there are such, and the static parameters
         with their defaults.
-    rules, neighbour_rules, joint_rule
+    rules, group_rules, joint_rule
         One rule an input position, one for neighbouring positions, or one for all.
     operands
         Brings the inputs to one dtype before the call (see `ops.promotion`).
@@ -115,7 +115,7 @@ class Primitive:
         if reserved := {"g", "y", "needs"}.intersection(self.inputs, self.defaults):
             raise TypeError(f"{self.name}: a rule gives {sorted(reserved)} another meaning; rename")
         self.rules: dict[int, Callable] = {}
-        self.neighbour_rules: dict[tuple[int, ...], Callable] = {}
+        self.group_rules: dict[tuple[int, ...], Callable] = {}
         self.joint_rule: Any = None  # or a function
         self.kernel_fn: Callable | None = None
         self.kernel_from = 0
@@ -139,7 +139,7 @@ class Primitive:
             self._check_residuals(rule, skip=1)
             self.rules[self.inputs.index(name)] = rule
 
-    def defvjp_together(self, *names: str) -> Callable:
+    def defvjp_group(self, *names: str) -> Callable:
         """Give one rule for neighbouring inputs, for where all of them need gradients.
 
         It returns a gradient for each. Where one needs none, the next such rule is tried, and in
@@ -151,7 +151,7 @@ class Primitive:
 
         def define(rule: Callable) -> Callable:
             self._check_residuals(rule, skip=1)
-            self.neighbour_rules[tuple(positions)] = rule
+            self.group_rules[tuple(positions)] = rule
             return rule
 
         return define
@@ -529,7 +529,7 @@ def primitive(fn: Callable | None = None, **options: Any) -> Any:
     call: Any = made.call
     call.primitive = made
     call.defvjp = made.defvjp
-    call.defvjp_together = made.defvjp_together
+    call.defvjp_group = made.defvjp_group
     call.defvjp_joint = made.defvjp_joint
     call.defvjp_composite = made.defvjp_composite
     call.kernel = made.kernel

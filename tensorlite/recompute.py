@@ -131,7 +131,7 @@ class _Recompute:
     """The plan of a checkpointed call: run it again, recording, and go back through that."""
 
     differentiable = True
-    asks = None
+    keyword = None
     keeps = True
 
     def __init__(self, call: Callable, function: Callable, context: Any, random_too: bool) -> None:

@@ -9,7 +9,7 @@
 
 namespace tl {
 
-// `told` is of `Arrivals` in tensorlite/arrivals.py: the buckets of each leaf, how many leaves each
+// `arrivals` is of `Arrivals` in tensorlite/arrivals.py: the buckets of each leaf, how many leaves each
 // bucket has, and what is called with the number of a bucket once it has all of them.
 class Arrivals {
     struct Leaf {
@@ -25,24 +25,24 @@ class Arrivals {
     List<long> missing_;
 
   public:
-    static bool fits(PyObject* told) {
-        return told == Py_None ||
-               (PyTuple_Check(told) && PyTuple_GET_SIZE(told) == 3 && PyDict_Check(item(told, 0)) &&
-                PyTuple_Check(item(told, 1)));
+    static bool fits(PyObject* arrivals) {
+        return arrivals == Py_None ||
+               (PyTuple_Check(arrivals) && PyTuple_GET_SIZE(arrivals) == 3 && PyDict_Check(item(arrivals, 0)) &&
+                PyTuple_Check(item(arrivals, 1)));
     }
 
     // Counts how often each leaf is used below `root`. A leaf with hooks gets its gradient later.
-    bool begin(PyObject* told, PyObject* root) {
-        if (told == Py_None) return true;
-        filled_ = item(told, 2);
+    bool begin(PyObject* arrivals, PyObject* root) {
+        if (arrivals == Py_None) return true;
+        filled_ = item(arrivals, 2);
         PyObject *leaf, *buckets;
-        for (Py_ssize_t at = 0; PyDict_Next(item(told, 0), &at, &leaf, &buckets);) {
+        for (Py_ssize_t at = 0; PyDict_Next(item(arrivals, 0), &at, &leaf, &buckets);) {
             const Ref hooks = TL_GET(leaf, hooks);
             if (!hooks) return false;
             if (hooks.is_none()) leaves_.push_back({leaf, buckets, 0});
         }
         std::sort(leaves_.begin(), leaves_.end());
-        PyObject* members = item(told, 1);
+        PyObject* members = item(arrivals, 1);
         for (Py_ssize_t i = 0; i < length(members); ++i)
             missing_.push_back(PyLong_AsLong(item(members, i)));
         return count(root) && !PyErr_Occurred();

@@ -1,4 +1,4 @@
-// compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view): the call of a
+// compiled_call(callees, inputs, kernel_from, has_aux, operands_from, floats, view): the call of a
 // primitive (tensorlite/call.py) in its ordinary case, in which writing it on the tape takes longer
 // than a small kernel, or than a launch: all arrays are NumPy's, or all are CuPy's, and no policy wants
 // to see the operation. What it returns is called as
@@ -19,7 +19,7 @@ class PrimitiveCall {
 
   private:
     // From tensorlite/call.py, in this order.
-    struct Told {
+    struct Callees {
         PyObject *own, *own_name, *kernel, *kernel_by_position, *kernels;
         PyObject *reference, *reference_by_position, *xp, *names;
         PyObject *plan_of, *as_arrays, *wrap, *record, *primitive;
@@ -50,7 +50,7 @@ class PrimitiveCall {
         List<Residual> residuals;
     };
 
-    Told told_;
+    Callees callees_;
     const Tape& tape_ = tape();
     const Py_ssize_t inputs_, static_, kernel_from_;
     const bool has_aux_;
@@ -61,21 +61,21 @@ class PrimitiveCall {
     PyObject* own_on_cuda_ = nullptr;  // what `own` is there, or None; looked for once
 
   public:
-    static constexpr Py_ssize_t kTold = sizeof(Told) / sizeof(PyObject*), kNames = 8;
+    static constexpr Py_ssize_t kCallees = sizeof(Callees) / sizeof(PyObject*), kNames = 8;
 
-    // `told` is kept alive for good, as primitives are.
-    PrimitiveCall(PyObject* told, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux,
+    // `callees` is kept alive for good, as primitives are.
+    PrimitiveCall(PyObject* callees, Py_ssize_t inputs, Py_ssize_t kernel_from, bool has_aux,
                   Py_ssize_t operands_from, bool floats, bool view)
         : inputs_(inputs),
-          static_(length(item(told, kNames)) - has_aux),
+          static_(length(item(callees, kNames)) - has_aux),
           kernel_from_(kernel_from),
           has_aux_(has_aux),
           operands_from_(operands_from),
           floats_(floats),
           view_(view),
           plans_(size_t(1) << inputs) {
-        Py_INCREF(told);
-        for (Py_ssize_t i = 0; i < kTold; ++i) ((PyObject**)&told_)[i] = item(told, i);
+        Py_INCREF(callees);
+        for (Py_ssize_t i = 0; i < kCallees; ++i) ((PyObject**)&callees_)[i] = item(callees, i);
     }
 
     PyObject* run(PyObject* const* args, Py_ssize_t given) {
@@ -115,18 +115,18 @@ class PrimitiveCall {
         Ref y = compute(raw, values, record, on_cuda), aux;
         if (!y) return for_python();
         if (has_aux_ && !split(y, aux)) return nullptr;
-        if (!are_arrays(y) && !(y = call(told_.as_arrays, y))) return nullptr;
+        if (!are_arrays(y) && !(y = call(callees_.as_arrays, y))) return nullptr;
         const bool ours = are_arrays(y);  // not if this is a copy to another device
         if (!record) {
             if (bare) return y.release();
-            Ref result = ours ? on_tape(y, Py_None, nullptr) : call(told_.wrap, y);
+            Ref result = ours ? on_tape(y, Py_None, nullptr) : call(callees_.wrap, y);
             return marked(result, y, args[0], values) ? result.release() : nullptr;
         }
         const Plan* plan = plan_of(needs, parents);
         const Ref saved = plan ? residuals(*plan, raw, y, aux, values) : Ref();
         if (!saved) return nullptr;
         Ref result = ours ? on_tape(y, parents, plan, saved)
-                          : call(told_.record, plan->plan, parents, saved, y);
+                          : call(callees_.record, plan->plan, parents, saved, y);
         return marked(result, y, args[0], values) ? result.release() : nullptr;
     }
 
@@ -135,17 +135,17 @@ class PrimitiveCall {
     bool marked(PyObject* result, PyObject* y, PyObject* source, PyObject* const* values) const {
         if (!result) return false;
         if (!view_ || !are_arrays(y) || !tape_.is_tensor(source)) return true;
-        const Ref told(PyTuple_New(static_));
-        for (Py_ssize_t i = 0; told && i < static_; ++i)
-            PyTuple_SET_ITEM((PyObject*)told, i, Py_NewRef(values[i]));
-        if (!told) return false;
+        const Ref given(PyTuple_New(static_));
+        for (Py_ssize_t i = 0; given && i < static_; ++i)
+            PyTuple_SET_ITEM((PyObject*)given, i, Py_NewRef(values[i]));
+        if (!given) return false;
         if (!PyTuple_CheckExact(result))
             return !shows(y, tape_.data(source)) ||
-                   tape_.mark(result, source, told_.primitive, told, Py_None);
+                   tape_.mark(result, source, callees_.primitive, given, Py_None);
         for (Py_ssize_t i = 0; i < length(result); ++i) {
             if (!shows(item(y, i), tape_.data(source))) continue;
             const Ref position(PyLong_FromSsize_t(i));
-            if (!position || !tape_.mark(item(result, i), source, told_.primitive, told, position))
+            if (!position || !tape_.mark(item(result, i), source, callees_.primitive, given, position))
                 return false;
         }
         return true;
@@ -220,25 +220,25 @@ class PrimitiveCall {
             passed[0] = first;
             const bool plain = by_position == Py_True;
             return Ref(PyObject_Vectorcall(function, passed, 1 + inputs_ + (plain ? named : 0),
-                                           plain ? nullptr : told_.names));
+                                           plain ? nullptr : callees_.names));
         };
-        PyObject* own = on_cuda ? own_on_cuda() : told_.own;
+        PyObject* own = on_cuda ? own_on_cuda() : callees_.own;
         if (own != Py_None) {
             Ref y(PyObject_Vectorcall(own, passed + 1, inputs_ + static_, nullptr));
             if (y != Py_NotImplemented) return y;
         }
         PyObject* first = raw[0];
         const bool large = !kernel_from_ || (is_array(first) && (on_cuda || size_of(first) >= kernel_from_));
-        if (told_.kernel != Py_None && large) {
-            Ref y = run(told_.kernel, told_.kernel_by_position, on_cuda ? cuda().kernels : told_.kernels);
+        if (callees_.kernel != Py_None && large) {
+            Ref y = run(callees_.kernel, callees_.kernel_by_position, on_cuda ? cuda().kernels : callees_.kernels);
             if (y != Py_NotImplemented) return y;
         }
-        return run(told_.reference, told_.reference_by_position, on_cuda ? cuda().xp : told_.xp);
+        return run(callees_.reference, callees_.reference_by_position, on_cuda ? cuda().xp : callees_.xp);
     }
 
     PyObject* own_on_cuda() {
         if (own_on_cuda_) return own_on_cuda_;
-        if (told_.own_name != Py_None) own_on_cuda_ = PyObject_GetAttr(cuda().kernels, told_.own_name);
+        if (callees_.own_name != Py_None) own_on_cuda_ = PyObject_GetAttr(cuda().kernels, callees_.own_name);
         if (!own_on_cuda_) PyErr_Clear(), own_on_cuda_ = Py_NewRef(Py_None);
         return own_on_cuda_;
     }
@@ -266,7 +266,7 @@ class PrimitiveCall {
         const Ref flags(PyTuple_New(inputs_));
         for (Py_ssize_t i = 0; flags && i < inputs_; ++i)
             PyTuple_SET_ITEM((PyObject*)flags, i, PyBool_FromLong(item(parents, i) != Py_None));
-        Ref plan = flags ? call(told_.plan_of, flags) : Ref();
+        Ref plan = flags ? call(callees_.plan_of, flags) : Ref();
         if (!plan) return nullptr;
         const Ref differentiable = TL_GET(plan, differentiable), listed = TL_GET(plan, residuals);
         if (!differentiable || !listed) return nullptr;
@@ -347,15 +347,15 @@ PyObject* run_compiled_call(PyObject* self, PyObject* const* args, Py_ssize_t gi
 PyObject* py_compiled_call(PyObject*, PyObject* const* args, Py_ssize_t given) {
     static PyMethodDef definition = {"compiled_call", (PyCFunction)(void (*)(void))guarded<run_compiled_call>,
                                      METH_FASTCALL, "f(*inputs, *static)"};
-    const bool typed = given == 7 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kTold &&
+    const bool typed = given == 7 && PyTuple_Check(args[0]) && length(args[0]) == PrimitiveCall::kCallees &&
                        PyTuple_Check(item(args[0], PrimitiveCall::kNames)) && PyLong_Check(args[1]) &&
                        PyLong_Check(args[2]) && PyBool_Check(args[3]) && PyLong_Check(args[4]) &&
                        PyBool_Check(args[5]) && PyBool_Check(args[6]);
     if (!typed)
         return PyErr_Format(PyExc_TypeError,
-                            "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, "
+                            "compiled_call(callees, inputs, kernel_from, has_aux, operands_from, floats, "
                             "view) takes a tuple of %zd, numbers and bools",
-                            PrimitiveCall::kTold);
+                            PrimitiveCall::kCallees);
     const Py_ssize_t inputs = PyLong_AsSsize_t(args[1]);
     if (inputs < 1 || inputs > PrimitiveCall::kMostInputs ||
         length(item(args[0], PrimitiveCall::kNames)) > PrimitiveCall::kMostStatic + (args[3] == Py_True))

@@ -126,8 +126,8 @@ struct Instance {
     Index processors;
 };
 
-// Of cuda.py's GEOMETRY, in this order.
-struct Geometry {
+// Of cuda.py's LAUNCH_LAYOUT, in this order.
+struct LaunchLayout {
     long long threads, waves, warp, held, widest, held_double, widest_double, resident, teams;
 };
 
@@ -137,7 +137,7 @@ class Kernel {
     std::vector<unsigned> allowed_;  // of each type parameter, a bit a type
     std::vector<Expression> extents_;
     char launch_;  // the first letter of EACH, ROWS, BLOCKS
-    Geometry geometry_;
+    LaunchLayout layout_;
     PyObject *load_, *fallback_, *name_;
     std::map<std::pair<int, unsigned>, Instance> instances_;
     static constexpr int kMost = 40, kMostChoices = 4;
@@ -162,7 +162,7 @@ class Kernel {
     PyMethodDef definition;
 
     bool read(PyObject* name, PyObject* doc, PyObject* parameters, PyObject* order, PyObject* allowed,
-              PyObject* extents, PyObject* launch, PyObject* geometry, PyObject* load,
+              PyObject* extents, PyObject* launch, PyObject* layout, PyObject* load,
               PyObject* fallback) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parameters); ++i) {
             Parameter p;
@@ -181,7 +181,7 @@ class Kernel {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(allowed); ++i)
             allowed_.push_back((unsigned)PyLong_AsUnsignedLong(PyTuple_GET_ITEM(allowed, i)));
         for (Py_ssize_t i = 0; i < 9; ++i)
-            ((long long*)&geometry_)[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(geometry, i));
+            ((long long*)&layout_)[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(layout, i));
         launch_ = PyUnicode_AsUTF8(launch)[0];
         name_ = Py_NewRef(name), load_ = Py_NewRef(load), fallback_ = Py_NewRef(fallback);
         Py_INCREF(doc);
@@ -214,8 +214,8 @@ class Kernel {
                 return nullptr;
             found = instances_.emplace(std::make_pair(device, choice), instance).first;
         }
-        const Index most = launch_ == 'E'   ? geometry_.waves * found->second.processors
-                           : launch_ == 'R' ? geometry_.resident / (threads * teams) * found->second.processors
+        const Index most = launch_ == 'E'   ? layout_.waves * found->second.processors
+                           : launch_ == 'R' ? layout_.resident / (threads * teams) * found->second.processors
                                             : grid;
         void* pointers[kMost];
         for (Py_ssize_t i = 0; i < given; ++i) pointers[i] = &values[i];
@@ -290,7 +290,7 @@ class Kernel {
 
     // Blocks if there were enough processors, and the shape of each: as `_shape` in cuda.py.
     void shape(const Index* scalars, bool is_double, Index& grid, int& threads, int& teams) const {
-        const Geometry& g = geometry_;
+        const LaunchLayout& g = layout_;
         const Index count = std::max<Index>(extents_[0].of(scalars), 0);
         teams = 1;
         if (launch_ == 'B') {
@@ -379,13 +379,13 @@ PyObject* py_use_cuda_library(PyObject*, PyObject* const* args, Py_ssize_t given
     Py_RETURN_NONE;
 }
 
-// cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback): the
+// cuda_kernel(name, doc, parameters, order, allowed, extents, launch, layout, load, fallback): the
 // kernel as a function; None where its declaration is beyond what is understood here.
 PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 10 || !PyUnicode_Check(args[0]) || !PyUnicode_Check(args[1]) || !PyTuple_Check(args[2]))
         return PyErr_Format(PyExc_TypeError,
                             "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, "
-                            "geometry, load, fallback)");
+                            "layout, load, fallback)");
     auto* made = new Kernel;  // kept for good, as the library is
     const bool read = made->read(args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7],
                                  args[8], args[9]);

@@ -191,7 +191,7 @@ bool read(PyObject* const* args, uint8_t*& bytes, Index& count, uint64_t*& sums)
                         "%lld bytes", kSums, (long long)kSumsBlock), false;
 }
 
-PyObject* told(Transfer done) { return Py_BuildValue("Li", (long long)done.done, done.error); }
+PyObject* as_pair(Transfer done) { return Py_BuildValue("Li", (long long)done.done, done.error); }
 
 }  // namespace
 
@@ -227,7 +227,7 @@ PyObject* py_read_summed(PyObject*, PyObject* const* args, Py_ssize_t given) {
         const WithoutLock unlocked;
         done = read_summed((int)file, at, bytes, count, sums);
     }
-    return told(done);
+    return as_pair(done);
 }
 
 PyObject* py_write_summed(PyObject*, PyObject* const* args, Py_ssize_t given) {
@@ -243,7 +243,7 @@ PyObject* py_write_summed(PyObject*, PyObject* const* args, Py_ssize_t given) {
         const WithoutLock unlocked;
         done = write_summed((int)file, bytes, count, sums);
     }
-    return told(done);
+    return as_pair(done);
 }
 
 }  // namespace tl

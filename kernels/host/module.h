@@ -341,15 +341,15 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("new_linear", py_new_linear, "new_linear(x, weight, bias)"), \
     TL_METHOD("new_linear_relu", py_new_linear_relu, "new_linear_relu(x, weight, bias)"), \
     TL_METHOD("new_weight_gradient", py_new_weight_gradient, "new_weight_gradient(dy, x, into)"), \
-    TL_METHOD("compiled_call", py_compiled_call, "compiled_call(told, inputs, kernel_from, has_aux, operands_from, floats, view)"), \
+    TL_METHOD("compiled_call", py_compiled_call, "compiled_call(callees, inputs, kernel_from, has_aux, operands_from, floats, view)"), \
     TL_METHOD("new_reshape", py_new_reshape, "new_reshape(x, shape)"), \
     TL_METHOD("use_tape", py_use_tape, "use_tape(Tensor, Node, OutputNode, next_index, Views, Plan, Size, mode, Switches)"), \
     TL_METHOD("same_objects", py_same_objects, "same_objects(a, b)"), \
     TL_METHOD("in_place", py_in_place, "in_place(watched)"), \
     TL_METHOD("forget_gradients", py_forget_gradients, "forget_gradients(parameters)"), \
-    TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers, told)"), \
+    TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers, arrivals)"), \
     TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"), \
-    TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, geometry, load, fallback)"), \
+    TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, layout, load, fallback)"), \
     TL_METHOD("use_cuda_library", py_use_cuda_library, "use_cuda_library(kernels, xp)"), \
     TL_METHOD("cuda_empty", py_cuda_empty, "cuda_empty(shape, dtype, memptr, strides)"), \
     TL_METHOD("cuda_entry", py_cuda_entry, "cuda_entry(name, kernel, total, allowed, slots)"), \

@@ -33,7 +33,7 @@ class Tape {
     Slot special_, grad_switch_;
     Slot data_, history_, requires_grad_, view_of_, grad_, grad_buffer_, hooks_, rewritten_;
     Slot index_, plan_, parents_, saved_, shape_, dtype_, node_hooks_, source_, position_;
-    Slot pull_, asks_, keeps_;
+    Slot pull_, keyword_, keeps_;
 
   public:
     // Kept alive for good.
@@ -48,7 +48,7 @@ class Tape {
                hooks_.find(tensor, "hooks") && rewritten_.find(views, "rewritten") &&
                special_.find(switches, "special") && grad_switch_.find(switches, "grad") &&
                node_hooks_.find(node, "hooks") && source_.find(node, "source") &&
-               pull_.find(plan, "pull") && asks_.find(plan, "asks") && keeps_.find(plan, "keeps") &&
+               pull_.find(plan, "pull") && keyword_.find(plan, "keyword") && keeps_.find(plan, "keeps") &&
                index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&
@@ -103,12 +103,12 @@ class Tape {
 
     // How to go on from a node: see `Plan` of tensorlite/plan.py, or what stands for one.
     struct Way {
-        Ref pull, asks, keeps;
+        Ref pull, keyword, keeps;
     };
     Way way(PyObject* plan) const {
         if (!Py_IS_TYPE(plan, (PyTypeObject*)plan_type_))
-            return {TL_GET(plan, pull), TL_GET(plan, asks), TL_GET(plan, keeps)};
-        return {Ref::to(pull_.of(plan)), Ref::to(asks_.of(plan)), Ref::to(keeps_.of(plan))};
+            return {TL_GET(plan, pull), TL_GET(plan, keyword), TL_GET(plan, keeps)};
+        return {Ref::to(pull_.of(plan)), Ref::to(keyword_.of(plan)), Ref::to(keeps_.of(plan))};
     }
 
     void forget_saved(PyObject* node) const {

@@ -1,4 +1,4 @@
-// walk(node, g, accumulate, retain_graph, overwritten, helpers, told): the walk of tensorlite/backward.py
+// walk(node, g, accumulate, retain_graph, overwritten, helpers, arrivals): the walk of tensorlite/backward.py
 // in its ordinary case, where it costs a small model as much as its arithmetic: every gradient is
 // wanted, none is recorded, and all are on one device. `propagate` there says what happens in which
 // order; what is out of the ordinary in one node or one gradient is left to its functions, `helpers`.
@@ -43,8 +43,8 @@ class Walk {
     static constexpr Index kSmall = 1 << 14;  // bytes that are copied without Python's help
     static constexpr Py_ssize_t kHelpers = sizeof(Helpers) / sizeof(PyObject*);
 
-    bool run(PyObject* root, PyObject* g, PyObject* told) {
-        bool fine = cotangents_ && arrivals_.begin(told, root) && send(root, g);
+    bool run(PyObject* root, PyObject* g, PyObject* arrivals) {
+        bool fine = cotangents_ && arrivals_.begin(arrivals, root) && send(root, g);
         while (fine && !heap_.empty()) {
             std::pop_heap(heap_.begin(), heap_.end());
             const Entry newest = heap_.back();
@@ -82,16 +82,16 @@ class Walk {
         const Ref plan = Ref::to(tape_.plan(node)), saved = Ref::to(tape_.saved(node));
         if (saved.is_none()) return call(helpers_.used_twice, node), false;
         if (index < overwritten_ && !call(helpers_.check_not_overwritten, node)) return false;
-        const auto [pull, asks, keeps] = tape_.way(plan);
-        if (!pull || !asks || !keeps) return false;
+        const auto [pull, keyword, keeps] = tape_.way(plan);
+        if (!pull || !keyword || !keeps) return false;
         if (!retain_graph_ && (PyObject*)keeps == Py_True) tape_.forget_saved(node);
-        const bool asks_last = !asks.is_none() && !PyUnicode_CompareWithASCIIString(asks, "last");
-        const bool is_last = asks_last && !retain_graph_;
+        const bool reads_last = !keyword.is_none() && !PyUnicode_CompareWithASCIIString(keyword, "last");
+        const bool is_last = reads_last && !retain_graph_;
         Ref found;
         own_.clear();
-        if (asks.is_none())
+        if (keyword.is_none())
             found = call(pull, g, saved);
-        else if (asks_last)
+        else if (reads_last)
             found = call(pull, g, saved, is_last ? Py_True : Py_False);
         else if (const Ref places = places_of(parents))
             found = call(pull, g, saved, places);
@@ -243,8 +243,8 @@ PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 7 || !tape().is_node(args[0]) || !PyBool_Check(args[3]) || !PyTuple_Check(args[5]) ||
         PyTuple_GET_SIZE(args[5]) != Walk::kHelpers || !Arrivals::fits(args[6]))
         return PyErr_Format(PyExc_TypeError,
-                            "walk(node, g, accumulate, retain_graph, overwritten, helpers, told) takes "
-                            "a node of the tape, helpers a tuple of %zd, and told of three or None",
+                            "walk(node, g, accumulate, retain_graph, overwritten, helpers, arrivals) takes "
+                            "a node of the tape, helpers a tuple of %zd, and arrivals of three or None",
                             Walk::kHelpers);
     const long long overwritten = PyLong_AsLongLong(args[4]);
     if (overwritten == -1 && PyErr_Occurred()) return nullptr;

@@ -164,7 +164,7 @@ class _CallPlan:
     """What one call saved, and how to go back through it; see `plan.Plan`."""
 
     differentiable = True
-    asks = None
+    keyword = None
     keeps = True
 
     def __init__(
@@ -300,7 +300,7 @@ class _Refusal:
     """The plan of gradients that must not be differentiated again."""
 
     differentiable = True
-    asks = None
+    keyword = None
     keeps = False
     residuals = ()
     name = "once_differentiable"

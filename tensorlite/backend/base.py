@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -256,3 +257,9 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until all queued work has finished."""
         raise NotImplementedError
+
+
+def rows_of(x: Any) -> Any:
+    """All axes of an array or a Tensor but the last as one."""
+    shape = x.shape
+    return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])

@@ -8,16 +8,15 @@ allocates nothing but its result and asks no heuristic: it can be captured in a 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import cupy
 
 from tensorlite.backend import cublaslt
-from tensorlite.backend.base import Array
+from tensorlite.backend.base import Array, rows_of
 from tensorlite.backend.epilogue import Epilogue, Kind, empty_aux
-from tensorlite.backend.geometry import Geometry, plan
+from tensorlite.backend.matmul_plan import MatmulPlan, plan_matmul
 from tensorlite.backend.precision import ON_CHANGE, get_float32_matmul_precision
 
 __all__ = ["empty_aux", "if_fit", "matmul"]
@@ -71,21 +70,21 @@ def matmul(
         if done is not NotImplemented:
             return done
     a, b = _promoted(a, b)
-    geometry = _geometry(a, b, out)
+    plan = _plan(a, b, out)
     follows = None
     if epilogue is not None or bias is not None or aux is not None:
         follows = Epilogue(epilogue, bias, aux)
-        follows.check(a, b, geometry.shape)
+        follows.check(a, b, plan.shape)
     if accumulate and out is None:
         raise ValueError("matmul: accumulate=True needs out")
     _check_same(a, [x for x in (b, out, bias, aux) if x is not None])
     with cupy.cuda.Device(a.data.device_id):
         if follows is None:
-            return _product(a, b, geometry, out, accumulate)
+            return _product(a, b, plan, out, accumulate)
         if out is None:
-            out = cupy.empty(geometry.shape, a.dtype)
-        if not _fused(a, b, geometry, out, accumulate, follows):
-            _product(a, b, geometry, out, accumulate)
+            out = cupy.empty(plan.shape, a.dtype)
+        if not _fused(a, b, plan, out, accumulate, follows):
+            _product(a, b, plan, out, accumulate)
             follows.apply(a, b, out)
         return out
 
@@ -118,20 +117,20 @@ def plan_compiled(
     left, right = a, b
     try:
         if form == LINEAR:
-            left, right, shape = _rows(a), b.T, (*a.shape[:-1], len(b))
+            left, right, shape = rows_of(a), b.T, (*a.shape[:-1], len(b))
         elif form == TRANSPOSED:
             left = a.T
         elif form == WITH_SUMS:
-            left, right, kind = _rows(a).T, _rows(b), "bgrad_a"
+            left, right, kind = rows_of(a).T, rows_of(b), "bgrad_a"
         elif form == WITH_ROW_SUMS:
             kind = "bgrad_a"
-        geometry = _geometry(left, right, out)
+        plan = _plan(left, right, out)
         follows = Epilogue(kind, bias, None)
-        follows.check(left, right, geometry.shape)
+        follows.check(left, right, plan.shape)
         _check_same(a, [x for x in (b, out, bias) if x is not None])
     except (ValueError, TypeError, IndexError):
         return None
-    g = geometry
+    g = plan
     moved = left.data.ptr != a.data.ptr or right.data.ptr != b.data.ptr  # the rows are a copy
     packed = g.copy_a or g.copy_b or g.copy_out
     code = follows.fused_code()
@@ -149,10 +148,6 @@ def plan_compiled(
 def explain_compiled(status: int, product: cublaslt.Product) -> None:
     """Raise what the library's status says."""
     cublaslt.check(status, f"cublasLtMatmul for {product.problem}")
-
-
-def _rows(x: Array) -> Array:
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def if_fit(out: Array | None, a: Array, b: Array) -> Array | None:
@@ -176,11 +171,11 @@ def _promoted(a: Array, b: Array) -> tuple[Array, Array]:
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
 
-def _geometry(a: Array, b: Array, out: Array | None) -> Geometry:
+def _plan(a: Array, b: Array, out: Array | None) -> MatmulPlan:
     size = a.dtype.itemsize
     if out is None:
-        return plan(a.shape, a.strides, b.shape, b.strides, None, None, size)
-    return plan(a.shape, a.strides, b.shape, b.strides, out.shape, out.strides, size)
+        return plan_matmul(a.shape, a.strides, b.shape, b.strides, None, None, size)
+    return plan_matmul(a.shape, a.strides, b.shape, b.strides, out.shape, out.strides, size)
 
 
 def _check_same(a: Array, others: list[Array]) -> None:
@@ -200,19 +195,19 @@ def _check_same(a: Array, others: list[Array]) -> None:
 # --- ways to compute it -----------------------------------------------------------------------
 
 
-def _product(a: Array, b: Array, geometry: Geometry, out: Array | None, accumulate: bool) -> Array:
+def _product(a: Array, b: Array, plan: MatmulPlan, out: Array | None, accumulate: bool) -> Array:
     """``out = a @ b`` or ``out += a @ b``."""
     if a.dtype.char not in cublaslt.MATRIX_TYPES:
-        return _stored(_integer_matmul(a, b, geometry.shape), out, accumulate)
-    if not geometry.offsets:
-        return _stored(cupy.zeros(geometry.shape, a.dtype), out, accumulate)
-    if out is not None and (geometry.copy_out or _overlaps(out, a, b)):
-        result = _product(a, b, _geometry(a, b, None), None, False)
+        return _stored(_integer_matmul(a, b, plan.shape), out, accumulate)
+    if not plan.offsets:
+        return _stored(cupy.zeros(plan.shape, a.dtype), out, accumulate)
+    if out is not None and (plan.copy_out or _overlaps(out, a, b)):
+        result = _product(a, b, _plan(a, b, None), None, False)
         return _stored(result, out, accumulate)
-    a, b = _packed(a, b, geometry)
+    a, b = _packed(a, b, plan)
     if out is None:
-        out = cupy.empty(geometry.shape, a.dtype)
-    problem = _problem(a, b, geometry, out, cublaslt.DEFAULT, 0)
+        out = cupy.empty(plan.shape, a.dtype)
+    problem = _problem(a, b, plan, out, cublaslt.DEFAULT, 0)
     exact = problem._replace(tf32=False)  # a chip without TF32 can do the product all the same
     if not any(_run(each, a, b, out, accumulate) for each in dict.fromkeys((problem, exact))):
         raise cublaslt.CublasLtError(f"cuBLASLt has no algorithm for {problem}")
@@ -227,22 +222,22 @@ def _run(problem: cublaslt.Problem, a: Array, b: Array, out: Array, accumulate: 
     pa, pb, po = a.data.ptr, b.data.ptr, out.data.ptr
     return product.supported and all(
         product.run(pa + da * size, pb + db * size, po + do * size, accumulate, stream)
-        for da, db, do in problem.geometry.offsets
+        for da, db, do in problem.plan.offsets
     )
 
 
 def _fused(
-    a: Array, b: Array, geometry: Geometry, out: Array, accumulate: bool, follows: Epilogue
+    a: Array, b: Array, plan: MatmulPlan, out: Array, accumulate: bool, follows: Epilogue
 ) -> bool:
     """Run product and epilogue as one call; False, and nothing done, where that cannot be."""
-    simple = geometry.batch == len(geometry.offsets) == 1 and a.ndim > 1 and b.ndim > 1
-    if not simple or geometry.copy_out or a.dtype.char not in cublaslt.MATRIX_TYPES:
+    simple = plan.batch == len(plan.offsets) == 1 and a.ndim > 1 and b.ndim > 1
+    if not simple or plan.copy_out or a.dtype.char not in cublaslt.MATRIX_TYPES:
         return False
     code = follows.fused_code()
     if code is None or _overlaps(out, a, b):
         return False
-    a, b = _packed(a, b, geometry)
-    product = cublaslt.product(_problem(a, b, geometry, out, *code))
+    a, b = _packed(a, b, plan)
+    product = cublaslt.product(_problem(a, b, plan, out, *code))
     return product.supported and product.run(
         a.data.ptr,
         b.data.ptr,
@@ -254,16 +249,16 @@ def _fused(
 
 
 def _problem(
-    a: Array, b: Array, geometry: Geometry, out: Array | None, epilogue: int, aux_ld: int
+    a: Array, b: Array, plan: MatmulPlan, out: Array | None, epilogue: int, aux_ld: int
 ) -> cublaslt.Problem:
     """The product of these operands; a new result is aligned as well as can be."""
     size = a.dtype.itemsize
-    bits_a, bits_b, bits_out = geometry.offset_bits
+    bits_a, bits_b, bits_out = plan.offset_bits
     return cublaslt.Problem(
         a.data.device_id,
         a.dtype.char,
         get_float32_matmul_precision() == "high",
-        geometry,
+        plan,
         _alignment(a.data.ptr | bits_a * size),
         _alignment(b.data.ptr | bits_b * size),
         _alignment((0 if out is None else out.data.ptr) | bits_out * size),
@@ -277,10 +272,10 @@ def _alignment(address: int) -> int:
     return min(address & -address, 256) or 256
 
 
-def _packed(a: Array, b: Array, geometry: Geometry) -> tuple[Array, Array]:
+def _packed(a: Array, b: Array, plan: MatmulPlan) -> tuple[Array, Array]:
     """Dense copies where needed; what is broadcast along a batch axis stays broadcast."""
     pair = []
-    for array, copy in ((a, geometry.copy_a), (b, geometry.copy_b)):
+    for array, copy in ((a, plan.copy_a), (b, plan.copy_b)):
         if copy:
             once = tuple([slice(None if s else 1) for s in array.strides[:-2]])
             array = cupy.broadcast_to(cupy.ascontiguousarray(array[once]), array.shape)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import cupy
 
-from tensorlite.backend.geometry import Geometry, Matrix
+from tensorlite.backend.matmul_plan import MatmulPlan, Matrix
 
 SUCCESS, INVALID_VALUE, NOT_SUPPORTED = 0, 7, 15
 R_32F, R_64F, R_16F, R_16BF = 0, 1, 2, 14
@@ -129,14 +129,14 @@ class _Descriptor:
 class Problem(NamedTuple):
     """What distinguishes one product from another: the key under which an algorithm is kept.
 
-    Plans of equal geometry are one object, so it is compared by identity. Alignments are those of
+    Equal plans are one object, so it is compared by identity. Alignments are those of
     a, b and out in bytes; `aux_ld` is in elements.
     """
 
     device: int
     char: str
     tf32: bool
-    geometry: Geometry
+    plan: MatmulPlan
     align_a: int
     align_b: int
     align_out: int
@@ -144,7 +144,7 @@ class Problem(NamedTuple):
     aux_ld: int
 
     def __str__(self) -> str:
-        g = self.geometry
+        g = self.plan
         batch = f"{g.batch} x " if g.batch > 1 else ""
         return (
             f"{batch}({g.m}, {g.k}) @ ({g.k}, {g.n}) of {cupy.dtype(self.char)} "
@@ -167,7 +167,7 @@ class Product:
     """
 
     def __init__(self, problem: Problem) -> None:
-        p, g = problem, problem.geometry
+        p, g = problem, problem.plan
         self.problem = problem
         double = p.char == "d"
         compute = COMPUTE_32F_FAST_TF32 if p.tf32 and p.char == "f" else COMPUTE_32F
@@ -191,7 +191,7 @@ class Product:
         dense, others = (rows, columns) if matrix.transposed else (columns, rows)
         kind = MATRIX_TYPES[self.problem.char]
         layout = _Descriptor("MatrixLayout", kind, dense, others, matrix.ld)
-        layout.set(_LAYOUT_BATCH_COUNT, c_int32(self.problem.geometry.batch))
+        layout.set(_LAYOUT_BATCH_COUNT, c_int32(self.problem.plan.batch))
         layout.set(_LAYOUT_BATCH_OFFSET, c_int64(matrix.stride))
         return layout
 

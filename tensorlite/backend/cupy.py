@@ -66,9 +66,9 @@ class CudaBackend(Backend):
     def xp(self) -> ModuleType:
         """`cupy`, with NumPy's behaviour where CuPy's is another; see `namespace`."""
         load_cupy()
-        from tensorlite.backend.namespace import cupy_namespace
+        from tensorlite.backend.cupy_functions import cupy_functions
 
-        return cupy_namespace()
+        return cupy_functions()
 
     @cached_property
     def kernels(self) -> Any:

@@ -14,7 +14,7 @@ import cupy
 
 from tensorlite.backend.base import Array
 from tensorlite.backend.cublaslt import AUX, BGRAD, BGRADA, BGRADB, BIAS, DEFAULT, DGELU, GELU, RELU
-from tensorlite.backend.geometry import row_stride
+from tensorlite.backend.matmul_plan import row_stride
 
 Kind = Literal["relu", "gelu", "dgelu", "bgrad_a", "bgrad_b"]
 

@@ -13,8 +13,8 @@ from tensorlite.ops import activation as ops
 from tensorlite.ops.activation import *  # noqa: F403 (those below take their place)
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.inplace import in_place
-from tensorlite.ops.softmax import log_softmax as log_shares
-from tensorlite.ops.softmax import softmax as shares
+from tensorlite.ops.softmax import log_softmax as log_softmax_of
+from tensorlite.ops.softmax import softmax as softmax_of
 from tensorlite.tensor import Tensor
 
 __all__ = [*ops.__all__, "log_softmax", "softmax", "softmin"]
@@ -111,7 +111,7 @@ def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
     """``exp(input) / Σ exp(input)`` along `dim`; with `dtype` the input is cast to it first."""
-    return _along(shares, input, dim, dtype)
+    return _along(softmax_of, input, dim, dtype)
 
 
 @takes_axis
@@ -119,7 +119,7 @@ def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
     """`softmax` of ``-input``."""
-    return _along(shares, -input, dim, dtype)
+    return _along(softmax_of, -input, dim, dtype)
 
 
 @takes_axis
@@ -127,4 +127,4 @@ def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
     """Logarithm of `softmax`; with `dtype` the input is cast to it first."""
-    return _along(log_shares, input, dim, dtype)
+    return _along(log_softmax_of, input, dim, dtype)

@@ -7,7 +7,9 @@ from tensorlite.ops.axes import *
 from tensorlite.ops.bessel import *
 from tensorlite.ops.binary import *
 from tensorlite.ops.compare import *
-from tensorlite.ops.compiled import copies, maps, planes, products, rows, scans
+from tensorlite.ops.compiled import channel_norm as _channel_norm
+from tensorlite.ops.compiled import copies, products, rows, scans
+from tensorlite.ops.compiled import elementwise as _elementwise
 from tensorlite.ops.convert import *
 from tensorlite.ops.counting import *
 from tensorlite.ops.creation import *

@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.base import rows_of
 from tensorlite.ops.activation import gelu, gelu_backward, relu, relu_backward
-from tensorlite.ops.channels import channel_sum, rows_of
+from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.primitive import primitive
 

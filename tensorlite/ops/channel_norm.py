@@ -32,7 +32,7 @@ def _channel_statistics(x: Any, eps: float) -> tuple[Any, Any, Any]:
 
 @primitive(aux=("center", "rstd"), name="batch_norm")
 @float32_inside
-def batch_norm_planes(
+def batch_norm_channels(
     xp: ModuleType,
     x: Array,
     weight: Array | None = None,
@@ -77,7 +77,7 @@ def batch_norm_backward(
     *,
     eps: float,
 ) -> tuple[Array, Array, Array]:
-    """Cotangents of `batch_norm_planes`'s x, weight and bias from that of its normalized output."""
+    """Cotangents of `batch_norm_channels`'s x, weight and bias from its output's."""
     return _batch_norm_gradients(dy, x, weight, center, rstd)
 
 
@@ -89,7 +89,7 @@ def _batch_norm_backward(
     return _batch_norm_gradients(dy, x, weight, center, rstd)
 
 
-@batch_norm_planes.defvjp_joint
+@batch_norm_channels.defvjp_joint
 def _batch_norm_vjp(
     g: tuple, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
 ) -> tuple:
@@ -163,7 +163,7 @@ def batch_norm(
             f"batch_norm: {count} values a channel in input {x.shape} have no variance; use a "
             "larger batch, or eval()"
         )
-    y, center, variance = batch_norm_planes(x, weight, bias, eps=eps)
+    y, center, variance = batch_norm_channels(x, weight, bias, eps=eps)
     if running_mean is not None:
         _move(running_mean, center.array, momentum)
     if running_var is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import ModuleType
 from typing import Any
 
@@ -16,12 +15,6 @@ from tensorlite.primitive import primitive
 def per_channel(values: Any, ndim: int) -> Any:
     """Reshape (C,) to broadcast along the second of `ndim` axes."""
     return values.reshape((values.shape[0],) + (1,) * (ndim - 2))
-
-
-def rows_of(x: Any) -> Any:
-    """All axes but the last as one, so that channels are the second."""
-    shape = x.shape
-    return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
 
 
 @primitive

@@ -127,7 +127,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     bounds = (float(min), float(max))
     if bounds[1] < bounds[0]:
         raise ValueError(f"histc: max={max} is less than min={min}")
-    columns = _rows("histc", input.reshape((math.prod(input.shape), 1)))
+    columns = _counted("histc", input.reshape((math.prod(input.shape), 1)))
     edges = _even_edges("histc", columns, [bins], [None if min == max else bounds])
     return histogram_counts(columns, None, *edges, even=(True,))
 
@@ -160,7 +160,7 @@ def histogram(
     hist, bin_edges : Tensor
         A named tuple, without gradients.
     """
-    rows = _rows("histogram", input.reshape((math.prod(input.shape), 1)))
+    rows = _counted("histogram", input.reshape((math.prod(input.shape), 1)))
     given = [bins]
     ranges = None if range is None else [tuple(range)]
     hist, edges = _histogram("histogram", rows, given, ranges, weight, density)
@@ -197,7 +197,7 @@ def histogramdd(
     """
     if len(input.shape) < 2:
         raise ValueError(f"histogramdd: points (..., D), not shape {tuple(input.shape)}")
-    rows = _rows("histogramdd", input.reshape((-1, input.shape[-1])))
+    rows = _counted("histogramdd", input.reshape((-1, input.shape[-1])))
     axes = rows.shape[1]
     given = list(bins) if isinstance(bins, (tuple, list)) else [bins] * axes
     if len(given) != axes:
@@ -207,7 +207,7 @@ def histogramdd(
     return return_types.histogramdd(hist, tuple(edges))
 
 
-def _rows(name: str, x: Any) -> Any:
+def _counted(name: str, x: Any) -> Any:
     if not is_floating(x.dtype):
         raise TypeError(f"{name}: {x.dtype} is not counted in parts of a range: use x.float()")
     return x.detach()

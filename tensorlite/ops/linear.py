@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.backend.base import rows_of
 from tensorlite.ops.activation import relu, relu_backward
-from tensorlite.ops.channels import channel_sum, rows_of
+from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.primitive import primitive
 
@@ -130,13 +131,13 @@ linear.defvjp(
 )
 
 
-@linear.defvjp_together("x", "weight", "bias")
+@linear.defvjp_group("x", "weight", "bias")
 def _all(g: Any, x: Any, weight: Any, *, into: tuple | None = None) -> tuple:
     _, dweight, dbias = into or _NOWHERE
     return affine_gradients(g, x, weight, None, dweight, dbias)
 
 
-@linear.defvjp_together("weight", "bias")
+@linear.defvjp_group("weight", "bias")
 def _weight_and_bias(g: Any, x: Any, *, into: tuple | None = None) -> tuple:
     _, dweight, dbias = into or _NOWHERE
     return affine_gradients(g, x, None, None, dweight, dbias)
@@ -151,7 +152,7 @@ linear_relu.defvjp(
 )
 
 
-@linear_relu.defvjp_together("x", "weight", "bias")
+@linear_relu.defvjp_group("x", "weight", "bias")
 def _gradients_through_relu(
     g: Any, y: Any, x: Any, weight: Any, *, into: tuple | None = None
 ) -> tuple:
@@ -159,7 +160,7 @@ def _gradients_through_relu(
     return affine_gradients(g, x, weight, y, dweight, dbias)
 
 
-@linear_relu.defvjp_together("weight", "bias")
+@linear_relu.defvjp_group("weight", "bias")
 def _parameter_gradients_through_relu(
     g: Any, y: Any, x: Any, *, into: tuple | None = None
 ) -> tuple:

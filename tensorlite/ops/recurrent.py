@@ -10,11 +10,11 @@ outputs, so nothing else is kept, and differentiates again through them.
 
 from __future__ import annotations
 
-import math
 from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.base import rows_of
 from tensorlite.ops.activation import sigmoid
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.fused import float32_inside, fused
@@ -64,11 +64,6 @@ def _at(cotangents: Any, place: int) -> Any:
 def _in_time(steps: list, reverse: bool) -> Any:
     """What a walk from the last step to the first collected, as (steps, batch, …)."""
     return stack(steps if reverse else steps[::-1])
-
-
-def as_rows(x: Any) -> Any:
-    """All axes but the last as one."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 # --- LSTM ---------------------------------------------------------------------------------------
@@ -136,7 +131,7 @@ def lstm_backward(
         carried_c = total * f + _at(dc, before)
         carried_h = matmul(inner[-1], weight) + _at(dh, before)
     dprojected = _in_time(inner, reverse)
-    dweight = matmul(as_rows(dprojected).mT, as_rows(states_before(h, reverse)))
+    dweight = matmul(rows_of(dprojected).mT, rows_of(states_before(h, reverse)))
     return dprojected, carried_h, carried_c, dweight
 
 
@@ -259,8 +254,8 @@ def gru_backward(
         inner.append(cat([dr, dz, dn], axis=-1))
         state.append(cat([dr, dz, dn * r + _at(dm, t)], axis=-1))
         carried = carried * z + matmul(state[-1], weight) + _at(dh, before)
-    dstate = as_rows(_in_time(state, reverse))
-    dweight = matmul(dstate.mT, as_rows(states_before(h, reverse)))
+    dstate = rows_of(_in_time(state, reverse))
+    dweight = matmul(dstate.mT, rows_of(states_before(h, reverse)))
     return _in_time(inner, reverse), carried, dweight, channel_sum(dstate)
 
 
@@ -345,7 +340,7 @@ def rnn_backward(h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool) -> 
         inner.append(carried * (h[after] > 0 if relu else 1 - h[after] * h[after]))
         carried = matmul(inner[-1], weight) + dh[before]
     dprojected = _in_time(inner, reverse)
-    return dprojected, carried, matmul(as_rows(dprojected).mT, as_rows(states_before(h, reverse)))
+    return dprojected, carried, matmul(rows_of(dprojected).mT, rows_of(states_before(h, reverse)))
 
 
 @rnn_sequence.defvjp_joint

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.backend.base import rows_of
 from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.elementwise import rsqrt, square
@@ -60,7 +61,7 @@ def _layer_norm_gradients(
     h = dy if weight is None else dy * weight
     along_z = mean(h * z, axis=-1, keepdims=True)
     dx = rstd * (h - mean(h, axis=-1, keepdims=True) - z * along_z)
-    return (dx, channel_sum(_rows(dy * z)), channel_sum(_rows(dy))) if affine else dx
+    return (dx, channel_sum(rows_of(dy * z)), channel_sum(rows_of(dy))) if affine else dx
 
 
 @primitive
@@ -137,7 +138,7 @@ def _rms_norm_gradients(dy: Any, x: Any, weight: Any, rstd: Any, affine: bool) -
     z = x * rstd
     h = dy if weight is None else dy * weight
     dx = rstd * (h - z * mean(h * z, axis=-1, keepdims=True))
-    return (dx, channel_sum(_rows(dy * z))) if affine else dx
+    return (dx, channel_sum(rows_of(dy * z))) if affine else dx
 
 
 @primitive
@@ -177,11 +178,6 @@ def _rms_norm_vjp(g: Any, needs: tuple, x: Any, weight: Any, rstd: Any, eps: flo
     affine = needs[1]
     d = rms_norm_backward(g, x, weight, rstd, eps=eps, affine=affine)
     return d if affine else (d, None)
-
-
-def _rows(x: Any) -> Any:
-    """All axes but the last as one."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 # --- functions ----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def log_softmax_backward(dy: Any, out: Any, *, axis: int) -> Any:
 
 @primitive(name="softmax", operands=floats)
 @float32_inside
-def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
+def softmax_along(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``exp(x) / Σ exp(x)`` along `axis`, without overflow.
 
     A slice of nothing but -inf gives NaN.
@@ -43,14 +43,14 @@ def shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     return y
 
 
-shares.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
-shares.kernel("softmax", axis=is_last_axis)
+softmax_along.defvjp(x=lambda g, y, axis: softmax_backward(g, y, axis=axis))
+softmax_along.kernel("softmax", axis=is_last_axis)
 softmax_backward.kernel("softmax_backward", axis=is_last_axis)
 
 
 @primitive(name="log_softmax", operands=floats)
 @float32_inside
-def log_shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
+def log_softmax_along(xp: ModuleType, x: Array, *, axis: int) -> Array:
     """``x - log Σ exp(x)`` along `axis`, without overflow or the logarithm of 0."""
     if not x.size:
         return x
@@ -58,8 +58,8 @@ def log_shares(xp: ModuleType, x: Array, *, axis: int) -> Array:
     return shifted - xp.log(total(xp, xp.exp(shifted), axis, keepdims=True))
 
 
-log_shares.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
-log_shares.kernel("log_softmax", axis=is_last_axis)
+log_softmax_along.defvjp(x=lambda g, y, axis: log_softmax_backward(g, y, axis=axis))
+log_softmax_along.kernel("log_softmax", axis=is_last_axis)
 log_softmax_backward.kernel("log_softmax_backward", axis=is_last_axis)
 
 
@@ -83,7 +83,7 @@ def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     dtype
         Cast `input` to it first.
     """
-    return shares(input if dtype is None else cast(input, dtype), axis=dim)
+    return softmax_along(input if dtype is None else cast(input, dtype), axis=dim)
 
 
 @takes_axis
@@ -99,4 +99,4 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     dtype
         Cast `input` to it first.
     """
-    return log_shares(input if dtype is None else cast(input, dtype), axis=dim)
+    return log_softmax_along(input if dtype is None else cast(input, dtype), axis=dim)

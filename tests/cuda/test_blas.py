@@ -13,7 +13,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite.backend import blas, cublaslt
-from tensorlite.backend.geometry import plan
+from tensorlite.backend.matmul_plan import plan_matmul
 
 FLOATS = ["float16", ml_dtypes.bfloat16, "float32", "float64"]
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 2e-6, "float64": 1e-14}
@@ -121,9 +121,9 @@ def test_views(view_a, view_b):
 @pytest.mark.parametrize("view", sorted(IN_PLACE | {"one batch repeated"}))
 def test_views_that_are_not_copied(view):
     a, b = VIEWS[view](draw((2, 5, 6), "f4")), draw((2, 6, 7), "f4", 1)
-    geometry = plan(a.shape, a.strides, b.shape, b.strides, None, None, 4)
-    assert not geometry.copy_a
-    assert len(geometry.offsets) == 1
+    plan = plan_matmul(a.shape, a.strides, b.shape, b.strides, None, None, 4)
+    assert not plan.copy_a
+    assert len(plan.offsets) == 1
 
 
 def test_out_and_accumulate():
@@ -260,8 +260,8 @@ def test_which_epilogues_are_fused():
     out, batched = cp.empty((6, 8), "f4"), draw((3, 6, 16), "f4")
 
     def tries(a, b, out, *follows):
-        geometry = blas._geometry(a, b, out)
-        return blas._fused(a, b, geometry, out, False, blas.Epilogue(*follows))
+        plan = blas._plan(a, b, out)
+        return blas._fused(a, b, plan, out, False, blas.Epilogue(*follows))
 
     assert tries(x, w, out, None, bias, None)
     assert tries(x, w, out, "gelu", bias, blas.empty_aux((6, 8), "f4"))

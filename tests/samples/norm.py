@@ -144,7 +144,7 @@ ROWS = [
 CHANNELS = [
     *[
         Sample(
-            by_channels.batch_norm_planes,
+            by_channels.batch_norm_channels,
             [x, *parameters],
             dict(eps=EPS),
             reference=batch_norm,

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from samples.base import Sample, normal
-from tensorlite.ops.softmax import log_shares as log_softmax
+from tensorlite.ops.softmax import log_softmax_along as log_softmax
 from tensorlite.ops.softmax import log_softmax_backward, softmax_backward
-from tensorlite.ops.softmax import shares as softmax
+from tensorlite.ops.softmax import softmax_along as softmax
 
 
-def shares(x, axis=-1):
+def expected_softmax(x, axis=-1):
     e = np.exp(x)
     return e / np.sum(e, axis, keepdims=True)
 
 
-def log_shares(x, axis=-1):
-    return np.log(shares(x, axis))
+def expected_log_softmax(x, axis=-1):
+    return np.log(expected_softmax(x, axis))
 
 
-def shares_backward(dy, out, axis):
+def expected_softmax_backward(dy, out, axis):
     """The product with the Jacobian, diag(y) - y yᵀ, written out for each slice."""
     dy, out = np.moveaxis(dy, axis, -1), np.moveaxis(out, axis, -1)
     dx = np.empty_like(dy)
@@ -28,7 +28,7 @@ def shares_backward(dy, out, axis):
     return np.moveaxis(dx, -1, axis)
 
 
-def log_shares_backward(dy, out, axis):
+def expected_log_softmax_backward(dy, out, axis):
     return dy - np.exp(out) * np.sum(dy, axis, keepdims=True)
 
 
@@ -43,16 +43,16 @@ SAMPLES = [
             zero=[normal(3, 0, 5)],
         )
         for op, reference in (
-            (softmax, shares),
-            (log_softmax, log_shares),
+            (softmax, expected_softmax),
+            (log_softmax, expected_log_softmax),
         )
         for axis in (-1, 0, 1)
     ],
     *[
         Sample(op, [normal(3, 4), normal(3, 4)], dict(axis=axis), reference=reference, tolerance=4)
         for op, reference in (
-            (softmax_backward, shares_backward),
-            (log_softmax_backward, log_shares_backward),
+            (softmax_backward, expected_softmax_backward),
+            (log_softmax_backward, expected_log_softmax_backward),
         )
         for axis in (-1, 0)
     ],

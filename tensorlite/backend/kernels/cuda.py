@@ -21,7 +21,7 @@ from .unavailable import KernelsUnavailable
 WARP = 32
 
 
-class Geometry(NamedTuple):
+class LaunchLayout(NamedTuple):
     """How kernels are laid out on the device; the compiled launch reads it in this order."""
 
     threads: int = 256  # of a block that runs EACH kernels,
@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
     teams: int = 4  # in a block of teams of a warp: only those need no barrier
 
 
-GEOMETRY = Geometry()
+LAUNCH_LAYOUT = LaunchLayout()
 
 _HEADS = np.dtype(
     [("data", "u8"), *((n, "i8") for n in ("batch_stride", "head_stride", "row_stride", "heads"))]
@@ -173,7 +173,7 @@ class CudaKernel:
             allowed,
             extents,
             self._kernel.launch,
-            tuple(GEOMETRY),
+            tuple(LAUNCH_LAYOUT),
             load,
             self.launch,
         )
@@ -230,7 +230,7 @@ class CudaKernel:
         self, extents: tuple[int, ...], double: bool, device: int
     ) -> tuple[int, tuple[int, ...]]:
         """Return the number of blocks and their shape; kernels stride over what is beyond."""
-        g, (count, *rest) = GEOMETRY, extents
+        g, (count, *rest) = LAUNCH_LAYOUT, extents
         if self._kernel.launch == "BLOCKS":
             return max(count, 0), (rest[0],)
         if self._kernel.launch == "EACH":
@@ -299,10 +299,10 @@ class CudaLibrary:
         host = launching(host)
         if host is not None:
             from tensorlite.backend import blas
-            from tensorlite.backend.namespace import cupy_namespace
+            from tensorlite.backend.cupy_functions import cupy_functions
 
             blas.use_host(host)
-            host.use_cuda_library(self, cupy_namespace())
+            host.use_cuda_library(self, cupy_functions())
             self.empty = host.cuda_empty
             self.walk = host.walk
             for name in ("matmul", "linear", "weight_gradient", "affine_gradients"):

@@ -206,7 +206,7 @@ def _rms_norm(g: Graph, s: Step, x: str, weight: str | None, eps: float) -> str:
     return y if weight is None else g.node("Mul", y, weight)
 
 
-@converts("batch_norm_planes")
+@converts("batch_norm_channels")
 def _batch_norm(
     g: Graph, s: Step, x: str, weight: str | None, bias: str | None, eps: float
 ) -> list[str]:

@@ -91,7 +91,7 @@ def _norm(g: Graph, s: Step, x: str, ord: float, axis: Any, keepdims: bool) -> s
     return g.node("Pow", total, number(s, 1 / ord))
 
 
-@converts("shares", "log_shares")
+@converts("softmax_along", "log_softmax_along")
 def _softmax(g: Graph, s: Step, x: str, axis: int) -> str:
     return g.node(
         {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[s.primitive.name], x, axis=axis

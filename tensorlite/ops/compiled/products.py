@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.base import rows_of
 from tensorlite.ops.activation import relu_backward
-from tensorlite.ops.channels import channel_sum, rows_of
+from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
 

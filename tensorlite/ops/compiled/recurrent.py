@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlite.backend import Array
+from tensorlite.backend.base import rows_of
 from tensorlite.ops.compiled.arrays import packed, rows
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import (
-    as_rows,
     check_layer,
     gru_backward,
     gru_sequence,
@@ -116,7 +116,7 @@ def _lstm_backward(
             if dc is not None:
                 dc_carried += dc[before]
         dh0 = carried[first]
-    return inner, dh0, dc_carried, matmul(as_rows(inner).T, as_rows(states_before(h, reverse)))
+    return inner, dh0, dc_carried, matmul(rows_of(inner).T, rows_of(states_before(h, reverse)))
 
 
 # --- GRU ----------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def _gru_backward(
             carried += dh[after]
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
             k.matmul(dstate[t], weight, carried, None, True)
-    each_row = as_rows(dstate)
+    each_row = rows_of(dstate)
     dh0 = carried + dh[-1 if reverse else 0]
-    dweight = matmul(each_row.T, as_rows(states_before(h, reverse)))
+    dweight = matmul(each_row.T, rows_of(states_before(h, reverse)))
     return inner, dh0, dweight, each_row.sum(axis=0)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.channel_norm import batch_norm_backward, batch_norm_planes
+from tensorlite.ops.channel_norm import batch_norm_backward, batch_norm_channels
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
 
@@ -16,7 +16,7 @@ def _planes(x: Array) -> tuple[int, int, int]:
     return *x.shape[:2], math.prod(x.shape[2:])
 
 
-@batch_norm_planes.kernel
+@batch_norm_channels.kernel
 def _batch_norm(
     k: Any,
     x: Array,

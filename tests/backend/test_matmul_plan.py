@@ -1,4 +1,4 @@
-"""Matmul geometry, carried out on the host: NumPy reads each operand as the plan says."""
+"""Matmul plan, carried out on the host: NumPy reads each operand as the plan says."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from tensorlite.backend.geometry import packed_strides, plan, row_stride, shape_strides
+from tensorlite.backend.matmul_plan import packed_strides, plan_matmul, row_stride, shape_strides
 
 
 def carry_out(a, b):
     """Multiply as `blas` does: pack, then one strided-batched product per offset."""
-    g = plan(a.shape, a.strides, b.shape, b.strides, None, None, a.itemsize)
+    g = plan_matmul(a.shape, a.strides, b.shape, b.strides, None, None, a.itemsize)
     out = np.full(g.shape, np.nan)
     if not g.offsets:
         out[...] = 0
@@ -110,15 +110,15 @@ def test_the_plan_is_the_product(pair):
     ],
 )
 def test_few_calls_and_copies(a, b, calls, copies):
-    geometry, _ = carry_out(a, b)
-    assert (len(geometry.offsets), geometry.batch) == calls
-    assert geometry.copy_a + geometry.copy_b == copies
+    plan, _ = carry_out(a, b)
+    assert (len(plan.offsets), plan.batch) == calls
+    assert plan.copy_a + plan.copy_b == copies
 
 
 def test_out_must_have_rows():
     def copies(out):
         arguments = ((2, 3, 4), (96, 32, 8), (2, 4, 5), (160, 40, 8), out.shape, out.strides)
-        return plan(*arguments, 8).copy_out
+        return plan_matmul(*arguments, 8).copy_out
 
     base = np.empty((5, 4, 12))
     assert not copies(base[:2, :3, 2:7])

@@ -2,7 +2,7 @@
 
 Shapes and strides only: nothing here touches memory. A BLAS knows matrices of which one axis is
 dense and the other advances by a *leading dimension*, and one *batch stride* per operand (0
-broadcasts). NumPy knows vectors, any number of batch axes, and any strides. `plan` goes
+broadcasts). NumPy knows vectors, any number of batch axes, and any strides. `plan_matmul` goes
 from one to the other with as few copies and calls as it can.
 """
 
@@ -30,7 +30,7 @@ class Matrix(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Geometry:
+class MatmulPlan:
     """A matmul as products ``(batch, m, k) @ (batch, k, n) -> (batch, m, n)``.
 
     Attributes
@@ -65,7 +65,7 @@ class Geometry:
 
 
 @functools.lru_cache(maxsize=4096)
-def plan(
+def plan_matmul(
     a_shape: tuple[int, ...],
     a_strides: tuple[int, ...],
     b_shape: tuple[int, ...],
@@ -73,7 +73,7 @@ def plan(
     out_shape: tuple[int, ...] | None,
     out_strides: tuple[int, ...] | None,
     itemsize: int,
-) -> Geometry:
+) -> MatmulPlan:
     """Lay out ``a @ b``; strides in bytes, `out_shape` None for a new, contiguous result.
 
     Raises
@@ -95,7 +95,7 @@ def plan(
     if 0 in full or k == 0:
         none = Matrix(False, 1, 0)
         size = (m, n, k, math.prod(lead))
-        return Geometry(shape, *size, none, none, none, (), (0, 0, 0), False, False, False)
+        return MatmulPlan(shape, *size, none, none, none, (), (0, 0, 0), False, False, False)
     if out_strides is None:
         out_strides = shape_strides(full, itemsize)
     else:
@@ -122,7 +122,7 @@ def plan(
     bits = (bits_a, bits_b, bits_out)
     of_a, of_b, of_out = matrices
     copies = (copy_a, copy_b, copy_out)
-    return Geometry(shape, m, n, k, batch, of_a, of_b, of_out, offsets, bits, *copies)
+    return MatmulPlan(shape, m, n, k, batch, of_a, of_b, of_out, offsets, bits, *copies)
 
 
 def result_shape(a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,9 +17,9 @@ from tensorlite.backend.base import Array
 
 
 @functools.cache
-def cupy_namespace() -> ModuleType:
+def cupy_functions() -> ModuleType:
     """Return a module with the names of `cupy`, those below in place of its own."""
-    module: Any = ModuleType("cupy_namespace", __doc__)
+    module: Any = ModuleType("cupy_functions", __doc__)
     module.__dict__.update({k: v for k, v in vars(cupy).items() if not k.startswith("__")})
     for function in (where, round, sort, argsort, remainder, floor_divide):
         setattr(module, function.__name__, function)
