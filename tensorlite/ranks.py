@@ -115,6 +115,7 @@ class Batch:
         self.counted: float = total  # what the weights are parts of
         self.key, self.block = default_generator.reserve(4)
         self.shard: int | None = None  # the one that is being computed
+        self.meeting: Any = None  # how a shard asks the others here, where they go side by side
         self._outside: tuple[int, int] | None = None  # the generator's state
         self._running: dict[int, Any] = {}  # of modules with running statistics
 
@@ -155,6 +156,20 @@ class Batch:
             self._outside = None
         for running in self._running.values():
             running.put_aside(self.shard)
+
+    def pause(self) -> tuple[int, int]:
+        """Leave a shard in the middle; return where its random numbers are, for `resume`."""
+        state = default_generator._seed, default_generator.offset
+        self.leave()
+        return state
+
+    def resume(self, shard: int, state: tuple[int, int]) -> None:
+        """Go on with a shard that was left by `pause`."""
+        self.enter(shard)
+        if self._outside is not None:
+            default_generator._seed, default_generator.offset = state
+        for running in self._running.values():
+            running.take_up(shard)
 
     # --- running statistics -------------------------------------------------------------------
 
@@ -240,6 +255,7 @@ class _Running:
         self.count = None if counter is None else counter.array.copy()
         self.width = self.before.size
         self.shards: dict[int, Any] = {}
+        self.counts: dict[int, Any] = {}
         self.touched = False
 
     def _values(self) -> Any:
@@ -251,8 +267,17 @@ class _Running:
             self.shards[shard] = self._values()
             self.set(self.before)
             if self.counter is not None:
+                self.counts[shard] = self.counter.array.copy()
                 self.counter.array[...] = self.count
             self.touched = False
+
+    def take_up(self, shard: int) -> None:
+        """Go on from what a shard has come to, if it has changed anything."""
+        if shard in self.shards:
+            self.set(self.shards[shard])
+            if self.counter is not None:
+                self.counter.array[...] = self.counts[shard]
+            self.touched = True
 
     def set(self, values: Any) -> None:
         """Write values into the buffers."""

@@ -13,6 +13,7 @@ from tensorlite.distributed.agreement import check_same
 from tensorlite.distributed.sharded import Sharded
 from tensorlite.distributed.start import (
     cut,
+    each_shard,
     finish,
     init,
     is_main,
@@ -27,6 +28,7 @@ __all__ = [
     "Sharded",
     "check_same",
     "cut",
+    "each_shard",
     "finish",
     "init",
     "is_main",

@@ -155,6 +155,8 @@ class Sharing:
         self.backwards = 0  # in this shard
         self.usual: int | None = None  # how many there were in the last step's
         self.late = self.sends = False
+        self.apart = False  # shards of this process go side by side: nothing is sent on the way
+        self.was_apart = False
         world.listeners.append(_Weak(self, world.listeners))
         _watch(self)
 
@@ -177,6 +179,10 @@ class Sharing:
         self.usual = self.usual or self.backwards
         self.backwards = 0
 
+    def parameters(self) -> list[Tensor]:
+        """All that are divided."""
+        return [place.parameter for part in self.parts for place in part.arena.places]
+
     def before_backward(self) -> Arrivals | None:
         """A backward pass begins; return the leaves to watch, or None."""
         if self.is_settled:
@@ -185,6 +191,9 @@ class Sharing:
                 for place in part.arena.places:
                     place.parameter.grad = None
             self._begin()
+        if self.apart:
+            self.was_apart = True
+            return None
         self.backwards += 1
         last = self.shard == self.world.own[-1]
         if self.sent:
@@ -225,7 +234,8 @@ class Sharing:
 
     def _follow_order(self) -> None:
         """Send buckets as rank 0's backward pass filled them, from now on; for all ranks."""
-        order = self.world.gather(self.order if self.backwards else None)[0]
+        known = self.backwards or self.was_apart
+        order = self.world.gather(self.order if known else None)[0]
         if order is not None:
             self.queue = order + [number for number in self.queue if number not in order]
             self.order = None
@@ -340,10 +350,14 @@ class Sharing:
         self.sent, self.shard, self.is_settled, self.late = 0, self.world.own[0], False, False
         self.full = [False] * len(self.buckets)
         self.sends = False  # what is full, at once
+        for part in self.parts:
+            part.has = [False] * len(part.arena.places)
 
     def _has_gradients(self) -> bool:
+        """Whether this batch gave any: an optimizer that nobody uses any more takes no part."""
         places = [place for part in self.parts for place in part.arena.places]
-        return self.shard != self.world.own[0] or any(p.parameter.grad is not None for p in places)
+        earlier = any(any(part.has) for part in self.parts)
+        return earlier or any(place.parameter.grad is not None for place in places)
 
     # --- for clipping and scaling -----------------------------------------------------------------
 
@@ -441,15 +455,17 @@ class _Weak:
     """Forwards calls to a `Sharing` without keeping it alive; removed from the list with it."""
 
     def __init__(self, sharing: Sharing, listeners: list[Any]) -> None:
-        self.sharing: Any = weakref.ref(sharing, lambda _: listeners.remove(self))
+        self.sharing = weakref.ref(sharing, lambda _: listeners.remove(self))
 
     def begin_batch(self) -> None:
         """Forward the call."""
-        self.sharing().begin_batch()
+        if (sharing := self.sharing()) is not None:
+            sharing.begin_batch()
 
     def end_shard(self, number: int) -> None:
         """Forward the call."""
-        self.sharing().end_shard(number)
+        if (sharing := self.sharing()) is not None:
+            sharing.end_shard(number)
 
 
 def _weakly(sharing: Sharing, method: Callable) -> Callable:

@@ -14,6 +14,7 @@ from tensorlite.backend.threads import set_num_threads
 from tensorlite.data.loader import DataLoader
 from tensorlite.distributed import beat, guard
 from tensorlite.distributed.agreement import check_same
+from tensorlite.distributed.each import in_turns
 from tensorlite.random import default_generator
 from tensorlite.ranks import World
 
@@ -239,16 +240,67 @@ def shards(batch: Any, weight: Callable[..., Any] | None = None) -> Iterator[Any
     ...         loss_of(model(x), y).backward()
     ...     optimizer.step()
     """
-    world = ranks.world()
-    if weight is not None and world.is_cut:
-        present = world.batch
-        parts = batch.parts if isinstance(batch, ranks.Shards) else [(present.shard, batch)]
-        mine = {n: float(np.asarray(_number(weight(*part)))) for n, part in parts}
-        weights: dict[int, float] = {}
-        for theirs in world.gather(mine):
-            weights |= theirs
-        present.weigh([weights.get(n, 0.0) for n in range(world.shards)])
+    _weigh(batch, weight)
     yield from ranks.shards(batch)
+
+
+def each_shard(
+    batch: Any, step: Callable[..., T], weight: Callable[..., Any] | None = None
+) -> list[T]:
+    """Call a function with each shard of a batch that is computed here, all side by side.
+
+    A loop over `shards` computes one after the other, which is enough unless a layer needs all of
+    them at once: `SyncBatchNorm`, where a process has several. Here each shard waits, in that
+    layer, until the others have come there.
+
+    Parameters
+    ----------
+    batch
+        What the loader gave.
+    step
+        ``step(*part)``: forward and backward of one shard.
+    weight
+        As that of `shards`.
+
+    Returns
+    -------
+    list
+        What `step` returned, in the order of the shards.
+
+    Raises
+    ------
+    RuntimeError
+        If one shard waits for the others and another has come to its end.
+
+    Examples
+    --------
+    >>> def step(x, y):
+    ...     loss = loss_of(model(x), y)
+    ...     loss.backward()
+    ...     return loss.detach()
+    >>> for batch in loader:
+    ...     optimizer.zero_grad()
+    ...     losses = tl.distributed.each_shard(batch, step)
+    ...     optimizer.step()
+    """
+    _weigh(batch, weight)
+    if isinstance(batch, ranks.Shards):
+        return in_turns(batch, step)
+    return [step(*batch) if isinstance(batch, tuple | list) else step(batch)]
+
+
+def _weigh(batch: Any, weight: Callable[..., Any] | None) -> None:
+    """Weigh the shards of a batch by a function of each."""
+    world = ranks.world()
+    if weight is None or not world.is_cut:
+        return
+    present = world.batch
+    parts = batch.parts if isinstance(batch, ranks.Shards) else [(present.shard, batch)]
+    mine = {n: float(np.asarray(_number(weight(*part)))) for n, part in parts}
+    weights: dict[int, float] = {}
+    for theirs in world.gather(mine):
+        weights |= theirs
+    present.weigh([weights.get(n, 0.0) for n in range(world.shards)])
 
 
 def _number(value: Any) -> Any:

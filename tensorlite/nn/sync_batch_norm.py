@@ -22,8 +22,8 @@ class SyncBatchNorm(BatchNormNd):
 
     `BatchNormNd` normalizes each shard by its own statistics; this one by those of all shards,
     which are added in the fixed tree. In evaluation, and where batches are not cut into shards, the
-    two are the same. Every process must compute exactly one shard, so start as many processes as
-    there are shards: a process with several would need the later ones before it computes them.
+    two are the same. A process with several shards needs the later ones before it has computed the
+    first: `Trainer` and `tl.distributed.each_shard` compute them side by side.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class SyncBatchNorm(BatchNormNd):
     Raises
     ------
     RuntimeError
-        In training, where a process computes several shards.
+        In training, where a process computes several shards one after the other.
 
     Examples
     --------
@@ -108,11 +108,12 @@ class SyncBatchNorm(BatchNormNd):
             return super().forward(input)
         self._check(input)
         batch = world.batch
-        if batch is None or len(world.own) > 1:
+        if batch is None or (len(world.own) > 1 and batch.meeting is None):
             raise RuntimeError(
-                "SyncBatchNorm: the statistics are those of all shards of a batch at once: take "
-                "batches from a loader given to tl.distributed.cut, and start as many processes as "
-                f"there are shards ({world.shards} and {world.size} here); or use BatchNorm"
+                "SyncBatchNorm: the statistics are those of all shards of a batch at once, and "
+                f"this process has {len(world.own)} of {world.shards}: take batches from a loader "
+                "given to tl.distributed.cut, and write tl.distributed.each_shard(batch, step) in "
+                "the place of a loop over shards(batch)"
             )
         again = mode.switches.recomputes
         if self.track_running_stats and not again:
@@ -171,13 +172,28 @@ class _AcrossShards(Function):
 
 def _added(array: Any) -> Any:
     """The sum over shards in float64, in the dtype that came."""
-    world = ranks.world()
-    batch, backend = world.batch, array_backend((array,))
+    batch, backend = ranks.world().batch, array_backend((array,))
     mine = backend.to_host(array).astype(np.float64)
-    there = [shard for shard in range(world.shards) if batch.sizes[shard] > 0]
-    who = [next(r for r in range(world.size) if shard in range(*world.span(r))) for shard in there]
-    rows = world.link.gather_among(mine, who, "statistics of SyncBatchNorm")
+    whole = _sum([mine]) if batch.meeting is None else batch.meeting(_sum, mine)
+    return backend.asarray(whole.astype(array.dtype), device=backend.device_of(array))
+
+
+def _sum(mine: list[Any]) -> Any:
+    """The sum over all shards, of which these are computed here."""
+    world = ranks.world()
+    rows = mine if world.size == 1 else _from_all(world, np.stack(mine))
     while len(rows) > 1:  # neighbours, then neighbours of neighbours
         pairs = [rows[i : i + 2] for i in range(0, len(rows), 2)]
         rows = [pair[0] + pair[1] if len(pair) == 2 else pair[0] for pair in pairs]
-    return backend.asarray(rows[0].astype(array.dtype), device=backend.device_of(array))
+    return rows[0]
+
+
+def _from_all(world: ranks.World, mine: Any) -> list[Any]:
+    """The rows of all shards that have samples, in their order."""
+    spans = [range(*world.span(rank)) for rank in range(world.size)]
+    counts = [sum(world.batch.sizes[shard] > 0 for shard in span) for span in spans]
+    sent = np.zeros((max(counts), *mine.shape[1:]))  # of one size, as the link wants them
+    sent[: len(mine)] = mine
+    who = [rank for rank, count in enumerate(counts) if count]
+    found = world.link.gather_among(sent, who, "statistics of SyncBatchNorm")
+    return [row for rank, rows in zip(who, found, strict=True) for row in rows[: counts[rank]]]

@@ -9,6 +9,7 @@ from tensorlite import distributed, ranks
 from tensorlite.amp import GradScaler
 from tensorlite.backend import Array, Device
 from tensorlite.nn.module import Module
+from tensorlite.nn.sync_batch_norm import SyncBatchNorm
 from tensorlite.ops import zeros
 from tensorlite.optim import Optimizer, clip_grad_norm_
 from tensorlite.optim.arena import flat_gradients
@@ -78,9 +79,16 @@ class Update:
     def _add_shards(self, batch: Any, progress: Epoch) -> None:
         losses: dict[int, Array] = {}
         present = ranks.world().batch
-        for part in distributed.shards(batch, self.weight):
+
+        def step(*part: Any) -> None:
             counts = present.samples if self.weight is None else present.counted
             losses[present.shard] = self._backward(moved(part, self.device), counts)
+
+        if any(isinstance(module, SyncBatchNorm) for module in self.model.modules()):
+            distributed.each_shard(batch, step, self.weight)
+        else:
+            for part in distributed.shards(batch, self.weight):
+                step(*part)
         if self.scaler is not None and not losses:
             self.scaler.scale(zeros(()))  # no samples here, and yet a part in its decision
         counts = present.samples if self.weight is None else present.counted
