@@ -9,6 +9,7 @@ import pkgutil
 import re
 
 import pytest
+from test_public_names import public
 
 import tensorlite
 import tensorlite as tl
@@ -45,6 +46,20 @@ def examples() -> dict[str, doctest.DocTest]:
         for test in finder.find(module, info.name, globs=vars(module) | {"__name__": "docstrings"}):
             if test.examples and test.name not in APART:
                 found[test.name] = test
+    return found | made(found)
+
+
+def made(written: dict[str, doctest.DocTest]) -> dict[str, doctest.DocTest]:
+    """Docstrings of public names that a function has made, such as those of forms in place."""
+    texts = {test.docstring for test in written.values()}
+    found = {}
+    for name, (value, _) in public().items():
+        text = value.__doc__
+        home = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        if home in APART or home.startswith(OPTIONAL):
+            continue
+        if text and ">>> " in text and text not in texts:
+            found[name] = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
     return found
 
 

@@ -12,7 +12,7 @@ from tensorlite.nn import functional as F
 from tensorlite.nn.arguments import in_place, unusual
 from tensorlite.nn.module import Module
 from tensorlite.nn.parameter import filled
-from tensorlite.ops.activation import relu
+from tensorlite.ops.rectifiers import relu
 from tensorlite.tensor import Tensor
 
 

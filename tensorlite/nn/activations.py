@@ -9,15 +9,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tensorlite.ops import activation as ops
+from tensorlite import ops
+from tensorlite.ops import activation, rectifiers
 from tensorlite.ops.activation import *  # noqa: F403 (those below take their place)
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.inplace import in_place
+from tensorlite.ops.rectifiers import *  # noqa: F403
 from tensorlite.ops.softmax import log_softmax as log_softmax_of
 from tensorlite.ops.softmax import softmax as softmax_of
 from tensorlite.tensor import Tensor
 
-__all__ = [*ops.__all__, "log_softmax", "softmax", "softmin"]
+__all__ = [*activation.__all__, *rectifiers.__all__, "log_softmax", "softmax", "softmin"]
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.dtypes import weak
-from tensorlite.ops.compare import isnan, where
+from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside, fused, widened
 from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
@@ -24,20 +24,12 @@ __all__ = [
     "add",
     "addcdiv",
     "addcmul",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "clip",
     "div",
     "divide",
     "float_power",
     "floor_divide",
-    "fmax",
-    "fmin",
     "fmod",
     "lerp",
-    "maximum",
-    "minimum",
     "mul",
     "multiply",
     "pow",
@@ -53,7 +45,12 @@ __all__ = [
 
 @primitive(operands=same_dtype)
 def add(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
-    """``x1 + alpha * x2``.
+    """``input + alpha * other``.
+
+    Parameters
+    ----------
+    alpha : float
+        Factor of `other`.
 
     Examples
     --------
@@ -82,7 +79,12 @@ class NoBooleans(Operands):
 
 @primitive(operands=NoBooleans())
 def sub(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
-    """``x1 - alpha * x2``.
+    """``input - alpha * other``.
+
+    Parameters
+    ----------
+    alpha : float
+        Factor of `other`.
 
     Examples
     --------
@@ -109,6 +111,11 @@ def _scaled(x1: Any, x2: Any, alpha: float) -> Any:
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """``other - alpha * input``.
 
+    Parameters
+    ----------
+    alpha : float
+        Factor of `input`.
+
     Examples
     --------
     >>> tl.rsub(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
@@ -119,7 +126,7 @@ def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 @primitive(operands=same_dtype)
 def mul(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 * x2``.
+    """``input * other``.
 
     Examples
     --------
@@ -137,12 +144,15 @@ multiply = mul
 
 @primitive(operands=floats)
 def true_divide(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 / x2``; of integers too, a float.
+    """``input / other``; of integers too, a float.
 
     Examples
     --------
     >>> tl.true_divide(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
     tensor([ 2.5, -1.5])
+
+    >>> tl.true_divide(tl.tensor([1, 2]), tl.tensor([2, 2]))
+    tensor([0.5, 1. ])
     """
     if x1.__class__ is not x2.__class__:
         x1, x2 = weak(x1, x2)
@@ -161,6 +171,11 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         Broadcast against each other.
     rounding_mode : {None, "trunc", "floor"}
         Round the quotient towards 0, or down: integers then stay integers, and the gradient is 0.
+
+    Raises
+    ------
+    ValueError
+        If `rounding_mode` is something else.
 
     Examples
     --------
@@ -189,7 +204,18 @@ def _check_divisor(xp: Any, x1: Array, x2: Array) -> None:
 @primitive(operands=same_dtype)
 @float32_inside
 def floor_divide(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 / x2`` rounded down; its gradient is 0."""
+    """``input / other`` rounded down; its gradient is 0.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If integers are divided by 0, on the CPU.
+
+    Examples
+    --------
+    >>> tl.floor_divide(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
+    tensor([ 2., -2.])
+    """
     x1, x2 = weak(x1, x2)
     _check_divisor(xp, x1, x2)
     y = xp.floor_divide(x1, x2)
@@ -220,7 +246,14 @@ truncated_divide.defvjp(x1=zero, x2=zero)
 
 @primitive(operands=same_dtype)
 def remainder(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 - floor(x1 / x2) * x2``: the remainder, of `x2`'s sign (as Python's ``%``).
+    """``input - floor(input / other) * other``: the remainder, of `other`'s sign.
+
+    It is that of Python's ``%``. Of floats by 0 it is NaN.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If integers are divided by 0, on the CPU.
 
     Examples
     --------
@@ -237,7 +270,12 @@ remainder.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * floor_divide(x1, x2))
 
 @primitive(operands=same_dtype)
 def fmod(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 - trunc(x1 / x2) * x2``: the remainder, of `x1`'s sign (as in C).
+    """``input - trunc(input / other) * other``: the remainder, of `input`'s sign (as in C).
+
+    Raises
+    ------
+    ZeroDivisionError
+        If integers are divided by 0, on the CPU.
 
     Examples
     --------
@@ -256,15 +294,15 @@ fmod.defvjp(x1=lambda g: g, x2=lambda g, x1, x2: -g * trunc(x1 / x2))
 
 @primitive(operands=same_dtype)
 def pow(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 ** x2``.
+    """``input ** exponent``.
 
-    The gradient by `x1` is 0 where that is 0 and ``0 <= x2 < 1`` (the slope is infinite), and that
-    by `x2` NaN where `x1` is negative (there is none).
+    The gradient by `input` is 0 where that is 0 and ``0 <= exponent < 1`` (the slope is
+    infinite), and that by `exponent` NaN where `input` is negative (there is none).
 
     Raises
     ------
     ValueError
-        If both are integers and `x2` is negative.
+        If both are integers and `exponent` is negative.
 
     Examples
     --------
@@ -361,6 +399,11 @@ pow.primitive.rename({"x1": "input", "x2": "exponent"})
 def float_power(input: Any, exponent: Any) -> Any:
     """``input ** exponent`` in float64, whatever the dtypes.
 
+    Raises
+    ------
+    TypeError
+        If both are Python numbers.
+
     Examples
     --------
     >>> tl.float_power(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
@@ -379,151 +422,7 @@ def float_power(input: Any, exponent: Any) -> Any:
     return pow(input, exponent)
 
 
-# --- choosing ---------------------------------------------------------------------------------
-
-
-@primitive(operands=same_dtype)
-def maximum(xp: Any, x1: Array, x2: Array) -> Array:
-    """The larger of two; NaN if one is. Equal numbers share the gradient half and half.
-
-    Examples
-    --------
-    >>> tl.maximum(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([5., 2.])
-    """
-    return xp.maximum(*weak(x1, x2))
-
-
-@primitive(operands=same_dtype)
-def minimum(xp: Any, x1: Array, x2: Array) -> Array:
-    """The smaller of two; NaN if one is. Equal numbers share the gradient half and half.
-
-    Examples
-    --------
-    >>> tl.minimum(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([ 2., -3.])
-    """
-    return xp.minimum(*weak(x1, x2))
-
-
-@fused
-def of_larger(dy: Any, x1: Any, x2: Any) -> Any:
-    """The cotangent of `x1` as one of two of which the larger was chosen."""
-    return where(x1 == x2, 0.5 * dy, where(x1 < x2, 0, dy))
-
-
-@fused
-def of_smaller(dy: Any, x1: Any, x2: Any) -> Any:
-    """The cotangent of `x1` as one of two of which the smaller was chosen."""
-    return where(x1 == x2, 0.5 * dy, where(x1 > x2, 0, dy))
-
-
-maximum.defvjp(
-    x1=lambda g, x1, x2: of_larger(g, x1, x2),
-    x2=lambda g, x1, x2: of_larger(g, x2, x1),
-)
-minimum.defvjp(
-    x1=lambda g, x1, x2: of_smaller(g, x1, x2),
-    x2=lambda g, x1, x2: of_smaller(g, x2, x1),
-)
-
-
-@primitive(operands=same_dtype)
-def fmax(xp: Any, x1: Array, x2: Array) -> Array:
-    """The larger of two, or the one that is not NaN. Of equal numbers `x1` has the gradient.
-
-    Examples
-    --------
-    >>> tl.fmax(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([5., 2.])
-    """
-    return xp.fmax(*weak(x1, x2))
-
-
-fmax.defvjp(
-    x1=lambda g, x1, x2: where((x1 >= x2) | isnan(x2), g, 0),
-    x2=lambda g, x1, x2: where((x1 >= x2) | isnan(x2), 0, g),
-)
-
-
-@primitive(operands=same_dtype)
-def fmin(xp: Any, x1: Array, x2: Array) -> Array:
-    """The smaller of two, or the one that is not NaN. Of equal numbers `x1` has the gradient.
-
-    Examples
-    --------
-    >>> tl.fmin(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([ 2., -3.])
-    """
-    return xp.fmin(*weak(x1, x2))
-
-
-fmin.defvjp(
-    x1=lambda g, x1, x2: where((x1 <= x2) | isnan(x2), g, 0),
-    x2=lambda g, x1, x2: where((x1 <= x2) | isnan(x2), 0, g),
-)
-
-
-@primitive(operands=same_dtype)
-def clamp(xp: Any, x: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """`x` limited to ``[min, max]``; None is no limit. Where ``min > max`` it is `max`.
-
-    At a limit the gradient is `x`'s; beyond it, the limit's.
-
-    Raises
-    ------
-    ValueError
-        Without any limit.
-    """
-    if min is None and max is None:
-        raise ValueError("at least one of min and max must be given")
-    if min is not None:
-        x = xp.maximum(*weak(x, min))
-    return x if max is None else xp.minimum(*weak(x, max))
-
-
-clip = clamp
-
-
-@fused
-def within(dy: Any, x: Any, min: Any, max: Any) -> Any:
-    """`dy` where `x` is in [`min`, `max`], else 0: the cotangent of what was limited."""
-    if min is not None:
-        dy = where(x >= min, dy, 0)
-    return dy if max is None else where(x <= max, dy, 0)
-
-
-def _clamp_by_min(g: Any, x: Any, min: Any, max: Any) -> Any:
-    return where(x < min if max is None else (x < min) & (min < max), g, 0)
-
-
-def _clamp_by_max(g: Any, x: Any, min: Any, max: Any) -> Any:
-    return where(x > max if min is None else (x > max) | (min > max), g, 0)
-
-
-clamp.defvjp(x=lambda g, x, min, max: within(g, x, min, max), min=_clamp_by_min, max=_clamp_by_max)
-
-
-def clamp_min(input: Any, min: Any) -> Any:
-    """`input`, and `min` where it is smaller.
-
-    Examples
-    --------
-    >>> tl.clamp_min(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([5., 2.])
-    """
-    return clamp(input, min)
-
-
-def clamp_max(input: Any, max: Any) -> Any:
-    """`input`, and `max` where it is larger.
-
-    Examples
-    --------
-    >>> tl.clamp_max(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([ 2., -3.])
-    """
-    return clamp(input, None, max)
+# --- shares -----------------------------------------------------------------------------------
 
 
 def share(x: Any, total: Any) -> Any:
@@ -536,7 +435,13 @@ def share(x: Any, total: Any) -> Any:
 
 @primitive(operands=same_dtype)
 def lerp(xp: Any, start: Array, end: Array, weight: Array) -> Array:
-    """``start + weight * (end - start)``, and `end` exactly where `weight` is 1."""
+    """``input + weight * (end - input)``, and `end` exactly where `weight` is 1.
+
+    Examples
+    --------
+    >>> tl.lerp(tl.tensor([0.0, 10.0]), tl.tensor([4.0, 20.0]), 0.25)
+    tensor([ 1. , 12.5])
+    """
     weight = weak(start, weight)[1]
     difference = end - start
     if isinstance(weight, (int, float)):
@@ -555,7 +460,18 @@ lerp.defvjp(
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
-    """``input + value * tensor1 * tensor2``."""
+    """``input + value * tensor1 * tensor2``.
+
+    Parameters
+    ----------
+    value : float
+        Factor of the product.
+
+    Examples
+    --------
+    >>> tl.addcmul(tl.tensor([1.0, 1.0]), tl.tensor([2.0, 3.0]), tl.tensor([4.0, 5.0]), value=0.5)
+    tensor([5. , 8.5])
+    """
     product = mul(tensor1, tensor2)
     return add(input, product if value == 1 else product * value)
 
@@ -563,10 +479,20 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """``input + value * tensor1 / tensor2``.
 
+    Parameters
+    ----------
+    value : float
+        Factor of the quotient.
+
     Raises
     ------
     TypeError
         If `tensor1` and `tensor2` are both integers.
+
+    Examples
+    --------
+    >>> tl.addcdiv(tl.tensor([1.0, 1.0]), tl.tensor([6.0, 9.0]), tl.tensor([2.0, 3.0]))
+    tensor([4., 4.])
     """
     if all(x.dtype.kind in "iub" for x in (tensor1, tensor2)):
         raise TypeError("addcdiv: tensor1 and tensor2 are integers: make one of them float first")

@@ -59,14 +59,20 @@ def _grown(xp: Any, order: int, x: Any) -> Any:
 @primitive(operands=floats)
 @in_float64
 def i0(xp: Any, x: Array) -> Array:
-    """Modified Bessel function of the first kind and order 0."""
+    """Modified Bessel function of the first kind and order 0.
+
+    Examples
+    --------
+    >>> tl.i0(tl.tensor([0.0, 1.0, 2.0]))
+    tensor([1.       , 1.2660658, 2.2795854])
+    """
     return _grown(xp, 0, x)
 
 
 @primitive(operands=floats)
 @in_float64
 def i0e(xp: Any, x: Array) -> Array:
-    """``exp(-|x|) * i0(x)``."""
+    """``exp(-|input|) * i0(input)``."""
     return _scaled(xp, 0, x)
 
 
@@ -80,7 +86,7 @@ def i1(xp: Any, x: Array) -> Array:
 @primitive(operands=floats)
 @in_float64
 def i1e(xp: Any, x: Array) -> Array:
-    """``exp(-|x|) * i1(x)``."""
+    """``exp(-|input|) * i1(input)``."""
     return _scaled(xp, 1, x)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.backend.base import rows_of
-from tensorlite.ops.activation import gelu, gelu_backward, relu, relu_backward
+from tensorlite.ops.activation import gelu, gelu_backward
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.ops.rectifiers import relu, relu_backward
 from tensorlite.primitive import primitive
 
 __all__ = ["bias_gelu", "bias_relu"]
@@ -38,11 +39,11 @@ def _with_kernel(op: Any, name: str) -> None:
 @primitive
 @float32_inside
 def bias_relu(xp: ModuleType, x: Array, bias: Array) -> Array:
-    """`relu` (`x` + `bias`), without an array for the sum.
+    """`relu` (`input` + `bias`), without an array for the sum.
 
     Parameters
     ----------
-    x
+    input
         Shape (…, n).
     bias
         Shape (n,).
@@ -66,11 +67,11 @@ bias_relu_backward.kernel("bias_relu_backward")
 @primitive
 @float32_inside
 def bias_gelu(xp: ModuleType, x: Array, bias: Array) -> Array:
-    """`gelu` (`x` + `bias`) in its tanh form, without an array for the sum.
+    """`gelu` (`input` + `bias`) in its tanh form, without an array for the sum.
 
     Parameters
     ----------
-    x
+    input
         Shape (…, n).
     bias
         Shape (n,).

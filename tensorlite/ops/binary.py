@@ -36,7 +36,9 @@ __all__ = [
 
 @primitive(operands=floats)
 def copysign(xp: Any, x1: Array, x2: Array) -> Array:
-    """The magnitude of `x1` with the sign of `x2`, which -0.0 has too. Gradient 0 where x1 is 0.
+    """The magnitude of `input` with the sign of `other`, which -0.0 has too.
+
+    The gradient is 0 where `input` is 0.
 
     Examples
     --------
@@ -54,7 +56,7 @@ copysign.defvjp(
 
 @primitive(operands=same_dtype)
 def heaviside(xp: Any, x1: Array, x2: Array) -> Array:
-    """0 where `x1` is negative, 1 where it is positive, `x2` where it is 0; has no gradient.
+    """0 where `input` is negative, 1 where it is positive, `values` where it is 0; has no gradient.
 
     Examples
     --------
@@ -72,7 +74,7 @@ heaviside.primitive.rename({"x1": "input", "x2": "values"})
 
 @primitive(operands=same_dtype)
 def nextafter(xp: Any, x1: Array, x2: Array) -> Array:
-    """The number next to `x1` on the way to `x2`.
+    """The number next to `input` on the way to `other`.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def lcm(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive
 def ldexp(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 * 2**x2``.
+    """``input * 2**other``.
 
     Examples
     --------
@@ -136,7 +138,7 @@ ldexp.defvjp(x1=lambda g, x2: ldexp(g, x2), x2=lambda g, y: g * y * math.log(2))
 
 @primitive(operands=floats)
 def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
-    """``log(exp(x1) + exp(x2))`` without overflow.
+    """``log(exp(input) + exp(other))`` without overflow.
 
     Examples
     --------
@@ -149,7 +151,13 @@ def logaddexp(xp: Any, x1: Array, x2: Array) -> Array:
 @primitive(operands=floats)
 @float32_inside
 def logaddexp2(xp: Any, x1: Array, x2: Array) -> Array:
-    """``log2(2**x1 + 2**x2)`` without overflow."""
+    """``log2(2**input + 2**other)`` without overflow.
+
+    Examples
+    --------
+    >>> tl.logaddexp2(tl.tensor([1.0, 2.0]), tl.tensor([1.0, 3.0]))
+    tensor([2.       , 3.5849624])
+    """
     if xp is np:
         return xp.logaddexp2(x1, x2)
     # CuPy takes the logarithm of 1 + 2**-|x1 - x2|, which is 1 where a little is added.
@@ -175,7 +183,13 @@ for _primitive, _base in ((logaddexp, math.e), (logaddexp2, 2.0)):
 @primitive(operands=floats)
 @float32_inside
 def xlogy(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 * log(x2)``, and 0 where `x1` is 0, unless `x2` is NaN."""
+    """``input * log(other)``, and 0 where `input` is 0, unless `other` is NaN.
+
+    Examples
+    --------
+    >>> tl.xlogy(tl.tensor([0.0, 2.0]), tl.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """
     x1, x2 = weak(x1, x2)
     nothing = (x1 == 0) & (x2 == x2)
     return xp.where(nothing, x1 * 0, x1 * xp.log(xp.where(nothing, 1, x2)))
@@ -201,7 +215,7 @@ def _by_argument(g: Any, x1: Any, x2: Any) -> Any:
 @primitive(operands=floats)
 @float32_inside
 def xlog1py(xp: Any, x1: Array, x2: Array) -> Array:
-    """``x1 * log(1 + x2)``, and 0 where `x1` is 0, unless `x2` is NaN."""
+    """``input * log(1 + other)``, and 0 where `input` is 0, unless `other` is NaN."""
     x1, x2 = weak(x1, x2)
     nothing = (x1 == 0) & (x2 == x2)
     return xp.where(nothing, x1 * 0, x1 * xp.log1p(xp.where(nothing, 0, x2)))

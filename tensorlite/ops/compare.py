@@ -50,7 +50,7 @@ __all__ = [
 
 @primitive(operands=same_dtype)
 def eq(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 == x2``, element by element.
+    """Whether ``input == other``, element by element.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def eq(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def ne(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 != x2``, element by element.
+    """Whether ``input != other``, element by element.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def ne(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def lt(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 < x2``, element by element.
+    """Whether ``input < other``, element by element.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def lt(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def le(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 <= x2``, element by element.
+    """Whether ``input <= other``, element by element.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def le(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def gt(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 > x2``, element by element.
+    """Whether ``input > other``, element by element.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def gt(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def ge(xp: Any, x1: Array, x2: Array) -> Array:
-    """Whether ``x1 >= x2``, element by element.
+    """Whether ``input >= other``, element by element.
 
     Examples
     --------
@@ -290,7 +290,7 @@ def bitwise_not(xp: Any, x: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def bitwise_left_shift(xp: Any, x1: Array, x2: Array) -> Array:
-    """The bits of `x1`, moved up by `x2` places (``<<``).
+    """The bits of `input`, moved up by `other` places (``<<``).
 
     Examples
     --------
@@ -302,7 +302,7 @@ def bitwise_left_shift(xp: Any, x1: Array, x2: Array) -> Array:
 
 @primitive(operands=same_dtype)
 def bitwise_right_shift(xp: Any, x1: Array, x2: Array) -> Array:
-    """The bits of `x1`, moved down by `x2` places (``>>``).
+    """The bits of `input`, moved down by `other` places (``>>``).
 
     Examples
     --------
@@ -353,12 +353,22 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     value : number or Tensor of no axes
         Rounded or cut to `input`'s dtype.
 
+    Returns
+    -------
+    Tensor
+        A copy, of `input`'s shape and dtype.
+
     Raises
     ------
     TypeError
         If `mask` is not of bool.
     ValueError
         If `value` has axes.
+
+    Examples
+    --------
+    >>> tl.masked_fill(tl.tensor([1.0, 2.0, 3.0]), tl.tensor([True, False, True]), 0.0)
+    tensor([0., 2., 0.])
     """
     dtype = getattr(mask, "dtype", None)
     if dtype is None or dtype.kind != "b":
@@ -423,12 +433,41 @@ def close(xp: Any, x1: Array, x2: Array, *, rtol: float, atol: float, equal_nan:
 def allclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
-    """Whether all elements are close, see `isclose`."""
+    """Whether all elements are close, see `isclose`.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of shapes that broadcast.
+    rtol, atol, equal_nan
+        As of `isclose`.
+
+    Raises
+    ------
+    RuntimeError
+        If the dtypes differ.
+
+    Examples
+    --------
+    >>> tl.allclose(tl.tensor([1.0, 2.0]), tl.tensor([1.0, 2.000001]))
+    True
+    """
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
 def equal(input: Any, other: Any) -> bool:
-    """Whether two Tensors have the same shape and equal elements; NaN does not equal NaN."""
+    """Whether two Tensors have the same shape and equal elements; NaN does not equal NaN.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of any shapes.
+
+    Examples
+    --------
+    >>> tl.equal(tl.tensor([1, 2]), tl.tensor([1, 2]))
+    True
+    """
     if not hasattr(other, "shape"):
         raise TypeError(f"equal: other is {type(other).__name__}: it must be a Tensor")
     if tuple(input.shape) != tuple(other.shape):

@@ -8,11 +8,11 @@ import numpy as np
 
 from tensorlite.backend import array_backend
 from tensorlite.backend.dtypes import is_short
-from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import sqrt, square
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import widened
+from tensorlite.ops.limits import maximum
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.norms import vector_norm
 from tensorlite.ops.reduce import sum

@@ -45,7 +45,7 @@ __all__ = [
 
 @primitive
 def neg(xp: Any, x: Array) -> Array:
-    """``-x``.
+    """``-input``.
 
     Examples
     --------
@@ -79,7 +79,7 @@ absolute = abs
 
 @primitive
 def square(xp: Any, x: Array) -> Array:
-    """``x**2``; of booleans an integer.
+    """``input**2``; of booleans an integer.
 
     Examples
     --------
@@ -110,7 +110,13 @@ sqrt.defvjp(x=lambda g, y: 0.5 * g / infinite_at_zero(y))
 @primitive(operands=floats)
 @float32_inside
 def rsqrt(xp: Any, x: Array) -> Array:
-    """``1 / sqrt(x)``."""
+    """``1 / sqrt(input)``.
+
+    Examples
+    --------
+    >>> tl.rsqrt(tl.tensor([0.25, 1.0, 4.0]))
+    tensor([2. , 1. , 0.5])
+    """
     return 1 / xp.sqrt(x)
 
 
@@ -119,7 +125,7 @@ rsqrt.defvjp(x=lambda g, y: -0.5 * g * y * y * y)
 
 @primitive(operands=floats)
 def reciprocal(xp: Any, x: Array) -> Array:
-    """``1 / x``; of integers too, a float.
+    """``1 / input``; of integers too, a float.
 
     Examples
     --------
@@ -136,7 +142,7 @@ reciprocal.defvjp(x=lambda g, y: -g * y * y)
 
 @primitive(operands=floats)
 def exp(xp: Any, x: Array) -> Array:
-    """``e**x``.
+    """``e**input``.
 
     Examples
     --------
@@ -152,7 +158,7 @@ exp.kernel("exp")
 
 @primitive(operands=floats)
 def exp2(xp: Any, x: Array) -> Array:
-    """``2**x``.
+    """``2**input``.
 
     Examples
     --------
@@ -167,7 +173,7 @@ exp2.defvjp(x=lambda g, y: g * y * math.log(2))
 
 @primitive(operands=floats)
 def expm1(xp: Any, x: Array) -> Array:
-    """``e**x - 1``, accurate for small `x`.
+    """``e**input - 1``, accurate for small `input`.
 
     Examples
     --------
@@ -229,7 +235,7 @@ log10.defvjp(x=lambda g, x: g * (1 / math.log(10)) / x)
 
 @primitive(operands=floats)
 def log1p(xp: Any, x: Array) -> Array:
-    """``log(1 + x)``, accurate for small `x`.
+    """``log(1 + input)``, accurate for small `input`.
 
     Examples
     --------
@@ -247,7 +253,7 @@ log1p.kernel("log1p")
 
 @primitive(operands=floats)
 def erf(xp: Any, x: Array) -> Array:
-    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``.
+    """Error function ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to input``.
 
     Examples
     --------
@@ -263,7 +269,7 @@ erf.kernel("erf")
 
 @primitive(operands=floats)
 def erfc(xp: Any, x: Array) -> Array:
-    """``1 - erf(x)``, accurate where that is small.
+    """``1 - erf(input)``, accurate where that is small.
 
     Examples
     --------

@@ -20,11 +20,11 @@ from tensorlite.backend.dims import (
     one_dim,
 )
 from tensorlite.backend.dtypes import float32, int64
-from tensorlite.ops.arithmetic import maximum, minimum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
+from tensorlite.ops.limits import maximum, minimum
 from tensorlite.ops.pick import pick
 from tensorlite.ops.reduce import sum
 from tensorlite.primitive import primitive
@@ -100,7 +100,7 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
 
 @primitive
 def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index (int64) of the first largest element: along `axis`, or (None) in the flattened `x`.
+    """Index (int64) of the first largest element: along `dim`, or (None) in the flattened `input`.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool 
 
 @primitive
 def argmin(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Index (int64) of the first smallest element: along `axis`, or (None) in the flattened `x`.
+    """Index (int64) of the first smallest element: along `dim`, or (None) in the flattened `input`.
 
     Examples
     --------

@@ -89,7 +89,13 @@ def lgamma_of(xp: Any, x: Any) -> Any:
 @primitive(operands=floats)
 @in_float64
 def lgamma(xp: Any, x: Array) -> Array:
-    """Logarithm of the absolute value of the gamma function; infinity at 0, -1, -2 …."""
+    """Logarithm of the absolute value of the gamma function; infinity at 0, -1, -2 ….
+
+    Examples
+    --------
+    >>> tl.lgamma(tl.tensor([0.5, 1.0, 4.0]))
+    tensor([0.5723649, 0.       , 1.7917595])
+    """
     return lgamma_of(xp, x)
 
 
@@ -104,7 +110,13 @@ def _cotangent(xp: Any, fraction: Any) -> Any:
 @primitive(operands=floats)
 @in_float64
 def digamma(xp: Any, x: Array) -> Array:
-    """Derivative of `lgamma`; NaN at -1, -2 …, infinity at 0."""
+    """Derivative of `lgamma`; NaN at -1, -2 …, infinity at 0.
+
+    Examples
+    --------
+    >>> tl.digamma(tl.tensor([0.5, 1.0, 2.0]))
+    tensor([-1.96351   , -0.5772157 ,  0.42278433])
+    """
     negative = x < 0
     size = xp.where(negative, 1 - x, x)
     small = size < _FAR
@@ -163,6 +175,21 @@ def polygamma(n: Any, input: Any) -> Any:
         Not negative; 0 is `digamma` itself.
     input : Tensor
         Any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and float dtype.
+
+    Raises
+    ------
+    ValueError
+        If `n` is no integer, or negative.
+
+    Examples
+    --------
+    >>> tl.polygamma(1, tl.tensor([1.0, 2.0]))
+    tensor([1.644934  , 0.64493406])
     """
     if not isinstance(n, int):
         n, input = input, n
@@ -180,6 +207,16 @@ def mvlgamma(input: Any, p: int) -> Any:
         Any shape; the function is defined above ``(p - 1) / 2``.
     p : int
         The size of the matrices, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not positive.
+
+    Examples
+    --------
+    >>> tl.mvlgamma(tl.tensor([2.0, 3.0]), 2)
+    tensor([0.45158267, 1.550195  ])
     """
     if p < 1:
         raise ValueError(f"mvlgamma: p is {p}; it must be at least 1")
@@ -191,10 +228,10 @@ def mvlgamma(input: Any, p: int) -> Any:
 @primitive(operands=floats)
 @in_float64
 def zeta(xp: Any, x1: Array, x2: Array) -> Array:
-    """Hurwitz's zeta function: the sum of ``(x2 + k) ** -x1`` over k = 0, 1, 2 ….
+    """Hurwitz's zeta function: the sum of ``(other + k) ** -input`` over k = 0, 1, 2 ….
 
-    It is NaN for ``x1 < 1``, and for negative `x2` unless `x1` is an integer and
-    ``x2 > -1000``; infinite for ``x1 == 1`` and at the poles ``x2 == 0, -1, -2 …``.
+    It is NaN for ``input < 1``, and for negative `other` unless `input` is an integer and
+    ``other > -1000``; infinite for ``input == 1`` and at the poles ``other == 0, -1, -2 …``.
     """
     x1, x2 = xp.asarray(x1), xp.asarray(x2)
     poles = (x2 <= 0) & (x2 == xp.floor(x2))

@@ -128,9 +128,14 @@ def _regularized(xp: Any, a: Any, x: Any, upper: bool) -> Any:
 @primitive(operands=floats)
 @in_float64
 def igamma(xp: Any, x1: Array, x2: Array) -> Array:
-    """The part of the gamma function of `x1` that comes from below `x2` (regularized, P).
+    """The part of the gamma function of `input` that comes from below `other` (regularized, P).
 
-    It can be differentiated by `x2` alone.
+    It can be differentiated by `other` alone.
+
+    Examples
+    --------
+    >>> tl.igamma(tl.tensor([1.0, 2.0]), tl.tensor([1.0, 2.0]))
+    tensor([0.63212055, 0.59399414])
     """
     return _regularized(xp, xp.asarray(x1), xp.asarray(x2), upper=False)
 
@@ -138,9 +143,14 @@ def igamma(xp: Any, x1: Array, x2: Array) -> Array:
 @primitive(operands=floats)
 @in_float64
 def igammac(xp: Any, x1: Array, x2: Array) -> Array:
-    """The part of the gamma function of `x1` that comes from above `x2` (regularized, Q).
+    """The part of the gamma function of `input` that comes from above `other` (regularized, Q).
 
-    It can be differentiated by `x2` alone.
+    It can be differentiated by `other` alone.
+
+    Examples
+    --------
+    >>> tl.igammac(tl.tensor([1.0, 2.0]), tl.tensor([1.0, 2.0]))
+    tensor([0.36787945, 0.40600586])
     """
     return _regularized(xp, xp.asarray(x1), xp.asarray(x2), upper=True)
 

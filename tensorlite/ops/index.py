@@ -405,9 +405,9 @@ def along(axis: int) -> tuple:
 
 @primitive
 def take_along_axis(xp: ModuleType, x: Array, indices: Array, *, axis: int = -1) -> Array:
-    """Match `indices` and `x` along `axis`, as `numpy.take_along_axis`.
+    """Match `indices` and `input` along `axis`, as `numpy.take_along_axis`.
 
-    ``y[i, j] = x[indices[i, j], j]`` for axis 0, and so on; the other axes broadcast.
+    ``y[i, j] = input[indices[i, j], j]`` for axis 0, and so on; the other axes broadcast.
     """
     return xp.take_along_axis(x, indices, axis)
 

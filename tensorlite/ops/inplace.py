@@ -18,6 +18,7 @@ from tensorlite import views
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import category
 from tensorlite.ops.convert import to_device
+from tensorlite.ops.described import in_place_doc
 from tensorlite.ops.index import assign, parse_index, setitem
 from tensorlite.ops.promotion import cast
 from tensorlite.outside import plain
@@ -79,7 +80,7 @@ def in_place(op: Callable) -> Callable:
         return x
 
     update.__name__ += "_"
-    update.__doc__ = f"`{op.__name__}` in place: writes into the Tensor and returns it."
+    update.__doc__ = in_place_doc(op)
     return update
 
 

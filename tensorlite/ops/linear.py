@@ -7,9 +7,9 @@ from typing import Any
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.base import rows_of
-from tensorlite.ops.activation import relu, relu_backward
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
+from tensorlite.ops.rectifiers import relu, relu_backward
 from tensorlite.primitive import primitive
 
 __all__ = ["linear"]
@@ -19,11 +19,11 @@ _NOWHERE = (None, None, None)
 
 @primitive
 def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """`x` @ `weight`ᵀ + `bias`.
+    """`input` @ `weight`ᵀ + `bias`.
 
     Parameters
     ----------
-    x
+    input
         Shape (…, in).
     weight
         Shape (out, in), as torch stores it.

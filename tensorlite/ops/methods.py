@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,6 +48,7 @@ FAMILIES = (
     ops.rounding,
     ops.trigonometry,
     ops.arithmetic,
+    ops.limits,
     ops.binary,
     ops.compare,
     ops.gamma,
@@ -129,11 +131,12 @@ DTYPE_METHODS = {
 
 def attach() -> None:
     """Give Tensor its operators, methods and properties."""
+    in_place = functools.cache(inplace.in_place)  # once for all names of an operation
     for name, op in BINARY.items():
         function = getattr(ops, op)
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
-        setattr(Tensor, f"__i{name}__", inplace.in_place(function))
+        setattr(Tensor, f"__i{name}__", in_place(function))
     setattr(Tensor, "__rdiv__", Tensor.__rtruediv__)  # noqa: B010 (torch has the older name, too)
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(getattr(ops, name)))
@@ -155,7 +158,7 @@ def attach() -> None:
     for name, (value, doc) in attributes.PROPERTIES.items():
         setattr(Tensor, name, property(value, doc=doc))
     for name in IN_PLACE:
-        setattr(Tensor, f"{name}_", inplace.in_place(getattr(ops, name)))
+        setattr(Tensor, f"{name}_", in_place(getattr(ops, name)))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
     for name, value in _special().items():

@@ -11,10 +11,10 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops import special
-from tensorlite.ops.arithmetic import clamp
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.limits import clamp
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.subgradients import float32_rule
 from tensorlite.ops.wide import horner, in_float64
@@ -82,7 +82,13 @@ def _quantile(xp: Any, q: Any, tail: Any) -> Any:
 @primitive(operands=floats)
 @in_float64
 def erfinv(xp: Any, x: Array) -> Array:
-    """Inverse of `erf` in [-1, 1]; NaN outside."""
+    """Inverse of `erf` in [-1, 1]; NaN outside.
+
+    Examples
+    --------
+    >>> tl.erfinv(tl.tensor([-0.5, 0.0, 0.5]))
+    tensor([-0.47693628,  0.        ,  0.47693628])
+    """
     return _quantile(xp, 0.5 * x, 0.5 * (1 - xp.abs(x))) * math.sqrt(0.5)
 
 
@@ -122,7 +128,7 @@ def _tail(xp: Any, x: Any) -> Any:
 @primitive(operands=floats)
 @in_float64
 def erfcx(xp: Any, x: Array) -> Array:
-    """``exp(x**2) * erfc(x)``, without overflow for large x."""
+    """``exp(input**2) * erfc(input)``, without overflow for large input."""
     return _scaled_erfc(xp, x)
 
 
@@ -169,7 +175,7 @@ log_ndtr.defvjp(
 @primitive(operands=floats)
 @float32_inside
 def entr(xp: Any, x: Array) -> Array:
-    """``-x log(x)``: 0 at 0, and -infinity below."""
+    """``-input log(input)``: 0 at 0, and -infinity below."""
     above = x > 0
     y = -x * xp.log(xp.where(above, x, 1))
     return xp.where(above | (x != x), y, xp.where(x == 0, 0, -xp.inf)).astype(x.dtype, copy=False)

@@ -31,6 +31,23 @@ def cast(x: Any, dtype: Any) -> Any:
 
     To a float dtype it is differentiable; the result for an integer dtype has no history. Where
     the dtype is right already, `x` itself is returned.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    dtype
+        A dtype, such as ``tl.float16``.
+
+    Returns
+    -------
+    Tensor
+        Of `x`'s shape.
+
+    Examples
+    --------
+    >>> tl.cast(tl.tensor([1.7, -1.7]), tl.int64)
+    tensor([ 1, -1])
     """
     dtype = as_dtype(dtype)
     if x.dtype == dtype:

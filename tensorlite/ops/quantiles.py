@@ -9,13 +9,13 @@ from typing import Any
 from tensorlite.backend import Array
 from tensorlite.backend.dims import kept_shape, one_dim
 from tensorlite.backend.dtypes import float32, float64
-from tensorlite.ops.arithmetic import clip
 from tensorlite.ops.axes import moveaxis
 from tensorlite.ops.compare import isnan, where
 from tensorlite.ops.creation import full
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.index import take_along_axis
+from tensorlite.ops.limits import clip
 from tensorlite.ops.order import order_of
 from tensorlite.ops.reduce import any, sum
 from tensorlite.ops.rounding import ceil, floor, round

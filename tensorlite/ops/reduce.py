@@ -221,7 +221,7 @@ prod.defvjp(x=_prod_vjp)
 @primitive(operands=floats)
 @float32_inside
 def logsumexp(xp: ModuleType, x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
-    """``log(sum(exp(x)))`` along `axis`, without overflow; -inf where all elements are -inf."""
+    """``log(sum(exp(input)))`` along `axis`, without overflow; -inf where all elements are -inf."""
     axes = all_dims(axis, x.ndim)
     # CuPy's max has no ``initial``; where there is nothing, any shift will do.
     largest = x.max(axis=axes, keepdims=True) if x.size else total(xp, x, axes, keepdims=True)

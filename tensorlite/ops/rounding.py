@@ -74,7 +74,7 @@ def signbit(xp: Any, x: Array) -> Array:
 
 @primitive
 def positive(xp: Any, x: Array) -> Array:
-    """`x` itself.
+    """`input` itself.
 
     Raises
     ------
@@ -94,7 +94,7 @@ positive.defvjp(x=lambda g: g)
 
 @primitive
 def floor(xp: Any, x: Array) -> Array:
-    """The largest integer not above `x`; its gradient is 0.
+    """The largest integer not above `input`; its gradient is 0.
 
     Examples
     --------
@@ -109,7 +109,7 @@ floor.defvjp(x=zero)
 
 @primitive
 def ceil(xp: Any, x: Array) -> Array:
-    """The smallest integer not below `x`; its gradient is 0.
+    """The smallest integer not below `input`; its gradient is 0.
 
     Examples
     --------
@@ -124,7 +124,7 @@ ceil.defvjp(x=zero)
 
 @primitive
 def trunc(xp: Any, x: Array) -> Array:
-    """`x` without its fraction; its gradient is 0.
+    """`input` without its fraction; its gradient is 0.
 
     Examples
     --------
@@ -140,7 +140,12 @@ fix = trunc
 
 @primitive
 def round(xp: Any, x: Array, *, decimals: int = 0) -> Array:
-    """`x` rounded to `decimals` places, halves to even; its gradient is 0.
+    """`input` rounded to `decimals` places, halves to even; its gradient is 0.
+
+    Parameters
+    ----------
+    decimals : int
+        Places after the point; negative ones are before it.
 
     Examples
     --------
@@ -173,16 +178,21 @@ def nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> Array:
-    """`x` with numbers in place of NaN and the infinities, where the gradient is 0.
+    """`input` with numbers in place of NaN and the infinities, where the gradient is 0.
 
     Parameters
     ----------
-    x
+    input
         Any shape; integers stay as they are.
     nan
         For NaN; None is 0.
     posinf, neginf
         For the infinities; by default the largest and the smallest finite number of the dtype.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
 
     Examples
     --------
@@ -247,5 +257,17 @@ def frexp(input: Any) -> Frexp:
     -------
     Frexp
         A named tuple of `mantissa` (the dtype of `input`) and `exponent` (int32).
+    mantissa, exponent : Tensor
+        A named tuple, both of `input`'s shape: of its dtype, and int32.
+
+    Raises
+    ------
+    TypeError
+        If `input` is not floating point.
+
+    Examples
+    --------
+    >>> tl.frexp(tl.tensor([3.0, 8.0]))
+    Frexp(mantissa=tensor([0.75, 0.5 ]), exponent=tensor([2, 4], dtype=int32))
     """
     return Frexp(*mantissa_and_exponent(input))

@@ -24,7 +24,7 @@ __all__ = ["broadcast_to", "reshape", "swapaxes", "unbind"]
 
 @primitive(view=True)
 def reshape(xp: ModuleType, x: Array, *, shape: Any) -> Array:
-    """Give `x` another shape with as many elements; one length may be -1 and is worked out."""
+    """Give `input` another shape with as many elements; one length may be -1 and is worked out."""
     if shape.__class__ is not int and len(shape) and min(shape) < -1:
         raise ValueError(f"a length of shape {tuple(shape)} is below -1")  # NumPy takes it for -1
     return x.reshape(shape)
@@ -68,7 +68,7 @@ swapaxes.defvjp(x=lambda g, axis0, axis1: swapaxes(g, axis0, axis1))
 
 @primitive(view=True)
 def broadcast_to(xp: ModuleType, x: Array, *, size: Any) -> Array:
-    """Repeat `x` to the shape `size` by NumPy's broadcasting, without a copy."""
+    """Repeat `input` to the shape `size` by NumPy's broadcasting, without a copy."""
     try:
         return array_backend((x,)).broadcast_to(x, size)
     except ValueError as error:
@@ -138,7 +138,7 @@ def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
 
 @primitive(view=True)
 def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
-    """Take `x` apart along `axis` into a tuple of Tensors that lack it."""
+    """Take `input` apart along `axis` into a tuple of Tensors that lack it."""
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
     return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
 

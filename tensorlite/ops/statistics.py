@@ -13,11 +13,11 @@ from tensorlite.backend import Array
 from tensorlite.backend.dims import Axis, all_dims, dropped, kept, reduced_count
 from tensorlite.backend.dtypes import default_dtype
 from tensorlite.backend.totals import total
-from tensorlite.ops.arithmetic import clip
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.limits import clip
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.reduce import in_float32, mean, sum
 from tensorlite.ops.subgradients import infinite_at_zero

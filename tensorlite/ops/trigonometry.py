@@ -49,7 +49,7 @@ __all__ = [
 
 @primitive(operands=floats)
 def sin(xp: Any, x: Array) -> Array:
-    """Sine of `x` in radians.
+    """Sine of `input` in radians.
 
     Examples
     --------
@@ -64,7 +64,7 @@ sin.defvjp(x=lambda g, x: g * cos(x))
 
 @primitive(operands=floats)
 def cos(xp: Any, x: Array) -> Array:
-    """Cosine of `x` in radians.
+    """Cosine of `input` in radians.
 
     Examples
     --------
@@ -79,7 +79,7 @@ cos.defvjp(x=lambda g, x: -g * sin(x))
 
 @primitive(operands=floats)
 def tan(xp: Any, x: Array) -> Array:
-    """Tangent of `x` in radians.
+    """Tangent of `input` in radians.
 
     Examples
     --------
@@ -266,7 +266,13 @@ def rad2deg(input: Any) -> Any:
 @primitive(operands=floats)
 @float32_inside
 def sinc(xp: Any, x: Array) -> Array:
-    """``sin(pi x) / (pi x)``, and 1 at 0."""
+    """``sin(pi input) / (pi input)``, and 1 at 0.
+
+    Examples
+    --------
+    >>> tl.sinc(tl.tensor([-0.5, 0.0, 0.5]))
+    tensor([0.63661975, 1.        , 0.63661975])
+    """
     u = math.pi * xp.where(x == 0, 1, x)
     return xp.where(x == 0, 1, xp.sin(u) / u)
 
@@ -290,7 +296,7 @@ sinc.defvjp(x=_sinc_slope)
 
 @primitive(operands=floats)
 def hypot(xp: Any, x1: Array, x2: Array) -> Array:
-    """``sqrt(x1**2 + x2**2)`` without overflow; gradient 0 at the origin.
+    """``sqrt(input**2 + other**2)`` without overflow; gradient 0 at the origin.
 
     Examples
     --------
@@ -317,7 +323,9 @@ hypot.defvjp(
 
 @primitive(operands=floats)
 def atan2(xp: Any, x1: Array, x2: Array) -> Array:
-    """Angle of the point at height `x1` and width `x2`, in (-pi, pi]; gradient 0 at the origin.
+    """Angle of the point at height `input` and width `other`, in (-pi, pi].
+
+    The gradient is 0 at the origin.
 
     Examples
     --------

@@ -8,9 +8,10 @@ import numpy as np
 
 from samples.base import Input, Sample, booleans, distinct, integers, normal, positive, uniform
 from tensorlite import ops
-from tensorlite.ops.arithmetic import of_larger, of_smaller, pow_slope, truncated_divide, within
+from tensorlite.ops.arithmetic import pow_slope, truncated_divide
 from tensorlite.ops.binary import xlog1py
 from tensorlite.ops.compare import close, select
+from tensorlite.ops.limits import of_larger, of_smaller, within
 from tensorlite.ops.promotion import cast_float
 from tensorlite.ops.rounding import mantissa_and_exponent
 from tensorlite.ops.trigonometry import tanh_backward

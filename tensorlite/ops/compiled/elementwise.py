@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.numpy import LARGE
-from tensorlite.ops import activation, arithmetic, compare
+from tensorlite.ops import activation, arithmetic, compare, limits, rectifiers
 from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
 from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.fused import widened
@@ -152,8 +152,8 @@ def _give_choice(primitive: Any, sign: float) -> None:
         return k.new_of_larger_than(dy, x1, float(bound), sign)
 
 
-_give_choice(arithmetic.of_larger, 1.0)
-_give_choice(arithmetic.of_smaller, -1.0)
+_give_choice(limits.of_larger, 1.0)
+_give_choice(limits.of_smaller, -1.0)
 
 
 def _limits(k: Any, low: Any, high: Any) -> tuple[float, float] | None:
@@ -165,24 +165,24 @@ def _limits(k: Any, low: Any, high: Any) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-@arithmetic.clamp.kernel
+@limits.clamp.kernel
 def _clamp(k: Any, x: Array, min: Any, max: Any) -> Any:
-    limits = _limits(k, min, max)
-    return k.new_clamp(x, *limits) if limits and min is not max else NotImplemented
+    ends = _limits(k, min, max)
+    return k.new_clamp(x, *ends) if ends and min is not max else NotImplemented
 
 
-@arithmetic.within.kernel
+@limits.within.kernel
 def _within(k: Any, dy: Array, x: Array, min: Any, max: Any) -> Any:
-    limits = _limits(k, min, max)
-    return k.new_within(dy, x, *limits) if limits else NotImplemented
+    ends = _limits(k, min, max)
+    return k.new_within(dy, x, *ends) if ends else NotImplemented
 
 
-@arithmetic.maximum.kernel
+@limits.maximum.kernel
 def _maximum(k: Any, x1: Any, x2: Any) -> Any:
     return _clamp(k, x1, x2, None) if is_array(x1) and _is_one(x2) else NotImplemented
 
 
-@arithmetic.minimum.kernel
+@limits.minimum.kernel
 def _minimum(k: Any, x1: Any, x2: Any) -> Any:
     return _clamp(k, x1, None, x2) if is_array(x1) and _is_one(x2) else NotImplemented
 
@@ -194,7 +194,7 @@ def _is_one(x: Any) -> bool:
 # --- PReLU ------------------------------------------------------------------------------------
 
 
-@activation.prelu_of_channels.kernel
+@rectifiers.prelu_of_channels.kernel
 def _prelu(k: Any, x: Array, weight: Array) -> Any:
     arrays = packed(x, weight)
     if arrays is None:
@@ -211,7 +211,7 @@ def _prelu(k: Any, x: Array, weight: Array) -> Any:
     return y
 
 
-@activation.prelu_backward.kernel
+@rectifiers.prelu_backward.kernel
 def _prelu_backward(k: Any, dy: Array, x: Array, weight: Array) -> Any:
     arrays = packed(dy, x, weight)
     if arrays is None or dy.shape != x.shape:

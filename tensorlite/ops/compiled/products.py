@@ -6,10 +6,10 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.backend.base import rows_of
-from tensorlite.ops.activation import relu_backward
 from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.linear import affine_gradients, linear, linear_relu, weight_gradient
+from tensorlite.ops.rectifiers import relu_backward
 
 matmul.on_host("new_matmul")
 linear.on_host("new_linear")

@@ -12,10 +12,10 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.ops.activation import logsigmoid, sigmoid
-from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast, log, log1p
 from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.ops.limits import maximum
 from tensorlite.ops.losses.reduction import check_same_shape, chosen, reduced
 from tensorlite.ops.reduce import mean
 from tensorlite.primitive import primitive

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops.arithmetic import maximum
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log, square
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.like import full_like
+from tensorlite.ops.limits import maximum
 from tensorlite.ops.losses.reduction import check_same_shape, chosen, divided_sum, reduced
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor

@@ -9,11 +9,11 @@ import numpy as np
 
 from tensorlite.backend import array_backend
 from tensorlite.ops.activation import softplus
-from tensorlite.ops.arithmetic import minimum
 from tensorlite.ops.compare import where
 from tensorlite.ops.distance import in_reach, pairwise_distance
 from tensorlite.ops.elementwise import sqrt, square
 from tensorlite.ops.index import take_along_axis
+from tensorlite.ops.limits import minimum
 from tensorlite.ops.losses.reduction import at_least_zero, check_same_shape, chosen, reduced
 from tensorlite.ops.reduce import sum
 from tensorlite.tensor import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 from tensorlite.backend import Array
-from tensorlite.ops.arithmetic import maximum, minimum
 from tensorlite.ops.elementwise import abs, square
 from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.limits import maximum, minimum
 from tensorlite.ops.losses.reduction import check_same_shape, chosen, divided_sum, reduced
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
