@@ -91,7 +91,13 @@ class Tensor:
 
     @property
     def shape(self) -> Size:
-        """Lengths of the axes."""
+        """Lengths of the axes.
+
+        Examples
+        --------
+        >>> tl.zeros(2, 3).shape
+        (2, 3)
+        """
         return Size(self.array.shape)
 
     @property

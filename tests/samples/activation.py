@@ -8,6 +8,7 @@ import numpy as np
 
 from samples.base import Sample, distinct, normal, uniform
 from tensorlite.ops import activation as ops
+from tensorlite.ops import rectifiers
 
 erf = np.vectorize(math.erf, otypes=[float])
 
@@ -82,24 +83,26 @@ def backward_of(f):
 off_corners = distinct(3, 5)
 
 ACTIVATIONS = [
-    Sample(ops.relu, [off_corners], reference=lambda x: np.where(x > 0, x, 0), saves=("y",)),
-    Sample(ops.leaky_relu, [off_corners], reference=leaky_relu, saves=("x", "negative_slope")),
-    Sample(ops.leaky_relu, [off_corners], dict(negative_slope=-0.2), reference=leaky_relu),
+    Sample(rectifiers.relu, [off_corners], reference=lambda x: np.where(x > 0, x, 0), saves=("y",)),
     Sample(
-        ops.hardtanh,
+        rectifiers.leaky_relu, [off_corners], reference=leaky_relu, saves=("x", "negative_slope")
+    ),
+    Sample(rectifiers.leaky_relu, [off_corners], dict(negative_slope=-0.2), reference=leaky_relu),
+    Sample(
+        rectifiers.hardtanh,
         [off_corners],
         dict(min_val=-0.7, max_val=1.3),
         reference=lambda x, min_val, max_val: np.minimum(np.maximum(x, min_val), max_val),
         saves=("x", "min_val", "max_val"),
     ),
     Sample(
-        ops.hardsigmoid,
+        rectifiers.hardsigmoid,
         [uniform(3, 5, low=-6, high=6)],
         reference=lambda x: np.minimum(np.maximum(x / 6 + 0.5, 0), 1),
         saves=("x",),
     ),
     Sample(
-        ops.hardswish,
+        rectifiers.hardswish,
         [uniform(3, 5, low=-6, high=6)],
         reference=lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
         saves=("x",),
@@ -116,7 +119,7 @@ ACTIVATIONS = [
     Sample(ops.softsign, [normal(3, 5)], reference=softsign, saves=("x",)),
     *[
         Sample(
-            ops.prelu_of_channels,
+            rectifiers.prelu_of_channels,
             [x, normal(*weight)],
             reference=prelu,
             saves=("x", "weight"),
@@ -154,7 +157,7 @@ ACTIVATIONS = [
 
 BACKWARD = [
     Sample(
-        ops.relu_backward,
+        rectifiers.relu_backward,
         [normal(3, 5), off_corners],
         reference=lambda dy, out: np.where(out > 0, dy, 0),
         grad=(0,),
@@ -166,7 +169,7 @@ BACKWARD = [
         reference=lambda dy, out: dy * (out - out**2),
     ),
     Sample(
-        ops.leaky_relu_backward,
+        rectifiers.leaky_relu_backward,
         [normal(3, 5), off_corners],
         dict(negative_slope=0.1),
         reference=backward_of(leaky_relu),
@@ -191,7 +194,7 @@ BACKWARD = [
     ),
     *[
         Sample(
-            ops.prelu_backward,
+            rectifiers.prelu_backward,
             [normal(*shape), distinct(*shape), normal(weights)],
             reference=prelu_backward,
             keeps_dtype=False,
