@@ -11,7 +11,6 @@ from tensorlite import ops
 from tensorlite.cli.problem import Problem
 from tensorlite.nn import functional as F
 from tensorlite.nn import init
-from tensorlite.nn.activation import ReLU
 from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from tensorlite.nn.containers import Sequential
 from tensorlite.nn.conv import Conv1d, Conv2d
@@ -21,6 +20,7 @@ from tensorlite.nn.linear import Flatten, Linear
 from tensorlite.nn.module import Module
 from tensorlite.nn.norm import LayerNorm
 from tensorlite.nn.pooling import MaxPool1d, MaxPool2d
+from tensorlite.nn.rectifiers import ReLU
 from tensorlite.random import Generator
 from tensorlite.suggest import choose
 from tensorlite.tape import no_grad

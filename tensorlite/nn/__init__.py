@@ -11,29 +11,18 @@ from tensorlite.nn.activation import (
     GELU,
     GLU,
     SELU,
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    LeakyReLU,
     LogSigmoid,
     LogSoftmax,
     Mish,
-    PReLU,
-    ReLU,
-    ReLU6,
-    RReLU,
     Sigmoid,
     SiLU,
     Softmax,
     Softmax2d,
     Softmin,
     Softplus,
-    Softshrink,
     Softsign,
     Tanh,
     Tanhshrink,
-    Threshold,
 )
 from tensorlite.nn.attention import MultiheadAttention
 from tensorlite.nn.batch_norm import (
@@ -147,6 +136,19 @@ from tensorlite.nn.pooling import (
     MaxUnpool1d,
     MaxUnpool2d,
     MaxUnpool3d,
+)
+from tensorlite.nn.rectifiers import (
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ReLU6,
+    RReLU,
+    Softshrink,
+    Threshold,
 )
 from tensorlite.nn.recurrent import GRU, LSTM, RNN, RNNBase
 from tensorlite.nn.resize import (

@@ -1,4 +1,4 @@
-"""Activation functions as modules; see `tensorlite.nn.functional` for the formulas.
+"""Smooth activation functions as modules; see `tensorlite.nn.functional` for the formulas.
 
 Those with ``inplace`` overwrite their input where it is True.
 """
@@ -6,86 +6,87 @@ Those with ``inplace`` overwrite their input where it is True.
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from tensorlite.nn import functional as F
 from tensorlite.nn.arguments import in_place, unusual
 from tensorlite.nn.module import Module
-from tensorlite.nn.parameter import filled
-from tensorlite.ops.rectifiers import relu
+from tensorlite.nn.rectifiers import InPlace, and_in_place
 from tensorlite.tensor import Tensor
 
 
-class _InPlace(Module):
-    """An activation function whose only option is to overwrite its input."""
+class SELU(InPlace):
+    """Scaled ELU, which keeps mean 0 and variance 1.
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
+    Element by element: input and output have one shape and float dtype.
 
-    def extra_repr(self) -> str:
-        """Whether it overwrites."""
-        return "inplace=True" if self.inplace else ""
+    Parameters
+    ----------
+    inplace : bool
+        Whether to overwrite the input.
 
-
-class ReLU(_InPlace):
-    """max(x, 0)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.relu(input, inplace=True) if self.inplace else relu(input)
-
-
-class SELU(_InPlace):
-    """Scaled ELU, which keeps mean 0 and variance 1."""
+    Examples
+    --------
+    >>> nn.SELU()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.3658143,  0.       ,  2.101402 ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
         return F.selu(input, inplace=True) if self.inplace else F.selu(input)
 
 
-class SiLU(_InPlace):
-    """x · sigmoid(x), also called swish."""
+class SiLU(InPlace):
+    """x · sigmoid(x), also called swish.
+
+    Element by element: input and output have one shape and float dtype.
+
+    Parameters
+    ----------
+    inplace : bool
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> nn.SiLU()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.2736383,  0.       ,  1.761594 ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
         return F.silu(input, inplace=True) if self.inplace else F.silu(input)
 
 
-class Mish(_InPlace):
-    """x · tanh(softplus(x))."""
+class Mish(InPlace):
+    """x · tanh(softplus(x)).
+
+    Element by element: input and output have one shape and float dtype.
+
+    Parameters
+    ----------
+    inplace : bool
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> nn.Mish()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.29809976,  0.        ,  1.9439589 ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
         return F.mish(input, inplace=True) if self.inplace else F.mish(input)
 
 
-class Hardswish(_InPlace):
-    """x · hardsigmoid(x)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardswish(input, inplace=True) if self.inplace else F.hardswish(input)
-
-    def extra_repr(self) -> str:
-        """Nothing, as in torch."""
-        return ""
-
-
-class Hardsigmoid(_InPlace):
-    """min(max(x + 3, 0), 6) / 6."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardsigmoid(input, inplace=True) if self.inplace else F.hardsigmoid(input)
-
-    def extra_repr(self) -> str:
-        """Nothing, as in torch."""
-        return ""
-
-
 class Sigmoid(Module):
-    """1 / (1 + exp(−x))."""
+    """1 / (1 + exp(−x)).
+
+    Element by element: input and output have one shape and float dtype.
+
+    Examples
+    --------
+    >>> nn.Sigmoid()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0.18242553, 0.5       , 0.880797  ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
@@ -93,7 +94,15 @@ class Sigmoid(Module):
 
 
 class Tanh(Module):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Element by element: input and output have one shape and float dtype.
+
+    Examples
+    --------
+    >>> nn.Tanh()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.90514827,  0.        ,  0.9640276 ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
@@ -101,7 +110,15 @@ class Tanh(Module):
 
 
 class LogSigmoid(Module):
-    """log(sigmoid(x)), without overflow."""
+    """log(sigmoid(x)), without overflow.
+
+    Element by element: input and output have one shape and float dtype.
+
+    Examples
+    --------
+    >>> nn.LogSigmoid()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-1.7014133, -0.6931472, -0.126928 ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
@@ -109,7 +126,15 @@ class LogSigmoid(Module):
 
 
 class Softsign(Module):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    Element by element: input and output have one shape and float dtype.
+
+    Examples
+    --------
+    >>> nn.Softsign()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.6      ,  0.       ,  0.6666667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
@@ -117,32 +142,38 @@ class Softsign(Module):
 
 
 class Tanhshrink(Module):
-    """x − tanh(x)."""
+    """x − tanh(x).
+
+    Element by element: input and output have one shape and float dtype.
+
+    Examples
+    --------
+    >>> nn.Tanhshrink()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.59485173,  0.        ,  1.0359724 ])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to each element."""
         return F.tanhshrink(input)
 
 
-class LeakyReLU(Module):
-    """x where x > 0, else negative_slope · x."""
-
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
-        self.negative_slope = negative_slope
-        self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.leaky_relu(input, self.negative_slope, **in_place(self))
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return f"negative_slope={self.negative_slope}{_and_in_place(self)}"
-
-
 class ELU(Module):
-    """x where x > 0, else alpha · (exp(x) − 1)."""
+    """x where x > 0, else alpha · (exp(x) − 1).
+
+    Element by element: input and output have one shape and float dtype.
+
+    Parameters
+    ----------
+    alpha : float
+        Where it levels off below 0.
+    inplace : bool
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> nn.ELU()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.77686983,  0.        ,  2.        ])
+    """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -155,11 +186,26 @@ class ELU(Module):
 
     def extra_repr(self) -> str:
         """The options."""
-        return f"alpha={self.alpha}{_and_in_place(self)}"
+        return f"alpha={self.alpha}{and_in_place(self)}"
 
 
 class CELU(Module):
-    """x where x > 0, else alpha · (exp(x / alpha) − 1)."""
+    """x where x > 0, else alpha · (exp(x / alpha) − 1).
+
+    Element by element: input and output have one shape and float dtype.
+
+    Parameters
+    ----------
+    alpha : float
+        Where it levels off below 0; not 0.
+    inplace : bool
+        Whether to overwrite the input.
+
+    Examples
+    --------
+    >>> nn.CELU()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.77686983,  0.        ,  2.        ])
+    """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -172,11 +218,24 @@ class CELU(Module):
 
     def extra_repr(self) -> str:
         """The options."""
-        return f"alpha={self.alpha}{_and_in_place(self)}"
+        return f"alpha={self.alpha}{and_in_place(self)}"
 
 
 class GELU(Module):
-    """x · Φ(x), exactly or with ``approximate="tanh"``."""
+    """x · Φ(x), exactly or with ``approximate="tanh"``.
+
+    Element by element: input and output have one shape and float dtype.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        "tanh" for a formula with tanh in place of Φ.
+
+    Examples
+    --------
+    >>> nn.GELU()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([-0.10021079,  0.        ,  1.9544997 ])
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -192,7 +251,22 @@ class GELU(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(beta · x)) / beta; x itself where beta · x > threshold."""
+    """log(1 + exp(beta · x)) / beta; x itself where beta · x > threshold.
+
+    Element by element: input and output have one shape and float dtype.
+
+    Parameters
+    ----------
+    beta : float
+        How sharp the bend is.
+    threshold : float
+        Where the identity begins.
+
+    Examples
+    --------
+    >>> nn.Softplus()(tl.tensor([-1.5, 0.0, 2.0]))
+    tensor([0.20141329, 0.6931472 , 2.126928  ])
+    """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -208,58 +282,21 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class Hardshrink(Module):
-    """x where |x| > lambd, else 0."""
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardshrink(input, self.lambd)
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return f"{self.lambd}"
-
-
-class Softshrink(Module):
-    """x moved towards 0 by lambd; 0 where |x| ≤ lambd."""
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.softshrink(input, self.lambd)
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return str(self.lambd)
-
-
-class Threshold(Module):
-    """x where x > threshold, else value."""
-
-    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.value = value
-        self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.threshold(input, self.threshold, self.value, **in_place(self))
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return f"threshold={self.threshold}, value={self.value}{_and_in_place(self)}"
-
-
 class GLU(Module):
-    """Gated linear unit: a · sigmoid(b), where a and b are the halves of the axis `dim`."""
+    """Gated linear unit: a · sigmoid(b), where a and b are the halves of the axis `dim`.
+
+    Input (…, 2·n, …), output (…, n, …) (Dauphin et al. 2016).
+
+    Parameters
+    ----------
+    dim : int
+        The axis that is halved; its length must be even.
+
+    Examples
+    --------
+    >>> nn.GLU()(tl.tensor([1.0, 2.0, 0.0, 100.0]))
+    tensor([0.5, 2. ])
+    """
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
@@ -275,7 +312,21 @@ class GLU(Module):
 
 
 class Softmax(Module):
-    """exp(x), divided by its sum along the axis `dim`."""
+    """exp(x), divided by its sum along the axis `dim`.
+
+    Input of any shape and a float dtype; the output has the same.
+
+    Parameters
+    ----------
+    dim : int
+        The axis. None, with a warning, takes 0 or 1 by the number of axes.
+
+    Examples
+    --------
+    >>> nn.Softmax(dim=-1)(tl.tensor([[0.0, 0.0], [0.0, 100.0]]))
+    tensor([[0.5, 0.5],
+            [0. , 1. ]])
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -291,7 +342,21 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """Logarithm of the softmax along the axis `dim`."""
+    """Logarithm of the softmax along the axis `dim`.
+
+    Input of any shape and a float dtype; the output has the same.
+
+    Parameters
+    ----------
+    dim : int
+        The axis. None, with a warning, takes 0 or 1 by the number of axes.
+
+    Examples
+    --------
+    >>> nn.LogSoftmax(dim=-1)(tl.tensor([[0.0, 0.0], [0.0, 100.0]]))
+    tensor([[  -0.6931472,   -0.6931472],
+            [-100.       ,    0.       ]])
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -307,7 +372,21 @@ class LogSoftmax(Module):
 
 
 class Softmin(Module):
-    """Softmax of −x along the axis `dim`."""
+    """Softmax of −x along the axis `dim`.
+
+    Input of any shape and a float dtype; the output has the same.
+
+    Parameters
+    ----------
+    dim : int
+        The axis. None, with a warning, takes 0 or 1 by the number of axes.
+
+    Examples
+    --------
+    >>> nn.Softmin(dim=-1)(tl.tensor([[0.0, 0.0], [0.0, 100.0]]))
+    tensor([[0.5, 0.5],
+            [1. , 0. ]])
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -323,111 +402,26 @@ class Softmin(Module):
 
 
 class Softmax2d(Module):
-    """Softmax over the channels of (N, C, H, W) or (C, H, W)."""
+    """Softmax over the channels of (N, C, H, W) or (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        If the input has neither 3 nor 4 axes.
+
+    Examples
+    --------
+    >>> nn.Softmax2d()(tl.zeros(1, 2, 1, 2))
+    tensor([[[[0.5, 0.5]],
+    <BLANKLINE>
+             [[0.5, 0.5]]]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the same shape, which sums to 1 over the channels."""
         if input.ndim not in (3, 4):
             raise ValueError(f"Softmax2d: input of shape {input.shape}; it must have 3 or 4 axes")
         return F.softmax(input, -3)
-
-
-class Hardtanh(Module):
-    """x kept within [min_val, max_val]."""
-
-    def __init__(
-        self,
-        min_val: float = -1.0,
-        max_val: float = 1.0,
-        inplace: bool = False,
-        min_value: float | None = None,
-        max_value: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.min_val = min_val if min_value is None else min_value
-        self.max_val = max_val if max_value is None else max_value
-        self.inplace = inplace
-        if self.max_val <= self.min_val:
-            raise ValueError(f"Hardtanh: max_val {self.max_val} is not > min_val {self.min_val}")
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.hardtanh(input, self.min_val, self.max_val, **in_place(self))
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return f"min_val={self.min_val}, max_val={self.max_val}{_and_in_place(self)}"
-
-
-class ReLU6(Hardtanh):
-    """min(max(x, 0), 6)."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__(0.0, 6.0, inplace)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.relu6(input, inplace=True) if self.inplace else F.relu6(input)
-
-    def extra_repr(self) -> str:
-        """Whether it overwrites."""
-        return "inplace=True" if self.inplace else ""
-
-
-class RReLU(Module):
-    """x where x > 0, else a · x, a random in [lower, upper] in training, their mean otherwise."""
-
-    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
-        super().__init__()
-        self.lower = lower
-        self.upper = upper
-        self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.rrelu(input, self.lower, self.upper, self.training, **in_place(self))
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return f"lower={self.lower}, upper={self.upper}{_and_in_place(self)}"
-
-
-class PReLU(Module):
-    """x where x > 0, else weight · x, with a weight that is learnt.
-
-    Parameters
-    ----------
-    num_parameters : int
-        1, or the number of channels, the second axis of the input.
-    init : float
-        Initial value.
-    device, dtype
-        Of the parameter.
-    """
-
-    def __init__(
-        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__()
-        self.num_parameters = num_parameters
-        self.init = init
-        self.weight = filled(init, num_parameters, device=device, dtype=dtype)
-
-    def reset_parameters(self) -> None:
-        """Write the initial value anew."""
-        self.weight.data.fill_(self.init)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply it to each element."""
-        return F.prelu(input, self.weight)
-
-    def extra_repr(self) -> str:
-        """The number of weights."""
-        return f"num_parameters={self.num_parameters}"
-
-
-def _and_in_place(module: Module) -> str:
-    return ", inplace=True" if module.inplace else ""
 
 
 def _axis(name: str, input: Tensor, dim: int | None) -> int:

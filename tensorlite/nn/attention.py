@@ -26,6 +26,10 @@ from tensorlite.tensor import Tensor
 class MultiheadAttention(Module):
     """Attention of `num_heads` heads to parts of the features [1]_.
 
+    Queries (L, N, embed_dim), keys (S, N, kdim) and values (S, N, vdim); it returns the output (L,
+    N, embed_dim) and the mean weights (N, L, S), or None with ``need_weights=False``. Without a
+    batch the axis N is left out.
+
     Parameters
     ----------
     embed_dim : int
@@ -60,9 +64,21 @@ class MultiheadAttention(Module):
     out_proj : Linear
         Projection of the heads' joined outputs; its bias starts as zeros.
 
+    Raises
+    ------
+    ValueError
+        If `num_heads` does not divide `embed_dim`.
+
     References
     ----------
     .. [1] Vaswani et al., "Attention is all you need", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    >>> output, weights = attention(h8 := tl.zeros(3, 5, 8), h8, h8)
+    >>> output.shape, weights.shape
+    ((3, 5, 8), (3, 5, 5))
     """
 
     def __init__(

@@ -160,19 +160,87 @@ class BatchNormNd(NormBase):
 
 
 class BatchNorm1d(BatchNormNd):
-    """Batch normalization of (N, C) or (N, C, L); parameters as in `BatchNormNd`."""
+    """Batch normalization of (N, C) or (N, C, L).
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, bias
+        As of `BatchNorm2d`.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes or of channels.
+
+    Examples
+    --------
+    >>> nn.BatchNorm1d(3)(tl.randn(2, 3, 8)).shape
+    (2, 3, 8)
+    """
 
     _ndims = (2, 3)
 
 
 class BatchNorm2d(BatchNormNd):
-    """Batch normalization of (N, C, H, W); parameters as in `BatchNormNd`."""
+    """Batch normalization of (N, C, H, W).
+
+    y = (x − mean) / √(variance + eps) · weight + bias for each channel, with mean and variance of
+    the batch in training and the running ones in evaluation [1]_.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels C.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        Share of a new batch in the running statistics; None makes them plain averages.
+    affine : bool
+        Whether there are a weight and a bias.
+    track_running_stats : bool
+        Whether there are running statistics; without them evaluation uses the batch's too.
+    device, dtype
+        Of the parameters and statistics.
+    bias : bool
+        Whether there is a bias, if `affine`.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes or of channels.
+
+    References
+    ----------
+    .. [1] Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
+       reducing internal covariate shift", ICML 2015.
+
+    Examples
+    --------
+    >>> nn.BatchNorm2d(3)(tl.randn(2, 3, 8, 8)).shape
+    (2, 3, 8, 8)
+    """
 
     _ndims = (4,)
 
 
 class BatchNorm3d(BatchNormNd):
-    """Batch normalization of (N, C, D, H, W); parameters as in `BatchNormNd`."""
+    """Batch normalization of (N, C, D, H, W).
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, bias
+        As of `BatchNorm2d`.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes or of channels.
+
+    Examples
+    --------
+    >>> nn.BatchNorm3d(3)(tl.randn(2, 3, 8, 8, 8)).shape
+    (2, 3, 8, 8, 8)
+    """
 
     _ndims = (5,)
 
@@ -254,18 +322,73 @@ class InstanceNormNd(NormBase):
 
 
 class InstanceNorm1d(InstanceNormNd):
-    """Instance normalization of (N, C, L); parameters as in `InstanceNormNd`."""
+    """Instance normalization of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, bias
+        As of `InstanceNorm2d`.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes or of channels.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm1d(3)(tl.randn(2, 3, 8)).shape
+    (2, 3, 8)
+    """
 
     _ndims = (3,)
 
 
 class InstanceNorm2d(InstanceNormNd):
-    """Instance normalization of (N, C, H, W); parameters as in `InstanceNormNd`."""
+    """Instance normalization of (N, C, H, W) or (C, H, W).
+
+    As `BatchNorm2d`, but with mean and variance of each channel of each sample by itself [1]_.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, bias
+        As of `BatchNorm2d`; by default there are no parameters and no running statistics.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes or of channels.
+
+    References
+    ----------
+    .. [1] Ulyanov, Vedaldi and Lempitsky, "Instance normalization: the missing ingredient for
+       fast stylization", arXiv:1607.08022, 2016.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm2d(3)(tl.randn(2, 3, 8, 8)).shape
+    (2, 3, 8, 8)
+    """
 
     _ndims = (4,)
 
 
 class InstanceNorm3d(InstanceNormNd):
-    """Instance normalization of (N, C, D, H, W); parameters as in `InstanceNormNd`."""
+    """Instance normalization of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, bias
+        As of `InstanceNorm2d`.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes or of channels.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm3d(3)(tl.randn(2, 3, 8, 8, 8)).shape
+    (2, 3, 8, 8, 8)
+    """
 
     _ndims = (5,)

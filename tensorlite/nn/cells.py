@@ -33,6 +33,11 @@ class RNNCellBase(Module):
     weight_hh : Parameter, shape (gates · hidden_size, hidden_size)
     bias_ih, bias_hh : Parameter, shape (gates · hidden_size,), or None
         All are drawn from ±1 / √hidden_size.
+
+    Examples
+    --------
+    >>> nn.RNNCellBase(4, 5, bias=True, num_chunks=3).weight_ih.shape
+    (15, 4)
     """
 
     def __init__(
@@ -114,7 +119,30 @@ class RNNCellBase(Module):
 
 
 class RNNCell(RNNCellBase):
-    """One step of `RNN`: tanh, or relu, of W_ih x + b_ih + W_hh h + b_hh."""
+    """One step of `RNN`: tanh, or relu, of W_ih x + b_ih + W_hh h + b_hh.
+
+    Input (N, input_size) or (input_size,), state (N, hidden_size) or (hidden_size,), zeros by
+    default; output as the state.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Features of the input and of the state.
+    bias : bool
+        Whether there are biases.
+    nonlinearity : {"tanh", "relu"}
+        Which function.
+
+    Raises
+    ------
+    ValueError
+        If `nonlinearity` is something else.
+
+    Examples
+    --------
+    >>> nn.RNNCell(4, 5)(tl.zeros(2, 4)).shape
+    (2, 5)
+    """
 
     def __init__(
         self,
@@ -139,7 +167,24 @@ class RNNCell(RNNCellBase):
 
 
 class LSTMCell(RNNCellBase):
-    """One step of `LSTM`."""
+    """One step of `LSTM`.
+
+    Input (N, input_size) or (input_size,), state a pair (h, c) of (N, hidden_size) or
+    (hidden_size,), zeros by default; output such a pair.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Features of the input and of the state.
+    bias : bool
+        Whether there are biases.
+
+    Examples
+    --------
+    >>> h, c = nn.LSTMCell(4, 5)(tl.zeros(2, 4))
+    >>> h.shape, c.shape
+    ((2, 5), (2, 5))
+    """
 
     def __init__(
         self,
@@ -161,7 +206,23 @@ class LSTMCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of `GRU`."""
+    """One step of `GRU`.
+
+    Input (N, input_size) or (input_size,), state (N, hidden_size) or (hidden_size,), zeros by
+    default; output as the state.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Features of the input and of the state.
+    bias : bool
+        Whether there are biases.
+
+    Examples
+    --------
+    >>> nn.GRUCell(4, 5)(tl.zeros(2, 4)).shape
+    (2, 5)
+    """
 
     def __init__(
         self,

@@ -89,10 +89,18 @@ class _List(Module):
 class ModuleList(_List):
     """A list of modules that belong to the module it is assigned to.
 
+    Its members, of any shapes, are called by the code around it: it has no `forward`.
+
     Parameters
     ----------
     modules : iterable of Module
         The first members; more come with `append`, `extend`, `insert` and ``+=``.
+
+    Examples
+    --------
+    >>> layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+    >>> len(layers), layers[0]
+    (3, Linear(in_features=4, out_features=4, bias=True)  # 20 parameters)
     """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
@@ -122,6 +130,8 @@ class Sequential(_List):
     """Modules one after another, each fed what the one before returns.
 
     Some neighbours without hooks are computed as one, with the same result; see `nn.fused_pairs`.
+
+    Inputs of any shapes that the first module takes.
 
     Parameters
     ----------
@@ -219,10 +229,18 @@ class Sequential(_List):
 class ModuleDict(Module):
     """A dictionary of modules that belong to the module it is assigned to.
 
+    Its members, of any shapes, are called by the code around it: it has no `forward`.
+
     Parameters
     ----------
     modules : mapping of str to Module, or iterable of pairs
         The first members.
+
+    Examples
+    --------
+    >>> heads = nn.ModuleDict({"age": nn.Linear(4, 1), "name": nn.Linear(4, 9)})
+    >>> heads["age"](tl.zeros(2, 4)).shape
+    (2, 1)
     """
 
     def __init__(self, modules: Mapping[str, Module] | Iterable | None = None) -> None:

@@ -183,19 +183,100 @@ _FUNCTIONS = {1: "conv1d", 2: "conv2d", 3: "conv3d"}
 
 
 class Conv1d(ConvNd):
-    """Convolution along the last axis of (N, C, L); parameters as in `ConvNd`."""
+    """Convolution along the last axis: (N, in_channels, L) to (N, out_channels, OL).
+
+    Without a batch the first axis is left out on both sides.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
+        As of `Conv2d`.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels, or an option is not one of those
+        above.
+
+    Examples
+    --------
+    >>> nn.Conv1d(3, 6, 3, padding=1)(tl.zeros(2, 3, 8)).shape
+    (2, 6, 8)
+    """
 
     _axes = 1
 
 
 class Conv2d(ConvNd):
-    """Convolution along the last two axes of (N, C, H, W); parameters as in `ConvNd`."""
+    """Convolution along the last two axes: (N, in_channels, H, W) to (N, out_channels, OH, OW).
+
+    Without a batch the first axis is left out on both sides.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of input and output.
+    kernel_size : int or tuple of int
+        Extent of the kernel; one number stands for all axes, here and below.
+    stride : int or tuple of int
+        Step between outputs.
+    padding : int, tuple of int, "same" or "valid"
+        Elements added on each side of the input.
+    dilation : int or tuple of int
+        Step between the elements of the kernel.
+    groups : int
+        Blocks into which the channels are divided, each convolved by itself.
+    bias : bool
+        Whether to add a number to each output channel.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        What the padding consists of.
+    device, dtype
+        Of the parameters; by default the CPU and the default dtype.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels / groups, KH, KW)
+        Drawn, like `bias`, from ±1 / √(in_channels / groups · KH · KW).
+    bias : Parameter, shape (out_channels,), or None
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels, or an option is not one of those
+        above.
+
+    Examples
+    --------
+    >>> nn.Conv2d(3, 6, 3, padding=1)(tl.zeros(2, 3, 8, 8)).shape
+    (2, 6, 8, 8)
+    """
 
     _axes = 2
 
 
 class Conv3d(ConvNd):
-    """Convolution along the last three axes of (N, C, D, H, W); parameters as in `ConvNd`."""
+    """Convolution along the last three axes.
+
+    It maps (N, in_channels, D, H, W) to (N, out_channels, OD, OH, OW).
+
+    Without a batch the first axis is left out on both sides.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
+        As of `Conv2d`.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels, or an option is not one of those
+        above.
+
+    Examples
+    --------
+    >>> nn.Conv3d(3, 6, 3, padding=1)(tl.zeros(2, 3, 8, 8, 8)).shape
+    (2, 6, 8, 8, 8)
+    """
 
     _axes = 3
 
@@ -317,18 +398,95 @@ class ConvTransposeNd(_ConvNd):
 
 
 class ConvTranspose1d(ConvTransposeNd):
-    """From short to long sequences (N, C, L); parameters as in `ConvTransposeNd`."""
+    """Transposed convolution: (N, in_channels, L) to larger (N, out_channels, OL).
+
+    It maps as the gradient of a convolution does. Without a batch the first axis is left out.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, output_padding
+        As of `ConvTranspose2d`.
+    groups, bias, dilation, padding_mode
+        As of `ConvTranspose2d`.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels, or `padding_mode` is not "zeros".
+
+    Examples
+    --------
+    >>> nn.ConvTranspose1d(6, 3, 2, stride=2)(tl.zeros(2, 6, 4)).shape
+    (2, 3, 8)
+    """
 
     _axes = 1
 
 
 class ConvTranspose2d(ConvTransposeNd):
-    """From small to large images (N, C, H, W); parameters as in `ConvTransposeNd`."""
+    """Transposed convolution: (N, in_channels, H, W) to larger (N, out_channels, OH, OW).
+
+    It maps as the gradient of a convolution does. Without a batch the first axis is left out.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of input and output.
+    kernel_size, stride, dilation : int or tuple of int
+        Of the convolution whose gradient this is.
+    padding : int or tuple of int
+        Elements taken off each side of the output.
+    output_padding : int or tuple of int
+        Elements added to one side of the output, less than stride or dilation.
+    groups : int
+        Blocks into which the channels are divided.
+    bias : bool
+        Whether to add a number to each output channel.
+    padding_mode : "zeros"
+        Nothing else.
+    device, dtype
+        Of the parameters; by default the CPU and the default dtype.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_channels, out_channels / groups, KH, KW)
+    bias : Parameter, shape (out_channels,), or None
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels, or `padding_mode` is not "zeros".
+
+    Examples
+    --------
+    >>> nn.ConvTranspose2d(6, 3, 2, stride=2)(tl.zeros(2, 6, 4, 4)).shape
+    (2, 3, 8, 8)
+    """
 
     _axes = 2
 
 
 class ConvTranspose3d(ConvTransposeNd):
-    """From small to large volumes (N, C, D, H, W); parameters as in `ConvTransposeNd`."""
+    """Transposed convolution: (N, in_channels, D, H, W) to larger (N, out_channels, OD, OH, OW).
+
+    It maps as the gradient of a convolution does. Without a batch the first axis is left out.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, output_padding
+        As of `ConvTranspose2d`.
+    groups, bias, dilation, padding_mode
+        As of `ConvTranspose2d`.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels, or `padding_mode` is not "zeros".
+
+    Examples
+    --------
+    >>> nn.ConvTranspose3d(6, 3, 2, stride=2)(tl.zeros(2, 6, 4, 4, 4)).shape
+    (2, 3, 8, 8, 8)
+    """
 
     _axes = 3

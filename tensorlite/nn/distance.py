@@ -8,7 +8,22 @@ from tensorlite.tensor import Tensor
 
 
 class CosineSimilarity(Module):
-    """Cosine of the angles between vectors along the axis `dim`."""
+    """Cosine of the angles between vectors along the axis `dim`.
+
+    Inputs of shapes that broadcast.
+
+    Parameters
+    ----------
+    dim : int
+        The axis of the vectors, which the output lacks.
+    eps : float
+        The least that a product of norms counts.
+
+    Examples
+    --------
+    >>> nn.CosineSimilarity()(tl.tensor([[1.0, 0.0]]), tl.tensor([[1.0, 1.0]]))
+    tensor([0.70710677])
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
@@ -21,7 +36,24 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """The p-norm of x1 − x2 + eps along the last axis."""
+    """The p-norm of x1 − x2 + eps along the last axis.
+
+    Inputs (N, D) or (D,), output (N,) or ().
+
+    Parameters
+    ----------
+    p : float
+        Which norm.
+    eps : float
+        Added to each difference.
+    keepdim : bool
+        Whether the last axis stays, with length 1.
+
+    Examples
+    --------
+    >>> nn.PairwiseDistance()(tl.tensor([[3.0, 4.0]]), tl.zeros(1, 2))
+    tensor([5.0000014])
+    """
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()

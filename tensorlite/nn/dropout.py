@@ -29,6 +29,8 @@ class _Dropout(Module):
 class Dropout(_Dropout):
     """In training: zeroes each element with probability `p` and divides the others by 1 − p [1]_.
 
+    Input of any shape; the output has the same. In evaluation it is the input itself.
+
     Parameters
     ----------
     p : float
@@ -36,10 +38,20 @@ class Dropout(_Dropout):
     inplace : bool
         Whether to overwrite the input.
 
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
     References
     ----------
     .. [1] Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a simple way to
        prevent neural networks from overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> nn.Dropout(0.5).eval()(tl.tensor([1.0, 2.0]))
+    tensor([1., 2.])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -48,7 +60,26 @@ class Dropout(_Dropout):
 
 
 class Dropout1d(_Dropout):
-    """As `Dropout`, but whole channels of (N, C, L) or (C, L) at once."""
+    """As `Dropout`, but whole channels of (N, C, L) or (C, L) at once.
+
+    Parameters
+    ----------
+    p : float
+        Probability of zero, in [0, 1].
+    inplace : bool
+        Whether to overwrite the input.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
+    Examples
+    --------
+    >>> dropped = nn.Dropout1d(0.5)(tl.ones(4, 8, 3))
+    >>> dropped.shape, dropped.unique().tolist()
+    ((4, 8, 3), [0.0, 2.0])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the shape of `input`."""
@@ -56,7 +87,26 @@ class Dropout1d(_Dropout):
 
 
 class Dropout2d(_Dropout):
-    """As `Dropout`, but whole channels of (N, C, H, W) at once."""
+    """As `Dropout`, but whole channels of (N, C, H, W) at once.
+
+    Parameters
+    ----------
+    p : float
+        Probability of zero, in [0, 1].
+    inplace : bool
+        Whether to overwrite the input.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
+    Examples
+    --------
+    >>> dropped = nn.Dropout2d(0.5)(tl.ones(4, 8, 3, 3))
+    >>> dropped.shape, dropped.unique().tolist()
+    ((4, 8, 3, 3), [0.0, 2.0])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the shape of `input`."""
@@ -64,7 +114,26 @@ class Dropout2d(_Dropout):
 
 
 class Dropout3d(_Dropout):
-    """As `Dropout`, but whole channels of (N, C, D, H, W) at once."""
+    """As `Dropout`, but whole channels of (N, C, D, H, W) at once.
+
+    Parameters
+    ----------
+    p : float
+        Probability of zero, in [0, 1].
+    inplace : bool
+        Whether to overwrite the input.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
+    Examples
+    --------
+    >>> dropped = nn.Dropout3d(0.5)(tl.ones(4, 8, 3, 3, 3))
+    >>> dropped.shape, dropped.unique().tolist()
+    ((4, 8, 3, 3, 3), [0.0, 2.0])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the shape of `input`."""
@@ -74,10 +143,29 @@ class Dropout3d(_Dropout):
 class AlphaDropout(_Dropout):
     """Dropout that keeps mean 0 and variance 1 of what `SELU` returns [1]_.
 
+    Input of any shape and a float dtype; the output has the same.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping an element, in [0, 1].
+    inplace : bool
+        Whether to overwrite the input.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
     References
     ----------
     .. [1] Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks",
        NeurIPS 2017.
+
+    Examples
+    --------
+    >>> nn.AlphaDropout(0.5).eval()(tl.tensor([1.0, 2.0]))
+    tensor([1., 2.])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -86,7 +174,27 @@ class AlphaDropout(_Dropout):
 
 
 class FeatureAlphaDropout(_Dropout):
-    """As `AlphaDropout`, but whole channels at once."""
+    """As `AlphaDropout`, but whole channels at once.
+
+    Input (N, C, …); the output has the same shape.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel, in [0, 1].
+    inplace : bool
+        Whether to overwrite the input.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
+    Examples
+    --------
+    >>> nn.FeatureAlphaDropout(0.5).eval()(tl.ones(1, 2)).shape
+    (1, 2)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the shape of `input`."""

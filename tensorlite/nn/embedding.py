@@ -54,6 +54,8 @@ class _Table(Module):
 class Embedding(_Table):
     """Rows of a table by their index.
 
+    Input of integers of any shape (*), output (*, embedding_dim).
+
     Parameters
     ----------
     num_embeddings, embedding_dim : int
@@ -75,6 +77,16 @@ class Embedding(_Table):
     ----------
     weight : Parameter, shape (num_embeddings, embedding_dim)
         Drawn from the standard normal distribution.
+
+    Raises
+    ------
+    IndexError
+        If an index is not in [0, num_embeddings), on the CPU.
+
+    Examples
+    --------
+    >>> nn.Embedding(10, 3)(tl.tensor([[1, 2], [4, 9]])).shape
+    (2, 2, 3)
     """
 
     def __init__(
@@ -150,6 +162,9 @@ class Embedding(_Table):
 class EmbeddingBag(_Table):
     """Sums, means or maxima of rows of a table, one for each bag of indices.
 
+    Input of integers (N, L), N bags, or (L,) with ``offsets`` (N,), where each bag begins; output
+    (N, embedding_dim).
+
     Parameters
     ----------
     num_embeddings, embedding_dim : int
@@ -169,6 +184,18 @@ class EmbeddingBag(_Table):
     ----------
     weight : Parameter, shape (num_embeddings, embedding_dim)
         Drawn from the standard normal distribution.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is something else, or `_weight` has another shape.
+
+    Examples
+    --------
+    >>> nn.EmbeddingBag(10, 3)(tl.tensor([[1, 2], [4, 9]])).shape
+    (2, 3)
+    >>> nn.EmbeddingBag(10, 3)(tl.tensor([1, 2, 4, 9]), tl.tensor([0, 1])).shape
+    (2, 3)
     """
 
     def __init__(

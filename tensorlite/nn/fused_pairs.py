@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tensorlite.nn.activation import ReLU
 from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module, note_where
 from tensorlite.nn.pooling import MaxPool2d
+from tensorlite.nn.rectifiers import ReLU
 from tensorlite.ops.linear import linear_relu
 from tensorlite.tensor import Tensor
 

@@ -54,7 +54,21 @@ class _Lazy(Module):
 
 
 class LazyLinear(_Lazy, Linear):
-    """`Linear` with `in_features` taken from the first input."""
+    """`Linear` with `in_features` taken from the first input, (…, in_features).
+
+    Parameters
+    ----------
+    out_features, bias
+        As of `Linear`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyLinear(3)
+    >>> layer(tl.zeros(2, 4)).shape
+    (2, 3)
+    >>> layer.in_features
+    4
+    """
 
     weight: Any
     bias: Any
@@ -135,19 +149,61 @@ class _LazyConvNd(_LazyConv):
 
 
 class LazyConv1d(_LazyConvNd, conv.Conv1d):
-    """`Conv1d` with `in_channels` taken from the first input."""
+    """`Conv1d` with `in_channels` taken from the first input, (N, C, L).
+
+    Parameters
+    ----------
+    out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
+        As of `Conv1d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConv1d(6, 3)
+    >>> layer(tl.randn(2, 3, 8)).shape
+    (2, 6, 6)
+    >>> layer.in_channels
+    3
+    """
 
     cls_to_become = conv.Conv1d
 
 
 class LazyConv2d(_LazyConvNd, conv.Conv2d):
-    """`Conv2d` with `in_channels` taken from the first input."""
+    """`Conv2d` with `in_channels` taken from the first input, (N, C, H, W).
+
+    Parameters
+    ----------
+    out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
+        As of `Conv2d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConv2d(6, 3)
+    >>> layer(tl.randn(2, 3, 8, 8)).shape
+    (2, 6, 6, 6)
+    >>> layer.in_channels
+    3
+    """
 
     cls_to_become = conv.Conv2d
 
 
 class LazyConv3d(_LazyConvNd, conv.Conv3d):
-    """`Conv3d` with `in_channels` taken from the first input."""
+    """`Conv3d` with `in_channels` taken from the first input, (N, C, D, H, W).
+
+    Parameters
+    ----------
+    out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
+        As of `Conv3d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConv3d(6, 3)
+    >>> layer(tl.randn(2, 3, 8, 8, 8)).shape
+    (2, 6, 6, 6, 6)
+    >>> layer.in_channels
+    3
+    """
 
     cls_to_become = conv.Conv3d
 
@@ -173,19 +229,61 @@ class _LazyConvTransposeNd(_LazyConv):
 
 
 class LazyConvTranspose1d(_LazyConvTransposeNd, conv.ConvTranspose1d):
-    """`ConvTranspose1d` with `in_channels` taken from the first input."""
+    """`ConvTranspose1d` with `in_channels` taken from the first input, (N, C, L).
+
+    Parameters
+    ----------
+    out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode
+        As of `ConvTranspose1d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConvTranspose1d(6, 2)
+    >>> layer(tl.randn(2, 3, 8)).shape
+    (2, 6, 9)
+    >>> layer.in_channels
+    3
+    """
 
     cls_to_become = conv.ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTransposeNd, conv.ConvTranspose2d):
-    """`ConvTranspose2d` with `in_channels` taken from the first input."""
+    """`ConvTranspose2d` with `in_channels` taken from the first input, (N, C, H, W).
+
+    Parameters
+    ----------
+    out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode
+        As of `ConvTranspose2d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConvTranspose2d(6, 2)
+    >>> layer(tl.randn(2, 3, 8, 8)).shape
+    (2, 6, 9, 9)
+    >>> layer.in_channels
+    3
+    """
 
     cls_to_become = conv.ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvTransposeNd, conv.ConvTranspose3d):
-    """`ConvTranspose3d` with `in_channels` taken from the first input."""
+    """`ConvTranspose3d` with `in_channels` taken from the first input, (N, C, D, H, W).
+
+    Parameters
+    ----------
+    out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode
+        As of `ConvTranspose3d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConvTranspose3d(6, 2)
+    >>> layer(tl.randn(2, 3, 8, 8, 8)).shape
+    (2, 6, 9, 9, 9)
+    >>> layer.in_channels
+    3
+    """
 
     cls_to_become = conv.ConvTranspose3d
 
@@ -230,36 +328,120 @@ class _LazyNorm(_Lazy):
 
 
 class LazyBatchNorm1d(_LazyNorm, batch_norm.BatchNorm1d):
-    """`BatchNorm1d` with `num_features` taken from the first input."""
+    """`BatchNorm1d` with `num_features` taken from the first input, (N, C, L).
+
+    Parameters
+    ----------
+    eps, momentum, affine, track_running_stats, bias
+        As of `BatchNorm1d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyBatchNorm1d()
+    >>> layer(tl.randn(2, 3, 8)).shape
+    (2, 3, 8)
+    >>> layer.num_features
+    3
+    """
 
     cls_to_become = batch_norm.BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNorm, batch_norm.BatchNorm2d):
-    """`BatchNorm2d` with `num_features` taken from the first input."""
+    """`BatchNorm2d` with `num_features` taken from the first input, (N, C, H, W).
+
+    Parameters
+    ----------
+    eps, momentum, affine, track_running_stats, bias
+        As of `BatchNorm2d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyBatchNorm2d()
+    >>> layer(tl.randn(2, 3, 8, 8)).shape
+    (2, 3, 8, 8)
+    >>> layer.num_features
+    3
+    """
 
     cls_to_become = batch_norm.BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, batch_norm.BatchNorm3d):
-    """`BatchNorm3d` with `num_features` taken from the first input."""
+    """`BatchNorm3d` with `num_features` taken from the first input, (N, C, D, H, W).
+
+    Parameters
+    ----------
+    eps, momentum, affine, track_running_stats, bias
+        As of `BatchNorm3d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyBatchNorm3d()
+    >>> layer(tl.randn(2, 3, 8, 8, 8)).shape
+    (2, 3, 8, 8, 8)
+    >>> layer.num_features
+    3
+    """
 
     cls_to_become = batch_norm.BatchNorm3d
 
 
 class LazyInstanceNorm1d(_LazyNorm, batch_norm.InstanceNorm1d):
-    """`InstanceNorm1d` with `num_features` taken from the first input."""
+    """`InstanceNorm1d` with `num_features` taken from the first input, (N, C, L).
+
+    Parameters
+    ----------
+    eps, momentum, affine, track_running_stats, bias
+        As of `InstanceNorm1d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyInstanceNorm1d()
+    >>> layer(tl.randn(2, 3, 8)).shape
+    (2, 3, 8)
+    >>> layer.num_features
+    3
+    """
 
     cls_to_become = batch_norm.InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyNorm, batch_norm.InstanceNorm2d):
-    """`InstanceNorm2d` with `num_features` taken from the first input."""
+    """`InstanceNorm2d` with `num_features` taken from the first input, (N, C, H, W).
+
+    Parameters
+    ----------
+    eps, momentum, affine, track_running_stats, bias
+        As of `InstanceNorm2d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyInstanceNorm2d()
+    >>> layer(tl.randn(2, 3, 8, 8)).shape
+    (2, 3, 8, 8)
+    >>> layer.num_features
+    3
+    """
 
     cls_to_become = batch_norm.InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyNorm, batch_norm.InstanceNorm3d):
-    """`InstanceNorm3d` with `num_features` taken from the first input."""
+    """`InstanceNorm3d` with `num_features` taken from the first input, (N, C, D, H, W).
+
+    Parameters
+    ----------
+    eps, momentum, affine, track_running_stats, bias
+        As of `InstanceNorm3d`.
+
+    Examples
+    --------
+    >>> layer = nn.LazyInstanceNorm3d()
+    >>> layer(tl.randn(2, 3, 8, 8, 8)).shape
+    (2, 3, 8, 8, 8)
+    >>> layer.num_features
+    3
+    """
 
     cls_to_become = batch_norm.InstanceNorm3d

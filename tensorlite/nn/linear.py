@@ -13,7 +13,20 @@ from tensorlite.tensor import Tensor
 
 
 class Identity(Module):
-    """Returns its input: a place for a layer that is left out. Any arguments are ignored."""
+    """Returns its input: a place for a layer that is left out. Any arguments are ignored.
+
+    Input of any shape and dtype.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Ignored.
+
+    Examples
+    --------
+    >>> nn.Identity()(tl.tensor([1, 2]))
+    tensor([1, 2])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -24,7 +37,7 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """input · weightᵀ + bias along the last axis.
+    """``input @ weight.T + bias``: (…, in_features) to (…, out_features).
 
     Parameters
     ----------
@@ -40,6 +53,16 @@ class Linear(Module):
     weight : Parameter, shape (out_features, in_features)
         Drawn, like `bias`, from ±1 / √in_features.
     bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    ValueError
+        If the last axis of the input is not `in_features` long.
+
+    Examples
+    --------
+    >>> nn.Linear(4, 3)(tl.zeros(2, 4)).shape
+    (2, 3)
     """
 
     def __init__(
@@ -75,7 +98,9 @@ class Linear(Module):
 
 
 class Bilinear(Module):
-    """input1ᵀ · A · input2 + bias for a matrix A for each feature of the output.
+    """``input1ᵀ A input2 + bias`` with a matrix A for each feature of the output.
+
+    Inputs (…, in1_features) and (…, in2_features), output (…, out_features).
 
     Parameters
     ----------
@@ -91,6 +116,16 @@ class Bilinear(Module):
     weight : Parameter, shape (out_features, in1_features, in2_features)
         Drawn, like `bias`, from ±1 / √in1_features.
     bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    ValueError
+        If `in1_features` is not positive.
+
+    Examples
+    --------
+    >>> nn.Bilinear(4, 5, 3)(tl.zeros(2, 4), tl.zeros(2, 5)).shape
+    (2, 3)
     """
 
     def __init__(
@@ -133,7 +168,15 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Joins the axes from `start_dim` to `end_dim` into one; by default all but the first."""
+    """Joins the axes from `start_dim` to `end_dim` into one; by default all but the first.
+
+    Input (N, …), output (N, product of the other lengths) by default.
+
+    Examples
+    --------
+    >>> nn.Flatten()(tl.zeros(2, 3, 4)).shape
+    (2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -150,7 +193,18 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits the axis `dim` into axes of the lengths `unflattened_size`, one of which may be −1."""
+    """Splits the axis `dim` into axes of the lengths `unflattened_size`, one of which may be −1.
+
+    Raises
+    ------
+    TypeError
+        If `unflattened_size` is no tuple of integers.
+
+    Examples
+    --------
+    >>> nn.Unflatten(1, (3, 4))(tl.zeros(2, 12)).shape
+    (2, 3, 4)
+    """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()

@@ -35,6 +35,8 @@ class Affine(Module):
 class GroupNorm(Affine):
     """Normalizes groups of channels of each sample [1]_.
 
+    Input (N, num_channels, …), output of the same shape.
+
     Parameters
     ----------
     num_groups, num_channels : int
@@ -48,9 +50,19 @@ class GroupNorm(Affine):
     bias : bool
         Whether there is a bias, if `affine`.
 
+    Raises
+    ------
+    ValueError
+        If `num_groups` does not divide `num_channels`.
+
     References
     ----------
     .. [1] Wu and He, "Group normalization", ECCV 2018.
+
+    Examples
+    --------
+    >>> nn.GroupNorm(2, 6)(tl.randn(2, 6, 4)).shape
+    (2, 6, 4)
     """
 
     def __init__(
@@ -95,6 +107,8 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
 class LayerNorm(Affine):
     """Normalizes the last axes of each sample [1]_.
 
+    Input (*, *normalized_shape), output of the same shape.
+
     Parameters
     ----------
     normalized_shape : int or tuple of int
@@ -111,6 +125,11 @@ class LayerNorm(Affine):
     References
     ----------
     .. [1] Ba, Kiros and Hinton, "Layer normalization", arXiv:1607.06450, 2016.
+
+    Examples
+    --------
+    >>> nn.LayerNorm(4)(tl.randn(2, 4)).shape
+    (2, 4)
     """
 
     def __init__(
@@ -145,6 +164,8 @@ class LayerNorm(Affine):
 class RMSNorm(Affine):
     """Divides the last axes of each sample by their root mean square [1]_.
 
+    Input (*, *normalized_shape), output of the same shape.
+
     Parameters
     ----------
     normalized_shape : int or tuple of int
@@ -159,6 +180,11 @@ class RMSNorm(Affine):
     References
     ----------
     .. [1] Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> nn.RMSNorm(2)(tl.tensor([[3.0, 4.0]]))
+    tensor([[0.84852815, 1.1313709 ]], op=rms_norm)
     """
 
     def __init__(
@@ -193,10 +219,24 @@ class LocalResponseNorm(Module):
 
     y = x / (k + alpha · mean of x² over `size` channels around)^beta.
 
+    Input (N, C, …), output of the same shape.
+
+    Parameters
+    ----------
+    size : int
+        Number of channels.
+    alpha, beta, k : float
+        As in the formula.
+
     References
     ----------
     .. [1] Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional
        neural networks", NeurIPS 2012.
+
+    Examples
+    --------
+    >>> nn.LocalResponseNorm(2)(tl.ones(1, 4, 2)).shape
+    (1, 4, 2)
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:

@@ -77,90 +77,371 @@ class _ReplicationPad(_Pad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """Pads the last axis with one value."""
+    """Pads the last axis with one value.
+
+    Input (N, C, L) or (C, L), with any number of leading axes.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right), negative ones cut; one number stands for all.
+    value : float
+        What is written there.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ConstantPad1d(2, 0.5)(tl.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[0.5, 0.5, 1. , 2. , 3. , 0.5, 0.5]])
+    """
 
     _axes = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """Pads the last two axes with one value."""
+    """Pads the last two axes with one value.
+
+    Input (N, C, H, W) or (C, H, W), with any number of leading axes.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom), negative ones cut; one number stands for all.
+    value : float
+        What is written there.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ConstantPad2d(1, 0.5)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 10, 10)
+    """
 
     _axes = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """Pads the last three axes with one value."""
+    """Pads the last three axes with one value.
+
+    Input (N, C, D, H, W) or (C, D, H, W), with any number of leading axes.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom, front, back), negative ones cut; one number stands for
+        all.
+    value : float
+        What is written there.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ConstantPad3d(1, 0.5)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 10, 10, 10)
+    """
 
     _axes = 3
 
 
 class ZeroPad1d(_ZeroPad):
-    """Pads the last axis with zeros."""
+    """Pads the last axis with zeros.
+
+    Input (N, C, L) or (C, L), with any number of leading axes.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ZeroPad1d(2)(tl.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[0., 0., 1., 2., 3., 0., 0.]])
+    """
 
     _axes = 1
 
 
 class ZeroPad2d(_ZeroPad):
-    """Pads the last two axes with zeros."""
+    """Pads the last two axes with zeros.
+
+    Input (N, C, H, W) or (C, H, W), with any number of leading axes.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ZeroPad2d(1)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 10, 10)
+    """
 
     _axes = 2
 
 
 class ZeroPad3d(_ZeroPad):
-    """Pads the last three axes with zeros."""
+    """Pads the last three axes with zeros.
+
+    Input (N, C, D, H, W) or (C, D, H, W), with any number of leading axes.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom, front, back), negative ones cut; one number stands for
+        all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ZeroPad3d(1)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 10, 10, 10)
+    """
 
     _axes = 3
 
 
 class CircularPad1d(_CircularPad):
-    """Pads the last axis with the values of the other end."""
+    """Pads the last axis with the values of the other end.
+
+    Input (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.CircularPad1d(2)(tl.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[2., 3., 1., 2., 3., 1., 2.]])
+    """
 
     _axes = 1
 
 
 class CircularPad2d(_CircularPad):
-    """Pads the last two axes with the values of the other end."""
+    """Pads the last two axes with the values of the other end.
+
+    Input (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.CircularPad2d(1)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 10, 10)
+    """
 
     _axes = 2
 
 
 class CircularPad3d(_CircularPad):
-    """Pads the last three axes with the values of the other end."""
+    """Pads the last three axes with the values of the other end.
+
+    Input (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom, front, back), negative ones cut; one number stands for
+        all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.CircularPad3d(1)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 10, 10, 10)
+    """
 
     _axes = 3
 
 
 class ReflectionPad1d(_ReflectionPad):
-    """Pads the last axis with the values in reverse, the border's once."""
+    """Pads the last axis with the values in reverse, the border's once.
+
+    Input (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ReflectionPad1d(2)(tl.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[3., 2., 1., 2., 3., 2., 1.]])
+    """
 
     _axes = 1
 
 
 class ReflectionPad2d(_ReflectionPad):
-    """Pads the last two axes with the values in reverse, the border's once."""
+    """Pads the last two axes with the values in reverse, the border's once.
+
+    Input (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ReflectionPad2d(1)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 10, 10)
+    """
 
     _axes = 2
 
 
 class ReflectionPad3d(_ReflectionPad):
-    """Pads the last three axes with the values in reverse, the border's once."""
+    """Pads the last three axes with the values in reverse, the border's once.
+
+    Input (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom, front, back), negative ones cut; one number stands for
+        all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ReflectionPad3d(1)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 10, 10, 10)
+    """
 
     _axes = 3
 
 
 class ReplicationPad1d(_ReplicationPad):
-    """Pads the last axis with the value of the border."""
+    """Pads the last axis with the value of the border.
+
+    Input (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ReplicationPad1d(2)(tl.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1., 1., 1., 2., 3., 3., 3.]])
+    """
 
     _axes = 1
 
 
 class ReplicationPad2d(_ReplicationPad):
-    """Pads the last two axes with the value of the border."""
+    """Pads the last two axes with the value of the border.
+
+    Input (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom), negative ones cut; one number stands for all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ReplicationPad2d(1)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 10, 10)
+    """
 
     _axes = 2
 
 
 class ReplicationPad3d(_ReplicationPad):
-    """Pads the last three axes with the value of the border."""
+    """Pads the last three axes with the value of the border.
+
+    Input (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        Widths (left, right, top, bottom, front, back), negative ones cut; one number stands for
+        all.
+
+    Raises
+    ------
+    ValueError
+        If `padding` has another number of widths.
+
+    Examples
+    --------
+    >>> nn.ReplicationPad3d(1)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 10, 10, 10)
+    """
 
     _axes = 3

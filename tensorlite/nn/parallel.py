@@ -13,6 +13,8 @@ class DataParallel(Module):
     Torch divides a batch among several CUDA devices here. tensorlite computes it on the module's
     device, so that programs and their state dictionaries work, and raises for several devices.
 
+    Inputs and outputs are those of `module`, of any shapes.
+
     Parameters
     ----------
     module : Module
@@ -21,6 +23,16 @@ class DataParallel(Module):
         At most one.
     output_device, dim
         Taken as in torch, and without effect.
+
+    Raises
+    ------
+    ValueError
+        For several devices.
+
+    Examples
+    --------
+    >>> nn.DataParallel(nn.Linear(4, 3))(tl.zeros(2, 4)).shape
+    (2, 3)
     """
 
     def __init__(

@@ -27,6 +27,11 @@ class Parameter(Tensor):
     ------
     TypeError
         If `data` is not floating point and `requires_grad` is true.
+
+    Examples
+    --------
+    >>> nn.Parameter(tl.zeros(2, 3)).requires_grad
+    True
     """
 
     __slots__ = ()
@@ -53,6 +58,13 @@ class Buffer(Tensor):
         The values; they are shared, not copied.
     persistent : bool
         Whether the module's `state_dict` has it.
+
+    Examples
+    --------
+    >>> module = nn.Module()
+    >>> module.mean = nn.Buffer(tl.zeros(3))
+    >>> list(module.state_dict())
+    ['mean']
     """
 
     __slots__ = ()

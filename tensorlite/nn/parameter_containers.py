@@ -31,10 +31,17 @@ class ParameterList(Module):
 
     Tensors become parameters; other values may stand in it, but are no part of the state.
 
+    Parameters may have any shapes.
+
     Parameters
     ----------
     values : iterable
         The first members; more come with `append`, `extend` and ``+=``.
+
+    Examples
+    --------
+    >>> nn.ParameterList([tl.zeros(2, 3), tl.zeros(4)])[0].shape
+    (2, 3)
     """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
@@ -112,10 +119,17 @@ class ParameterDict(Module):
 
     Tensors become parameters; other values may stand in it, but are no part of the state.
 
+    Parameters may have any shapes.
+
     Parameters
     ----------
     parameters : mapping of str to values, or iterable of pairs
         The first members.
+
+    Examples
+    --------
+    >>> nn.ParameterDict({"left": tl.zeros(2, 3)})["left"].shape
+    (2, 3)
     """
 
     def __init__(self, parameters: Any = None) -> None:

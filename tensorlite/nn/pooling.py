@@ -47,7 +47,18 @@ class _MaxPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """Largest element of each window of (N, C, L) or (C, L)."""
+    """Largest element of each window of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation, return_indices, ceil_mode
+        As of `MaxPool2d`.
+
+    Examples
+    --------
+    >>> nn.MaxPool1d(2)(tl.zeros(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     def forward(self, input: Tensor) -> Any:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -55,7 +66,29 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """Largest element of each window of (N, C, H, W) or (C, H, W)."""
+    """Largest element of each window of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Size of the windows. One number stands for all axes, here and below.
+    stride : int or tuple of int, optional
+        Step between windows; by default their size.
+    padding : int or tuple of int
+        Elements -inf added on each side, at most half a window.
+    dilation : int or tuple of int
+        Step between the elements of a window.
+    return_indices : bool
+        Whether to return the places of the maxima in each plane too, as `MaxUnpool2d` wants
+        them.
+    ceil_mode : bool
+        Whether windows that are only partly inside count.
+
+    Examples
+    --------
+    >>> nn.MaxPool2d(2)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Any:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -63,7 +96,18 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """Largest element of each window of (N, C, D, H, W) or (C, D, H, W)."""
+    """Largest element of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation, return_indices, ceil_mode
+        As of `MaxPool2d`.
+
+    Examples
+    --------
+    >>> nn.MaxPool3d(2)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 4, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Any:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -88,7 +132,22 @@ class _MaxUnpool(Module):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """Puts the results of `MaxPool1d` back to their places; all else is 0."""
+    """Puts the results of `MaxPool1d` back to their places; all else is 0.
+
+    It takes what `MaxPool1d` with ``return_indices=True`` returns: values and indices (N, C, L) or
+    (C, L), and perhaps ``output_size``.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding
+        As of the `MaxPool1d`.
+
+    Examples
+    --------
+    >>> pooled, indices = nn.MaxPool1d(2, return_indices=True)(tl.zeros(1, 3, 8))
+    >>> nn.MaxUnpool1d(2)(pooled, indices).shape
+    (1, 3, 8)
+    """
 
     _axes = 1
 
@@ -102,7 +161,22 @@ class MaxUnpool1d(_MaxUnpool):
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """Puts the results of `MaxPool2d` back to their places; all else is 0."""
+    """Puts the results of `MaxPool2d` back to their places; all else is 0.
+
+    It takes what `MaxPool2d` with ``return_indices=True`` returns: values and indices (N, C, H, W)
+    or (C, H, W), and perhaps ``output_size``.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding
+        As of the `MaxPool2d`.
+
+    Examples
+    --------
+    >>> pooled, indices = nn.MaxPool2d(2, return_indices=True)(tl.zeros(1, 3, 8, 8))
+    >>> nn.MaxUnpool2d(2)(pooled, indices).shape
+    (1, 3, 8, 8)
+    """
 
     _axes = 2
 
@@ -116,7 +190,22 @@ class MaxUnpool2d(_MaxUnpool):
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """Puts the results of `MaxPool3d` back to their places; all else is 0."""
+    """Puts the results of `MaxPool3d` back to their places; all else is 0.
+
+    It takes what `MaxPool3d` with ``return_indices=True`` returns: values and indices (N, C, D, H,
+    W) or (C, D, H, W), and perhaps ``output_size``.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding
+        As of the `MaxPool3d`.
+
+    Examples
+    --------
+    >>> pooled, indices = nn.MaxPool3d(2, return_indices=True)(tl.zeros(1, 3, 8, 8, 8))
+    >>> nn.MaxUnpool3d(2)(pooled, indices).shape
+    (1, 3, 8, 8, 8)
+    """
 
     _axes = 3
 
@@ -163,7 +252,18 @@ class _AvgPool(Module):
 
 
 class AvgPool1d(Module):
-    """Mean of each window of (N, C, L) or (C, L); options as in `AvgPool2d`."""
+    """Mean of each window of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, count_include_pad
+        As of `AvgPool2d`.
+
+    Examples
+    --------
+    >>> nn.AvgPool1d(2)(tl.zeros(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     def __init__(
         self,
@@ -196,7 +296,28 @@ class AvgPool1d(Module):
 
 
 class AvgPool2d(_AvgPool):
-    """Mean of each window of (N, C, H, W) or (C, H, W)."""
+    """Mean of each window of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Size of the windows. One number stands for all axes, here and below.
+    stride : int or tuple of int, optional
+        Step between windows; by default their size.
+    padding : int or tuple of int
+        Zeros added on each side, at most half a window.
+    ceil_mode : bool
+        Whether windows that are only partly inside count.
+    count_include_pad : bool
+        Whether the zeros of the padding count in the mean.
+    divisor_override : int, optional
+        What sums are divided by, in place of the number of elements.
+
+    Examples
+    --------
+    >>> nn.AvgPool2d(2)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -204,7 +325,18 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """Mean of each window of (N, C, D, H, W) or (C, D, H, W)."""
+    """Mean of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As of `AvgPool2d`.
+
+    Examples
+    --------
+    >>> nn.AvgPool3d(2)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 4, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -236,7 +368,18 @@ class _LPPool(Module):
 
 
 class LPPool1d(_LPPool):
-    """Power average of each window of (N, C, L) or (C, L)."""
+    """Power average, ``(Σ xᵖ)^(1/p)``, of each window of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    norm_type, kernel_size, stride, ceil_mode
+        As of `LPPool2d`.
+
+    Examples
+    --------
+    >>> nn.LPPool1d(2, 2)(tl.zeros(1, 3, 8)).shape
+    (1, 3, 4)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -246,7 +389,24 @@ class LPPool1d(_LPPool):
 
 
 class LPPool2d(_LPPool):
-    """Power average of each window of (N, C, H, W) or (C, H, W)."""
+    """Power average, ``(Σ xᵖ)^(1/p)``, of each window of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    norm_type : float
+        The power p: 1 gives sums, infinity maxima.
+    kernel_size : int or tuple of int
+        Size of the windows.
+    stride : int or tuple of int, optional
+        Step between windows; by default their size.
+    ceil_mode : bool
+        Whether windows that are only partly inside count.
+
+    Examples
+    --------
+    >>> nn.LPPool2d(2, 2)(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -256,7 +416,18 @@ class LPPool2d(_LPPool):
 
 
 class LPPool3d(_LPPool):
-    """Power average of each window of (N, C, D, H, W) or (C, D, H, W)."""
+    """Power average, ``(Σ xᵖ)^(1/p)``, of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    norm_type, kernel_size, stride, ceil_mode
+        As of `LPPool2d`.
+
+    Examples
+    --------
+    >>> nn.LPPool3d(2, 2)(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 4, 4, 4)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, fewer …)."""
@@ -291,7 +462,18 @@ class _AdaptiveMaxPool(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Means of `output_size` nearly equal windows of (N, C, L) or (C, L)."""
+    """Means of `output_size` nearly equal windows of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    output_size : int
+        Number of windows.
+
+    Examples
+    --------
+    >>> nn.AdaptiveAvgPool1d(5)(tl.zeros(1, 3, 8)).shape
+    (1, 3, 5)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, *output_size)."""
@@ -299,7 +481,18 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Means of `output_size` nearly equal windows of (N, C, H, W) or (C, H, W)."""
+    """Means of `output_size` nearly equal windows of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    output_size : int or tuple of int
+        Windows along each axis; None keeps an axis.
+
+    Examples
+    --------
+    >>> nn.AdaptiveAvgPool2d((5, 2))(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 5, 2)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, *output_size)."""
@@ -307,7 +500,18 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """Means of `output_size` nearly equal windows of (N, C, D, H, W) or (C, D, H, W)."""
+    """Means of `output_size` nearly equal windows of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    output_size : int or tuple of int
+        Windows along each axis; None keeps an axis.
+
+    Examples
+    --------
+    >>> nn.AdaptiveAvgPool3d((5, 2, 1))(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 5, 2, 1)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, …) to (N, C, *output_size)."""
@@ -315,7 +519,20 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """Largest elements of `output_size` nearly equal windows of (N, C, L) or (C, L)."""
+    """Largest elements of `output_size` nearly equal windows of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    output_size : int
+        Number of windows.
+    return_indices : bool
+        Whether to return the places of the maxima in each plane too.
+
+    Examples
+    --------
+    >>> nn.AdaptiveMaxPool1d(5)(tl.zeros(1, 3, 8)).shape
+    (1, 3, 5)
+    """
 
     def forward(self, input: Tensor) -> Any:
         """Map (N, C, …) to (N, C, *output_size)."""
@@ -323,7 +540,20 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """Largest elements of `output_size` nearly equal windows of (N, C, H, W) or (C, H, W)."""
+    """Largest elements of `output_size` nearly equal windows of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    output_size : int or tuple of int
+        Windows along each axis; None keeps an axis.
+    return_indices : bool
+        Whether to return the places of the maxima in each plane too.
+
+    Examples
+    --------
+    >>> nn.AdaptiveMaxPool2d((5, 2))(tl.zeros(1, 3, 8, 8)).shape
+    (1, 3, 5, 2)
+    """
 
     def forward(self, input: Tensor) -> Any:
         """Map (N, C, …) to (N, C, *output_size)."""
@@ -331,7 +561,20 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """Largest elements of `output_size` nearly equal windows of (N, C, D, H, W) or (C, D, H, W)."""
+    """Largest elements of `output_size` nearly equal windows of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    output_size : int or tuple of int
+        Windows along each axis; None keeps an axis.
+    return_indices : bool
+        Whether to return the places of the maxima in each plane too.
+
+    Examples
+    --------
+    >>> nn.AdaptiveMaxPool3d((5, 2, 1))(tl.zeros(1, 3, 8, 8, 8)).shape
+    (1, 3, 5, 2, 1)
+    """
 
     def forward(self, input: Tensor) -> Any:
         """Map (N, C, …) to (N, C, *output_size)."""

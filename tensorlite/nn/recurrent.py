@@ -23,6 +23,10 @@ State = Tensor | tuple[Tensor, ...]
 class RNNBase(Module):
     """What `RNN`, `LSTM` and `GRU` share.
 
+    Input (L, N, input_size), or (L, input_size) without a batch, or packed sequences; output (L, N,
+    directions · hidden_size), and the state (layers · directions, N, hidden_size), of which a call
+    takes one too.
+
     Parameters
     ----------
     mode : {"LSTM", "GRU", "RNN_TANH", "RNN_RELU"}
@@ -53,6 +57,12 @@ class RNNBase(Module):
     weight_hr_l0 : Parameter, shape (proj_size, hidden_size)
         Of layer 0; of others "l1" and so on, of the other direction "l0_reverse". All are drawn
         from ±1 / √hidden_size. Without bias, or without proj_size, those are not there.
+
+    Examples
+    --------
+    >>> output, h = nn.RNNBase("GRU", 4, 5, batch_first=True)(tl.zeros(2, 7, 4))
+    >>> output.shape, h.shape
+    ((2, 7, 5), (1, 2, 5))
     """
 
     def __init__(
@@ -305,12 +315,30 @@ def _in_order(states: Tensor, indices: Tensor | None) -> Tensor:
 class RNN(RNNBase):
     """hₜ = tanh(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh), or relu of it [1]_.
 
-    Parameters are `RNNBase`'s, and between `num_layers` and `bias` there is ``nonlinearity``,
-    "tanh" or "relu".
+    Shapes, and the attributes `weight_ih_l0` and so on, are those of `RNNBase`.
+
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        As of `RNNBase`.
+    nonlinearity : {"tanh", "relu"}
+        Which function.
+
+    Raises
+    ------
+    ValueError
+        If `nonlinearity` is something else.
 
     References
     ----------
     .. [1] Elman, "Finding structure in time", Cognitive Science 14, 1990.
+
+    Examples
+    --------
+    >>> output, h = nn.RNN(4, 5)(tl.zeros(7, 2, 4))
+    >>> output.shape, h.shape
+    ((7, 2, 5), (1, 2, 5))
     """
 
     def __init__(
@@ -345,17 +373,31 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory [1]_; parameters are `RNNBase`'s without `mode`.
+    """Long short-term memory [1]_.
 
     With the gates i, f, g, o in this order in the parameters, σ the sigmoid, and each gate
     W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh: cₜ = σ(f) cₜ₋₁ + σ(i) tanh(g) and hₜ = σ(o) tanh(cₜ), with
     `proj_size` W_hr times that [2]_.
+
+    It returns ``output, (h, c)``; shapes, and the attributes `weight_ih_l0` and so on, are those of
+    `RNNBase`.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
+        As of `RNNBase`.
 
     References
     ----------
     .. [1] Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
     .. [2] Sak, Senior and Beaufays, "Long short-term memory based recurrent neural network
        architectures for large vocabulary speech recognition", arXiv:1402.1128, 2014.
+
+    Examples
+    --------
+    >>> output, (h, c) = nn.LSTM(4, 5)(tl.zeros(7, 2, 4))
+    >>> output.shape, h.shape, c.shape
+    ((7, 2, 5), (1, 2, 5), (1, 2, 5))
     """
 
     def __init__(
@@ -387,15 +429,28 @@ class LSTM(RNNBase):
 
 
 class GRU(RNNBase):
-    """Gated recurrent unit [1]_; parameters are `LSTM`'s without `proj_size`.
+    """Gated recurrent unit [1]_.
 
     With the gates r, z, n in this order in the parameters and σ the sigmoid: r and z are σ of
     W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh, n = tanh(W_ih xₜ + b_ih + r (W_hh hₜ₋₁ + b_hh)), and
     hₜ = (1 − z) n + z hₜ₋₁.
 
+    Shapes, and the attributes `weight_ih_l0` and so on, are those of `RNNBase`.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        As of `RNNBase`.
+
     References
     ----------
     .. [1] Cho et al., "Learning phrase representations using RNN encoder-decoder", EMNLP 2014.
+
+    Examples
+    --------
+    >>> output, h = nn.GRU(4, 5)(tl.zeros(7, 2, 4))
+    >>> output.shape, h.shape
+    ((7, 2, 5), (1, 2, 5))
     """
 
     def __init__(

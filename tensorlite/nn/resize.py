@@ -80,10 +80,20 @@ class UpsamplingBilinear2d(Upsample):
 class PixelShuffle(Module):
     """Turns channels into pixels: (…, C · r², H, W) to (…, C, H · r, W · r) [1]_.
 
+    Parameters
+    ----------
+    upscale_factor : int
+        The r; its square divides the number of channels.
+
     References
     ----------
     .. [1] Shi et al., "Real-time single image and video super-resolution using an efficient
        sub-pixel convolutional neural network", CVPR 2016.
+
+    Examples
+    --------
+    >>> nn.PixelShuffle(2)(tl.zeros(1, 8, 3, 3)).shape
+    (1, 2, 6, 6)
     """
 
     def __init__(self, upscale_factor: int) -> None:
@@ -100,7 +110,18 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """Turns pixels into channels: (…, C, H · r, W · r) to (…, C · r², H, W)."""
+    """Turns pixels into channels: (…, C, H · r, W · r) to (…, C · r², H, W).
+
+    Parameters
+    ----------
+    downscale_factor : int
+        The r; it divides H · r and W · r.
+
+    Examples
+    --------
+    >>> nn.PixelUnshuffle(2)(tl.zeros(1, 2, 6, 6)).shape
+    (1, 8, 3, 3)
+    """
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -116,7 +137,20 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """Exchanges the channels of `groups` groups, so that each comes beside one of every other."""
+    """Exchanges the channels of groups, so that each comes beside one of every other.
+
+    Input (N, C, …), output of the same shape (Zhang et al., "ShuffleNet", CVPR 2018).
+
+    Parameters
+    ----------
+    groups : int
+        Number of groups; it divides C.
+
+    Examples
+    --------
+    >>> nn.ChannelShuffle(2)(tl.tensor([[[1.0], [2.0], [3.0], [4.0]]])).reshape(4)
+    tensor([1., 3., 2., 4.])
+    """
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -156,7 +190,22 @@ class Unfold(Module):
 
 
 class Fold(Module):
-    """Adds columns as those of `Unfold` up to images of `output_size`."""
+    """Adds columns as those of `Unfold` up to images of `output_size`.
+
+    Input (N, C · KH · KW, windows), output (N, C, *output_size).
+
+    Parameters
+    ----------
+    output_size : int or tuple of int
+        Height and width of the images.
+    kernel_size, dilation, padding, stride
+        As of `Unfold`.
+
+    Examples
+    --------
+    >>> nn.Fold((4, 4), 2, stride=2)(tl.ones(1, 12, 4)).shape
+    (1, 3, 4, 4)
+    """
 
     def __init__(
         self,
