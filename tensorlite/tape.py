@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
-from tensorlite.backend.cupy import use_home
+from tensorlite.backend.base import home
 from tensorlite.decorate import decorated
 from tensorlite.writes import MANY, WriteLog
 
@@ -86,7 +86,10 @@ class _Mode(threading.local):
     def __init__(self) -> None:
         self.switches = Switches()
         self.switches.set(**_of_new_threads)
-        use_home()
+        if home():
+            from tensorlite.backend.cupy import use_home
+
+            use_home()
         _all_switches.add(self.switches)
 
 

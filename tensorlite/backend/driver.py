@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -25,7 +24,9 @@ def load_cupy() -> ModuleType:
     RuntimeError
         If CuPy is not installed or cannot be imported.
     """
-    if importlib.util.find_spec("cupy") is None:
+    from importlib.util import find_spec  # imports take time, and most programs need none of this
+
+    if find_spec("cupy") is None:
         raise RuntimeError(f"CUDA needs CuPy, which is not installed: {INSTALL}")
     try:
         import cupy

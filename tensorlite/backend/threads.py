@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from tensorlite.backend import HOST
-from tensorlite.backend.kernels.openblas import blas_threads
-from tensorlite.backend.machine import usable_cores
 
 MOST_THREADS = 256
 
@@ -17,7 +15,11 @@ def get_num_threads() -> int:
     are off, these are the threads of NumPy's OpenBLAS, at first half of the usable cores, and 1 if
     NumPy has another library.
     """
-    return (blas_threads() or 1) if HOST.kernels is None else HOST.kernels.get_num_threads()
+    if HOST.kernels is not None:
+        return HOST.kernels.get_num_threads()
+    from tensorlite.backend.kernels.openblas import blas_threads
+
+    return blas_threads() or 1
 
 
 def set_num_threads(count: int | None) -> None:
@@ -51,6 +53,9 @@ def set_num_threads(count: int | None) -> None:
         raise ValueError(f"set_num_threads: a whole number of at least 1, not {count!r}")
     if count is not None and count > MOST_THREADS:
         raise ValueError(f"set_num_threads: at most {MOST_THREADS} threads, not {count}")
+    from tensorlite.backend.kernels.openblas import blas_threads  # most programs need neither
+    from tensorlite.backend.machine import usable_cores
+
     if HOST.kernels is not None:
         if count is None:
             HOST.kernels.follow_cores(usable_cores())
