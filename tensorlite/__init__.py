@@ -2,7 +2,7 @@
 
 Importing it imports NumPy and nothing heavier: the rest is loaded when first named.
 """
-# ruff: noqa: F401, F403
+# ruff: noqa: F401
 
 import sys
 
@@ -21,6 +21,7 @@ from typing import Any
 
 from numpy import dtype
 
+from tensorlite import ops
 from tensorlite.backend import dtypes
 from tensorlite.backend.base import Device as device
 from tensorlite.backend.base import default_device as get_default_device
@@ -45,7 +46,6 @@ from tensorlite.backend.precision import (
 )
 from tensorlite.backend.threads import empty_cache, get_num_threads, set_num_threads
 from tensorlite.differentiate import grad
-from tensorlite.ops import *
 from tensorlite.ops import faces, methods
 from tensorlite.primitive import primitive
 from tensorlite.random import (
@@ -73,7 +73,8 @@ if not getattr(sys, "_is_gil_enabled", lambda: True)():  # a free-threaded build
     )
 
 methods.attach()
-faces.name_wrong_types(globals())
+_OPERATIONS = frozenset(ops.__all__)  # each gets its face when it is first named
+tensor = faces.naming_wrong_types(ops.complete("tensor"))  # now, since a module has the same name
 
 _MODULES = (
     *(
@@ -163,6 +164,9 @@ Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _OPERATIONS:
+        value = globals()[name] = faces.naming_wrong_types(ops.complete(name))
+        return value
     if name in _MODULES:
         return importlib.import_module(f"tensorlite.{name}")
     if name in _NAMES:
@@ -181,4 +185,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, *_NAMES, *_DTYPES, *_VALUES, "bfloat16"])
+    later = {*_OPERATIONS, *_MODULES, *_NAMES, *_DTYPES, *_VALUES, "bfloat16"}
+    return sorted({*globals(), *later})

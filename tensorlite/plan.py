@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensorlite.backend import BACKENDS, Array
@@ -185,7 +186,16 @@ class Plan:
 
 def residual_names(rule: Callable, skip: int) -> list[str]:
     """Names of a rule's residuals: its parameters after the first `skip`, but keyword-only ones."""
+    if is_plain_function(rule):
+        code = rule.__code__
+        if not code.co_flags & inspect.CO_VARARGS:
+            return list(code.co_varnames[skip : code.co_argcount])
     return [name for name, kind, _ in parameters_of(rule)[skip:] if kind != KEYWORD_ONLY]
+
+
+def is_plain_function(function: Any) -> bool:
+    """Whether a function's own code says all of its parameters."""
+    return type(function) is FunctionType and not function.__dict__
 
 
 KEYWORD_ONLY, STARRED, MISSING = "keyword", "*", inspect.Parameter.empty
@@ -196,9 +206,10 @@ def parameters_of(function: Any) -> list[tuple[str, str, Any]]:
 
     `inspect.signature` of all primitives and rules would take a third of the time of an import.
     """
-    while not hasattr(function, "__signature__") and hasattr(function, "__wrapped__"):
+    plain = is_plain_function(function)
+    while not plain and not hasattr(function, "__signature__") and hasattr(function, "__wrapped__"):
         function = function.__wrapped__
-    if hasattr(function, "__signature__") or not hasattr(function, "__code__"):
+    if not plain and (hasattr(function, "__signature__") or not hasattr(function, "__code__")):
         kinds: dict[Any, str] = {
             inspect.Parameter.KEYWORD_ONLY: KEYWORD_ONLY,
             inspect.Parameter.VAR_POSITIONAL: STARRED,

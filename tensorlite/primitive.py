@@ -43,6 +43,7 @@ from tensorlite.call import (
     record_outputs,
     takes_positions,
     wrap,
+    write_again,
 )
 from tensorlite.gradients import gradients_of
 from tensorlite.plan import (
@@ -200,6 +201,7 @@ class Primitive:
     def rename(self, names: dict[str, str]) -> None:
         """Let callers use other names of the parameters; see `ops.faces`."""
         self.names = {ours: other for ours, other in names.items() if ours in self.parameters}
+        write_again(self.call)
 
     @property
     def parameters(self) -> list[str]:

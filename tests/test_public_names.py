@@ -72,9 +72,11 @@ INSIDE = {"primitive.primitive", "answers_for", "name_as_torch", "name_wrong_typ
 def members_of(cls: type) -> Iterator[tuple[str, Any]]:
     """Methods and properties that a class has first: not those that a base has, too."""
     above = {name for base in cls.__mro__[1:] for name in vars(base)}
-    for name, value in vars(cls).items():
+    for name in list(vars(cls)):
         if name[0] == "_" or name in above:
             continue
+        getattr(cls, name, None)  # many of Tensor's methods are made when one asks for them
+        value = vars(cls)[name]
         if isinstance(value, (staticmethod, classmethod)):
             value = value.__func__
         if isinstance(value, property) or inspect.isfunction(value):

@@ -362,23 +362,3 @@ def test_retain_grad() -> None:
     del y
     assert gone() is None  # the hook holds no Tensor
     z.backward()
-
-
-# --- import -------------------------------------------------------------------------------------
-
-
-def test_import_loads_nothing_heavy() -> None:
-    heavy = "cupy torch scipy matplotlib rich safetensors ml_dtypes concurrent.futures subprocess"
-    code = f"import sys, tensorlite; print([m for m in {heavy.split()} if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "[]", result.stdout + result.stderr
-
-
-def test_submodules_come_when_named() -> None:
-    code = (
-        "import sys, tensorlite as tl; names = ('nn', 'optim', 'data', 'training'); "
-        "assert not any(f'tensorlite.{n}' in sys.modules for n in names); "
-        "assert set(names) <= set(dir(tl)); print(tl.nn.__name__, tl.optim.__name__)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.split() == ["tensorlite.nn", "tensorlite.optim"], result.stderr

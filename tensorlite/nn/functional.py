@@ -6,12 +6,22 @@
 
 from tensorlite.nn.activations import *
 from tensorlite.nn.multihead import *
+from tensorlite.ops import complete as _complete
+from tensorlite.ops.activation import __all__ as _smooth
 from tensorlite.ops.attention import *
 from tensorlite.ops.bags import *
 from tensorlite.ops.bias_activation import *
 from tensorlite.ops.bilinear import *
 from tensorlite.ops.channel_norm import *
-from tensorlite.ops.compiled import attention, images, recurrent, resampling
+from tensorlite.ops.compiled import (
+    attention,
+    channel_norm,
+    images,
+    lookups,
+    masks,
+    recurrent,
+    resampling,
+)
 from tensorlite.ops.conv import *
 from tensorlite.ops.distance import *
 from tensorlite.ops.dropout import *
@@ -26,6 +36,7 @@ from tensorlite.ops.losses import *
 from tensorlite.ops.padding import pad
 from tensorlite.ops.patches import *
 from tensorlite.ops.pooling import *
+from tensorlite.ops.rectifiers import __all__ as _straight
 from tensorlite.ops.recurrent import *
 from tensorlite.ops.response_norm import *
 from tensorlite.ops.row_norm import *
@@ -33,6 +44,8 @@ from tensorlite.ops.shuffle import *
 from tensorlite.ops.trigonometry import tanh
 from tensorlite.unknown import answers_for as _answers_for
 
+for _name in (*_smooth, *_straight):
+    _complete(_name)
 name_as_torch(list(globals().values()))
 name_wrong_types(globals())
 

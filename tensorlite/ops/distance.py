@@ -109,7 +109,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = _MODES[0])
             f"cdist: x1 of shape {x1.shape} and x2 of shape {x2.shape} must be (…, P, M) and "
             "(…, R, M)"
         )
-    if p < 0:
+    if not p >= 0:
         raise ValueError(f"cdist: p must not be negative, but is {p}")
     if compute_mode not in _MODES:
         raise ValueError(f"cdist: compute_mode {compute_mode!r} is none of {', '.join(_MODES)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any, NoReturn
 
 import numpy as np
 
+from tensorlite.decorate import named_as
 from tensorlite.plan import parameters_of
 from tensorlite.tensor import Tensor
 from tensorlite.wording import no_tensor
@@ -32,15 +32,20 @@ def name_wrong_types(names: dict[str, Any]) -> None:
     below call each other's functions without this.
     """
     for name, function in names.items():
-        if type(function) is FunctionType and not hasattr(function, "primitive"):
-            if hasattr(function, "names_wrong_types"):
-                continue
-            inner = function
-            while hasattr(inner, "__wrapped__"):
-                inner = inner.__wrapped__
-            code = inner.__code__
-            if code.co_varnames[:1] and code.co_varnames[0] in _TENSORS:
-                names[name] = _naming_wrong_types(function)
+        names[name] = naming_wrong_types(function)
+
+
+def naming_wrong_types(function: Any) -> Any:
+    """`name_wrong_types` of one function; anything else as it is."""
+    if type(function) is not FunctionType or hasattr(function, "primitive"):
+        return function
+    if hasattr(function, "names_wrong_types"):
+        return function
+    inner = function
+    while hasattr(inner, "__wrapped__"):
+        inner = inner.__wrapped__
+    first = inner.__code__.co_varnames[:1]
+    return _naming_wrong_types(function) if first and first[0] in _TENSORS else function
 
 
 # What functions call their first argument where it is a Tensor, or several.
@@ -49,7 +54,7 @@ _TENSORS |= {"operands", "tensors", "x1"}
 
 
 def _naming_wrong_types(function: Callable) -> Callable:
-    @functools.wraps(function)
+    @named_as(function)
     def face(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
@@ -98,7 +103,7 @@ def takes_axis(function: Callable) -> Callable:
     if "dims" in [name for name, _, _ in parameters_of(function)]:
         also["axis"] = "dims"
 
-    @functools.wraps(function)
+    @named_as(function)
     def face(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             for ours, torchs in also.items():
@@ -118,7 +123,7 @@ def copies(function: Callable) -> Callable:
     A write to the result must not change the argument.
     """
 
-    @functools.wraps(function)
+    @named_as(function)
     def face(input: Any, *args: Any, **kwargs: Any) -> Any:
         y = function(input, *args, **kwargs)
         both = isinstance(y, Tensor) and isinstance(input, Tensor)
@@ -142,7 +147,7 @@ def also_named(**others: tuple[str, ...]) -> Callable:
     names = {other: name for name, several in others.items() for other in several}
 
     def decorate(function: Callable) -> Callable:
-        @functools.wraps(function)
+        @named_as(function)
         def face(*args: Any, **kwargs: Any) -> Any:
             return function(*args, **{names.get(key, key): value for key, value in kwargs.items()})
 

@@ -9,7 +9,6 @@ place, and they take their histories from the base anew.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from tensorlite import views
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import category
+from tensorlite.decorate import named_as
 from tensorlite.ops.convert import to_device
 from tensorlite.ops.described import in_place_doc
 from tensorlite.ops.index import assign, parse_index, setitem
@@ -58,7 +58,7 @@ def write(x: Tensor, index: Any, value: Any) -> None:
 def in_place(op: Callable) -> Callable:
     """The in-place form of an operation: ``x += other``, ``x.clamp_(0, 1)`` and so on."""
 
-    @functools.wraps(op)  # its signature, too
+    @named_as(op)  # its signature, too
     def update(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         recorded = _is_recorded(x, (*args, *kwargs.values()))
         if not recorded:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any
 
 from tensorlite.backend.dims import one_dim
 from tensorlite.backend.dtypes import promote_types
 from tensorlite.ops.axes import atleast_1d, atleast_2d, atleast_3d
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import one_by_one, takes_axis
-from tensorlite.ops.index import basic_getitem
 from tensorlite.ops.padding import pad_constant
 from tensorlite.ops.shape import broadcast_to, concat_arrays, reshape, stack_arrays
 from tensorlite.outside import operand
@@ -19,10 +16,8 @@ from tensorlite.tensor import Tensor
 
 __all__ = [
     "block_diag",
-    "cartesian_prod",
     "cat",
     "column_stack",
-    "combinations",
     "concat",
     "concatenate",
     "dstack",
@@ -245,30 +240,3 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
             for i, x in enumerate(tensors)
         ]
     )
-
-
-def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All choices of one element of each Tensor, one choice per row; of one Tensor itself."""
-    for i, x in enumerate(tensors):
-        if len(x.shape) != 1:
-            raise RuntimeError(
-                f"cartesian_prod: Tensor {i} of shape {tuple(x.shape)} has not one axis"
-            )
-    if len(tensors) == 1:
-        return tensors[0]
-    return stack([reshape(x, (-1,)) for x in meshgrid(*tensors)], 1)
-
-
-def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of `r` elements of a Tensor with one axis, in its order, one choice per row."""
-    if len(input.shape) != 1:
-        raise RuntimeError(f"combinations: shape {tuple(input.shape)} has not one axis")
-    if r < 0:
-        raise RuntimeError(f"combinations: r is at least 0, not {r}")
-    if r == 0:
-        return input[:0]
-    choose: Any = itertools.combinations_with_replacement if with_replacement else None
-    chosen = list((choose or itertools.combinations)(range(input.shape[0]), r))
-    if not chosen:
-        return reshape(basic_getitem(input, (slice(0, 0), ...)), (0, r))
-    return input[chosen]

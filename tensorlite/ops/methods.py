@@ -42,7 +42,8 @@ BINARY = {
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
 
-# Modules all of whose functions become methods, and the names of those that do in other modules.
+# Modules all of whose functions become methods, those that are imported when one is first called,
+# and the names of functions of other modules that become methods.
 FAMILIES = (
     ops.elementwise,
     ops.rounding,
@@ -51,18 +52,14 @@ FAMILIES = (
     ops.limits,
     ops.binary,
     ops.compare,
-    ops.gamma,
-    ops.incomplete_gamma,
-    ops.bessel,
-    ops.probabilities,
     ops.reduce,
     ops.extremes,
     ops.norms,
-    ops.statistics,
     ops.scan,
     ops.order,
 )
-NOT_METHODS = ("cast", "cdist", "rsub", "where")
+LATER_FAMILIES = ("bessel", "gamma", "incomplete_gamma", "probabilities", "statistics")
+NOT_METHODS = ("cast", "rsub", "where")
 METHODS = (
     *("adjoint", "as_strided", "expand_dims", "flatten", "moveaxis", "movedim", "narrow", "ravel"),
     *("select", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze"),
@@ -129,22 +126,40 @@ DTYPE_METHODS = {
 }
 
 
+class Later:
+    """Stands in Tensor for a method until that is first asked for; then it is made.
+
+    Most programs use few of the methods, and making all of them would take a fifth of the time of
+    an import.
+    """
+
+    def __init__(self, name: str, make: Callable[[str], Any]) -> None:
+        self.name = name
+        self.make = make
+
+    def __get__(self, tensor: Any, owner: type) -> Any:
+        if self.name in vars(Tensor) and vars(Tensor)[self.name] is self:
+            setattr(Tensor, self.name, self.make(self.name))
+        return getattr(owner if tensor is None else tensor, self.name)
+
+
 def attach() -> None:
     """Give Tensor its operators, methods and properties."""
-    in_place = functools.cache(inplace.in_place)  # once for all names of an operation
     for name, op in BINARY.items():
         function = getattr(ops, op)
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
-        setattr(Tensor, f"__i{name}__", in_place(function))
+        setattr(Tensor, f"__i{name}__", _in_place_of(function))
     setattr(Tensor, "__rdiv__", Tensor.__rtruediv__)  # noqa: B010 (torch has the older name, too)
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(getattr(ops, name)))
     for name, op in UNARY.items():
         setattr(Tensor, f"__{name}__", getattr(ops, op))
-    for name in [name for family in FAMILIES for name in family.__all__] + list(METHODS):
+    names = [name for family in FAMILIES for name in family.__all__] + list(METHODS)
+    names += [name for family in LATER_FAMILIES for name in ops.LATER[family]]
+    for name in names:
         if name not in NOT_METHODS:
-            setattr(Tensor, name, getattr(ops, name))
+            setattr(Tensor, name, Later(name, ops.complete))
     for function in SHAPE_METHODS:
         setattr(Tensor, function.__name__, _with_shape(function))
     for name, function in ONLY_METHODS.items():
@@ -158,12 +173,19 @@ def attach() -> None:
     for name, (value, doc) in attributes.PROPERTIES.items():
         setattr(Tensor, name, property(value, doc=doc))
     for name in IN_PLACE:
-        setattr(Tensor, f"{name}_", in_place(getattr(ops, name)))
+        setattr(Tensor, f"{name}_", Later(f"{name}_", _in_place))
     for function in (inplace.copy_, inplace.fill_, inplace.zero_):
         setattr(Tensor, function.__name__, function)
     for name, value in _special().items():
         setattr(Tensor, name, value)
     note_missing(Tensor)
+
+
+_in_place_of = functools.cache(inplace.in_place)  # once for all names of an operation
+
+
+def _in_place(name: str) -> Callable:
+    return _in_place_of(ops.complete(name[:-1]))
 
 
 def _special() -> dict[str, Any]:

@@ -13,18 +13,16 @@ from tensorlite.backend.dims import Axis, all_dims, check_not_empty, dropped, ke
 from tensorlite.backend.dtypes import as_dtype
 from tensorlite.backend.totals import total
 from tensorlite.ops.compare import where
-from tensorlite.ops.decompositions import svd
-from tensorlite.ops.elementwise import abs, cast, sign, sqrt
+from tensorlite.ops.elementwise import abs, cast, sign
 from tensorlite.ops.extremes import to_equal
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.linalg import matmul
 from tensorlite.ops.reduce import sum
 from tensorlite.ops.shape import broadcast_to, transpose_axes
 from tensorlite.ops.subgradients import infinite_at_zero, zero
 from tensorlite.primitive import primitive
 
-__all__ = ["cdist", "dist", "norm", "renorm"]
+__all__ = ["dist", "norm", "renorm"]
 
 
 @primitive(name="norm")
@@ -154,6 +152,8 @@ def norm(
 
 
 def _nuclear_norm(x: Any, dim: Axis, keepdim: bool) -> Any:
+    from tensorlite.ops.decompositions import svd  # which few programs need
+
     ndim = len(x.shape)
     if (dim is None and ndim != 2) or (dim is not None and len(all_dims(dim, ndim)) != 2):
         raise ValueError(f"norm: p='nuc' of shape {tuple(x.shape)} needs the two axes of a matrix")
@@ -172,56 +172,6 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     tensor(5.8309517)
     """
     return vector_norm(input - other, ord=p)
-
-
-def cdist(
-    x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
-) -> Any:
-    """The `p`-norms of the differences of each row of `x1` and each of `x2`.
-
-    Parameters
-    ----------
-    x1 : Tensor, shape (..., n, d)
-    x2 : Tensor, shape (..., m, d)
-        Of the same dtype; leading axes broadcast.
-    p : float
-        At least 0; 0 counts the elements that differ.
-    compute_mode : str
-        "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist" or
-        "donot_use_mm_for_euclid_dist": whether ``p=2`` comes from a matrix product, which is fast
-        and loses digits where rows are close to each other; "if necessary" is above 25 rows.
-
-    Returns
-    -------
-    Tensor, shape (..., n, m)
-        Gradient 0 where rows are equal.
-    """
-    for name, x in (("x1", x1), ("x2", x2)):
-        if len(x.shape) < 2:
-            raise RuntimeError(f"cdist: {name} has at least two axes, not shape {tuple(x.shape)}")
-    if x1.shape[-1] != x2.shape[-1]:
-        shapes = f"{tuple(x1.shape)} and {tuple(x2.shape)}"
-        raise RuntimeError(f"cdist: rows of shapes {shapes} differ in length")
-    if not p >= 0:
-        raise RuntimeError(f"cdist: p={p} has to be at least 0")
-    modes = {
-        "use_mm_for_euclid_dist_if_necessary": max(x1.shape[-2], x2.shape[-2]) > 25,
-        "use_mm_for_euclid_dist": True,
-        "donot_use_mm_for_euclid_dist": False,
-    }
-    if compute_mode not in modes:
-        raise ValueError(f"cdist: compute_mode={compute_mode!r}; use one of {list(modes)}")
-    if p == 2 and modes[compute_mode]:
-        return _by_product(x1, x2)
-    return vector_norm(x1[..., :, None, :] - x2[..., None, :, :], ord=float(p), axis=-1)
-
-
-def _by_product(x1: Any, x2: Any) -> Any:
-    """Euclidean distances by ``|a - b|² = |a|² - 2 a·b + |b|²``."""
-    first, second = sum(x1 * x1, axis=-1), sum(x2 * x2, axis=-1)
-    squares = first[..., :, None] + second[..., None, :] - 2 * matmul(x1, x2.mT)
-    apart = squares > 0
-    return where(apart, sqrt(where(apart, squares, 1)), 0)
 
 
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:

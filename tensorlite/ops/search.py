@@ -10,11 +10,11 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.backend.dtypes import int32, int64
+from tensorlite.ops.distinct import beside
 from tensorlite.ops.fused import widened
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.joining import stack
 from tensorlite.ops.shape import broadcast_to
-from tensorlite.ops.unique import beside
 from tensorlite.primitive import primitive
 
 __all__ = ["bucketize", "cartesian_prod", "combinations", "searchsorted"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tensorlite as tl
-from tensorlite.backend import HOST, threads
+from tensorlite.backend import HOST
+from tensorlite.backend.kernels import openblas
 from tensorlite.backend.kernels.cache import place
 from tensorlite.backend.kernels.declarations import kernels_folder
 
@@ -51,7 +52,7 @@ def test_without_kernels_it_is_numpys(monkeypatch):
             assert tl.get_num_threads() == count
     finally:
         tl.set_num_threads(before)
-    monkeypatch.setattr(threads, "blas_threads", lambda count=None: None)
+    monkeypatch.setattr(openblas, "blas_threads", lambda count=None: None)
     assert tl.get_num_threads() == 1
     with pytest.raises(RuntimeError, match="not compute with OpenBLAS"):
         tl.set_num_threads(2)

@@ -6,9 +6,9 @@ import numpy as np
 
 from samples.base import Sample, distinct, integers, normal, uniform
 from tensorlite.ops.counting import counts_of, histogram_counts
+from tensorlite.ops.distinct import among, different_rows
 from tensorlite.ops.quantiles import places_of_ranks
 from tensorlite.ops.search import sorted_places
-from tensorlite.ops.unique import among, different_rows
 
 EDGES = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 

@@ -18,6 +18,7 @@ import numpy as np
 
 import tensorlite as tl
 from tensorlite.nn import functional
+from tensorlite.unknown import Missing
 
 PACKAGE = Path(tl.__file__).parent
 HEAD = '"""Made by tests/typing/make_stubs.py: change the functions, not this file."""\n\n'
@@ -128,10 +129,10 @@ def is_function(found: Any) -> bool:
 
 def module_stub(module: types.ModuleType, rest: str = "") -> str:
     """The stub of a module of functions; `rest` stands before them."""
-    public = [n for n in sorted(vars(module)) if n[0] != "_"]
-    functions = [n for n in public if is_function(vars(module)[n])]
+    public = {n: getattr(module, n) for n in sorted(dir(module)) if n[0] != "_"}
+    functions = [n for n in public if is_function(public[n])]
     functions = [n for n in functions if f" as {n}\n" not in rest]
-    lines = [definition(name, vars(module)[name]) for name in functions]
+    lines = [definition(name, public[name]) for name in functions]
     classes = ("Size", "Tensor")
     tensor = "".join(f"from tensorlite.tensor import {name} as {name}\n" for name in classes)
     return HEAD + IMPORTS + tensor + rest + "\n".join(lines)
@@ -159,9 +160,9 @@ def package_names() -> str:
     modules = "".join(f"from tensorlite import {name} as {name}\n" for name in sorted(tl._MODULES))
     classes = "".join(
         f"from {found.__module__} import {name} as {name}\n"
-        for name, found in sorted(vars(tl).items())
+        for name, found in ((name, getattr(tl, name)) for name in sorted(dir(tl)))
         if isinstance(found, type) and found.__name__ == name not in ("Tensor", "Size", "Device")
-        if found.__module__.startswith("tensorlite.")
+        if found.__module__.startswith("tensorlite.") and name not in tl._NAMES
     )
     later = "".join(
         f"from tensorlite.{module} import {name} as {name}\n"
@@ -180,7 +181,11 @@ def members() -> Iterator[str]:
     yield "grad: Tensor | None"
     yield "@property\ndef shape(self) -> Size: ..."  # in compiled code, where kernels are
     yield "def __init__(self, *values: Any) -> None: ..."
-    for name, found in sorted(vars(tl.Tensor).items()):
+    for name in sorted(vars(tl.Tensor)):
+        if isinstance(vars(tl.Tensor)[name], Missing):
+            continue
+        getattr(tl.Tensor, name)  # which makes it, if it was not needed so far
+        found = vars(tl.Tensor)[name]
         if name[0] == "_" or name in STATED:
             continue
         if isinstance(found, property):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,3 +100,8 @@ def rows(k: Any, x: Array) -> list[Array]:
 def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:
     """Of one spatial axis or two, as two."""
     return (*values,) if len(values) == 2 else (missing, *values)
+
+
+def plane_sizes(x: Array) -> tuple[int, int, int]:
+    """Of an array (N, C, …): images, channels, and the elements of one channel of one image."""
+    return *x.shape[:2], math.prod(x.shape[2:])

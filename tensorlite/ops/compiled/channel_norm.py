@@ -1,19 +1,12 @@
-"""Arrays (N, C, …): batch norm, and sums over all but the channels."""
+"""Arrays (N, C, …): batch norm."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from tensorlite.backend import Array, array_backend
+from tensorlite.backend import Array
 from tensorlite.ops.channel_norm import batch_norm_backward, batch_norm_channels
-from tensorlite.ops.channels import channel_sum
-from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
-
-
-def _planes(x: Array) -> tuple[int, int, int]:
-    """Images, channels, and the elements of one channel of one image."""
-    return *x.shape[:2], math.prod(x.shape[2:])
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plane_sizes
 
 
 @batch_norm_channels.kernel
@@ -30,7 +23,7 @@ def _batch_norm(
     if arrays is None:
         return NotImplemented
     x, *affine = arrays
-    n, channels, size = _planes(x)
+    n, channels, size = plane_sizes(x)
     wide = kernel_sum_dtype(x.dtype)
     planes, means, squares = n, x, None  # where a plane is a number, that is its mean
     if size > 1:
@@ -59,7 +52,7 @@ def _batch_norm_backward(
     if arrays is None or statistics is None or dy.shape != x.shape:
         return NotImplemented
     dy, x, weight = arrays
-    n, channels, size = _planes(x)
+    n, channels, size = plane_sizes(x)
     in_rows = size == 1 and not k.on_host
     parts = k.parts(n) if in_rows else n
     partial = k.empty((2, parts, channels), center.dtype)
@@ -77,17 +70,3 @@ def _batch_norm_backward(
     else:
         k.batch_norm_backward(dy, x, *statistics, weight, dweight, dbias, dx, n, channels, size)
     return dx, dweight, dbias
-
-
-@channel_sum.kernel
-def _channel_sum(k: Any, x: Array) -> Any:
-    n, channels, size = _planes(x)
-    if size == 1 and x.size:
-        return array_backend((x,)).column_sums(x.reshape(n, channels))
-    if x.dtype.char not in "fd" or (arrays := packed(x)) is None:
-        return NotImplemented
-    partial = k.empty((n, channels), x.dtype)
-    k.row_sum(*arrays, partial, n * channels, size, 1.0)
-    sums = k.empty((channels,), x.dtype)
-    k.column_total(partial, sums, 1, n, channels)
-    return sums

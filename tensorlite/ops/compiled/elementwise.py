@@ -11,9 +11,7 @@ from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.numpy import LARGE
 from tensorlite.ops import activation, arithmetic, compare, limits, rectifiers
 from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
-from tensorlite.ops.dropout import philox_dropout
 from tensorlite.ops.fused import widened
-from tensorlite.random import base_of
 from tensorlite.tape import mode
 
 
@@ -69,16 +67,6 @@ def _gelu(k: Any, x: Array, *, approximate: str) -> Any:
 def _gelu_backward(k: Any, dy: Array, x: Array, *, approximate: str) -> Any:
     exact = approximate == "none"
     return (k.new_gelu_backward if exact else k.new_gelu_tanh_backward)(dy, x)
-
-
-@philox_dropout.kernel
-def _dropout(k: Any, x: Array, *, p: float, key: tuple[int, int], offset: int) -> Any:
-    arrays = packed(x)
-    if arrays is None:
-        return NotImplemented
-    y = k.empty(x.shape, x.dtype)
-    k.dropout(*arrays, y, base_of(key), x.size, p, key[0] | key[1] << 32, offset)
-    return y
 
 
 # --- powers -----------------------------------------------------------------------------------
