@@ -22,15 +22,16 @@ void plane_moments(const T* x OF(planes * size), Acc<T>* mean OF(planes),
     });
 }
 
-// The mean of each channel and its variance (over the number of elements), from those of its planes,
-// which share `count` elements evenly. Where a plane is one element, that is its mean, and it has no
+// The mean of each channel, its variance (over the number of elements) and 1 / √(variance + eps), from
+// those of its planes, which share `count` elements evenly. Where a plane is one element, that is its mean, and it has no
 // squares.
 #if defined(__CUDACC__)
 template <typename T>
 BLOCKS(channels + 31 >> 5, 512)
 void channel_moments(const T* plane_mean OF(n * channels),
                      const Acc<T>* plane_squares OPTIONAL(n * channels), Acc<T>* mean OF(channels),
-                     Acc<T>* variance OF(channels), Index n, Index channels, Index count) {
+                     Acc<T>* variance OF(channels), Acc<T>* rstd OF(channels), Index n, Index channels,
+                     Index count, double eps) {
     using A = Acc<T>;
     each_column(channels, [=](Index, Index c, const auto& lanes) {
         auto size = [=](Index i) {
@@ -46,7 +47,9 @@ void channel_moments(const T* plane_mean OF(n * channels),
             squares += size(i) * off * off + (plane_squares ? plane_squares[i * channels + c] : A(0));
         }
         squares = lanes.total(squares);
-        if (lanes.leader) mean[c] = mu, variance[c] = squares / A(count);
+        if (!lanes.leader) return;
+        mean[c] = mu, variance[c] = squares / A(count);
+        rstd[c] = 1 / sqrt(variance[c] + A(eps));
     });
 }
 
@@ -80,7 +83,8 @@ template <typename T>
 HOST
 void channel_moments(const T* plane_mean OF(n * channels),
                      const Acc<T>* plane_squares OPTIONAL(n * channels), Acc<T>* mean OF(channels),
-                     Acc<T>* variance OF(channels), Index n, Index channels, Index count) {
+                     Acc<T>* variance OF(channels), Acc<T>* rstd OF(channels), Index n, Index channels,
+                     Index count, double eps) {
     using A = Acc<T>;
     const A size = A(count / n);
     each(channels, [=](Index c) {
@@ -93,9 +97,24 @@ void channel_moments(const T* plane_mean OF(n * channels),
         }
         mean[c] = mu;
         variance[c] = squares / A(count);
+        rstd[c] = 1 / sqrt(variance[c] + A(eps));
     });
 }
 #endif
+
+// Moves running averages by the share `momentum` towards `scale` times new values.
+template <REAL T>
+EACH(n)
+void moving_average(const T* value OF(n), T* average OF(n), Index n, double momentum, double scale) {
+    const T kept = T(1 - momentum), factor = T(momentum * scale);
+    map(n, [=](T& a, T v) { a = kept * a + factor * v; }, inout(average), value);
+}
+
+// Counts a batch.
+EACH(n)
+void count_batch(Index* batches OF(n), Index n) {
+    each(n, [=](Index i) { ++batches[i]; });
+}
 
 // y = (x - mean) rstd weight + bias, the four by channel
 template <typename T>

@@ -18,6 +18,7 @@ from tensorlite.tape import (
     check_not_overwritten,
     last_write,
     mode,
+    written,
 )
 from tensorlite.tape import unit as tape_unit
 from tensorlite.tensor import Tensor, tensor_of
@@ -387,7 +388,17 @@ def seed_of(output: Tensor, g: Any, create_graph: bool, what: str) -> Any:
 #: gradients of leaves are complete (see `tensorlite.distributed`).
 listener: Callable[[Node], Arrivals | None] | None = None
 
-_HELPERS = (plus, _fitted, run_hooks, _used_twice, check_not_overwritten, own_place, rule_failed)
+_HELPERS = (
+    plus,
+    _fitted,
+    run_hooks,
+    _used_twice,
+    check_not_overwritten,
+    last_write,
+    written,
+    own_place,
+    rule_failed,
+)
 
 
 def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph: bool) -> None:

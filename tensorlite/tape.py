@@ -347,6 +347,11 @@ def last_write() -> int:
     return _last_write
 
 
+def written() -> tuple[list[int], list[int], list[int]]:
+    """Where memory was overwritten, and when; see `WriteLog.ranges`."""
+    return _writes.ranges()
+
+
 def check_not_overwritten(node: Node) -> None:
     """Refuse to use a saved array that was overwritten after `node` was recorded."""
     for name, array in saved_arrays(node):

@@ -75,6 +75,12 @@ class WriteLog:
                 pieces.append((high, highs[last - 1], times[last - 1]))
         lows[first:last], highs[first:last], times[first:last] = zip(*pieces, strict=True)
 
+    def ranges(self) -> tuple[list[int], list[int], list[int]]:
+        """The lowest addresses, those one past the highest, and the times."""
+        with self._lock:
+            self._sort_in()
+            return self._lows.copy(), self._highs.copy(), self._times.copy()
+
     def last(self, low: int, high: int) -> int:
         """When some address from `low` up to `high` was last written; −1 if none was."""
         with self._lock:

@@ -9,14 +9,15 @@
 #include "host/arrivals.h"
 #include "host/cuda.h"
 #include "host/tape.h"
+#include "host/writes.h"
 
 namespace tl {
 
 class Walk {
     // Of tensorlite/backward.py, in this order.
     struct Helpers {
-        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten, *own_place,
-            *rule_failed;
+        PyObject *plus, *fitted, *run_hooks, *used_twice, *check_not_overwritten, *last_write, *written,
+            *own_place, *rule_failed;
     };
     struct Entry {
         long long index;
@@ -33,6 +34,7 @@ class Walk {
     List<Entry> heap_;  // the newest first: what it feeds is done
     List<Ref> own_;     // of the parents of the node at hand that are leaves, see `own_place`
     Arrivals arrivals_;
+    Writes writes_;
 
   public:
     Walk(PyObject* accumulate, bool retain_graph, long long overwritten, PyObject* helpers)
@@ -81,7 +83,7 @@ class Walk {
         if (tape_.is_output_node(node)) return collect(node, item(parents, 0), g);
         const Ref plan = Ref::to(tape_.plan(node)), saved = Ref::to(tape_.saved(node));
         if (saved.is_none()) return call(helpers_.used_twice, node), false;
-        if (index < overwritten_ && !call(helpers_.check_not_overwritten, node)) return false;
+        if (index < overwritten_ && !check_not_overwritten(index, node, saved)) return false;
         const auto [pull, keyword, keeps] = tape_.way(plan);
         if (!pull || !keyword || !keeps) return false;
         if (!retain_graph_ && (PyObject*)keeps == Py_True) tape_.forget_saved(node);
@@ -99,6 +101,17 @@ class Walk {
         const Ref holders(PyTuple_Pack(3, (PyObject*)g, is_last ? Py_None : (PyObject*)saved,
                                        (PyObject*)found));
         return holders && hand_down(parents, found, holders);
+    }
+
+    // Python looks closely only where a saved array may have been written to.
+    bool check_not_overwritten(long long index, PyObject* node, PyObject* saved) {
+        const Ref last = call(helpers_.last_write);
+        if (!last) return false;
+        if (!writes_.are_of(last)) {
+            const Ref ranges = call(helpers_.written);
+            if (!ranges || !writes_.read(ranges, last)) return false;
+        }
+        return writes_.spared(saved, index) || call(helpers_.check_not_overwritten, node);
     }
 
     // Says in the error of a rule whose it is.

@@ -8,6 +8,7 @@ from tensorlite import ranks
 from tensorlite.nn import functional as F
 from tensorlite.nn.norm import Affine
 from tensorlite.nn.parameter import new_buffer
+from tensorlite.ops.channel_norm import count_batch
 from tensorlite.tape import mode
 from tensorlite.tensor import Tensor
 
@@ -121,7 +122,7 @@ class BatchNormNd(NormBase):
         if counts and ranks.world().is_cut:
             self._track(ranks.world())
         if counts and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            count_batch(self.num_batches_tracked)
             if self.momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()
         by_batch = self.training or (self.running_mean is None and self.running_var is None)

@@ -16,7 +16,7 @@ from tensorlite.ops.channel_norm import *
 from tensorlite.ops.compiled import (
     attention,
     channel_norm,
-    images,
+    convolution,
     lookups,
     masks,
     recurrent,

@@ -6,9 +6,12 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tensorlite import tape
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
+from tensorlite.ops.compiled.arrays import plain
 from tensorlite.ops.elementwise import rsqrt, square
 from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.reduce import mean
@@ -180,9 +183,24 @@ def _move(average: Tensor, value: Array, momentum: float, scale: float = 1.0) ->
 
 
 def _moved(average: Array, value: Array, momentum: float, scale: float) -> None:
+    kernels = array_backend((average,)).kernels
+    fits = kernels is not None and average.dtype == value.dtype and average.dtype.char in "fd"
+    if fits and average.size and plain(average) and plain(value):
+        kernels.moving_average(value, average, average.size, momentum, scale)
+        return
     average *= 1 - momentum
     value = value if scale == 1 else value * scale
     average += (momentum * value).astype(average.dtype, copy=False)
+
+
+def count_batch(batches: Tensor) -> None:
+    """Add 1 to a counter of batches, in place."""
+    kernels = array_backend((batches.array,)).kernels
+    if kernels is None or batches.array.dtype != np.int64 or not plain(batches.array):
+        batches.add_(1)
+        return
+    tape.unit("count of batches", kernels.count_batch, batches.array, batches.array.size)
+    tape.note_write(batches.array)
 
 
 def group_norm(

@@ -61,7 +61,7 @@ def convolution(
     xp: ModuleType, x: Array, weight: Array, bias: Array | None = None, *, geometry: Geometry
 ) -> Array:
     """Slide `weight` (O, C/G, *kernel) over `x` (N, C, *size), as torch's `conv2d` does."""
-    check_operands(x, weight, bias, geometry.groups)
+    check_shapes(x.shape, weight.shape, None if bias is None else bias.shape, geometry.groups)
     out = geometry.output_size(x.shape[2:], weight.shape[2:])
     columns = _columns(xp, x, weight.shape[2:], out, geometry)  # (N, G, C/G·K, P)
     y = matmul(_filters(weight, geometry.groups), columns)  # (N, G, O/G, P)
@@ -131,17 +131,19 @@ def sum_images(each: Array) -> Array:
     return total(xp, each, 0).astype(each.dtype, copy=False)
 
 
-def check_operands(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+def check_shapes(
+    x: tuple[int, ...], weight: tuple[int, ...], bias: tuple[int, ...] | None, groups: int
+) -> None:
     """Refuse an image, a weight and a bias whose channels do not fit."""
-    if x.ndim != weight.ndim or x.shape[1] != weight.shape[1] * groups:
+    if len(x) != len(weight) or x[1] != weight[1] * groups:
         raise ValueError(
-            f"input of shape {x.shape} (N, channels, …) does not fit weight of shape "
-            f"{weight.shape} (filters, channels / groups, …) with {groups} groups"
+            f"input of shape {x} (N, channels, …) does not fit weight of shape "
+            f"{weight} (filters, channels / groups, …) with {groups} groups"
         )
-    if weight.shape[0] % groups:
-        raise ValueError(f"{weight.shape[0]} filters do not divide into {groups} groups")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"bias of shape {bias.shape} for {weight.shape[0]} filters")
+    if weight[0] % groups:
+        raise ValueError(f"{weight[0]} filters do not divide into {groups} groups")
+    if bias is not None and bias != weight[:1]:
+        raise ValueError(f"bias of shape {bias} for {weight[0]} filters")
 
 
 convolution.defvjp(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.ops.compiled.arrays import packed, pair, plain
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.index import take_along_axis, take_along_axis_backward
 from tensorlite.ops.windows import enlarged, inside, output_size, positions, taps
@@ -37,6 +39,49 @@ class Window(NamedTuple):
         """Padding behind each axis: enough for windows that reach over the end."""
         axes = zip(size, out, *self[:4], strict=True)
         return tuple(max(p, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, o, k, s, p, d in axes)
+
+
+# --- what kernels take ---------------------------------------------------------------------------
+
+MOST_PLACES = 1 << 30  # in an image: kernels count them in 32 bits, which padding must fit into too
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(
+    shape: tuple[int, ...], window: Window, dilated: bool
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
+    """For windows on images: the shape of the result, the numbers of both, those of the result.
+
+    None where the kernels have none: not one or two spatial axes, too many places, or a dilated
+    window that lies in the padding alone.
+    """
+    n, channels, *size = shape
+    if len(size) not in (1, 2) or math.prod(size) > MOST_PLACES or _misses(window, size):
+        return None
+    if not dilated and set(window.dilation) != {1}:
+        return None
+    out = window.output_size(size)
+    numbers = (n * channels, *pair(size, 1), *pair(window.kernel, 1), *pair(window.stride, 1))
+    numbers += pair(window.padding, 0)
+    if dilated:
+        numbers += pair(window.dilation, 1)
+    return (n, channels, *out), numbers, pair(out, 1)
+
+
+def _misses(window: Window, size: Sequence[int]) -> bool:
+    """Whether a dilated window lies in the padding alone."""
+    if set(window.dilation) == {1}:
+        return False
+    out = window.output_size(size)
+    axes = zip(size, out, *window[:4], strict=True)
+    return any(
+        dilation > 1
+        and any(
+            all(not 0 <= i * stride - pad + tap * dilation < n for tap in range(kernel))
+            for i in range(windows)
+        )
+        for n, windows, kernel, stride, pad, dilation in axes
+    )
 
 
 # --- largest ------------------------------------------------------------------------------------
@@ -98,6 +143,32 @@ max_pool.defvjp(
     x=lambda g, index, x_shape, window: max_pool_backward(g, index, x_shape[2:], window)
 )
 max_pool_backward.defvjp(dy=lambda g, index: _picked(g, index))
+
+
+@max_pool.kernel
+def _max_pool(k: Any, x: Array, *, window: Window, save: bool) -> Any:
+    plan, arrays = _plan(x.shape, window, True), packed(x)
+    if plan is None or arrays is None:
+        return NotImplemented
+    shape, numbers, out = plan
+    y = k.empty(shape, x.dtype)
+    index = k.empty(shape, np.dtype(np.int32)) if save else None
+    k.max_pool2d(*arrays, y, index, *numbers, *out)
+    return y, index
+
+
+@max_pool_backward.kernel
+def _max_pool_backward(
+    k: Any, dy: Array, index: Array, *, size: tuple[int, ...], window: Window
+) -> Any:
+    shape = (*dy.shape[:2], *size)
+    plan, arrays = _plan(shape, window, True), packed(dy)
+    if plan is None or arrays is None or plan[0] != dy.shape:
+        return NotImplemented
+    dx = k.empty(shape, dy.dtype)
+    index = index if plain(index) else index.copy()
+    k.max_pool2d_backward(*arrays, index, dx, *plan[1], *plan[2])
+    return dx
 
 
 @primitive(aux=("index",), name="max_pool")
@@ -255,6 +326,38 @@ avg_pool_backward.defvjp(
 )
 
 
+@avg_pool.kernel
+def _avg_pool(
+    k: Any, x: Array, *, window: Window, count_include_pad: bool, divisor: int | None
+) -> Any:
+    plan, arrays = _plan(x.shape, window, False), packed(x)
+    if plan is None or arrays is None or divisor is not None:
+        return NotImplemented
+    shape, numbers, out = plan
+    y = k.empty(shape, x.dtype)
+    k.avg_pool2d(*arrays, y, *numbers, count_include_pad, *out)
+    return y
+
+
+@avg_pool_backward.kernel
+def _avg_pool_backward(
+    k: Any,
+    dy: Array,
+    *,
+    size: tuple[int, ...],
+    window: Window,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Any:
+    shape = (*dy.shape[:2], *size)
+    plan, arrays = _plan(shape, window, False), packed(dy)
+    if plan is None or arrays is None or divisor is not None or plan[0] != dy.shape:
+        return NotImplemented
+    dx = k.empty(shape, dy.dtype)
+    k.avg_pool2d_backward(*arrays, dx, *plan[1], count_include_pad, *plan[2])
+    return dx
+
+
 @primitive
 @float32_inside
 def adaptive_avg_pool(xp: ModuleType, x: Array, *, out: tuple[int, ...]) -> Array:
@@ -295,3 +398,32 @@ def _bounds(n: int, count: int) -> tuple[list[int], list[int]]:
 
 adaptive_avg_pool.defvjp(x=lambda g, x_shape: adaptive_avg_pool_backward(g, x_shape[2:]))
 adaptive_avg_pool_backward.defvjp(dy=lambda g, dy_shape: adaptive_avg_pool(g, dy_shape[2:]))
+
+
+@adaptive_avg_pool.kernel
+def _adaptive_avg_pool(k: Any, x: Array, *, out: tuple[int, ...]) -> Any:
+    arrays = packed(x)
+    if arrays is None or _too_long(k, x.shape, out):
+        return NotImplemented
+    n, channels, *size = x.shape
+    y = k.empty((n, channels, *out), x.dtype)
+    k.adaptive_avg_pool2d(*arrays, y, n * channels, *pair(size, 1), *pair(out, 1))
+    return y
+
+
+@adaptive_avg_pool_backward.kernel
+def _adaptive_avg_pool_backward(k: Any, dy: Array, *, size: tuple[int, ...]) -> Any:
+    arrays = packed(dy)
+    if arrays is None or _too_long(k, dy.shape, size):
+        return NotImplemented
+    n, channels, *out = dy.shape
+    dx = k.empty((n, channels, *size), dy.dtype)
+    k.adaptive_avg_pool2d_backward(*arrays, dx, n * channels, *pair(size, 1), *pair(out, 1))
+    return dx
+
+
+def _too_long(k: Any, shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    """Whether an adaptive pooling has not one or two axes, or more places than 32 bits allow."""
+    if len(shape) not in (3, 4) or max(math.prod(shape[2:]), math.prod(size)) > MOST_PLACES:
+        return True
+    return not k.on_host and max(*shape[2:], *size) >= 1 << 16

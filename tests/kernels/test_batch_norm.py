@@ -18,17 +18,18 @@ def test_batch_norm(run, dtype, shape, affine):
     (x, g), (xf, gf) = inputs(dtype, shape, 2)
     plane, channel = ((n * channels,), acc), ((channels,), acc)
     means, squares = run("plane_moments", x, plane, plane, n * channels, size)
-    mean, variance = run(
-        "channel_moments", means.astype(acc), squares.astype(acc), channel, channel, n, channels,
-        n * size,
+    mean, variance, rstd = run(
+        "channel_moments", means.astype(acc), squares.astype(acc), channel, channel, channel, n,
+        channels, n * size, 1e-3,
     )  # fmt: skip
+    close(rstd, 1 / np.sqrt(xf.var((0, 2)) + 1e-3), 4 * tolerance)
     close(mean, xf.mean((0, 2)), tolerance)
     close(variance, xf.var((0, 2)), 4 * tolerance)
     if size == 1:  # each element is the mean of its plane
-        again = run("channel_moments", x, None, channel, channel, n, channels, n)
-        close(again, [mean, variance], tolerance)
+        three = (channel, channel, channel)
+        again = run("channel_moments", x, None, *three, n, channels, n, 1e-3)
+        close(again, [mean, variance, rstd], tolerance)
 
-    rstd = 1 / np.sqrt(variance + 1e-3)
     weight, bias = (normal(i, channels).astype(dtype) if affine else None for i in (7, 8))
     w, b = (weight.astype(float), bias.astype(float)) if affine else (np.ones(channels), [0.0])
     z = (xf - mean[:, None]) * rstd[:, None]

@@ -121,9 +121,9 @@ def cuda_kernels(kernels):
 def run(kernels, backend, case, operands):
     x, w, bias, g = map(backend.asarray, operands)
     results = (
-        convolve(kernels, x, w, bias, case.geometry),
-        spread(kernels, g, w, x.shape, case.geometry),
-        correlate(kernels, g, x, case.kernel, case.geometry),
+        convolve(kernels, x, w, bias, geometry=case.geometry),
+        spread(kernels, g, w, size=x.shape[2:], geometry=case.geometry),
+        correlate(kernels, g, x, kernel=case.kernel, geometry=case.geometry),
     )
     return [backend.to_host(a) for a in results]
 
@@ -168,10 +168,10 @@ def test_weight_gradient_needs_no_more_than_the_output(cuda_kernels, backend, im
             sizes.append(math.prod(shape) * np.dtype(dtype).itemsize) or empty(shape, dtype)
         ),
     )
-    correlate(cuda_kernels, g, x, case.kernel, case.geometry)
+    correlate(cuda_kernels, g, x, kernel=case.kernel, geometry=case.geometry)
     weight = case.filters * case.channels * 9 * 4
-    assert sizes[0] == weight
-    assert sum(sizes[1:]) <= max(weight, g.nbytes)
+    assert weight in sizes
+    assert sum(sizes) - weight <= max(weight, g.nbytes)
 
 
 def test_infinities_stay_where_they_are_seen(cuda_kernels, backend):

@@ -163,9 +163,9 @@ def test_batch_norm_of_rows(backend, run, dtype, shape):
     parts = min(n, 7)
     partial, channel, out = ((parts, channels), acc), ((channels,), acc), (shape, dtype)
     means, squares = run("column_moments", x, partial, partial, n, channels, parts)
-    mean, variance = run(
-        "channel_moments", means.astype(acc), squares.astype(acc), channel, channel, parts,
-        channels, n,
+    mean, variance, _ = run(
+        "channel_moments", means.astype(acc), squares.astype(acc), channel, channel, channel, parts,
+        channels, n, 1e-3,
     )  # fmt: skip
     close(mean, xf.mean(0), 2 * tolerance)
     close(variance, xf.var(0), 8 * tolerance)

@@ -33,9 +33,9 @@ def _batch_norm(
         planes = k.parts(n)
         means, squares = (k.empty((planes, channels), wide) for _ in range(2))
         k.column_moments(x, means, squares, n, channels, planes)
-    center, variance = (k.empty((channels,), wide) for _ in range(2))
-    k.channel_moments(means, squares, center, variance, planes, channels, n * size)
-    rstd = (variance + eps) ** -0.5
+    center, variance, rstd = (k.empty((channels,), wide) for _ in range(3))
+    found = (center, variance, rstd)
+    k.channel_moments(means, squares, *found, planes, channels, n * size, eps)
     y = k.empty(x.shape, x.dtype)
     if size == 1 and not k.on_host:
         k.batch_norm_rows(x, center, rstd, *affine, y, n, channels, planes)
