@@ -67,6 +67,13 @@ class autocast:
     cache_enabled
         False casts a parameter at each use.
 
+    Raises
+    ------
+    ValueError
+        If `device_type` is a dtype or no device.
+    RuntimeError
+        If bfloat16 is asked for without ml_dtypes.
+
     Examples
     --------
     >>> with tl.autocast("cuda", dtype=tl.bfloat16):

@@ -48,16 +48,42 @@ def compile(model: Any = None, **options: Any) -> Any:
     """Return a function or a module as it is: its kernels are compiled already.
 
     Without one, a decorator that does so; torch's options are taken and change nothing.
+
+    Parameters
+    ----------
+    model : callable, optional
+        A function or a `Module`.
+
+    Examples
+    --------
+    >>> tl.compile(tl.exp) is tl.exp
+    True
     """
     return (lambda function: function) if model is None else model
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Ask for the same bits in every run: taken, as there are no others."""
+    """Ask for the same bits in every run: taken, as there are no others.
+
+    Parameters
+    ----------
+    mode, warn_only : bool
+        Without effect.
+
+    Examples
+    --------
+    >>> tl.use_deterministic_algorithms(True)
+    """
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """Whether every run gives the same bits: it does."""
+    """Whether every run gives the same bits: it does.
+
+    Examples
+    --------
+    >>> tl.are_deterministic_algorithms_enabled()
+    True
+    """
     return True
 
 

@@ -49,6 +49,17 @@ def grad(
     -------
     tuple of Tensor, or dict
         One for each input, of its shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If an input has no part in the outputs, unless `allow_unused`.
+
+    Examples
+    --------
+    >>> x = tl.tensor(3.0, requires_grad=True)
+    >>> tl.grad(x * x, x)
+    (tensor(6.),)
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     if isinstance(inputs, dict):

@@ -45,6 +45,13 @@ def set_printoptions(
     ------
     ValueError
         If there is no such profile.
+
+    Examples
+    --------
+    >>> tl.set_printoptions(precision=2)
+    >>> tl.tensor([0.12345])
+    tensor([0.12])
+    >>> tl.set_printoptions(profile="default")
     """
     if profile is not None:
         if profile not in _PROFILES:

@@ -298,27 +298,74 @@ def restore(states: list[tuple[Generator, int, int]]) -> None:
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator; everything random in tensorlite follows from it."""
+    """Seed the default generator; everything random in tensorlite follows from it.
+
+    Parameters
+    ----------
+    seed : int
+
+    Examples
+    --------
+    >>> tl.manual_seed(0)
+    >>> tl.rand(2)
+    tensor([0.39904642, 0.88052016])
+    """
     return default_generator.manual_seed(seed)
 
 
 def seed() -> int:
-    """Seed the default generator with a number that the system draws; returns it."""
+    """Seed the default generator with a number that the system draws; returns it.
+
+    Examples
+    --------
+    >>> tl.seed() >= 0
+    True
+    """
     return default_generator.seed()
 
 
 def initial_seed() -> int:
-    """The seed that the default generator began with."""
+    """The seed that the default generator began with.
+
+    Examples
+    --------
+    >>> tl.manual_seed(7).initial_seed()
+    7
+    """
     return default_generator.initial_seed()
 
 
 def get_rng_state() -> Tensor:
-    """The default generator's seed and place, as 16 bytes (uint8)."""
+    """The default generator's seed and place, as 16 bytes (uint8).
+
+    Returns
+    -------
+    Tensor of uint8, shape (16,)
+
+    Examples
+    --------
+    >>> tl.get_rng_state().shape
+    (16,)
+    """
     return default_generator.get_state()
 
 
 def set_rng_state(new_state: Tensor) -> None:
-    """Let the default generator go on where it was when `get_rng_state` was called."""
+    """Let the default generator go on where it was when `get_rng_state` was called.
+
+    Parameters
+    ----------
+    new_state : Tensor of uint8, shape (16,)
+        What `get_rng_state` returned.
+
+    Examples
+    --------
+    >>> state = tl.get_rng_state()
+    >>> first = tl.rand(2)
+    >>> tl.set_rng_state(state)
+    >>> tl.equal(tl.rand(2), first)
+    True
+    """
     default_generator.set_state(new_state)
 
 

@@ -226,7 +226,13 @@ class _Recording:
 
 
 class no_grad(_Recording):
-    """Record nothing inside: ``with tl.no_grad(): ...``, ``@tl.no_grad()`` or ``@tl.no_grad``."""
+    """Record nothing inside: ``with tl.no_grad(): ...``, ``@tl.no_grad()`` or ``@tl.no_grad``.
+
+    Parameters
+    ----------
+    fn : callable, optional
+        What the decorator is put on.
+    """
 
     def __new__(cls, fn: Callable | None = None) -> Any:
         """Make a context manager, or decorate `fn`."""
@@ -234,7 +240,13 @@ class no_grad(_Recording):
 
 
 class enable_grad(no_grad):
-    """Record again inside a `no_grad` block; used as `no_grad` is."""
+    """Record again inside a `no_grad` block; used as `no_grad` is.
+
+    Parameters
+    ----------
+    fn : callable, optional
+        What the decorator is put on.
+    """
 
     enabled = True
 
@@ -246,6 +258,12 @@ class set_grad_enabled(_Recording):
     ----------
     mode : bool
         Whether to record.
+
+    Examples
+    --------
+    >>> with tl.set_grad_enabled(False):
+    ...     tl.is_grad_enabled()
+    False
     """
 
     def __init__(self, mode: bool) -> None:
@@ -266,7 +284,20 @@ class set_grad_enabled(_Recording):
 
 
 class inference_mode(_Recording):
-    """Record nothing inside, as `no_grad` does; with ``mode=False`` record again."""
+    """Record nothing inside, as `no_grad` does; with ``mode=False`` record again.
+
+    Parameters
+    ----------
+    mode : bool
+        As above; a function is decorated.
+
+    Examples
+    --------
+    >>> with tl.inference_mode():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         """Make a context manager, or decorate the function given."""
@@ -282,7 +313,13 @@ class inference_mode(_Recording):
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are being recorded in this thread."""
+    """Whether operations are being recorded in this thread.
+
+    Examples
+    --------
+    >>> tl.is_grad_enabled()
+    True
+    """
     return mode.switches.grad
 
 

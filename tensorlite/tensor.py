@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
 
 class Size(tuple):
-    """The shape of a Tensor: a tuple that knows its number of elements."""
+    """The shape of a Tensor: a tuple that knows its number of elements.
+
+    Parameters
+    ----------
+    iterable : iterable of int
+        The lengths.
+
+    Examples
+    --------
+    >>> tl.zeros(2, 3).shape.numel()
+    6
+    """
 
     __slots__ = ()
 

@@ -122,6 +122,16 @@ def vjp(
     -------
     (outputs, products)
         `products` as `inputs`: one of each input's shape.
+
+    Raises
+    ------
+    RuntimeError
+        If `v` has other shapes.
+
+    Examples
+    --------
+    >>> tl.vjp(lambda x: x**2, tl.tensor([1.0, 2.0]), tl.tensor([1.0, 1.0]))[1]
+    tensor([2., 4.])
     """
     with enable_grad():
         leaves = _leaves(inputs, create_graph)
@@ -155,6 +165,16 @@ def jvp(
     -------
     (outputs, products)
         `products` as `outputs`: one of each output's shape.
+
+    Raises
+    ------
+    RuntimeError
+        If `v` has other shapes.
+
+    Examples
+    --------
+    >>> tl.jvp(lambda x: x**2, tl.tensor([1.0, 2.0]), tl.tensor([1.0, 1.0]))[1]
+    tensor([2., 4.])
     """
     with enable_grad():
         leaves = _leaves(inputs, create_graph)
@@ -213,6 +233,16 @@ def vhp(
         As `inputs`, of the same shapes; may be left out for a single number.
     create_graph, strict
         See the module.
+
+    Raises
+    ------
+    RuntimeError
+        If `v` has other shapes, or `func` does not return one number.
+
+    Examples
+    --------
+    >>> tl.vhp(lambda x: (x**3).sum(), tl.tensor([1.0, 2.0]), tl.tensor([1.0, 1.0]))[1]
+    tensor([ 6., 12.])
     """
     with enable_grad():
         leaves = _leaves(inputs, create_graph)
@@ -234,6 +264,21 @@ def hvp(
     """The value of a scalar `func` and the product of its Hessian with `v`: as `vhp`.
 
     The Hessian is symmetric where second derivatives are continuous, so the two agree.
+
+    Parameters
+    ----------
+    inputs, v, create_graph, strict
+        As of `vhp`.
+
+    Returns
+    -------
+    value, product
+        The value, and Tensors of the shapes of `inputs`.
+
+    Examples
+    --------
+    >>> tl.hvp(lambda x: (x**3).sum(), tl.tensor([1.0, 2.0]), tl.tensor([1.0, 1.0]))[1]
+    tensor([ 6., 12.])
     """
     return vhp(func, inputs, v, create_graph, strict)
 
@@ -268,6 +313,12 @@ def jacobian(
     Tensor or nested tuples of Tensors
         For each output, and in it for each input: shape ``(*output.shape, *input.shape)``. One
         backward pass an output element.
+
+    Examples
+    --------
+    >>> tl.jacobian(lambda x: x**2, tl.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
     """
     with enable_grad():
         leaves = _leaves(inputs, create_graph)
@@ -323,6 +374,17 @@ def hessian(
     -------
     Tensor or tuple of tuples of Tensors
         For a pair of inputs: shape ``(*first.shape, *second.shape)``.
+
+    Raises
+    ------
+    RuntimeError
+        If `func` does not return one number.
+
+    Examples
+    --------
+    >>> tl.hessian(lambda x: (x**3).sum(), tl.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
     """
 
     def slopes(*leaves: Tensor) -> Any:

@@ -32,10 +32,22 @@ class Device(_Place):
     ``device("auto")`` is CUDA where there is a GPU that can be used, else the CPU. Inside
     ``with device("cuda"):`` Tensors are made there by default.
 
+    Parameters
+    ----------
+    type : str
+        As above.
+    index : int, optional
+        Of several CUDA devices, which.
+
     Raises
     ------
     ValueError
         If there is no such device.
+
+    Examples
+    --------
+    >>> tl.device("cuda", 1)
+    device('cuda:1')
     """
 
     __slots__ = ()
@@ -88,12 +100,27 @@ _defaults = [Device("cpu")]
 
 
 def default_device() -> Device:
-    """The device of Tensors that are made without naming one."""
+    """The device of Tensors that are made without naming one.
+
+    Examples
+    --------
+    >>> tl.get_default_device()
+    device('cpu')
+    """
     return _defaults[-1]
 
 
 def set_default_device(device: str | Device | None) -> None:
-    """Set the device of Tensors that are made without naming one; None is the CPU."""
+    """Set the device of Tensors that are made without naming one; None is the CPU.
+
+    Parameters
+    ----------
+    device : str, Device or None
+
+    Examples
+    --------
+    >>> tl.set_default_device("cpu")
+    """
     _defaults[-1] = Device("cpu" if device is None else device)
 
 

@@ -65,7 +65,13 @@ _default = float32
 
 
 def default_dtype() -> np.dtype:
-    """The dtype of new floats if none is given: float32, or that of `set_default_dtype`."""
+    """The dtype of new floats if none is given: float32, or that of `set_default_dtype`.
+
+    Examples
+    --------
+    >>> tl.get_default_dtype()
+    dtype('float32')
+    """
     return _default
 
 
@@ -75,10 +81,18 @@ get_default_dtype = default_dtype
 def set_default_dtype(d: Any) -> None:
     """Set the dtype of new floats if none is given.
 
+    Parameters
+    ----------
+    d : dtype
+
     Raises
     ------
     TypeError
         If it is not floating point.
+
+    Examples
+    --------
+    >>> tl.set_default_dtype(tl.float32)
     """
     global _default
     dtype = as_dtype(d)
@@ -105,6 +119,15 @@ def promote_types(type1: Any, type2: Any) -> np.dtype:
     """The dtype to which two Tensors of these dtypes promote.
 
     Integers never raise a float: int64 with float16 is float16. float16 with bfloat16 is float32.
+
+    Parameters
+    ----------
+    type1, type2 : dtype
+
+    Examples
+    --------
+    >>> tl.promote_types(tl.int64, tl.float16)
+    dtype('float16')
     """
     a, b = as_dtype(type1), as_dtype(type2)
     if category(a) != category(b):
@@ -117,6 +140,15 @@ def result_type(*operands: Any) -> np.dtype:
 
     Tensors without axes raise the dtype only from one category (boolean, integer, float) to the
     next, and numbers only to the next category's default: int64, or the default dtype.
+
+    Parameters
+    ----------
+    *operands : Tensor, array or number
+
+    Examples
+    --------
+    >>> tl.result_type(tl.tensor([1]), 0.5)
+    dtype('float32')
     """
     kinds: list[np.dtype | None] = [None, None, None]  # of Tensors with axes, without, of numbers
     for x in operands:

@@ -20,6 +20,15 @@ def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
         "highest" (the default): float32 throughout. "high": inputs are rounded to TF32 (10 bits of
         mantissa) and multiplied by the tensor cores, which is faster; sums are
         float32. It needs compute capability 8.0 and changes nothing for other dtypes or the CPU.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> tl.set_float32_matmul_precision("highest")
     """
     global _precision
     if precision not in ("highest", "high"):
@@ -30,5 +39,11 @@ def set_float32_matmul_precision(precision: Literal["highest", "high"]) -> None:
 
 
 def get_float32_matmul_precision() -> str:
-    """Return what `set_float32_matmul_precision` was last given."""
+    """Return what `set_float32_matmul_precision` was last given.
+
+    Examples
+    --------
+    >>> tl.get_float32_matmul_precision()
+    'highest'
+    """
     return _precision

@@ -14,6 +14,11 @@ def get_num_threads() -> int:
     group with a quota of processor time, so many as that keeps busy. Where the compiled kernels
     are off, these are the threads of NumPy's OpenBLAS, at first half of the usable cores, and 1 if
     NumPy has another library.
+
+    Examples
+    --------
+    >>> tl.get_num_threads() >= 1
+    True
     """
     if HOST.kernels is not None:
         return HOST.kernels.get_num_threads()
@@ -74,6 +79,10 @@ def empty_cache() -> None:
     Freed arrays are kept for the next ones, since new memory costs time, at most 1 GB (a sixteenth
     of what the process may have, if that is less); what is not reused for 20 seconds is returned
     by itself. Call this to return it at once; on CUDA it is `tensorlite.cuda.empty_cache`.
+
+    Examples
+    --------
+    >>> tl.empty_cache()
     """
     if HOST.kernels is not None:
         HOST.kernels.empty_cache()

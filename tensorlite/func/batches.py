@@ -47,6 +47,11 @@ def vmap(
         If no argument has a batch, or their batches differ in size.
     RuntimeError
         If `func` draws random numbers and `randomness` is "error".
+
+    Examples
+    --------
+    >>> tl.vmap(tl.dot)(tl.ones(3, 2), tl.ones(3, 2))
+    tensor([2., 2., 2.])
     """
     if randomness not in ("error", "different", "same"):
         raise RuntimeError(

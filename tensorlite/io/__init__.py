@@ -132,6 +132,12 @@ def load(
         it, so that every damage is found; files from elsewhere are read without.
     pickle.UnpicklingError
         If a file of torch holds more than tensors and plain containers; names what.
+
+    Examples
+    --------
+    >>> tl.save({"step": 3}, "state.tl")
+    >>> tl.load("state.tl")
+    {'step': 3}
     """
     wanted = None if dtype is None else as_dtype(dtype)
     if is_path(f):

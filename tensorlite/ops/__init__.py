@@ -29,10 +29,12 @@ from tensorlite.ops.limits import *
 from tensorlite.ops.linalg import *
 from tensorlite.ops.norms import *
 from tensorlite.ops.order import *
+from tensorlite.ops.overwriting import *
 from tensorlite.ops.random import *
 from tensorlite.ops.ranges import *
 from tensorlite.ops.rectifiers import *
 from tensorlite.ops.reduce import *
+from tensorlite.ops.reshaping import *
 from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *
 from tensorlite.ops.scatter import *
@@ -62,9 +64,21 @@ LATER = {
         "triangular_solve",
     ),
     "matrix.products": (
-        *("addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "cross", "dot"),
-        *("ger", "inner", "kron", "matrix_power", "mm", "mv", "outer", "trace", "vdot"),
+        *(
+            "bmm",
+            "chain_matmul",
+            "cross",
+            "dot",
+            "ger",
+            "inner",
+            "kron",
+            "matrix_power",
+            "mm",
+            "mv",
+        ),
+        *("outer", "trace", "vdot"),
     ),
+    "matrix.sums": ("addbmm", "addmm", "addmv", "addr", "baddbmm"),
     "probabilities": ("erfinv", "logit"),
     "quantiles": ("nanquantile", "quantile"),
     "search": ("bucketize", "cartesian_prod", "combinations", "searchsorted"),

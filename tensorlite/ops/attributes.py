@@ -8,8 +8,9 @@ from typing import Any
 from tensorlite import views
 from tensorlite.backend import array_backend
 from tensorlite.ops import inplace, shape
-from tensorlite.ops.axes import squeeze, swapaxes, t, transpose, unsqueeze
+from tensorlite.ops.axes import swapaxes, t, transpose
 from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.reshaping import squeeze, unsqueeze
 from tensorlite.tensor import Tensor
 
 

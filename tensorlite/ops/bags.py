@@ -52,6 +52,16 @@ def embedding_bag(
     Returns
     -------
     Tensor, shape (bags, D)
+
+    Raises
+    ------
+    ValueError
+        If there is no such `mode`, or shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.embedding_bag(tl.tensor([[0, 1]]), tl.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[2., 3.]])
     """
     op = "embedding_bag"
     if mode not in ("sum", "mean", "max"):

@@ -26,6 +26,16 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     Returns
     -------
     Tensor, shape (…, out)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.bilinear(tl.ones(2, 3), tl.ones(2, 4), tl.ones(5, 3, 4)).shape
+    (2, 5)
     """
     if (
         len(weight.shape) != 3

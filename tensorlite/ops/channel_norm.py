@@ -141,11 +141,21 @@ def batch_norm(
     eps
         Added to the variance.
 
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
     Raises
     ------
     ValueError
         If a parameter is not (C,), a channel has only one value to take statistics of, or
         statistics are neither to be taken nor given.
+
+    Examples
+    --------
+    >>> tl.batch_norm(tl.tensor([[1.0], [3.0]]), None, None, training=True).shape
+    (2, 1)
     """
     x = input
     if x.array.shape == (0,):  # torch takes an empty batch that has lost its channels, too
@@ -213,6 +223,29 @@ def group_norm(
     """Give each group of channels of each image mean 0 and variance 1 (Wu and He 2018).
 
     `input` is (N, C, …), C divides by `num_groups`; `weight` and `bias` are (C,) or None.
+
+    Parameters
+    ----------
+    input : Tensor
+    num_groups : int
+    weight, bias : Tensor or None
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `num_groups` does not divide C, or shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.group_norm(tl.ones(1, 4, 2), 2).shape
+    (1, 4, 2)
     """
     x = input
     _check_channels("group_norm", x, weight, bias)
@@ -247,6 +280,25 @@ def instance_norm(
         Scale and shift (C,), or None.
     use_input_stats
         If not, the running averages are used instead of each image's own.
+    momentum : float
+        Share of this batch in the running averages.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a channel has one value, or there are no statistics to use.
+
+    Examples
+    --------
+    >>> tl.instance_norm(tl.tensor([[[1.0, 3.0]]])).shape
+    (1, 1, 2)
     """
     x = input
     _check_channels("instance_norm", x, running_mean, running_var, weight, bias)

@@ -463,6 +463,11 @@ def equal(input: Any, other: Any) -> bool:
     input, other : Tensor
         Of any shapes.
 
+    Raises
+    ------
+    TypeError
+        If `other` is no Tensor.
+
     Examples
     --------
     >>> tl.equal(tl.tensor([1, 2]), tl.tensor([1, 2]))

@@ -245,6 +245,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
     dims : int or (sequence of int, sequence of int)
         The last `dims` axes of `a` with the first of `b`, or the axes of each; a Tensor of such
         numbers is taken, too. An axis of length 1 fits any other.
+    out : None
+        Taken as torch takes it; only None.
 
     Returns
     -------

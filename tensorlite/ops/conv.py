@@ -177,7 +177,28 @@ def conv1d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve `input` (N, C, L) or (C, L) with `weight` (O, C/groups, K); see `conv2d`."""
+    """Convolve `input` (N, C, L) or (C, L) with `weight` (O, C/groups, K); see `conv2d`.
+
+    Parameters
+    ----------
+    input, weight : Tensor
+    bias, stride, padding, dilation, groups
+        As of `conv2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, O, OL)
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.conv1d(tl.ones(1, 1, 4), tl.ones(1, 1, 2))
+    tensor([[[2., 2., 2.]]])
+    """
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -212,6 +233,17 @@ def conv2d(
     -------
     Tensor, shape (N, O, OH, OW)
         With OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1) / stride⌋ + 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.conv2d(tl.ones(1, 1, 3, 3), tl.ones(1, 1, 2, 2))
+    tensor([[[[4., 4.],
+              [4., 4.]]]])
     """
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
@@ -225,7 +257,28 @@ def conv3d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolve `input` (N, C, D, H, W) with `weight` (O, C/groups, KD, KH, KW); see `conv2d`."""
+    """Convolve `input` (N, C, D, H, W) with `weight` (O, C/groups, KD, KH, KW); see `conv2d`.
+
+    Parameters
+    ----------
+    input, weight : Tensor
+    bias, stride, padding, dilation, groups
+        As of `conv2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, O, OD, OH, OW)
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.conv3d(tl.ones(1, 3, 4, 4, 4), tl.ones(5, 3, 2, 2, 2)).shape
+    (1, 5, 3, 3, 3)
+    """
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -270,7 +323,28 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
-    """Transposed convolution of (N, C, L) by `weight` (C, O/groups, K); see `conv_transpose2d`."""
+    """Transposed convolution of (N, C, L) by `weight` (C, O/groups, K); see `conv_transpose2d`.
+
+    Parameters
+    ----------
+    input, weight : Tensor
+    bias, stride, padding, output_padding, groups, dilation
+        As of `conv_transpose2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, O, OL)
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.conv_transpose1d(tl.ones(1, 1, 3), tl.ones(1, 1, 2))
+    tensor([[[1., 2., 2., 1.]]])
+    """
     return _conv_transpose(
         1, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -304,6 +378,16 @@ def conv_transpose2d(
     -------
     Tensor, shape (N, O, OH, OW)
         With OH = (H − 1)·stride − 2·padding + dilation·(KH − 1) + output_padding + 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.conv_transpose2d(tl.ones(1, 3, 2, 2), tl.ones(3, 5, 2, 2), stride=2).shape
+    (1, 5, 4, 4)
     """
     return _conv_transpose(
         2, input, weight, bias, stride, padding, output_padding, groups, dilation
@@ -320,7 +404,29 @@ def conv_transpose3d(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
-    """Transposed convolution of (N, C, D, H, W); see `conv_transpose2d`."""
+    """Transposed convolution of (N, C, D, H, W); see `conv_transpose2d`.
+
+    Parameters
+    ----------
+    input, weight : Tensor
+        The weight is (C, O/groups, KD, KH, KW).
+    bias, stride, padding, output_padding, groups, dilation
+        As of `conv_transpose2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, O, OD, OH, OW)
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.conv_transpose3d(tl.ones(1, 3, 2, 2, 2), tl.ones(3, 5, 2, 2, 2)).shape
+    (1, 5, 3, 3, 3)
+    """
     return _conv_transpose(
         3, input, weight, bias, stride, padding, output_padding, groups, dilation
     )

@@ -108,6 +108,16 @@ copied.defvjp(x=lambda g: g)
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """Copy into memory of its own, in row order; gradients pass.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
     Examples
     --------
     >>> tl.clone(tl.tensor([-1.5, 0.0, 2.0]))

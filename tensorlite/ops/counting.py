@@ -123,6 +123,11 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     ------
     TypeError, ValueError
         If `input` has no float dtype, ``bins < 1``, ``max < min``, or one is not finite.
+
+    Examples
+    --------
+    >>> tl.histc(tl.tensor([1.0, 2.0, 1.0]), bins=2, min=0, max=4)
+    tensor([2., 1.])
     """
     bounds = (float(min), float(max))
     if bounds[1] < bounds[0]:
@@ -159,6 +164,18 @@ def histogram(
     -------
     hist, bin_edges : Tensor
         A named tuple, without gradients.
+
+    Raises
+    ------
+    TypeError
+        If `input` has no float dtype.
+    ValueError
+        If edges or weights do not fit.
+
+    Examples
+    --------
+    >>> tl.histogram(tl.tensor([1.0, 2.0, 1.0]), 2, range=(0.0, 4.0)).hist
+    tensor([2., 1.])
     """
     rows = _counted("histogram", input.reshape((math.prod(input.shape), 1)))
     given = [bins]
@@ -194,6 +211,19 @@ def histogramdd(
     -------
     hist : Tensor, shape (bins of axis 0, bins of axis 1, …)
     bin_edges : tuple of D Tensors
+
+    Raises
+    ------
+    TypeError
+        If `input` has no float dtype.
+    ValueError
+        If points, bins, edges or weights do not fit each other.
+
+    Examples
+    --------
+    >>> tl.histogramdd(tl.tensor([[0.0, 1.0], [2.0, 2.0]]), [2, 2]).hist
+    tensor([[1., 0.],
+            [0., 1.]])
     """
     if len(input.shape) < 2:
         raise ValueError(f"histogramdd: points (..., D), not shape {tuple(input.shape)}")

@@ -118,6 +118,11 @@ def tensor(
     requires_grad
         Whether operations on it are recorded.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `data`.
+
     Raises
     ------
     TypeError
@@ -171,7 +176,25 @@ def _may_share(made: Array, data: Any) -> bool:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Where = None) -> Tensor:
-    """Wrap values as a Tensor, in the same memory where that is possible; a Tensor as it is."""
+    """Wrap values as a Tensor, in the same memory where that is possible; a Tensor as it is.
+
+    Parameters
+    ----------
+    data : object
+        As of `tensor`.
+    dtype, device
+        By default those of `data`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `data`.
+
+    Examples
+    --------
+    >>> tl.as_tensor([1, 2, 3])
+    tensor([1, 2, 3])
+    """
     if isinstance(data, Tensor):
         dtype = data.dtype if dtype is None else dtype
         return data.to(data.device if device is None else place(device), dtype)
@@ -186,7 +209,30 @@ def asarray(
     copy: bool | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Wrap values as a Tensor; `copy` says whether into memory of its own (default: if needed)."""
+    """Wrap values as a Tensor; `copy` says whether into memory of its own (default: if needed).
+
+    Parameters
+    ----------
+    obj : object
+        A number, nested sequences, an array of any library, or a Tensor.
+    copy : bool, optional
+        As above.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `obj`.
+
+    Raises
+    ------
+    ValueError
+        If `copy` is False and a copy is needed.
+
+    Examples
+    --------
+    >>> tl.asarray([1, 2, 3])
+    tensor([1, 2, 3])
+    """
     if copy:
         return tensor(obj, dtype, device, requires_grad)
     made = as_tensor(obj, dtype, device)
@@ -198,12 +244,37 @@ def asarray(
 
 
 def scalar_tensor(s: float, dtype: Any = None, device: Where = None, **options: Any) -> Tensor:
-    """Make a Tensor with no axes, of the default dtype unless another is given."""
+    """Make a Tensor with no axes, of the default dtype unless another is given.
+
+    Parameters
+    ----------
+    s : number
+    **options
+        As of `tensor`.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Examples
+    --------
+    >>> tl.scalar_tensor(3)
+    tensor(3.)
+    """
     return tensor(s, tensor_dtype(dtype), device, **options)
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Wrap a NumPy array; the Tensor shares its memory and dtype.
+
+    Parameters
+    ----------
+    ndarray : numpy.ndarray
+
+    Returns
+    -------
+    Tensor
+        Of its shape.
 
     Raises
     ------
@@ -211,6 +282,12 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         If it is no array, or of a dtype that Tensors do not have.
     ValueError
         If its memory cannot be used as it is: in another byte order, or not aligned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.from_numpy(np.arange(3))
+    tensor([0, 1, 2])
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy() of a {type(ndarray).__name__}: use tensor() to copy values")
@@ -224,7 +301,29 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
-    """Wrap an array of another library through DLPack, without a copy, on its device."""
+    """Wrap an array of another library through DLPack, without a copy, on its device.
+
+    Parameters
+    ----------
+    ext_tensor : object
+        An array with ``__dlpack__``.
+
+    Returns
+    -------
+    Tensor
+        Of its shape and dtype.
+
+    Raises
+    ------
+    TypeError
+        If it has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.from_dlpack(np.arange(3))
+    tensor([0, 1, 2])
+    """
     if isinstance(ext_tensor, Tensor):
         return tensor_of(ext_tensor.array)
     if not hasattr(ext_tensor, "__dlpack__"):
@@ -252,7 +351,26 @@ def zeros(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Return a Tensor of zeros."""
+    """Return a Tensor of zeros.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+
+    Returns
+    -------
+    Tensor
+        Of that shape and `dtype`, by default the default one.
+
+    Examples
+    --------
+    >>> tl.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
     shape = given_shape("zeros", shape, size)
     return made("zeros", (shape,), tensor_dtype(dtype), device, requires_grad)
 
@@ -266,7 +384,26 @@ def ones(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Return a Tensor of ones."""
+    """Return a Tensor of ones.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+
+    Returns
+    -------
+    Tensor
+        Of that shape and `dtype`, by default the default one.
+
+    Examples
+    --------
+    >>> tl.ones(2, 3)
+    tensor([[1., 1., 1.],
+            [1., 1., 1.]])
+    """
     shape = given_shape("ones", shape, size)
     return made("ones", (shape,), tensor_dtype(dtype), device, requires_grad)
 
@@ -281,7 +418,25 @@ def empty(
     pin_memory: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Return a Tensor whose memory is not set."""
+    """Return a Tensor whose memory is not set.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+
+    Returns
+    -------
+    Tensor
+        Of that shape and `dtype`, by default the default one.
+
+    Examples
+    --------
+    >>> tl.empty(2, 3).shape
+    (2, 3)
+    """
     shape = given_shape("empty", shape, size)
     return made("empty", (shape,), tensor_dtype(dtype), device, requires_grad)
 
@@ -297,10 +452,26 @@ def full(
 ) -> Tensor:
     """Return a Tensor of one value, whose kind gives the dtype: bool, int64 or the default.
 
+    Parameters
+    ----------
+    size : int or sequence of int
+        The shape.
+    fill_value : number
+
+    Returns
+    -------
+    Tensor, shape `size`
+
     Raises
     ------
     RuntimeError
         If the value does not fit the integer dtype that is asked for.
+
+    Examples
+    --------
+    >>> tl.full((2, 2), 0.5)
+    tensor([[0.5, 0.5],
+            [0.5, 0.5]])
     """
     if isinstance(fill_value, Tensor):
         dtype = fill_value.dtype if dtype is None else dtype
@@ -324,7 +495,29 @@ def eye(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Return the n × m matrix (default n × n) with ones on its diagonal."""
+    """Return the n × m matrix (default n × n) with ones on its diagonal.
+
+    Parameters
+    ----------
+    n, m : int
+        Rows and columns.
+
+    Returns
+    -------
+    Tensor, shape (n, m)
+        Of `dtype`, by default the default one.
+
+    Raises
+    ------
+    RuntimeError
+        If one is negative.
+
+    Examples
+    --------
+    >>> tl.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     for name, length in (("n", n), ("m", m)):
         if length is not None and length < 0:
             raise RuntimeError(f"eye: {name} is at least 0, not {length}")

@@ -41,7 +41,30 @@ def _check_matrices(x: Array) -> None:
 
 @primitive
 def tril(xp: ModuleType, x: Array, *, diagonal: int = 0) -> Array:
-    """Keep what is on and below the `diagonal`-th diagonal of the last two axes; the rest is 0."""
+    """Keep what is on and below the `diagonal`-th diagonal of the last two axes; the rest is 0.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, m)
+    diagonal : int
+        0 is the main one, positive numbers are above it.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `input` has fewer than two axes.
+
+    Examples
+    --------
+    >>> tl.tril(tl.tensor([[1, 2], [3, 4]]))
+    tensor([[1, 0],
+            [3, 4]])
+    """
     _check_matrices(x)
     return xp.tril(x, diagonal).astype(x.dtype, copy=False)  # CuPy widens bfloat16
 
@@ -51,7 +74,30 @@ tril.defvjp(x=lambda g, diagonal: tril(g, diagonal))
 
 @primitive
 def triu(xp: ModuleType, x: Array, *, diagonal: int = 0) -> Array:
-    """Keep what is on and above the `diagonal`-th diagonal of the last two axes; the rest is 0."""
+    """Keep what is on and above the `diagonal`-th diagonal of the last two axes; the rest is 0.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, m)
+    diagonal : int
+        0 is the main one, positive numbers are above it.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `input` has fewer than two axes.
+
+    Examples
+    --------
+    >>> tl.triu(tl.tensor([[1, 2], [3, 4]]))
+    tensor([[1, 2],
+            [0, 4]])
+    """
     _check_matrices(x)
     return xp.triu(x, diagonal).astype(x.dtype, copy=False)
 
@@ -62,14 +108,60 @@ triu.defvjp(x=lambda g, diagonal: triu(g, diagonal))
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None
 ) -> Tensor:
-    """Places on and below the `offset`-th diagonal of a matrix: rows and columns, shape (2, n)."""
+    """Places on and below the `offset`-th diagonal of a matrix: rows and columns, shape (2, n).
+
+    Parameters
+    ----------
+    row, col : int
+        Size of the matrix.
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+
+    Returns
+    -------
+    Tensor of int64, shape (2, n)
+
+    Raises
+    ------
+    RuntimeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> tl.tril_indices(2, 2)
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
     return _indices(np.tril_indices, row, col, offset, dtype, device)
 
 
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None
 ) -> Tensor:
-    """Places on and above the `offset`-th diagonal of a matrix: rows and columns, shape (2, n)."""
+    """Places on and above the `offset`-th diagonal of a matrix: rows and columns, shape (2, n).
+
+    Parameters
+    ----------
+    row, col : int
+        Size of the matrix.
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+
+    Returns
+    -------
+    Tensor of int64, shape (2, n)
+
+    Raises
+    ------
+    RuntimeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> tl.triu_indices(2, 2)
+    tensor([[0, 0, 1],
+            [0, 1, 1]])
+    """
     return _indices(np.triu_indices, row, col, offset, dtype, device)
 
 
@@ -87,6 +179,20 @@ def _indices(find: Any, row: int, col: int, offset: int, dtype: Any, device: Any
 @primitive(view=True)
 def diagonal(xp: ModuleType, x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
     """Take the `offset`-th diagonal of two axes; it becomes the last axis of the result.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least two axes.
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+    dim1, dim2 : int
+        The axes.
+
+    Returns
+    -------
+    Tensor, shape (..., n)
+        A view.
 
     Examples
     --------
@@ -124,7 +230,31 @@ diagonal_backward.defvjp(d=lambda g, offset, dim1, dim2: diagonal(g, offset, dim
 
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Lay the last axis on the `offset`-th diagonal of matrices of zeros, in the axes named."""
+    """Lay the last axis on the `offset`-th diagonal of matrices of zeros, in the axes named.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n)
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+    dim1, dim2 : int
+        The axes of the matrices in the result.
+
+    Returns
+    -------
+    Tensor, shape (..., n + |offset|, n + |offset|)
+
+    Raises
+    ------
+    RuntimeError
+        If `input` has no axes.
+
+    Examples
+    --------
+    >>> tl.diag_embed(tl.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     if not input.shape:
         raise RuntimeError("diag_embed: a Tensor with no axes has no diagonal to lay out")
     ndim = len(input.shape) + 1
@@ -139,6 +269,21 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 @copies
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Take the `diagonal`-th diagonal of a matrix; of one axis, make the matrix that has it.
+
+    Parameters
+    ----------
+    input : Tensor, shape (n, m) or (n,)
+    diagonal : int
+        0 is the main one, positive numbers are above it.
+
+    Returns
+    -------
+    Tensor, shape (k,) or (n + |diagonal|, n + |diagonal|)
+
+    Raises
+    ------
+    RuntimeError
+        If `input` has neither one axis nor two.
 
     Examples
     --------
@@ -156,14 +301,62 @@ _diagonal = diagonal  # whose name is `diag`'s parameter, too
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
-    """Make the matrix that has all elements, in row order, on its `offset`-th diagonal."""
+    """Make the matrix that has all elements, in row order, on its `offset`-th diagonal.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+
+    Returns
+    -------
+    Tensor
+        A square matrix.
+
+    Examples
+    --------
+    >>> tl.diagflat(tl.tensor([1, 2]), 1)
+    tensor([[0, 1, 0],
+            [0, 0, 2],
+            [0, 0, 0]])
+    """
     return diag_embed(reshape(input, (-1,)), offset)
 
 
 def diagonal_scatter(
     input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Tensor:
-    """Put `src` in place of the `offset`-th diagonal of two axes, in a copy."""
+    """Put `src` in place of the `offset`-th diagonal of two axes, in a copy.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least two axes.
+    src : Tensor
+        Of the diagonal's shape, see `diagonal`, and `input`'s dtype.
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+    dim1, dim2 : int
+        The axes.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If `src` has another shape or dtype.
+
+    Examples
+    --------
+    >>> tl.diagonal_scatter(tl.zeros(2, 2), tl.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]])
+    """
     shape = tuple(input.shape)
     far = _no_further(offset, shape)
     place = np.diagonal(np.broadcast_to(np.empty(()), shape), far, dim1, dim2).shape

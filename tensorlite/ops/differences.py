@@ -44,6 +44,11 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     prepend, append : Tensor, optional
         Put before and after `input` first; any length along `dim`.
 
+    Returns
+    -------
+    Tensor
+        By `n` shorter along `dim`.
+
     Raises
     ------
     ValueError
@@ -101,6 +106,11 @@ def gradient(
     ------
     ValueError
         If an axis has no more than `edge_order` samples, or `spacing` fits no axes.
+
+    Examples
+    --------
+    >>> tl.gradient(tl.tensor([1.0, 4.0, 9.0, 16.0]))
+    (tensor([3., 4., 6., 7.]),)
     """
     if edge_order not in (1, 2):
         raise ValueError(f"gradient: edge_order is 1 or 2, not {edge_order!r}")
@@ -195,6 +205,11 @@ def trapezoid(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) 
     dim : int
         The axis.
 
+    Returns
+    -------
+    Tensor
+        Of `y`'s shape without `dim`.
+
     Raises
     ------
     ValueError
@@ -215,6 +230,27 @@ trapz = trapezoid
 @takes_axis
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float | None = None, dim: int = -1) -> Any:
     """Areas under samples up to the second, the third and so on; see `trapezoid`.
+
+    Parameters
+    ----------
+    y : Tensor
+        Samples; of integers in the default dtype.
+    x, dx, dim
+        As of `trapezoid`.
+
+    Returns
+    -------
+    Tensor
+        Of `y`'s shape, by 1 shorter along `dim`.
+
+    Raises
+    ------
+    TypeError
+        If `x` and `dx` are both given.
+    IndexError
+        If `y` has no axes.
+    ValueError
+        If there is not one `x` for each sample.
 
     Examples
     --------

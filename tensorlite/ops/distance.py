@@ -37,6 +37,25 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """Cosine of the angle between vectors along `dim`; lengths below `eps` count as `eps`.
 
     `x1` and `x2` broadcast.
+
+    Parameters
+    ----------
+    x1, x2 : Tensor
+        Of shapes that broadcast.
+    dim : int
+        The axis of the vectors.
+    eps : float
+        As above.
+
+    Returns
+    -------
+    Tensor
+        Without the axis `dim`.
+
+    Examples
+    --------
+    >>> tl.cosine_similarity(tl.tensor([[1.0, 0.0]]), tl.tensor([[1.0, 1.0]]))
+    tensor([0.70710677])
     """
     shape = np.broadcast_shapes(x1.shape, x2.shape)
     units = []
@@ -52,6 +71,18 @@ def pairwise_distance(
 ) -> Tensor:
     """`p`-norm of ``x1 - x2 + eps`` along the last axis; the two broadcast.
 
+    Parameters
+    ----------
+    x1, x2 : Tensor, shape (..., D)
+    p, eps : float
+        As above.
+    keepdim : bool
+        Whether the last axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor, shape (...)
+
     Examples
     --------
     >>> tl.pairwise_distance(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
@@ -64,6 +95,21 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """`p`-norm distances of all pairs of rows i < j of `input` (N, M), shape (N·(N - 1)/2,).
 
     In the order (0, 1), (0, 2), …, (1, 2), ….
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, M)
+    p : float
+        Not negative.
+
+    Returns
+    -------
+    Tensor, shape (N·(N − 1)/2,)
+
+    Raises
+    ------
+    ValueError
+        If `input` has not two axes, or `p` is negative.
 
     Examples
     --------

@@ -90,6 +90,25 @@ def unique_consecutive(
 ) -> Any:
     """The first of equal elements that follow each other; results are those of `unique`.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    return_inverse, return_counts, dim
+        As of `unique`.
+
+    Returns
+    -------
+    Tensor, or tuple of Tensor
+        As of `unique`.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis `dim`.
+    ValueError
+        If other axes are empty.
+
     Examples
     --------
     >>> tl.unique_consecutive(tl.tensor([-1.5, 0.0, 2.0]))
@@ -146,6 +165,11 @@ def isin(
     -------
     Tensor of bool
         Of the shape of `elements`.
+
+    Raises
+    ------
+    TypeError
+        If neither is a Tensor.
 
     Examples
     --------

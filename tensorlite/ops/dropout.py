@@ -63,6 +63,21 @@ def dropout(
         Whether to write into `input`, and return it.
     generator
         Where the mask comes from: the same one on every device.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
+    Examples
+    --------
+    >>> tl.dropout(tl.tensor([1.0, 2.0]), p=0.0)
+    tensor([1., 2.])
     """
     _check_probability("dropout", p)
     return _dropped(_dropout, input, p, training, inplace, generator)
@@ -182,6 +197,34 @@ def alpha_dropout(
     """Set elements to selu's lowest value with probability `p`, keeping mean and variance.
 
     For networks of `selu` (Klambauer et al. 2017): of input with mean 0 and variance 1.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    p : float
+        Probability, in [0, 1].
+    training : bool
+        If not, `input` is returned as it is.
+    inplace : bool
+        Whether to write into `input`, and return it.
+    generator : Generator
+        Where the mask comes from: the same one on every device.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
+    Examples
+    --------
+    >>> tl.alpha_dropout(tl.ones(2), 0.5, training=False)
+    tensor([1., 1.])
     """
     _check_probability("alpha_dropout", p)
     shape = tuple(input.shape)
@@ -196,7 +239,35 @@ def feature_alpha_dropout(
     *,
     generator: Generator = default_generator,
 ) -> Tensor:
-    """`alpha_dropout` of whole channels of (N, C, …)."""
+    """`alpha_dropout` of whole channels of (N, C, …).
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, ...)
+    p : float
+        Probability, in [0, 1].
+    training : bool
+        If not, `input` is returned as it is.
+    inplace : bool
+        Whether to write into `input`, and return it.
+    generator : Generator
+        Where the mask comes from: the same one on every device.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1], or `input` has no channels.
+
+    Examples
+    --------
+    >>> tl.feature_alpha_dropout(tl.ones(1, 2), 0.5, training=False)
+    tensor([[1., 1.]])
+    """
     _check_probability("feature_alpha_dropout", p)
     if len(input.shape) < 2:
         raise ValueError(

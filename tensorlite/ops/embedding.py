@@ -128,6 +128,12 @@ def embedding(
     ------
     IndexError
         For an index outside the table, on the CPU; CUDA does not look, which would wait for it.
+
+    Examples
+    --------
+    >>> tl.embedding(tl.tensor([2, 0]), tl.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    tensor([[5., 6.],
+            [1., 2.]])
     """
     padding_idx = table_row("embedding", padding_idx, weight)
     if max_norm is not None:

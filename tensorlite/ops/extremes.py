@@ -37,10 +37,29 @@ __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 def amax(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Largest element; NaN if one is. Equal largest elements share the gradient equally.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`, of `input`'s dtype.
+
     Raises
     ------
     IndexError or RuntimeError
         Of no elements.
+
+    Examples
+    --------
+    >>> tl.amax(tl.tensor([[1.0, 3.0], [2.0, 0.0]]), dim=1)
+    tensor([3., 2.])
     """
     if is_plain(x, axis):
         return x.max(axis=axis, keepdims=keepdims)
@@ -53,10 +72,29 @@ def amax(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False)
 def amin(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Smallest element; NaN if one is. Equal smallest elements share the gradient equally.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`, of `input`'s dtype.
+
     Raises
     ------
     IndexError or RuntimeError
         Of no elements.
+
+    Examples
+    --------
+    >>> tl.amin(tl.tensor([[1.0, 3.0], [2.0, 0.0]]), dim=1)
+    tensor([1., 0.])
     """
     if is_plain(x, axis):
         return x.min(axis=axis, keepdims=keepdims)
@@ -85,10 +123,24 @@ amin.defvjp(x=_extreme_vjp)
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """Smallest and largest elements, in all or along `dim`.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int, optional
+        The axis; by default all.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
     Returns
     -------
     min, max : Tensor
         A named tuple. Equal elements share the gradient equally.
+
+    Examples
+    --------
+    >>> tl.aminmax(tl.tensor([3.0, 1.0, 2.0]))
+    aminmax(min=tensor(1.), max=tensor(3.))
     """
     check_not_empty("aminmax", input.shape, dim)
     smallest, largest = (f(input, axis=dim, keepdims=keepdim) for f in (amin, amax))
@@ -101,6 +153,25 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
 @primitive
 def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first largest element: along `dim`, or (None) in the flattened `input`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int, optional
+        The axis.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor of int64
+        Without the axis `dim`.
+
+    Raises
+    ------
+    TypeError
+        Of booleans.
 
     Examples
     --------
@@ -115,6 +186,25 @@ def argmax(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool 
 @primitive
 def argmin(xp: ModuleType, x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """Index (int64) of the first smallest element: along `dim`, or (None) in the flattened `input`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int, optional
+        The axis.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor of int64
+        Without the axis `dim`.
+
+    Raises
+    ------
+    TypeError
+        Of booleans.
 
     Examples
     --------
@@ -199,6 +289,26 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     """Smallest element: of all, or along an axis together with its place; or the smaller of two.
 
     Parameters and results are those of `max`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int, or Tensor
+        The axis, or the other of two.
+    keepdim : bool
+        Whether the axis stays, with length 1.
+    other : Tensor
+        The same by name.
+
+    Returns
+    -------
+    Tensor, or with `dim` values, indices
+
+    Raises
+    ------
+    TypeError
+        If `input` is no Tensor, or the arguments do not fit each other.
 
     Examples
     --------

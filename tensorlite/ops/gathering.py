@@ -88,10 +88,30 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
     `index` has as many axes as `input` and is nowhere longer than it, but along `dim`.
 
+    Parameters
+    ----------
+    input, index : Tensor
+        Of as many axes; `index` of integers.
+    dim : int
+        The axis.
+    sparse_grad : bool
+        Taken as torch takes it, without effect.
+
+    Returns
+    -------
+    Tensor
+        Of `index`'s shape and `input`'s dtype.
+
     Raises
     ------
     IndexError
         On the CPU, if a number is not below the length of the axis, or negative.
+
+    Examples
+    --------
+    >>> tl.gather(tl.tensor([[1, 2], [3, 4]]), 1, tl.tensor([[1], [0]]))
+    tensor([[2],
+            [3]])
     """
     axis = one_dim(dim, len(input.shape), "gather")
     n = input.shape[axis] if input.shape else 1
@@ -124,7 +144,34 @@ def _not_fitting(name: str, index_shape: tuple, shape: Any) -> str:
 
 @takes_axis
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Take the sub-arrays along `dim` that `index`, with one axis or none, numbers."""
+    """Take the sub-arrays along `dim` that `index`, with one axis or none, numbers.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int
+        The axis.
+    index : integer Tensor, shape (n,)
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape, with length n along `dim`.
+
+    Raises
+    ------
+    IndexError
+        If `index` has several axes, or a number is out of range (on the CPU).
+    RuntimeError
+        If `input` has no axes and `index` more than one number.
+
+    Examples
+    --------
+    >>> tl.index_select(tl.tensor([[1, 2], [3, 4]]), 1, tl.tensor([1]))
+    tensor([[2],
+            [4]])
+    """
     axis = one_dim(dim, len(input.shape), "index_select")
     if len(index.shape) > 1:
         raise IndexError(f"index_select: index of shape {tuple(index.shape)} has several axes")
@@ -139,6 +186,17 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Take the elements that `index` numbers, counted in row order; of `index`'s shape.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    index : integer Tensor
+
+    Returns
+    -------
+    Tensor
+        Of `index`'s shape and `input`'s dtype.
 
     Examples
     --------
@@ -155,6 +213,29 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """Match `indices` and `input` along `dim`, as `numpy.take_along_axis`; flattened without it.
 
     ``y[i, j] = input[indices[i, j], j]`` for dim 0; the other axes broadcast.
+
+    Parameters
+    ----------
+    input, indices : Tensor
+        Of as many axes; `indices` of integers.
+    dim : int, optional
+        The axis.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that the two broadcast to, but along `dim`.
+
+    Raises
+    ------
+    RuntimeError
+        If they have not as many axes.
+
+    Examples
+    --------
+    >>> tl.take_along_dim(tl.tensor([[1, 2], [3, 4]]), tl.tensor([[1], [0]]), 1)
+    tensor([[2],
+            [3]])
     """
     if dim is None:
         input, indices, dim = reshape(input, (-1,)), reshape(indices, (-1,)), 0
@@ -177,10 +258,24 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Return the elements where `mask` is true, along one axis; the two broadcast.
 
+    Parameters
+    ----------
+    input, mask : Tensor
+        Of shapes that broadcast; `mask` of bool.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+
+    Raises
+    ------
+    RuntimeError
+        If `mask` is not of bool.
+
     Examples
     --------
-    >>> tl.masked_select(tl.tensor([True, False]), tl.tensor([True, True]))
-    tensor([ True, False])
+    >>> tl.masked_select(tl.tensor([1.0, 2.0]), tl.tensor([True, False]))
+    tensor([1.])
     """
     if mask.dtype != bool:
         raise RuntimeError(f"masked_select: the mask is {mask.dtype}, not bool")
@@ -193,6 +288,11 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Find the elements that are not zero.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
     Returns
     -------
     Tensor or tuple of Tensor
@@ -200,8 +300,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
     Examples
     --------
-    >>> tl.nonzero(tl.tensor([True, False]))
-    tensor([[0]])
+    >>> tl.nonzero(tl.tensor([[0.0, 2.0], [3.0, 0.0]]))
+    tensor([[0, 1],
+            [1, 0]])
     """
     if not input.shape:
         (places,) = places_of_nonzero(reshape(input, (1,)))
@@ -221,6 +322,21 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         Broadcasts with the others.
     input, other : Tensor or number
         Without them: where `condition` holds, as one Tensor of indices for each axis.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that they broadcast to; without `input`, a tuple of Tensors (n,).
+
+    Raises
+    ------
+    TypeError
+        If one of `input` and `other` is missing.
+
+    Examples
+    --------
+    >>> tl.where(tl.tensor([True, False]), tl.tensor([1.0, 2.0]), 0.0)
+    tensor([1., 0.])
     """
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
@@ -232,10 +348,20 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 def argwhere(input: Tensor) -> Tensor:
     """Find the elements that are not zero: one place per row, as int64.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor of int64, shape (n, axes)
+
     Examples
     --------
-    >>> tl.argwhere(tl.tensor([True, False]))
-    tensor([[0]])
+    >>> tl.argwhere(tl.tensor([[0.0, 2.0], [3.0, 0.0]]))
+    tensor([[0, 1],
+            [1, 0]])
     """
     return nonzero(input)
 
@@ -249,10 +375,20 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     num_classes : int
         By default one more than the largest label.
 
+    Returns
+    -------
+    Tensor of int64, shape (*input.shape, num_classes)
+
     Raises
     ------
     IndexError
         On the CPU, if a label is negative or not below `num_classes`.
+
+    Examples
+    --------
+    >>> tl.one_hot(tl.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
     """
     if input.dtype.kind not in "iu":
         raise RuntimeError(f"one_hot: labels are int64, not {input.dtype}")
@@ -266,7 +402,29 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """Turn numbers of elements in row order into index arrays, one per axis of `shape`."""
+    """Turn numbers of elements in row order into index arrays, one per axis of `shape`.
+
+    Parameters
+    ----------
+    indices : integer Tensor
+        Of any shape.
+    shape : sequence of int
+
+    Returns
+    -------
+    tuple of Tensor
+        Of `indices`'s shape.
+
+    Raises
+    ------
+    ValueError
+        If an index is outside, or is no integer.
+
+    Examples
+    --------
+    >>> tl.unravel_index(tl.tensor([5]), (2, 3))
+    (tensor([1]), tensor([2]))
+    """
     sizes = (shape,) if isinstance(shape, int) else tuple(map(operator.index, shape))
     if indices.dtype.kind not in "iu":
         raise ValueError(f"unravel_index: indices are integers, not {indices.dtype}")

@@ -136,11 +136,27 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
     A basic index gives a view on the CPU; others copy. Repeated places are right in the gradient.
 
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    index : int, slice, None, Ellipsis, Tensor, or a tuple of them
+
+    Returns
+    -------
+    Tensor
+        Of `x`'s dtype.
+
     Raises
     ------
     IndexError
         If an integer is out of range; the message names axis, index and length. On CUDA the
         values of index arrays are not checked, which would wait for the device.
+
+    Examples
+    --------
+    >>> tl.getitem(tl.tensor([[1, 2], [3, 4]]), (slice(None), 0))
+    tensor([1, 3])
     """
     if index.__class__ is int or index.__class__ is slice:  # the commonest, made fast
         return basic_getitem(x, (index, ...))
@@ -340,6 +356,24 @@ def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
 
     Where an index array repeats a place, the last value stays, and it alone has a gradient (on
     CUDA which one stays is not defined).
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    index : int, slice, None, Ellipsis, Tensor, or a tuple of them
+    value : Tensor or number
+        Of a shape that broadcasts to the place.
+
+    Returns
+    -------
+    Tensor
+        Of `x`'s shape and dtype.
+
+    Examples
+    --------
+    >>> tl.setitem(tl.tensor([1, 2, 3]), 0, 9)
+    tensor([9, 2, 3])
     """
     parts, arrays = parse_index(x, index)
     return with_item(x, value, *arrays, parts=parts)
@@ -405,9 +439,27 @@ def along(axis: int) -> tuple:
 
 @primitive
 def take_along_axis(xp: ModuleType, x: Array, indices: Array, *, axis: int = -1) -> Array:
-    """Match `indices` and `input` along `axis`, as `numpy.take_along_axis`.
+    """Match `indices` and `input` along `dim`, as `numpy.take_along_axis`.
 
-    ``y[i, j] = input[indices[i, j], j]`` for axis 0, and so on; the other axes broadcast.
+    ``y[i, j] = input[indices[i, j], j]`` for dim 0, and so on; the other axes broadcast.
+
+    Parameters
+    ----------
+    input, indices : Tensor
+        Of as many axes; `indices` of integers.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that the two broadcast to, but along `dim`.
+
+    Examples
+    --------
+    >>> tl.take_along_axis(tl.tensor([[1, 2], [3, 4]]), tl.tensor([[1], [0]]), 1)
+    tensor([[2],
+            [3]])
     """
     return xp.take_along_axis(x, indices, axis)
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from tensorlite.backend.dims import one_dim
 from tensorlite.backend.dtypes import promote_types
-from tensorlite.ops.axes import atleast_1d, atleast_2d, atleast_3d
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import one_by_one, takes_axis
 from tensorlite.ops.padding import pad_constant
+from tensorlite.ops.reshaping import atleast_1d, atleast_2d, atleast_3d
 from tensorlite.ops.shape import broadcast_to, concat_arrays, reshape, stack_arrays
 from tensorlite.outside import operand
 from tensorlite.tensor import Tensor
@@ -58,6 +58,18 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     dim : int
         The axis.
 
+    Returns
+    -------
+    Tensor
+        As long along `dim` as all together.
+
+    Raises
+    ------
+    ValueError
+        If there are no Tensors.
+    RuntimeError
+        If other lengths differ, or one has no axes.
+
     Examples
     --------
     >>> tl.cat([tl.zeros(2, 3), tl.ones(1, 3)]).shape
@@ -93,10 +105,20 @@ def _check_lengths(tensors: Sequence[Tensor], axis: int) -> None:
 def concat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """`cat` by another name.
 
+    Parameters
+    ----------
+    tensors, dim
+        As of `cat`.
+
+    Returns
+    -------
+    Tensor
+        As long along `dim` as all together.
+
     Examples
     --------
-    >>> tl.concat(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
-    tensor([4., 1., 1., 3.])
+    >>> tl.concat([tl.zeros(2, 3), tl.ones(1, 3)]).shape
+    (3, 3)
     """
     return cat(tensors, dim)
 
@@ -105,10 +127,20 @@ def concat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """`cat` by NumPy's name.
 
+    Parameters
+    ----------
+    tensors, dim
+        As of `cat`.
+
+    Returns
+    -------
+    Tensor
+        As long along `dim` as all together.
+
     Examples
     --------
-    >>> tl.concatenate(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
-    tensor([4., 1., 1., 3.])
+    >>> tl.concatenate([tl.zeros(2, 3), tl.ones(1, 3)]).shape
+    (3, 3)
     """
     return cat(tensors, dim)
 
@@ -117,10 +149,29 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join Tensors of one shape along a new axis, which is at the place `dim` of the result.
 
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+    dim : int
+        Place of the new axis.
+
+    Returns
+    -------
+    Tensor
+        With one axis more.
+
+    Raises
+    ------
+    ValueError
+        If there are no Tensors.
+    RuntimeError
+        If their shapes differ.
+
     Examples
     --------
-    >>> tl.stack(tl.tensor([-1.5, 0.0, 2.0]))
-    tensor([-1.5,  0. ,  2. ])
+    >>> tl.stack([tl.tensor([1, 2]), tl.tensor([3, 4])], dim=1)
+    tensor([[1, 3],
+            [2, 4]])
     """
     tensors = _of_one_dtype("stack", tensors)
     shape = tuple(tensors[0].shape)
@@ -136,10 +187,25 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second axis, or the first where there is one only.
 
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Their other lengths agree.
+
+    Returns
+    -------
+    Tensor
+        As long along that axis as all together.
+
+    Raises
+    ------
+    ValueError
+        If there are no Tensors.
+
     Examples
     --------
-    >>> tl.hstack(tl.tensor([-1.5, 0.0, 2.0]))
-    tensor([-1.5,  0. ,  2. ])
+    >>> tl.hstack([tl.tensor([1, 2]), tl.tensor([3])])
+    tensor([1, 2, 3])
     """
     tensors = atleast_1d(list(tensors))
     if not tensors:
@@ -148,22 +214,64 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Join along the first axis; Tensors with one axis are rows."""
+    """Join along the first axis; Tensors with one axis are rows.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Their other lengths agree.
+
+    Returns
+    -------
+    Tensor, shape (n, ...)
+
+    Examples
+    --------
+    >>> tl.vstack([tl.tensor([1, 2]), tl.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     return cat(atleast_2d(list(tensors)), 0)
 
 
 def row_stack(tensors: Sequence[Tensor]) -> Tensor:
-    """`vstack` by another name."""
+    """`vstack` by another name.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        As of `vstack`.
+
+    Returns
+    -------
+    Tensor, shape (n, ...)
+
+    Examples
+    --------
+    >>> tl.row_stack([tl.tensor([1, 2]), tl.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     return vstack(tensors)
 
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the third axis, which is made where it is missing.
 
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Their other lengths agree.
+
+    Returns
+    -------
+    Tensor, shape (n, m, k, ...)
+
     Examples
     --------
-    >>> tl.dstack(tl.tensor([-1.5, 0.0, 2.0]))
-    tensor([[[-1.5,  0. ,  2. ]]])
+    >>> tl.dstack([tl.tensor([1, 2]), tl.tensor([3, 4])])
+    tensor([[[1, 3],
+             [2, 4]]])
     """
     return cat(atleast_3d(list(tensors)), 2)
 
@@ -171,17 +279,48 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the second axis; Tensors with one axis are columns.
 
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of as many rows.
+
+    Returns
+    -------
+    Tensor, shape (n, m)
+
     Examples
     --------
-    >>> tl.column_stack(tl.tensor([-1.5, 0.0, 2.0]))
-    tensor([[-1.5,  0. ,  2. ]])
+    >>> tl.column_stack([tl.tensor([1, 2]), tl.tensor([3, 4])])
+    tensor([[1, 3],
+            [2, 4]])
     """
     columns = [x if len(x.shape) > 1 else reshape(x, (-1, 1)) for x in tensors]
     return cat(columns, 1)
 
 
 def block_diag(*tensors: Tensor) -> Tensor:
-    """Lay matrices corner to corner in a matrix of zeros; fewer axes count as a row."""
+    """Lay matrices corner to corner in a matrix of zeros; fewer axes count as a row.
+
+    Parameters
+    ----------
+    *tensors : Tensor, shapes (), (n,) or (n, m)
+
+    Returns
+    -------
+    Tensor, shape (sum of n, sum of m)
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one has more than two axes.
+
+    Examples
+    --------
+    >>> tl.block_diag(tl.tensor([[1, 2]]), tl.tensor([[3], [4]]))
+    tensor([[1, 2, 0],
+            [0, 0, 3],
+            [0, 0, 4]])
+    """
     for i, x in enumerate(tensors):
         if len(x.shape) > 2:
             raise ValueError(f"block_diag: Tensor {i} of shape {tuple(x.shape)} is no matrix")
@@ -212,6 +351,18 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     -------
     tuple of Tensor
         One per Tensor given, all of one shape.
+
+    Raises
+    ------
+    RuntimeError
+        If there are no Tensors, one has several axes, dtypes differ, or there is no such
+        `indexing`.
+
+    Examples
+    --------
+    >>> tl.meshgrid(tl.tensor([1, 2]), tl.tensor([3, 4]), indexing="ij")[0]
+    tensor([[1, 1],
+            [2, 2]])
     """
     tensors = one_by_one(tensors)
     if indexing not in ("ij", "xy"):

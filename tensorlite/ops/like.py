@@ -32,6 +32,21 @@ def zeros_like(
 ) -> Tensor:
     """Return zeros of `input`'s shape, and of its dtype and device unless others are given.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Raises
+    ------
+    TypeError
+        If `input` is no Tensor.
+
     Examples
     --------
     >>> tl.zeros_like(tl.tensor([-1.5, 0.0, 2.0]))
@@ -51,6 +66,21 @@ def ones_like(
 ) -> Tensor:
     """Return ones of `input`'s shape, and of its dtype and device unless others are given.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Raises
+    ------
+    TypeError
+        If `input` is no Tensor.
+
     Examples
     --------
     >>> tl.ones_like(tl.tensor([-1.5, 0.0, 2.0]))
@@ -68,7 +98,28 @@ def empty_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Return unset memory of `input`'s shape, and of its dtype and device unless others are."""
+    """Return unset memory of `input`'s shape, and of its dtype and device unless others are.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Raises
+    ------
+    TypeError
+        If `input` is no Tensor.
+
+    Examples
+    --------
+    >>> tl.empty_like(tl.tensor([1, 2])).dtype
+    dtype('int64')
+    """
     return empty(input.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 
@@ -82,13 +133,57 @@ def full_like(
     requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """Return one value in `input`'s shape, and of its dtype and device unless others are given."""
+    """Return one value in `input`'s shape, and of its dtype and device unless others are given.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    fill_value : number
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Raises
+    ------
+    TypeError
+        If `input` is no Tensor.
+
+    Examples
+    --------
+    >>> tl.full_like(tl.tensor([1.0, 2.0]), 0.5)
+    tensor([0.5, 0.5])
+    """
     like = _as(input, dtype, device)
     return full(input.shape, fill_value, requires_grad=requires_grad, **like)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
-    """Return one value in `input`'s shape and dtype; a Tensor with no axes has its gradient."""
+    """Return one value in `input`'s shape and dtype; a Tensor with no axes has its gradient.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    value : number, or Tensor without axes
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If `value` is a Tensor of several elements.
+
+    Examples
+    --------
+    >>> tl.fill(tl.tensor([1.0, 2.0]), 0.5)
+    tensor([0.5, 0.5])
+    """
     if isinstance(value, Tensor):
         if value.shape:
             raise RuntimeError(f"fill: value of shape {tuple(value.shape)} is not one number")

@@ -16,6 +16,7 @@ from tensorlite.ops import (
     inplace,
     like,
     random_writes,
+    reshaping,
     splitting,
     strides,
     tiling,
@@ -85,11 +86,11 @@ SHAPE_METHODS = (
 # Torch has these as methods only.
 ONLY_METHODS = {
     "expand_as": axes.expand_as,
-    "reshape_as": axes.reshape_as,
+    "reshape_as": reshaping.reshape_as,
     "split": splitting.split_method,
     "unfold": strides.unfold,
-    "view": axes.view,
-    "view_as": axes.view_as,
+    "view": reshaping.view,
+    "view_as": reshaping.view_as,
 }
 
 # What has a form with a trailing underscore that writes into the Tensor.

@@ -129,6 +129,13 @@ def norm(
         Leave them with length 1.
     dtype : dtype, optional
         What the elements are cast to first.
+    out : None
+        Taken as torch takes it; only None.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
 
     Raises
     ------
@@ -166,6 +173,17 @@ def _nuclear_norm(x: Any, dim: Axis, keepdim: bool) -> Any:
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """The `p`-norm of ``input - other``, of all elements as one vector.
 
+    Parameters
+    ----------
+    input, other : Tensor
+        Of shapes that broadcast, and a float dtype.
+    p : float
+        Which norm.
+
+    Returns
+    -------
+    Tensor, shape ()
+
     Examples
     --------
     >>> tl.dist(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
@@ -188,10 +206,21 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     maxnorm : float
         At least 0.
 
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
     Raises
     ------
     ValueError
         If `input` has fewer than two axes, or `p` or `maxnorm` is out of range.
+
+    Examples
+    --------
+    >>> tl.renorm(tl.tensor([[3.0, 4.0], [0.3, 0.4]]), p=2, dim=0, maxnorm=1.0)
+    tensor([[0.6, 0.8],
+            [0.3, 0.4]])
     """
     ndim = len(input.shape)
     if ndim < 2:

@@ -76,6 +76,22 @@ def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = 
 def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
     """Indices (int64) that `sort` along `dim`; equal elements keep their order.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int
+        The axis.
+    descending : bool
+        The largest first.
+    stable : bool
+        Equal elements keep their order; they always do here.
+
+    Returns
+    -------
+    Tensor of int64
+        Of `input`'s shape.
+
     Examples
     --------
     >>> tl.argsort(tl.tensor([2.0, -1.5, 0.0]))
@@ -86,6 +102,16 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool
 
 def msort(input: Any) -> Any:
     """The elements in ascending order along the first axis.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
 
     Examples
     --------
@@ -141,6 +167,11 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     ------
     ValueError
         If there are not `k`.
+
+    Examples
+    --------
+    >>> tl.topk(tl.tensor([3.0, 1.0, 2.0]), 2)
+    topk(values=tensor([3., 2.]), indices=tensor([0, 2]))
     """
     axis = one_dim(dim, len(input.shape), "topk")
     indices = argtopk(input, k=k, axis=axis, largest=largest)
@@ -152,6 +183,17 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The `k`-th smallest element along `dim`, counted from 1, and where it is.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    k : int
+        Which, from 1 to the length of the axis.
+    dim : int
+        The axis.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
     Returns
     -------
     values, indices : Tensor
@@ -161,6 +203,11 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     ------
     ValueError
         If there are not `k`, or `k` is less than 1.
+
+    Examples
+    --------
+    >>> tl.kthvalue(tl.tensor([3.0, 1.0, 2.0]), 2)
+    kthvalue(values=tensor(2.), indices=tensor(2))
     """
     axis = one_dim(dim, len(input.shape), "kthvalue")
     check_not_empty("kthvalue", input.shape, axis)
@@ -240,6 +287,19 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """`median` of the elements that are not NaN; NaN if all are.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int, optional
+        The axis; by default all.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor, or with `dim` values, indices
+
     Examples
     --------
     >>> tl.nanmedian(tl.tensor([-1.5, 0.0, 2.0]))
@@ -277,6 +337,15 @@ def place_of_mode(xp: ModuleType, x: Array, *, axis: int) -> Array:
 def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     """The commonest element along `dim`, and where it is last.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int
+        The axis.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
     Returns
     -------
     values, indices : Tensor
@@ -286,6 +355,11 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     ------
     IndexError
         If the axis has no elements.
+
+    Examples
+    --------
+    >>> tl.mode(tl.tensor([3, 1, 3, 2]))
+    mode(values=tensor(3), indices=tensor(2))
     """
     axis = one_dim(dim, len(input.shape), "mode")
     check_not_empty("mode", input.shape, axis)

@@ -62,7 +62,29 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Largest element of windows over `input` (N, C, L) or (C, L); see `max_pool2d`."""
+    """Largest element of windows over `input` (N, C, L) or (C, L); see `max_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    kernel_size, stride, padding, dilation, ceil_mode, return_indices
+        As of `max_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OL)
+        With the indices, if `return_indices`.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.max_pool1d(tl.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[3., 2.]]])
+    """
     window = _window("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode)
     return _max_pool("max_pool1d", 1, input, window, return_indices)
 
@@ -103,6 +125,16 @@ def max_pool2d(
         `ceil_mode`. The gradient of a window goes to its first largest element.
     Tensor of int64, if `return_indices`
         Where each element is in its image, counted row by row; what `max_unpool2d` takes.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.max_pool2d(tl.tensor([[[[1.0, 3.0], [2.0, 0.0]]]]), 2)
+    tensor([[[[3.]]]])
     """
     window = _window("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode)
     return _max_pool("max_pool2d", 2, input, window, return_indices)
@@ -117,7 +149,29 @@ def max_pool3d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Largest element of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`."""
+    """Largest element of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    kernel_size, stride, padding, dilation, ceil_mode, return_indices
+        As of `max_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OD, OH, OW)
+        With the indices, if `return_indices`.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.max_pool3d(tl.zeros(1, 3, 4, 4, 4), 2).shape
+    (1, 3, 2, 2, 2)
+    """
     window = _window("max_pool3d", 3, kernel_size, stride, padding, dilation, ceil_mode)
     return _max_pool("max_pool3d", 3, input, window, return_indices)
 
@@ -135,7 +189,25 @@ def _max_pool(op: str, axes: int, x: Tensor, window: Window, return_indices: boo
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: PerAxis, return_indices: bool = False) -> Any:
-    """Largest of `output_size` parts of each row (N, C, L); see `adaptive_max_pool2d`."""
+    """Largest of `output_size` parts of each row (N, C, L); see `adaptive_max_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    output_size : int
+    return_indices : bool
+        Whether to return the places of the elements, too.
+
+    Returns
+    -------
+    Tensor, shape (N, C, output_size)
+        With the indices, if `return_indices`.
+
+    Examples
+    --------
+    >>> tl.adaptive_max_pool1d(tl.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[3., 2.]]])
+    """
     return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
@@ -277,7 +349,28 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """Mean of windows over `input` (N, C, L) or (C, L); see `avg_pool2d`."""
+    """Mean of windows over `input` (N, C, L) or (C, L); see `avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    kernel_size, stride, padding, ceil_mode, count_include_pad
+        As of `avg_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OL)
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit each other.
+
+    Examples
+    --------
+    >>> tl.avg_pool1d(tl.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[2., 1.]]])
+    """
     window = _window("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode)
     return _avg_pool("avg_pool1d", 1, input, window, count_include_pad, None)
 
@@ -339,7 +432,22 @@ def _avg_pool(
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: PerAxis) -> Tensor:
-    """Mean of `output_size` parts of each row (N, C, L) or (C, L); see `adaptive_avg_pool2d`."""
+    """Mean of `output_size` parts of each row (N, C, L) or (C, L); see `adaptive_avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    output_size : int
+
+    Returns
+    -------
+    Tensor, shape (N, C, output_size)
+
+    Examples
+    --------
+    >>> tl.adaptive_avg_pool1d(tl.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[2., 1.]]])
+    """
     return _adaptive_avg("adaptive_avg_pool1d", 1, input, output_size)
 
 

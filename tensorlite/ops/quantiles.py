@@ -88,6 +88,25 @@ def nanquantile(
 ) -> Any:
     """`quantile` of the elements that are not NaN; NaN where all are.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    q, dim, keepdim, interpolation
+        As of `quantile`.
+
+    Returns
+    -------
+    Tensor
+        As of `quantile`.
+
+    Raises
+    ------
+    TypeError
+        If `input` is neither float32 nor float64.
+    ValueError
+        If there is no such `interpolation`, or there are no elements.
+
     Examples
     --------
     >>> tl.nanquantile(tl.tensor([0.5, 0.2]), tl.tensor([0.9, 0.5]))

@@ -59,7 +59,27 @@ def rand(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Draw numbers uniform in [0, 1)."""
+    """Draw numbers uniform in [0, 1).
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        Of that shape and `dtype`, by default the default one.
+
+    Examples
+    --------
+    >>> tl.rand(2, 3).shape
+    (2, 3)
+    """
     shape, dtype = given_shape("rand", shape, size), float_dtype("rand", dtype)
     return leaf(source(generator).uniform(shape, dtype, place(device)), requires_grad)
 
@@ -74,7 +94,27 @@ def randn(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Draw numbers from the standard normal distribution."""
+    """Draw numbers from the standard normal distribution.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        Of that shape and `dtype`, by default the default one.
+
+    Examples
+    --------
+    >>> tl.randn(2, 3).shape
+    (2, 3)
+    """
     shape, dtype = given_shape("randn", shape, size), float_dtype("randn", dtype)
     return leaf(source(generator).normal(shape, dtype, place(device)), requires_grad)
 
@@ -89,7 +129,23 @@ def rand_like(
     memory_format: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Draw numbers uniform in [0, 1), of `input`'s shape, and of its dtype and on its device."""
+    """Draw numbers uniform in [0, 1), of `input`'s shape, and of its dtype and on its device.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.rand_like(tl.zeros(2, 3)).shape
+    (2, 3)
+    """
     dtype = input.dtype if dtype is None else dtype
     device = input.device if device is None else device
     return rand(
@@ -111,7 +167,23 @@ def randn_like(
     memory_format: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Draw standard normal numbers, of `input`'s shape, and of its dtype and on its device."""
+    """Draw standard normal numbers, of `input`'s shape, and of its dtype and on its device.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.randn_like(tl.zeros(2, 3)).shape
+    (2, 3)
+    """
     dtype = input.dtype if dtype is None else dtype
     device = input.device if device is None else device
     return randn(
@@ -139,10 +211,28 @@ def normal(
 
     The result has no gradient by `mean` and `std`: for one, write ``mean + std * randn``.
 
+    Parameters
+    ----------
+    mean, std : Tensor or float
+        They broadcast.
+    size : sequence of int
+        The shape, where both are numbers.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+
     Raises
     ------
     RuntimeError
         If a deviation is negative.
+
+    Examples
+    --------
+    >>> tl.normal(0.0, 1.0, (2, 3)).shape
+    (2, 3)
     """
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     lowest = std.array.min() if isinstance(std, Tensor) and std.numel() else std
@@ -181,10 +271,31 @@ def randint(
 ) -> Tensor:
     """Draw integers in [low, high): ``randint(high, size)``, or ``randint(low, high, size)``.
 
+    Parameters
+    ----------
+    *bounds : int, and the shape
+        As above.
+    low, high : int
+        The same by name.
+    size : sequence of int
+        The shape.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        Of shape `size`: int64, unless another dtype is given.
+
     Raises
     ------
     RuntimeError
         If there is no integer in the range, or the dtype does not hold all of them.
+
+    Examples
+    --------
+    >>> tl.randint(3, 4, (2,))
+    tensor([3, 3])
     """
     numbers = list(bounds)
     if size is None:
@@ -235,7 +346,27 @@ def randint_like(
     memory_format: Any = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Draw integers in [low, high), or [0, high), of `input`'s shape, dtype and device."""
+    """Draw integers in [low, high), or [0, high), of `input`'s shape, dtype and device.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    *bounds : int
+        ``high``, or ``low, high``.
+    low, high : int
+        The same by name.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.randint_like(tl.zeros(2), 3, 4)
+    tensor([3., 3.])
+    """
     return randint(
         *bounds,
         low=low,
@@ -258,7 +389,29 @@ def randperm(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Return the numbers 0 … n−1 in random order, as int64."""
+    """Return the numbers 0 … n−1 in random order, as int64.
+
+    Parameters
+    ----------
+    n : int
+        At least 0.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor of int64, shape (n,)
+
+    Raises
+    ------
+    RuntimeError
+        If `n` is negative.
+
+    Examples
+    --------
+    >>> tl.randperm(4).sort().values
+    tensor([0, 1, 2, 3])
+    """
     if n < 0:
         raise RuntimeError(f"randperm: n is at least 0, not {n}")
     dtype = tensor_dtype(dtype, np.dtype(np.int64))
@@ -274,10 +427,29 @@ def bernoulli(
 ) -> Tensor:
     """Draw 1 with probability `input`, or `p`, and 0 otherwise; of `input`'s shape and dtype.
 
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities, of any shape and a float dtype.
+    p : float, optional
+        One probability for all.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
     Raises
     ------
     RuntimeError
         If a probability is not in [0, 1] (of a Tensor, on the CPU).
+
+    Examples
+    --------
+    >>> tl.bernoulli(tl.tensor([0.0, 1.0, 1.0]))
+    tensor([0., 1., 1.])
     """
     probabilities = input.array if p is None else p
     check_probabilities("bernoulli", probabilities, input.device)
@@ -298,7 +470,30 @@ def coins(generator: Generator, p: Any, like: Tensor) -> Array:
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Draw counts of events that are expected `input` times; of `input`'s shape and dtype."""
+    """Draw counts of events that are expected `input` times; of `input`'s shape and dtype.
+
+    Parameters
+    ----------
+    input : Tensor
+        Rates, of any shape and a float dtype.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If a rate is negative or NaN.
+
+    Examples
+    --------
+    >>> tl.poisson(tl.tensor([0.0, 0.0]))
+    tensor([0., 0.])
+    """
     dtype = float_dtype("poisson", input.dtype)
     rates = input.detach().cpu().array.astype(np.float64)
     if not (rates >= 0).all():
@@ -325,11 +520,23 @@ def multinomial(
         How many are drawn from each row.
     replacement : bool
         Whether a category can be drawn again.
+    generator : Generator, optional
+        Where the numbers come from.
 
     Returns
     -------
     Tensor
         int64, of shape (num_samples,), or (rows, num_samples).
+
+    Raises
+    ------
+    RuntimeError
+        If weights are negative, not finite or all 0, or there are too few of them.
+
+    Examples
+    --------
+    >>> tl.multinomial(tl.tensor([0.0, 1.0]), 3, replacement=True)
+    tensor([1, 1, 1])
     """
     if len(input.shape) not in (1, 2):
         raise RuntimeError(f"multinomial: shape {tuple(input.shape)} is not of rows of weights")

@@ -40,6 +40,16 @@ def arange(
 
     Of the default dtype if one of them is a float, else int64.
 
+    Parameters
+    ----------
+    *bounds : int or float
+        ``end``, or ``start, end``, or ``start, end, step``.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        With n = ⌈(end − start) / step⌉.
+
     Raises
     ------
     RuntimeError
@@ -120,7 +130,28 @@ def linspace(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Return `steps` numbers at equal distances from `start` to `end`, both included."""
+    """Return `steps` numbers at equal distances from `start` to `end`, both included.
+
+    Parameters
+    ----------
+    start, end : float, or Tensor without axes
+    steps : int
+        At least 0.
+
+    Returns
+    -------
+    Tensor, shape (steps,)
+
+    Raises
+    ------
+    RuntimeError
+        If `steps` is negative.
+
+    Examples
+    --------
+    >>> tl.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     dtype = tensor_dtype(dtype)
     values = _spaced("linspace", start, end, steps, not is_floating(dtype))
     return leaf(_on_device(values.astype(dtype), device), requires_grad)
@@ -138,7 +169,30 @@ def logspace(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Return `steps` numbers at equal ratios from ``base**start`` to ``base**end``."""
+    """Return `steps` numbers at equal ratios from ``base**start`` to ``base**end``.
+
+    Parameters
+    ----------
+    start, end : float, or Tensor without axes
+        Exponents.
+    steps : int
+        At least 0.
+    base : float
+
+    Returns
+    -------
+    Tensor, shape (steps,)
+
+    Raises
+    ------
+    RuntimeError
+        If `steps` is negative.
+
+    Examples
+    --------
+    >>> tl.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
     dtype = tensor_dtype(dtype)
     values = np.power(float(base), _spaced("logspace", start, end, steps, False))
     return leaf(_on_device(values.astype(dtype), device), requires_grad)

@@ -58,6 +58,20 @@ def sum(
 
     `dtype` is what the elements are cast to before they are added.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
+
     Examples
     --------
     >>> tl.sum(tl.tensor([-1.5, 0.0, 2.0]))
@@ -85,6 +99,20 @@ def mean(
     """Arithmetic mean of floats, NaN if there are none.
 
     `dtype` is what the elements are cast to before they are added.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
 
     Raises
     ------
@@ -133,6 +161,11 @@ def nansum(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any = 
     dtype : dtype, optional
         What the elements are cast to first.
 
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
+
     Examples
     --------
     >>> tl.nansum(tl.tensor([-1.5, 0.0, 2.0]))
@@ -148,6 +181,18 @@ def nanmean(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any =
     """Mean of the elements that are not NaN; NaN if all are.
 
     Parameters are those of `nansum`.
+
+    Parameters
+    ----------
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
 
     Raises
     ------
@@ -171,6 +216,16 @@ def nanmean(input: Any, dim: Axis = None, keepdim: bool = False, *, dtype: Any =
 def count_nonzero(input: Any, dim: Axis = None) -> Any:
     """How many elements are not 0 (int64), in all or along `dim`, an int or a tuple of them.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor of int64
+        Without the axes `dim`.
+
     Examples
     --------
     >>> tl.count_nonzero(tl.tensor([-1.5, 0.0, 2.0]))
@@ -190,6 +245,25 @@ def prod(
     """Product of the elements; its gradient is right where factors are 0, too.
 
     Of booleans and integers it is an int64. `dtype` is what the elements are cast to first.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int, optional
+        The axis; by default all.
+    keepdim : bool
+        Whether this axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axis `dim`.
+
+    Examples
+    --------
+    >>> tl.prod(tl.tensor([1.0, 2.0, 3.0]))
+    tensor(6.)
     """
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)
@@ -221,7 +295,27 @@ prod.defvjp(x=_prod_vjp)
 @primitive(operands=floats)
 @float32_inside
 def logsumexp(xp: ModuleType, x: Array, *, axis: Axis, keepdims: bool = False) -> Array:
-    """``log(sum(exp(input)))`` along `axis`, without overflow; -inf where all elements are -inf."""
+    """``log(sum(exp(input)))`` along `dim`, without overflow; -inf where all elements are -inf.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int
+        The axes.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`, of a float dtype.
+
+    Examples
+    --------
+    >>> tl.logsumexp(tl.tensor([0.0, 0.0]), dim=0)
+    tensor(0.6931472)
+    """
     axes = all_dims(axis, x.ndim)
     # CuPy's max has no ``initial``; where there is nothing, any shift will do.
     largest = x.max(axis=axes, keepdims=True) if x.size else total(xp, x, axes, keepdims=True)
@@ -246,6 +340,20 @@ logsumexp.defvjp(x=_logsumexp_vjp)
 def any(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether at least one element is nonzero; of uint8 as 0 or 1 in uint8, else a bool.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`: of bool, or of uint8 for uint8.
+
     Examples
     --------
     >>> tl.any(tl.tensor([-1.5, 0.0, 2.0]))
@@ -259,6 +367,20 @@ def any(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) 
 @primitive
 def all(xp: ModuleType, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether every element is nonzero; of uint8 as 0 or 1 in uint8, else a bool.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+        The axes; by default all.
+    keepdim : bool
+        Whether these axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`: of bool, or of uint8 for uint8.
 
     Examples
     --------

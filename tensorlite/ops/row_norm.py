@@ -202,6 +202,21 @@ def layer_norm(
         Scale and shift of that shape, or None.
     eps
         Added to the variance.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.layer_norm(tl.tensor([[1.0, 3.0]]), 2).shape
+    (1, 2)
     """
     x, shape, (weight, bias) = _flat_rows("layer_norm", input, normalized_shape, weight, bias)
     y = layer_norm_rows(x, weight, bias, eps=eps)
@@ -218,6 +233,28 @@ def rms_norm(
 
     As `layer_norm` without mean and bias; `eps` is by default the dtype's spacing at 1 (float32's
     for shorter ones, which are computed in float32).
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., *normalized_shape)
+    normalized_shape : int or sequence of int
+    weight : Tensor, shape `normalized_shape`, optional
+    eps : float, optional
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.rms_norm(tl.tensor([[3.0, 4.0]]), 2)
+    tensor([[0.84852815, 1.1313709 ]])
     """
     if eps is None:
         eps = float(np.finfo(np.float32 if is_short(input.dtype) else input.dtype).eps)

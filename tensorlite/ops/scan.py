@@ -62,6 +62,16 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
         The axis to go along.
     dtype : dtype, optional
         What the elements are cast to first; booleans and integers are added up in int64.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.cumsum(tl.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([1., 3., 6.])
     """
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
@@ -98,6 +108,21 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """Running product along `dim`; its gradient is right where factors are 0, too.
 
     Parameters are those of `cumsum`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.cumprod(tl.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([1., 2., 6.])
     """
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
@@ -172,7 +197,25 @@ running_logsumexp.defvjp(x=_running_logsumexp_vjp)
 @takes_axis
 @lifts_numbers
 def logcumsumexp(input: Any, dim: int) -> Any:
-    """``log(cumsum(exp(input), dim))`` without overflow."""
+    """``log(cumsum(exp(input), dim))`` without overflow.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and float dtype.
+
+    Examples
+    --------
+    >>> tl.logcumsumexp(tl.tensor([0.0, 0.0, 0.0]), dim=0)
+    tensor([0.       , 0.6931472, 1.0986123])
+    """
     return running_logsumexp(input, axis=one_dim(dim, len(input.shape), "logcumsumexp"))
 
 
@@ -219,11 +262,21 @@ def _running(input: Any, dim: int, largest: bool, pair: Any) -> Any:
 def cummax(input: Any, dim: int) -> Any:
     """Largest element so far along `dim`, and where it is.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
     Returns
     -------
     values, indices : Tensor
         A named tuple. Of equal elements the last counts, to which the gradient goes; from the first
         NaN on all values are NaN.
+
+    Examples
+    --------
+    >>> tl.cummax(tl.tensor([1.0, 3.0, 2.0]), dim=0)
+    cummax(values=tensor([1., 3., 3.]), indices=tensor([0, 1, 1]))
     """
     return _running(input, dim, True, return_types.cummax)
 
@@ -231,5 +284,21 @@ def cummax(input: Any, dim: int) -> Any:
 @takes_axis
 @lifts_numbers
 def cummin(input: Any, dim: int) -> Any:
-    """Smallest element so far along `dim`, and where it is; results are those of `cummax`."""
+    """Smallest element so far along `dim`, and where it is; results are those of `cummax`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    values, indices : Tensor
+        A named tuple.
+
+    Examples
+    --------
+    >>> tl.cummin(tl.tensor([3.0, 1.0, 2.0]), dim=0)
+    cummin(values=tensor([3., 1., 1.]), indices=tensor([0, 1, 1]))
+    """
     return _running(input, dim, False, return_types.cummin)

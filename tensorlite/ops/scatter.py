@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
-
-import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dims import one_dim
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.gathering import checked_numbers, cropped, raw, with_axis
 from tensorlite.ops.index import (
-    ARRAY,
     along,
-    basic_getitem,
     getitem_backward,
-    index_array,
-    parse_index,
-    place_of,
-    slice_backward,
     with_item,
 )
 from tensorlite.ops.places import reduced_into, scattered
-from tensorlite.ops.promotion import cast
 from tensorlite.ops.shape import broadcast_to, reshape
 from tensorlite.tensor import Tensor
 
@@ -31,15 +21,10 @@ __all__ = [
     "index_add",
     "index_copy",
     "index_fill",
-    "index_put",
     "index_reduce",
-    "masked_scatter",
-    "put",
     "scatter",
     "scatter_add",
     "scatter_reduce",
-    "select_scatter",
-    "slice_scatter",
 ]
 
 # --- by number along an axis --------------------------------------------------------------------
@@ -93,9 +78,26 @@ def scatter(
     reduce : {"add", "multiply"}, optional
         Combine with what is there, instead of writing over it.
 
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    TypeError
+        If neither or both of `src` and `value` are given.
+    RuntimeError
+        If the dtypes differ, shapes do not fit, or there is no such `reduce`.
+
     Notes
     -----
     Of several values for one place the last stays (on CUDA, any), and it alone has a gradient.
+
+    Examples
+    --------
+    >>> tl.scatter(tl.tensor([[0.0, 0.0]]), 1, tl.tensor([[1]]), tl.tensor([[9.0]]))
+    tensor([[0., 9.]])
     """
     if (src is None) == (value is None):
         raise TypeError("scatter: give src, or value=")
@@ -117,6 +119,26 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     `index` has as many axes as `input` and `src`, and is nowhere longer than `src`, nor than
     `input` but along `dim`. Numbers may repeat: all of theirs are added, in order.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int
+        The axis.
+    index : integer Tensor
+    src : Tensor
+        Of `input`'s dtype.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> tl.scatter_add(tl.tensor([[0.0, 0.0]]), 1, tl.tensor([[1, 1]]), tl.tensor([[9.0, 1.0]]))
+    tensor([[ 0., 10.]])
     """
     return _reduced("scatter_add", input, dim, index, src, "sum", True)
 
@@ -144,6 +166,21 @@ def scatter_reduce(
     reduce : {"sum", "prod", "mean", "amax", "amin"}
     include_self : bool
         Whether the number of `input` at a place counts, too.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If dtypes or shapes do not fit, or there is no such `reduce`.
+
+    Examples
+    --------
+    >>> tl.scatter_reduce(tl.tensor([0, 0]), 0, tl.tensor([1, 1]), tl.tensor([9, 1]), "amax")
+    tensor([0, 9])
     """
     _check_reduction("scatter_reduce", reduce, ("sum", "prod", "mean", "amax", "amin"))
     return _reduced("scatter_reduce", input, dim, index, src, reduce, include_self)
@@ -208,6 +245,23 @@ def index_add(
         Of `input`'s shape and dtype, with length n along `dim`.
     alpha : number
         A factor on `source`.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    IndexError
+        If `index` has several axes, or a number is out of range (on the CPU).
+    RuntimeError
+        If dtypes or shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.index_add(tl.tensor([1.0, 1.0]), 0, tl.tensor([0, 0]), tl.tensor([2.0, 3.0]))
+    tensor([6., 1.])
     """
     index, axis = _fitting("index_add", input, dim, index, source)
     source = with_axis(source if alpha == 1 else source * alpha)
@@ -218,7 +272,35 @@ def index_add(
 
 @takes_axis
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """Write the sub-arrays of `source` along `dim` over those of `input` that `index` numbers."""
+    """Write the sub-arrays of `source` along `dim` over those of `input` that `index` numbers.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+    dim : int
+        The axis.
+    index : integer Tensor, shape (n,)
+    source : Tensor
+        Of `input`'s shape and dtype, with length n along `dim`.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    IndexError
+        If `index` has several axes, or a number is out of range (on the CPU).
+    RuntimeError
+        If dtypes or shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.index_copy(tl.tensor([1.0, 1.0, 1.0]), 0, tl.tensor([0, 2]), tl.tensor([5.0, 6.0]))
+    tensor([5., 1., 6.])
+    """
     index, axis = _fitting("index_copy", input, dim, index, source)
     if not input.shape:
         return reshape(
@@ -229,7 +311,34 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 
 @takes_axis
 def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) -> Tensor:
-    """Write one value over the sub-arrays along `dim` that `index` numbers."""
+    """Write one value over the sub-arrays along `dim` that `index` numbers.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+    dim : int
+        The axis.
+    index : integer Tensor, shape (n,)
+    value : number, or Tensor without axes
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    IndexError
+        If `index` has several axes, or a number is out of range (on the CPU).
+    RuntimeError
+        If `value` is a Tensor of several elements.
+
+    Examples
+    --------
+    >>> tl.index_fill(tl.tensor([1.0, 1.0, 1.0]), 0, tl.tensor([0, 2]), 5.0)
+    tensor([5., 1., 5.])
+    """
     if isinstance(value, Tensor) and value.shape:
         raise RuntimeError(f"index_fill: value of shape {tuple(value.shape)} is not one number")
     index, axis = _fitting("index_fill", input, dim, index, None, least=-1)
@@ -250,6 +359,36 @@ def index_reduce(
     """Combine the sub-arrays of `source` along `dim` that have one number; see `scatter_reduce`.
 
     `reduce` is "prod", "mean", "amax" or "amin".
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+    dim : int
+        The axis.
+    index : integer Tensor, shape (n,)
+    source : Tensor
+        Of `input`'s shape and dtype, with length n along `dim`.
+    reduce : {"prod", "mean", "amax", "amin"}
+    include_self : bool
+        Whether `input`'s own numbers count, too.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    IndexError
+        If `index` has several axes, or a number is out of range (on the CPU).
+    RuntimeError
+        If dtypes or shapes do not fit, or there is no such `reduce`.
+
+    Examples
+    --------
+    >>> tl.index_reduce(tl.tensor([1.0, 2.0]), 0, tl.tensor([0, 0]), tl.tensor([5.0, 6.0]), "amax")
+    tensor([6., 2.])
     """
     _check_reduction("index_reduce", reduce, ("prod", "mean", "amax", "amin"))
     index, axis = _fitting("index_reduce", input, dim, index, source)
@@ -258,104 +397,3 @@ def index_reduce(
     wide = broadcast_to(reshape(index, (*ones[0], -1, *ones[1])), tuple(source.shape))
     y = reduced_into(x, wide, source, axis, reduce, include_self)
     return y if input.shape else reshape(y, ())
-
-
-# --- at an index --------------------------------------------------------------------------------
-
-
-def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """Write `values` at ``[indices]`` of a copy, or add them there: repeated places get all."""
-    if not isinstance(indices, (tuple, list)):
-        raise TypeError("index_put: indices is a tuple of Tensors (None takes a whole axis)")
-    index = tuple(slice(None) if part is None else part for part in indices)
-    if isinstance(values, Tensor) and values.dtype != input.dtype:
-        raise RuntimeError(
-            f"index_put: values are {values.dtype}, and input {input.dtype}: cast one"
-        )
-    parts, arrays = parse_index(input, index)
-    if not accumulate:
-        return with_item(input, values, *arrays, parts=parts)
-    shape = tuple(input.shape)
-    view, chosen = place_of(raw(input), parts, [raw(array) for array in arrays])
-    values = broadcast_to(values, view[chosen].shape)
-    if not arrays:
-        return input + slice_backward(values, shape, parts)
-    return input + getitem_backward(values, *arrays, shape=shape, parts=parts)
-
-
-def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """Write `source` at the elements that `index` numbers in row order; or add it there."""
-    n = raw(input).size
-    index = checked_numbers("put", input, index, n, least=-n)
-    if source.dtype != input.dtype:
-        raise RuntimeError(f"put: source is {source.dtype}, and input {input.dtype}: cast one")
-    if raw(index).size != raw(source).size:
-        raise RuntimeError(
-            f"put: source of shape {tuple(source.shape)} and index of shape {tuple(index.shape)} "
-            "have not as many elements"
-        )
-    flat, index, source = (reshape(x, (-1,)) for x in (input, index, source))
-    return reshape(index_put(flat, (index,), source, accumulate), tuple(input.shape))
-
-
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """Write the elements of `source`, in order, where `mask` is true; `mask` broadcasts."""
-    if mask.dtype != bool:
-        raise RuntimeError(f"masked_scatter: the mask is {mask.dtype}, not bool")
-    mask = index_array(input, mask)
-    if source.dtype != input.dtype:
-        raise RuntimeError(
-            f"masked_scatter: source is {source.dtype}, and input {input.dtype}: cast one"
-        )
-    shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    input, mask = broadcast_to(input, shape), broadcast_to(mask, shape)
-    count = int(raw(mask).sum())
-    if count > raw(source).size:
-        raise RuntimeError(
-            f"masked_scatter: {count} places are masked, and source has {raw(source).size} elements"
-        )
-    values = basic_getitem(reshape(source, (-1,)), (slice(count), ...))
-    return with_item(input, values, mask, parts=(ARRAY, Ellipsis))
-
-
-# --- in place of a view -------------------------------------------------------------------------
-
-
-@takes_axis
-def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """Put `src` in place of ``input.select(dim, index)``, in a copy."""
-    axis = one_dim(dim, len(input.shape), "select_scatter")
-    return _with_part(
-        "select_scatter", input, src, (*(slice(None),) * axis, operator.index(index), ...)
-    )
-
-
-@takes_axis
-def slice_scatter(
-    input: Tensor,
-    src: Tensor,
-    dim: int = 0,
-    start: int | None = None,
-    end: int | None = None,
-    step: int = 1,
-) -> Tensor:
-    """Put `src` in place of the slice ``start:end:step`` along `dim`, in a copy.
-
-    Examples
-    --------
-    >>> tl.slice_scatter(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
-    tensor([2., 2.])
-    """
-    if step < 1:
-        raise RuntimeError(f"slice_scatter: step is at least 1, not {step}")
-    axis = one_dim(dim, len(input.shape), "slice_scatter")
-    return _with_part(
-        "slice_scatter", input, src, (*(slice(None),) * axis, slice(start, end, step), ...)
-    )
-
-
-def _with_part(name: str, input: Tensor, src: Tensor, parts: tuple) -> Tensor:
-    shape = raw(input)[parts].shape
-    if tuple(src.shape) != shape:
-        raise RuntimeError(f"{name}: src of shape {tuple(src.shape)} is not of the part's {shape}")
-    return with_item(input, cast(src, input.dtype), parts=parts)

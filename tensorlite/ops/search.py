@@ -78,6 +78,11 @@ def searchsorted(
     ------
     ValueError
         If the shapes do not fit, or `side` contradicts `right`.
+
+    Examples
+    --------
+    >>> tl.searchsorted(tl.tensor([1.0, 2.0, 4.0]), tl.tensor([2.0, 3.0]))
+    tensor([1, 2])
     """
     if side not in (None, "left", "right") or (side == "left" and right):
         raise ValueError(f"searchsorted: side={side!r} with right={right}")
@@ -101,6 +106,28 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
     Part i reaches from boundary i - 1 to i, of which it has the upper; with ``right=True`` the
     lower. The result has `input`'s shape, and numbers from 0 to n.
+
+    Parameters
+    ----------
+    input : Tensor or number
+        Of any shape.
+    boundaries : Tensor, shape (n,)
+    out_int32, right : bool
+        Whether to return int32, not int64; as above.
+
+    Returns
+    -------
+    Tensor of int64 or int32
+
+    Raises
+    ------
+    ValueError
+        If `boundaries` has not one axis.
+
+    Examples
+    --------
+    >>> tl.bucketize(tl.tensor([0.5, 1.0, 9.0]), tl.tensor([1.0, 2.0]))
+    tensor([0, 0, 2])
     """
     if len(boundaries.shape) != 1:
         raise ValueError(f"bucketize: boundaries have one axis, not shape {boundaries.shape}")
@@ -121,6 +148,18 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     Returns
     -------
     Tensor, shape (choices, r), or (0,) for ``r=0``
+
+    Raises
+    ------
+    ValueError
+        If `input` has not one axis, or `r` is negative.
+
+    Examples
+    --------
+    >>> tl.combinations(tl.tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
     """
     if len(input.shape) != 1:
         raise ValueError(f"combinations: input has one axis, not shape {tuple(input.shape)}")
@@ -138,6 +177,11 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 def cartesian_prod(*tensors: Any) -> Any:
     """All ways to take one element of each Tensor (n,), one per row, the last changing fastest.
 
+    Parameters
+    ----------
+    *tensors : Tensor, shape (n,)
+        Of one dtype.
+
     Returns
     -------
     Tensor, shape (ways, number of Tensors), or of a single Tensor that itself
@@ -146,6 +190,14 @@ def cartesian_prod(*tensors: Any) -> Any:
     ------
     ValueError
         If there is none, one has not one axis, or their dtypes differ.
+
+    Examples
+    --------
+    >>> tl.cartesian_prod(tl.tensor([1, 2]), tl.tensor([3, 4]))
+    tensor([[1, 3],
+            [1, 4],
+            [2, 3],
+            [2, 4]])
     """
     if not tensors:
         raise ValueError("cartesian_prod: at least one Tensor")

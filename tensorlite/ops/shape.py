@@ -24,7 +24,30 @@ __all__ = ["broadcast_to", "reshape", "swapaxes", "unbind"]
 
 @primitive(view=True)
 def reshape(xp: ModuleType, x: Array, *, shape: Any) -> Array:
-    """Give `input` another shape with as many elements; one length may be -1 and is worked out."""
+    """Give `input` another shape with as many elements; one length may be -1 and is worked out.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    shape : int or sequence of int
+
+    Returns
+    -------
+    Tensor
+        A view where it can be.
+
+    Raises
+    ------
+    ValueError
+        If the elements do not fill the shape.
+
+    Examples
+    --------
+    >>> tl.reshape(tl.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     if shape.__class__ is not int and len(shape) and min(shape) < -1:
         raise ValueError(f"a length of shape {tuple(shape)} is below -1")  # NumPy takes it for -1
     return x.reshape(shape)
@@ -54,7 +77,24 @@ transpose_axes.defvjp(x=_transpose_vjp)
 
 @primitive(view=True)
 def swapaxes(xp: ModuleType, x: Array, *, axis0: int, axis1: int) -> Array:
-    """Exchange two axes."""
+    """Exchange two axes.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    axis0, axis1 : int
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> tl.swapaxes(tl.zeros(2, 3), 0, 1).shape
+    (3, 2)
+    """
     if x.ndim == 0 and {axis0, axis1} <= {0, -1}:  # torch lets a number have an axis to name
         return x
     return x.swapaxes(axis0, axis1)
@@ -68,7 +108,30 @@ swapaxes.defvjp(x=lambda g, axis0, axis1: swapaxes(g, axis0, axis1))
 
 @primitive(view=True)
 def broadcast_to(xp: ModuleType, x: Array, *, size: Any) -> Array:
-    """Repeat `input` to the shape `size` by NumPy's broadcasting, without a copy."""
+    """Repeat `input` to the shape `size` by NumPy's broadcasting, without a copy.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of a shape that broadcasts to `size`.
+    size : sequence of int
+
+    Returns
+    -------
+    Tensor, shape `size`
+        A view.
+
+    Raises
+    ------
+    ValueError
+        If it does not broadcast.
+
+    Examples
+    --------
+    >>> tl.broadcast_to(tl.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     try:
         return array_backend((x,)).broadcast_to(x, size)
     except ValueError as error:
@@ -138,7 +201,25 @@ def with_zeros(cotangents: tuple, shapes: Sequence[tuple[int, ...]]) -> list:
 
 @primitive(view=True)
 def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
-    """Take `input` apart along `axis` into a tuple of Tensors that lack it."""
+    """Take `input` apart along `dim` into a tuple of Tensors that lack it.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Examples
+    --------
+    >>> tl.unbind(tl.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
     return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
 

@@ -13,6 +13,26 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Make images (…, C, H·r, W·r) of (…, C·r², H, W), with r = `upscale_factor` (Shi et al. 2016).
 
     The r² channels that follow each other become the rows and columns of a block.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., C·r², H, W)
+    upscale_factor : int
+
+    Returns
+    -------
+    Tensor, shape (..., C, H·r, W·r)
+
+    Raises
+    ------
+    ValueError
+        If r² does not divide the channels, or there are too few axes.
+
+    Examples
+    --------
+    >>> tl.pixel_shuffle(tl.tensor([[[1]], [[2]], [[3]], [[4]]]), 2)
+    tensor([[[1, 2],
+             [3, 4]]])
     """
     r = upscale_factor
     _check_planes("pixel_shuffle", input, "upscale_factor", r)
@@ -29,7 +49,27 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 @copies
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """Make (…, C·r², H, W) of images (…, C, H·r, W·r): undo `pixel_shuffle`."""
+    """Make (…, C·r², H, W) of images (…, C, H·r, W·r): undo `pixel_shuffle`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., C, H·r, W·r)
+    downscale_factor : int
+
+    Returns
+    -------
+    Tensor, shape (..., C·r², H, W)
+
+    Raises
+    ------
+    ValueError
+        If r does not divide height and width, or there are too few axes.
+
+    Examples
+    --------
+    >>> tl.pixel_unshuffle(tl.tensor([[[1, 2], [3, 4]]]), 2).shape
+    (4, 1, 1)
+    """
     r = downscale_factor
     _check_planes("pixel_unshuffle", input, "downscale_factor", r)
     *before, channels, h, w = input.shape
@@ -52,7 +92,29 @@ def _check_planes(op: str, input: Tensor, name: str, factor: int) -> None:
 
 @copies
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """Take the channels of (N, C, …) from `groups` groups in turn (Zhang et al. 2018)."""
+    """Take the channels of (N, C, …) from `groups` groups in turn (Zhang et al. 2018).
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, ...)
+    groups : int
+        It divides C.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide C, or there are no channels.
+
+    Examples
+    --------
+    >>> tl.channel_shuffle(tl.tensor([[[1.0], [2.0], [3.0], [4.0]]]), 2).reshape(4)
+    tensor([1., 3., 2., 4.])
+    """
     if len(input.shape) < 3:
         raise ValueError(f"channel_shuffle: input of shape {input.shape} must be (N, C, …, L)")
     n, channels, *size = input.shape

@@ -82,6 +82,16 @@ def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
         The axis along which the result adds up to 1.
     dtype
         Cast `input` to it first.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.softmax(tl.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5, 0.5])
     """
     return softmax_along(input if dtype is None else cast(input, dtype), axis=dim)
 
@@ -98,5 +108,15 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
         The axis of the sum.
     dtype
         Cast `input` to it first.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Examples
+    --------
+    >>> tl.log_softmax(tl.tensor([0.0, 0.0]), dim=0)
+    tensor([-0.6931472, -0.6931472])
     """
     return log_softmax_along(input if dtype is None else cast(input, dtype), axis=dim)

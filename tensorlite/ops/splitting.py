@@ -44,6 +44,16 @@ def split(
         add up to the length of the axis.
     dim : int
 
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If the lengths do not make up the axis, or there is none.
+
     Examples
     --------
     >>> [part.tolist() for part in tl.split(tl.arange(5), 2)]
@@ -63,7 +73,31 @@ def split(
 
 @takes_axis
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut a Tensor along `dim` into parts of the lengths given, which add up to the axis."""
+    """Cut a Tensor along `dim` into parts of the lengths given, which add up to the axis.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    split_sizes : sequence of int
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If the lengths do not add up to the axis, or there is none.
+
+    Examples
+    --------
+    >>> tl.split_with_sizes(tl.arange(5), [2, 3])
+    (tensor([0, 1]), tensor([2, 3, 4]))
+    """
     axis = _axis(input, dim, "split")
     sizes, n = tuple(map(operator.index, split_sizes)), input.shape[axis]
     if sum(sizes) != n or any(size < 0 for size in sizes):
@@ -81,7 +115,32 @@ def split_method(tensor: Tensor, split_size: int | Sequence[int], dim: int = 0) 
 
 @takes_axis
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut along `dim` into at most `chunks` parts of one length; the last may be shorter."""
+    """Cut along `dim` into at most `chunks` parts of one length; the last may be shorter.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    chunks : int
+        At least 1.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no axis, or `chunks` is less than 1.
+
+    Examples
+    --------
+    >>> tl.chunk(tl.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
     axis = _axis(input, dim, "chunk")
     if chunks < 1:
         raise RuntimeError(f"chunk: at least 1 part, not {chunks}")
@@ -110,6 +169,21 @@ def tensor_split(
         A number of parts (the first ones are longer by 1 where it does not divide the length), or
         the places to cut, as in slices.
     dim : int
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If there are less than 1 part, or no axis.
+
+    Examples
+    --------
+    >>> tl.tensor_split(tl.arange(5), 2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
     """
     axis = _axis(input, dim, "tensor_split")
     n = input.shape[axis]
@@ -148,18 +222,86 @@ def _split_along(
 
 @CUTS
 def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """Cut along the second axis (of one axis: along it) in equal parts, or at places given."""
+    """Cut along the second axis (of one axis: along it) in equal parts, or at places given.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+    indices_or_sections : int or sequence of int
+        How many parts, or where to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer axes, or the parts would not be equal.
+
+    Examples
+    --------
+    >>> tl.hsplit(tl.arange(4), 2)
+    (tensor([0, 1]), tensor([2, 3]))
+    """
     axis = 0 if len(input.shape) == 1 else 1
     return _split_along("hsplit", input, indices_or_sections, axis, 1)
 
 
 @CUTS
 def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """Cut along the first of at least two axes, in equal parts, or at the places given."""
+    """Cut along the first of at least two axes, in equal parts, or at the places given.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least two axes.
+    indices_or_sections : int or sequence of int
+        How many parts, or where to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer axes, or the parts would not be equal.
+
+    Examples
+    --------
+    >>> [x.shape for x in tl.vsplit(tl.zeros(4, 2), [1])]
+    [(1, 2), (3, 2)]
+    """
     return _split_along("vsplit", input, indices_or_sections, 0, 2)
 
 
 @CUTS
 def dsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """Cut along the third of at least three axes, in equal parts, or at the places given."""
+    """Cut along the third of at least three axes, in equal parts, or at the places given.
+
+    Parameters
+    ----------
+    input : Tensor, shape (n, m, k, ...)
+    indices_or_sections : int or sequence of int
+        How many parts, or where to cut.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer axes, or the parts would not be equal.
+
+    Examples
+    --------
+    >>> [x.shape for x in tl.dsplit(tl.zeros(1, 2, 4), 2)]
+    [(1, 2, 2), (1, 2, 2)]
+    """
     return _split_along("dsplit", input, indices_or_sections, 2, 3)

@@ -127,6 +127,11 @@ def var(
     correction : float
         1 by default, as for a sample of a larger population; NumPy's `ddof`.
 
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
+
     Raises
     ------
     TypeError
@@ -158,6 +163,23 @@ def std(
 
     Parameters are those of `var`.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim, unbiased, keepdim, correction
+        As of `var`.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
+
+    Raises
+    ------
+    TypeError
+        If `input` has no float dtype, or the arguments contradict each other.
+
     Examples
     --------
     >>> tl.std(tl.tensor([-1.5, 0.0, 2.0]))
@@ -175,7 +197,30 @@ def var_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Any, Any]:
-    """Variance and mean; parameters are those of `var`."""
+    """Variance and mean; parameters are those of `var`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim, unbiased, keepdim, correction
+        As of `var`.
+
+    Returns
+    -------
+    tuple of Tensor
+        Both without the axes `dim`.
+
+    Raises
+    ------
+    TypeError
+        If `input` has no float dtype, or the arguments contradict each other.
+
+    Examples
+    --------
+    >>> tl.var_mean(tl.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
     dim, y = _spread("var_mean", variance, input, dim, unbiased, correction, keepdim)
     return y, mean(input, axis=dim, keepdims=keepdim)
 
@@ -189,7 +234,30 @@ def std_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Any, Any]:
-    """Standard deviation and mean; parameters are those of `var`."""
+    """Standard deviation and mean; parameters are those of `var`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim, unbiased, keepdim, correction
+        As of `var`.
+
+    Returns
+    -------
+    tuple of Tensor
+        Both without the axes `dim`.
+
+    Raises
+    ------
+    TypeError
+        If `input` has no float dtype, or the arguments contradict each other.
+
+    Examples
+    --------
+    >>> tl.std_mean(tl.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
     dim, y = _spread("std_mean", deviation, input, dim, unbiased, correction, keepdim)
     return y, mean(input, axis=dim, keepdims=keepdim)
 
@@ -210,6 +278,11 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     Returns
     -------
     Tensor, shape (variables, variables), or () of a single variable
+
+    Raises
+    ------
+    ValueError
+        If `input` has more than two axes, or weights do not fit or are negative.
 
     Examples
     --------

@@ -43,6 +43,18 @@ def sliding_window(
     -------
     Tensor
         The axes of `x`, those slid along shortened by ``window - 1``, then the window's axes.
+
+    Raises
+    ------
+    ValueError
+        If a window does not fit its axis, or there are not as many as axes.
+
+    Examples
+    --------
+    >>> tl.sliding_window(tl.arange(4), 2)
+    tensor([[0, 1],
+            [1, 2],
+            [2, 3]])
     """
     ndim = len(x.shape)
     lengths = (window,) if isinstance(window, int) else tuple(window)
@@ -168,10 +180,21 @@ def as_strided(
         Where the first element is; by default where `input`'s is. Counted in the memory of
         `input` if that has no gaps, and otherwise in the memory that it is a view of.
 
+    Returns
+    -------
+    Tensor, shape `size`
+        A view.
+
     Raises
     ------
     RuntimeError
         If the view would leave the memory, or `input` has gaps and takes part in a recorded graph.
+
+    Examples
+    --------
+    >>> tl.as_strided(tl.arange(6), (2, 3), (1, 2))
+    tensor([[0, 2, 4],
+            [1, 3, 5]])
     """
     size, stride = tuple(map(operator.index, size)), tuple(map(operator.index, stride))
     if len(size) != len(stride):

@@ -10,9 +10,9 @@ import numpy as np
 
 from tensorlite.backend import array_backend
 from tensorlite.backend.dims import named_dims, one_dim
-from tensorlite.ops.axes import flatten
 from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.gathering import take_along
+from tensorlite.ops.reshaping import flatten
 from tensorlite.ops.shape import broadcast_to, reshape, reverse, roll_axes, swapaxes
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -40,10 +40,27 @@ def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
 def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     """Lay copies side by side, ``dims[i]`` of them along axis i, counted from the last.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dims : sequence of int
+
+    Returns
+    -------
+    Tensor
+        As many times longer along each axis.
+
+    Raises
+    ------
+    RuntimeError
+        If a number is negative.
+
     Examples
     --------
-    >>> tl.tile(tl.tensor([True, False]), tl.tensor([True, True]))
-    tensor([[ True, False]])
+    >>> tl.tile(tl.tensor([1, 2]), (2, 2))
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
     """
     return _tiled("tile", input, (dims,) if isinstance(dims, int) else dims)
 
@@ -81,6 +98,18 @@ def repeat_interleave(
         By default `input` is flattened first.
     output_size : int, optional
         The length of the result along `dim`, where it is known.
+
+    Returns
+    -------
+    Tensor
+        As long along `dim` as the repeats add up to.
+
+    Raises
+    ------
+    IndexError
+        If `input` has no axis `dim`.
+    RuntimeError
+        If `repeats` does not fit the axis, or has fractions or negative numbers.
 
     Examples
     --------
@@ -140,6 +169,30 @@ def roll(
     """Move elements along `dims`; what leaves at one end comes in at the other.
 
     Without `dims` all elements move along one axis, in row order, and take their shape again.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    shifts : int or sequence of int
+    dims : int or sequence of int, optional
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If there are not as many `shifts` as `dims`.
+    IndexError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> tl.roll(tl.tensor([1, 2, 3]), 1)
+    tensor([3, 1, 2])
     """
     steps = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
     steps = tuple(map(operator.index, steps))
@@ -159,13 +212,52 @@ def roll(
 
 @takes_axis
 def flip(input: Tensor, dims: int | Sequence[int]) -> Tensor:
-    """Reverse the order of the elements along the axes `dims`."""
+    """Reverse the order of the elements along the axes `dims`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dims : int or sequence of int
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> tl.flip(tl.tensor([1, 2, 3]), 0)
+    tensor([3, 2, 1])
+    """
     axes = named_dims(dims, len(input.shape), "flip")
     return reverse(input, axes if input.shape else ())
 
 
 def fliplr(input: Tensor) -> Tensor:
-    """Reverse the order of the columns: the second axis."""
+    """Reverse the order of the columns: the second axis.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least two axes.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If it has fewer.
+
+    Examples
+    --------
+    >>> tl.fliplr(tl.tensor([[1, 2], [3, 4]]))
+    tensor([[2, 1],
+            [4, 3]])
+    """
     if len(input.shape) < 2:
         raise RuntimeError(f"fliplr: shape {tuple(input.shape)} has no second axis")
     return reverse(input, 1)
@@ -173,6 +265,21 @@ def fliplr(input: Tensor) -> Tensor:
 
 def flipud(input: Tensor) -> Tensor:
     """Reverse the order of the rows: the first axis.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least one axis.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If it has none.
 
     Examples
     --------
@@ -185,7 +292,32 @@ def flipud(input: Tensor) -> Tensor:
 
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """Turn by `k` right angles in the plane of two axes, from the first towards the second."""
+    """Turn by `k` right angles in the plane of two axes, from the first towards the second.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of at least two axes.
+    k : int
+        How often.
+    dims : sequence of two int
+
+    Returns
+    -------
+    Tensor
+        The two axes exchange lengths where `k` is odd.
+
+    Raises
+    ------
+    RuntimeError
+        If there are not two `dims`, or too few axes.
+
+    Examples
+    --------
+    >>> tl.rot90(tl.tensor([[1, 2], [3, 4]]))
+    tensor([[2, 4],
+            [1, 3]])
+    """
     if len(dims) != 2:
         raise RuntimeError(f"rot90: two axes make a plane, not {tuple(dims)}")
     if len(input.shape) < 2:

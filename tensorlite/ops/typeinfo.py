@@ -34,32 +34,95 @@ __all__ = [
 
 
 def can_cast(from_: Any, to: Any) -> bool:
-    """Whether values of one dtype may be written to another: never to a lower category."""
+    """Whether values of one dtype may be written to another: never to a lower category.
+
+    Parameters
+    ----------
+    from_, to : dtype
+
+    Examples
+    --------
+    >>> tl.can_cast(tl.float32, tl.int64), tl.can_cast(tl.int64, tl.float16)
+    (False, True)
+    """
     return category(as_dtype(from_)) <= category(as_dtype(to))
 
 
 def is_tensor(obj: Any) -> bool:
-    """Whether `obj` is a Tensor."""
+    """Whether `obj` is a Tensor.
+
+    Parameters
+    ----------
+    obj : object
+
+    Examples
+    --------
+    >>> tl.is_tensor([1.0])
+    False
+    """
     return isinstance(obj, Tensor)
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """Whether the Tensor's dtype holds fractions."""
+    """Whether the Tensor's dtype holds fractions.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Examples
+    --------
+    >>> tl.is_floating_point(tl.tensor([1.0]))
+    True
+    """
     return is_floating(input.dtype)
 
 
 def is_complex(input: Tensor) -> bool:
-    """Whether the Tensor's dtype is complex: no Tensor's is."""
+    """Whether the Tensor's dtype is complex: no Tensor's is.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Examples
+    --------
+    >>> tl.is_complex(tl.tensor([1.0]))
+    False
+    """
     return False
 
 
 def numel(input: Tensor) -> int:
-    """Return the number of elements."""
+    """Return the number of elements.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Examples
+    --------
+    >>> tl.numel(tl.zeros(2, 3))
+    6
+    """
     return input.numel()
 
 
 class finfo:
     """Limits of a float dtype: ``bits``, ``eps``, ``max``, ``min``, ``tiny``, ``resolution``.
+
+    Parameters
+    ----------
+    type : dtype, optional
+        By default the default dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is no float dtype.
 
     Examples
     --------
@@ -89,7 +152,22 @@ class finfo:
 
 
 class iinfo:
-    """Limits of an integer dtype: ``bits``, ``max``, ``min``."""
+    """Limits of an integer dtype: ``bits``, ``max``, ``min``.
+
+    Parameters
+    ----------
+    type : dtype
+
+    Raises
+    ------
+    TypeError
+        If it is no integer dtype.
+
+    Examples
+    --------
+    >>> tl.iinfo(tl.int8).max
+    127
+    """
 
     def __init__(self, type: Any) -> None:
         dtype = as_dtype(type)

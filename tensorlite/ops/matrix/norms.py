@@ -193,6 +193,14 @@ def cond(input: Tensor, p: float | str | None = None) -> Tensor:
 def det(A: Tensor) -> Tensor:
     """Determinant of square matrices, shape (..., n, n) → (...).
 
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (...)
+
     Examples
     --------
     >>> tl.det(tl.tensor([[4.0, 1.0], [1.0, 3.0]]))
@@ -216,6 +224,14 @@ def slogdet(A: Tensor) -> Any:
 
 def logdet(input: Tensor) -> Tensor:
     """Logarithm of the determinant of square matrices: -inf where it is 0, NaN below.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (...)
 
     Examples
     --------
@@ -258,6 +274,20 @@ def matrix_exp(input: Tensor) -> Tensor:
     The matrix is halved until its norm is below 1/2, the series is summed there, and the result
     squared as often (Moler and Van Loan, "Nineteen dubious ways to compute the exponential of a
     matrix", 2003, method 3).
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+
+    Examples
+    --------
+    >>> tl.matrix_exp(tl.zeros(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
     """
     check_matrices("linalg.matrix_exp", input, square=True)
     if 0 in input.shape:

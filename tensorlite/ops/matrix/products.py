@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend.dims import one_dim
-from tensorlite.backend.dtypes import result_type
 from tensorlite.ops.creation import eye
 from tensorlite.ops.decompositions import inv
 from tensorlite.ops.diagonals import diagonal
-from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import copies, takes_axis
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.matrix.checks import (
@@ -28,11 +26,6 @@ from tensorlite.ops.tiling import roll
 from tensorlite.tensor import Tensor
 
 __all__ = [
-    "addbmm",
-    "addmm",
-    "addmv",
-    "addr",
-    "baddbmm",
     "bmm",
     "chain_matmul",
     "cross",
@@ -52,21 +45,79 @@ __all__ = [
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """Product of two matrices, shapes (n, k) and (k, m); nothing broadcasts."""
+    """Product of two matrices, shapes (n, k) and (k, m); nothing broadcasts.
+
+    Parameters
+    ----------
+    input, mat2 : Tensor, shapes (n, k) and (k, m)
+
+    Returns
+    -------
+    Tensor, shape (n, m)
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.mm(tl.tensor([[1.0, 2.0], [3.0, 4.0]]), tl.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    tensor([[2., 1.],
+            [4., 3.]])
+    """
     check_ndim("mm", "input", input, 2)
     check_ndim("mm", "mat2", mat2, 2)
-    return _product("mm", input, mat2)
+    return product_of("mm", input, mat2)
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """Products of as many matrices, shapes (b, n, k) and (b, k, m); nothing broadcasts."""
+    """Products of as many matrices, shapes (b, n, k) and (b, k, m); nothing broadcasts.
+
+    Parameters
+    ----------
+    input, mat2 : Tensor, shapes (b, n, k) and (b, k, m)
+
+    Returns
+    -------
+    Tensor, shape (b, n, m)
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.bmm(tl.ones(2, 3, 4), tl.ones(2, 4, 5)).shape
+    (2, 3, 5)
+    """
     check_ndim("bmm", "input", input, 3)
     check_ndim("bmm", "mat2", mat2, 3)
-    return _product("bmm", input, mat2)
+    return product_of("bmm", input, mat2)
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
-    """Product of a matrix (n, k) and a vector (k,)."""
+    """Product of a matrix (n, k) and a vector (k,).
+
+    Parameters
+    ----------
+    input, vec : Tensor, shapes (n, k) and (k,)
+
+    Returns
+    -------
+    Tensor, shape (n,)
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.mv(tl.tensor([[1.0, 2.0], [3.0, 4.0]]), tl.tensor([1.0, 10.0]))
+    tensor([21., 43.])
+    """
     check_ndim("mv", "input", input, 2)
     check_ndim("mv", "vec", vec, 1)
     check_one_dtype("mv", input, vec)
@@ -75,7 +126,8 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return matmul(input, vec)
 
 
-def _product(name: str, a: Tensor, b: Tensor) -> Tensor:
+def product_of(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """The product of matrices whose lengths fit; `name` is what an error calls it."""
     check_one_dtype(name, a, b)
     if a.shape[-1] != b.shape[-2] or tuple(a.shape[:-2]) != tuple(b.shape[:-2]):
         raise RuntimeError(f"{name}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit")
@@ -90,6 +142,10 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     input, tensor : Tensor, shape (n,)
         Of one dtype.
 
+    Returns
+    -------
+    Tensor, shape ()
+
     Examples
     --------
     >>> tl.dot(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
@@ -100,6 +156,15 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """Sum of the products of two vectors' elements, as `dot` for real numbers.
+
+    Parameters
+    ----------
+    input, other : Tensor, shape (n,)
+        Of one dtype.
+
+    Returns
+    -------
+    Tensor, shape ()
 
     Examples
     --------
@@ -120,10 +185,19 @@ def _dot(name: str, a: Tensor, b: Tensor) -> Tensor:
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last axes of both; a number without axes multiplies.
 
+    Parameters
+    ----------
+    input, other : Tensor, shapes (..., n) and (..., n)
+
     Returns
     -------
     Tensor
         The other axes of `input`, then those of `other`.
+
+    Raises
+    ------
+    RuntimeError
+        If the last axes have different lengths.
 
     Examples
     --------
@@ -142,7 +216,22 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    """Product of each element of one vector, shape (n,), with each of another, shape (m,)."""
+    """Product of each element of one vector, shape (n,), with each of another, shape (m,).
+
+    Parameters
+    ----------
+    input, vec2 : Tensor, shapes (n,) and (m,)
+
+    Returns
+    -------
+    Tensor, shape (n, m)
+
+    Examples
+    --------
+    >>> tl.ger(tl.tensor([1.0, 2.0]), tl.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
     check_ndim("outer", "input", input, 1)
     check_ndim("outer", "vec2", vec2, 1)
     return reshape(input, (input.shape[0], 1)) * reshape(vec2, (1, vec2.shape[0]))
@@ -163,88 +252,6 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
 
 def _count(lengths: Sequence[int]) -> int:
     return int(np.prod(lengths, dtype=np.int64))
-
-
-# --- sums with products -------------------------------------------------------------------------
-
-
-def _added(name: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
-    """``beta * input + alpha * product``; with beta 0 `input` is not looked at, NaN or not."""
-    check_one_dtype(name, input, product)
-    try:
-        broadcast = np.broadcast_shapes(input.shape, product.shape)
-    except ValueError:
-        broadcast = ()
-    if broadcast != tuple(product.shape):
-        raise RuntimeError(
-            f"{name}: input of shape {tuple(input.shape)} does not broadcast to the product's "
-            f"{tuple(product.shape)}"
-        )
-    if input.dtype.kind in "iu" and (isinstance(beta, float) or isinstance(alpha, float)):
-        raise RuntimeError(f"{name}: beta={beta}, alpha={alpha} for {input.dtype}: use integers")
-    scaled = product if alpha == 1 else product * alpha
-    if beta == 0:
-        return scaled
-    return (input if beta == 1 else input * beta) + scaled
-
-
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * input + alpha * (mat1 @ mat2)`` of matrices.
-
-    Parameters
-    ----------
-    input : Tensor
-        Broadcasts to (n, m).
-    mat1 : Tensor, shape (n, k)
-    mat2 : Tensor, shape (k, m)
-    beta, alpha : float
-        With beta 0 `input` does not count, even where it is NaN.
-    """
-    check_ndim("addmm", "mat1", mat1, 2)
-    check_ndim("addmm", "mat2", mat2, 2)
-    return _added("addmm", input, _product("addmm", mat1, mat2), beta, alpha)
-
-
-def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:
-    """``beta * input + alpha * (batch1 @ batch2)`` of (b, n, k) and (b, k, m) matrices."""
-    check_ndim("baddbmm", "batch1", batch1, 3)
-    check_ndim("baddbmm", "batch2", batch2, 3)
-    return _added("baddbmm", input, _product("baddbmm", batch1, batch2), beta, alpha)
-
-
-def addbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:
-    """``beta * input + alpha *`` the sum of all ``batch1[i] @ batch2[i]``."""
-    check_ndim("addbmm", "batch1", batch1, 3)
-    check_ndim("addbmm", "batch2", batch2, 3)
-    b, n, k = batch1.shape
-    if tuple(batch2.shape[:2]) != (b, k):
-        shapes = f"{tuple(batch1.shape)} and {tuple(batch2.shape)}"
-        raise RuntimeError(f"addbmm: shapes {shapes} do not fit")
-    check_one_dtype("addbmm", batch1, batch2)
-    # One product that sums over the matrices, too.
-    left = reshape(batch1.swapaxes(0, 1), (n, b * k))
-    return _added(
-        "addbmm", input, matmul(left, reshape(batch2, (b * k, batch2.shape[2]))), beta, alpha
-    )
-
-
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * input + alpha * (mat @ vec)`` of a matrix (n, k) and a vector (k,)."""
-    return _added("addmv", input, mv(mat, vec), beta, alpha)
-
-
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """``beta * input + alpha *`` the outer product of two vectors."""
-    product = outer(vec1, vec2)
-    dtype = result_type(input, product)  # this one promotes, as multiplication does
-    if dtype.kind != "b":
-        return _added("addr", cast(input, dtype), cast(product, dtype), beta, alpha)
-    scaled = product & bool(alpha)
-    return input | scaled if beta else scaled
 
 
 # --- several matrices ---------------------------------------------------------------------------
@@ -303,7 +310,23 @@ def _in_order(xs: list[Tensor], split: dict, i: int, j: int) -> Tensor:
 
 @copies
 def chain_matmul(*matrices: Tensor) -> Tensor:
-    """Product of matrices in the order that multiplies least; see `linalg.multi_dot`."""
+    """Product of matrices in the order that multiplies least; see `linalg.multi_dot`.
+
+    Parameters
+    ----------
+    *matrices : Tensor, shape (n, m)
+        Of lengths that fit.
+
+    Returns
+    -------
+    Tensor
+        Of as many rows as the first, and columns as the last.
+
+    Examples
+    --------
+    >>> tl.chain_matmul(tl.ones(2, 3), tl.ones(3, 4), tl.ones(4, 1)).shape
+    (2, 1)
+    """
     xs = matrices[0] if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)) else matrices
     return xs[0] if len(xs) == 1 else multi_dot(xs)
 
@@ -313,6 +336,26 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     """Product of `n` times the same square matrix, shape (..., m, m).
 
     Negative powers are those of the inverse, and 0 gives the identity.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., m, m)
+    n : int
+
+    Returns
+    -------
+    Tensor, shape (..., m, m)
+
+    Raises
+    ------
+    RuntimeError
+        If the matrices are not square.
+
+    Examples
+    --------
+    >>> tl.matrix_power(tl.tensor([[1.0, 1.0], [0.0, 1.0]]), 3)
+    tensor([[1., 3.],
+            [0., 1.]])
     """
     if len(input.shape) < 2 or input.shape[-1] != input.shape[-2]:
         raise RuntimeError(f"matrix_power: square matrices are needed, not {tuple(input.shape)}")
@@ -338,6 +381,16 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """Kronecker product: each element of `input` times the whole of `other`, side by side.
 
+    Parameters
+    ----------
+    input, other : Tensor
+        Of any shapes; the one with fewer axes gets more in front.
+
+    Returns
+    -------
+    Tensor
+        The lengths of the axes are products of those of both.
+
     Examples
     --------
     >>> tl.kron(tl.tensor([5.0, -3.0]), tl.tensor([2.0, 2.0]))
@@ -353,6 +406,14 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 def trace(input: Tensor) -> Tensor:
     """Sum of a matrix's diagonal.
+
+    Parameters
+    ----------
+    input : Tensor, shape (n, m)
+
+    Returns
+    -------
+    Tensor, shape ()
 
     Examples
     --------
@@ -373,6 +434,21 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         Of as many axes; they broadcast.
     dim : int, optional
         The axis of length 3; by default the first one that has it.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that they broadcast to.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no axis of length 3.
+
+    Examples
+    --------
+    >>> tl.cross(tl.tensor([1.0, 0.0, 0.0]), tl.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
     """
     if dim is None:
         dims = [i for i, n in enumerate(input.shape) if n == 3]

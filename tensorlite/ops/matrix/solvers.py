@@ -371,6 +371,21 @@ def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor
     input2 : Tensor, shape (..., n, n)
     upper : bool
         Whether `input2` is the upper factor.
+
+    Returns
+    -------
+    Tensor, shape (..., n, k)
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.cholesky_solve(tl.tensor([[4.0], [3.0]]), tl.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([[1.],
+            [3.]])
     """
     check_matrices("cholesky_solve", input2, square=True)
     check_matrices("cholesky_solve", input)
@@ -384,7 +399,25 @@ def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor
 
 @also_called(L="input")
 def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
-    """Inverse of A by its Cholesky factor, shape (..., n, n)."""
+    """Inverse of A by its Cholesky factor, shape (..., n, n).
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, n)
+        The factor.
+    upper : bool
+        Whether it is the upper one.
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+
+    Examples
+    --------
+    >>> tl.cholesky_inverse(tl.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    tensor([[0.25, 0.  ],
+            [0.  , 1.  ]])
+    """
     check_matrices("cholesky_inverse", input, square=True)
     one = eye(input.shape[-1], dtype=input.dtype, device=input.device)
     return cholesky_solve(broadcast_to(one, tuple(input.shape)), input, upper)
