@@ -76,7 +76,7 @@ LATER = {
             "mm",
             "mv",
         ),
-        *("outer", "trace", "vdot"),
+        *("mv", "outer", "trace", "vdot"),
     ),
     "matrix.sums": ("addbmm", "addmm", "addmv", "addr", "baddbmm"),
     "probabilities": ("erfinv", "logit"),

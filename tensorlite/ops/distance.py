@@ -149,6 +149,18 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = _MODES[0])
     Returns
     -------
     Tensor, shape (…, P, R)
+
+    Raises
+    ------
+    RuntimeError
+        If rows differ in length, `p` is negative, or a Tensor has fewer than two axes.
+    ValueError
+        If there is no such `compute_mode`.
+
+    Examples
+    --------
+    >>> tl.cdist(tl.tensor([[0.0, 0.0]]), tl.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
     """
     if min(len(x1.shape), len(x2.shape)) < 2 or x1.shape[-1] != x2.shape[-1]:
         raise ValueError(
