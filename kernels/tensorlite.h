@@ -91,7 +91,9 @@ TL_INLINE Share share(Index count, Index part, Index parts) {
 
 #include "math.h"
 
-#if defined(__CUDACC__)
+#if defined(TL_FUSED)  // generated kernels
+#include "fused.h"
+#elif defined(__CUDACC__)
 #include "device/team.h"
 #else
 #include "host/team.h"

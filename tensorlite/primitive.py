@@ -118,6 +118,7 @@ class Primitive:
         self.rules: dict[int, Callable] = {}
         self.group_rules: dict[tuple[int, ...], Callable] = {}
         self.joint_rule: Any = None  # or a function
+        self.formula: Callable | None = None  # the same, written with primitives
         self.kernel_fn: Callable | None = None
         self.kernel_from = 0
         self.exact = True

@@ -272,6 +272,9 @@ PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_times(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_arrange(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_fused_services(PyObject*, PyObject*);
 PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_bare(PyObject*, PyObject*);
@@ -371,6 +374,9 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("log_cut", py_log_cut, "log_cut(log, calls)"), \
     TL_METHOD("log_replay", py_log_replay, "log_replay(log, first, last)"), \
     TL_METHOD("log_times", py_log_times, "log_times(log, first, last): replay; ns when each began, and the end"), \
+    TL_METHOD("log_types", py_log_types, "log_types(log, i): the types of a call's arrays"), \
+    TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"), \
+    {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"}, \
     TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
     TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable)"), \
     TL_METHOD("block_sums", py_block_sums, "block_sums(memory, sums)"), \

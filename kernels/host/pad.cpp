@@ -269,7 +269,9 @@ PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
             std::copy(kept.begin(), kept.end(), lost);
             copy_strided((char*)p[0], (const char*)p[1], lost, count, size);
         };
-        open_log()->note("copy", {operand(to, true), operand(from, false)}, {}, again);
+        std::vector<Scalar> form;  // of each axis: its length, both strides
+        for (const CopyAxis& axis : kept) form.insert(form.end(), {axis.count, axis.to, axis.from});
+        open_log()->note("copy", {operand(to, true), operand(from, false)}, form, again);
     }
     {
         const WithoutLock unlocked;

@@ -140,7 +140,7 @@ PyObject* py_log_calls(PyObject*, PyObject* const* args, Py_ssize_t given) {
                                              : PyLong_FromUnsignedLongLong(each.bits));
             if (!one || !scalars || PyList_Append(scalars, one)) return nullptr;
         }
-        const Ref call(Py_BuildValue("sOOO", entry.name, (PyObject*)arrays, (PyObject*)scalars,
+        const Ref call(Py_BuildValue("sOOO", entry.name.c_str(), (PyObject*)arrays, (PyObject*)scalars,
                                      entry.dead ? Py_True : Py_False));
         if (!call || PyList_Append(calls, call)) return nullptr;
     }

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "host/allocator.h"
@@ -20,15 +22,24 @@ struct Operand {
     void* data;
     Index low, high;
     bool written;
+    char type = 0;  // of its elements, as in NumPy's dtype.char; 0: not told
 };
 
 template <typename T>
+constexpr char type_char = std::is_same<T, float>::value     ? 'f'
+                           : std::is_same<T, double>::value  ? 'd'
+                           : std::is_same<T, uint8_t>::value ? 'B'
+                           : std::is_same<T, f16>::value     ? 'e'
+                           : std::is_same<T, bf16>::value    ? 'E'
+                                                             : 0;
+
+template <typename T>
 Operand operand(const T* data, Index size) {
-    return {(void*)data, 0, size * Index(sizeof(T)), false};
+    return {(void*)data, 0, size * Index(sizeof(T)), false, type_char<T>};
 }
 template <typename T>
 Operand operand(T* data, Index size) {
-    return {(void*)data, 0, size * Index(sizeof(T)), true};
+    return {(void*)data, 0, size * Index(sizeof(T)), true, type_char<T>};
 }
 
 // A strided array as an operand of a recorded call.
@@ -39,7 +50,7 @@ inline Operand operand(PyArrayObject* x, bool written) {
         const Index span = (PyArray_DIM(x, d) - 1) * PyArray_STRIDE(x, d);
         (span < 0 ? low : high) += span;
     }
-    return {PyArray_DATA(x), low, high, written};
+    return {PyArray_DATA(x), low, high, written, PyArray_DESCR(x)->type};
 }
 
 // A number of a call, to be shown and compared.
@@ -58,7 +69,7 @@ class Log {
   public:
     using Run = std::function<void(void* const*)>;
     struct Entry {
-        const char* name;
+        std::string name;
         std::vector<Operand> operands;
         std::vector<Scalar> scalars;
         std::vector<void*> arrays;  // where they are now

@@ -65,4 +65,5 @@ def fused(formula: Callable) -> Any:
     reference.__signature__ = signature.replace(parameters=[xp, *signature.parameters.values()])
     made = primitive(float32_inside(reference))
     made.defvjp_composite(formula)
+    made.primitive.formula = formula
     return made

@@ -50,10 +50,10 @@ class Captured:
         Why calls are not captured, once that is known.
     """
 
-    def __init__(self, function: Callable, most: int, strict: bool) -> None:
+    def __init__(self, function: Callable, most: int, strict: bool, fuse: bool = True) -> None:
         self.__name__ = type(function).__name__
         functools.update_wrapper(self, function, updated=())
-        self.function, self.most, self.strict = function, most, strict
+        self.function, self.most, self.strict, self.fuse = function, most, strict, fuse
         self.reason: str | None = None
         self._slots: OrderedDict[Any, _Slot] = OrderedDict()
         self._lock = threading.RLock()
@@ -74,7 +74,7 @@ class Captured:
         if name not in known:
             bound = functools.partial(self.function, owner)
             functools.update_wrapper(bound, self.function)
-            known[name] = Captured(bound, self.most, self.strict)
+            known[name] = Captured(bound, self.most, self.strict, self.fuse)
         return known[name]
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ class Captured:
         if problem is not None:
             self.give_up(f"{problem} at {users_line()}", raises=False)
             return self.function(*args, **kwargs)
-        recorder = Recorder(kernels)
+        recorder = Recorder(kernels, self.fuse)
         if not recorder.keeps_memory():
             self.give_up("NumPy's arrays do not come from our allocator", raises=False)
             return self.function(*args, **kwargs)
@@ -253,7 +253,9 @@ def _is_on_gpu(x: Any) -> bool:
     return not isinstance(x.array if isinstance(x, Tensor) else x, np.ndarray)
 
 
-def capture(function: Callable | None = None, *, most: int = 8, strict: bool = True) -> Any:
+def capture(
+    function: Callable | None = None, *, most: int = 8, strict: bool = True, fuse: bool = True
+) -> Any:
     """Record what a function of Tensors does, and let later calls run the recording.
 
     A training step with its optimizer, schedule and clipping, or an inference: the first two calls
@@ -271,6 +273,9 @@ def capture(function: Callable | None = None, *, most: int = 8, strict: bool = T
         forgotten.
     strict
         Raise where a call cannot be captured. False says why, once, and calls the function.
+    fuse
+        Let chains of operations on elements run as one kernel each, which is compiled when the
+        second call has been recorded. The results are the same, bit for bit.
 
     Returns
     -------
@@ -296,5 +301,5 @@ def capture(function: Callable | None = None, *, most: int = 8, strict: bool = T
     ...     return loss
     """
     if function is None:
-        return functools.partial(capture, most=most, strict=strict)
-    return Captured(function, most, strict)
+        return functools.partial(capture, most=most, strict=strict, fuse=fuse)
+    return Captured(function, most, strict, fuse)

@@ -21,6 +21,7 @@ import numpy as np
 from tensorlite.backend import Array, is_array
 from tensorlite.debug import users_line
 from tensorlite.recording.trees import arrays_in, leaves, mapped
+from tensorlite.tape import mode
 from tensorlite.tensor import Tensor, tensor_of
 
 
@@ -59,6 +60,8 @@ class Node:
         What is called, and the arrays, in the recording's memory, that the results belong in.
     streams
         Generators that it draws from itself, and where they stood.
+    kept, listed
+        What owns the memory of its arrays, and whether it touches no others.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Node:
         self.name, self.line = name, line
         self.function, self.arguments, self.outputs = function, arguments, outputs
         self.streams: list[tuple[Stream, int]] = []
+        self.kept: list[Any] = []  # what owns the memory of its arrays
+        self.listed = False  # whether it touches no arrays but those
         self.moving = [x for x in leaves(arguments) if isinstance(x, Offset)]
 
     def run(self, streams: dict[Any, Stream]) -> None:
@@ -139,8 +144,9 @@ class Recorder:
 
     graph = False  # whether a stream of CUDA takes everything down; see `recording.graph`
 
-    def __init__(self, kernels: Any) -> None:
+    def __init__(self, kernels: Any, fuse: bool = False) -> None:
         self.k = kernels
+        self.fuse = fuse
         self.elsewhere = False  # arrays of another device took part
         self.log = kernels.log_open()
         self.inputs: list[np.ndarray] = []  # the call's own copies
@@ -257,11 +263,49 @@ class Recorder:
                 for x in given:
                     if not self.k.log_owns(self.log, x):
                         self.keep(x)
-                self.movable += range(blocks, self.k.log_size(self.log)[1])
             else:
                 self.k.log_cut(self.log, calls)
-                self._add(name, line, function, arguments, outputs)
+                apart = self._taken_apart(function, arguments, outputs, calls)
+                if apart is None:
+                    self._add(name, line, function, arguments, outputs)
+                else:
+                    result = apart
+            # Arrays of a node are held by it, and stay where they are as long as it does.
+            self.movable += range(blocks, self.k.log_size(self.log)[1])
         return result
+
+    def _taken_apart(
+        self, function: Callable, arguments: tuple, outputs: list[np.ndarray], calls: int
+    ) -> Any:
+        """The result of a rule or a formula, whose primitives are units themselves.
+
+        None where that is not the same to the bit, or it is not made of primitives.
+        """
+        run = in_primitives(function)
+        if not self.fuse or run is None:
+            return None
+        nodes, marks, leaves_before = len(self.nodes), len(self.marks), dict(self.leaves)
+        kept = len(self.kept)
+        before = mode.switches.set(grad=False)
+        self.inside = False
+        self.open()
+        try:
+            result = run(*mapped(arguments, _as_tensor))
+        except Exception:
+            result = None
+        finally:
+            self.close()
+            mode.switches.set(**before)
+            self.leaves = leaves_before
+        refused, self.reason, self.inside = self.reason, None, False
+        result = mapped(result, _raw)
+        made = arrays_in(result)
+        same = refused is None and len(made) == len(outputs)
+        if same and all(_identical(x, y) for x, y in zip(made, outputs, strict=True)):
+            return result
+        self.k.log_cut(self.log, calls)
+        del self.nodes[nodes:], self.marks[marks:], self.kept[kept:]
+        return None
 
     def _reproduced(
         self,
@@ -322,21 +366,21 @@ class Recorder:
     ) -> Node:
         bare = self.k.bare
         seen: dict[int, Any] = {}
+        kept = []
 
         def without_owner(x: Any) -> Any:
             if isinstance(x, np.ndarray):
                 if id(x) not in seen:
                     seen[id(x)] = bare(x)
-                    self.keep(x)
+                    kept.append(owner_of(x))
                 return seen[id(x)]
             return x
 
-        for x in outputs:
-            self.keep(x)
+        kept += map(owner_of, outputs)
         node = Node(
             name, line, function, mapped(arguments, without_owner), [bare(x) for x in outputs]
         )
-        node.streams = self._drawn
+        node.streams, node.kept, node.listed = self._drawn, kept, True
         self.nodes.append((self.k.log_size(self.log)[0], node))
         self.marks.append((self.k.log_size(self.log)[0], name, line))
         return node
@@ -443,10 +487,7 @@ class Recorder:
 
     def keep(self, array: np.ndarray) -> None:
         """Keep memory that was there before alive as long as the recording."""
-        owner: Any = array
-        while getattr(owner, "base", None) is not None:
-            owner = owner.base
-        self.kept.append(owner)
+        self.kept.append(owner_of(array))
 
     def seen(self, x: Tensor) -> None:
         """Take note of a Tensor from before: with another array it needs a new recording."""
@@ -496,6 +537,32 @@ def _held_elsewhere(leaves: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 _ONE = 0
 _ONE = next(getrefcount(leaf[0]) for leaf in [(object(), None)])
+
+
+def in_primitives(function: Callable) -> Callable | None:
+    """What a unit computes, as a function of Tensors; None if it is no rule and no formula."""
+    if hasattr(function, "of"):  # a gradient rule
+        return function
+    formula = getattr(getattr(function, "__self__", None), "formula", None)
+    if formula is None or getattr(function, "__name__", "") != "computed":
+        return None
+    return lambda raw, static, save: (formula(*raw, **static), ())
+
+
+def _as_tensor(x: Any) -> Any:
+    return tensor_of(x) if isinstance(x, np.ndarray) else x
+
+
+def _identical(x: np.ndarray, y: np.ndarray) -> bool:
+    return x.shape == y.shape and x.dtype == y.dtype and _bytes(x) == _bytes(y)
+
+
+def owner_of(array: Any) -> Any:
+    """What owns the memory that an array shows."""
+    owner = array
+    while getattr(owner, "base", None) is not None:
+        owner = owner.base
+    return owner
 
 
 def _shows(x: np.ndarray, block: np.ndarray) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorlite.backend import HOST
 from tensorlite.recording.folding import Blocks, folded
+from tensorlite.recording.fusing import fused
 from tensorlite.recording.recorder import Node, Recorder
 from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.tape import mode, note_write_at, span
@@ -58,6 +59,7 @@ class Recording:
         self._unchanged: list[int] = []  # inputs that had the same values whenever it was recorded
         self._outputs: list[np.ndarray] = []
         self._lines: list[list[Line]] | None = None
+        self.unfused = ""  # why no calls were fused
 
     def returns(self, result: Any) -> None:
         """Take note of what the call returned."""
@@ -67,6 +69,7 @@ class Recording:
         """Find the Tensors it depends on; call this when the call's own objects are gone."""
         recorder = self._recorder
         own = recorder.outer_leaves()
+        recorder.leaves.clear()  # which holds Tensors of the call itself
         self._leaves = [(t, a, t.requires_grad) for t, a in own]
         self._entries = [self._entry_of(t) for t, _ in own if t.requires_grad]
         self._modules = list(recorder.modules.values())
@@ -218,11 +221,18 @@ class Recording:
     def plan(self) -> None:
         """Leave out constants and dead calls; temporaries not alive at once share memory."""
         program, constant = folded(self._program, self._k, self._log, self._recorder.made)
+        if self._recorder.fuse:
+            program, self.unfused = fused(program, self._k, self._recorder, self._held())
         self._program = program
-        movable = [block for block in self._recorder.movable if block not in constant]
+        movable = sorted(set(self._recorder.movable) - constant)
         before, after, self.dead = self._k.log_plan(self._log, movable)
         self.memory = (before, after)
         self._k.empty_cache()  # what was held while it was recorded is seldom wanted again
+
+    def _held(self) -> list[np.ndarray]:
+        """Arrays whose contents are wanted after a replay."""
+        grads = [grad.array for _, grad in self._final if grad is not None]
+        return [*self._outputs, *self._inputs, *grads, *(array for _, array, _ in self._leaves)]
 
     # --- what it is ---------------------------------------------------------------------------
 
@@ -311,6 +321,7 @@ class Recording:
         names = _Names(lines)
         before, after = self.memory
         head = f"{self!r}\ntemporaries: {before:,} bytes, in {after:,}\n"
+        head += f"nothing is fused: {self.unfused}\n" if self.unfused else ""
         rows = []
         for i, line in enumerate(lines):
             made = ", ".join(names(*span) for span in line.writes) or "-"
