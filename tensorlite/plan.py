@@ -78,7 +78,7 @@ class Plan:
                     self.rules.append((position, rule, self._slots(rule, skip=1)))
         self.differentiable = bool(self.rules) or self.joint is not None
         self.pull = self._puller()
-        if self.asks is None:  # a recorder knows by this that it may be run twice
+        if self.keyword is None:  # a recorder knows by this that it may be run twice
             self.pull.__dict__["of"] = self.name
         self.save = self._saver()
         self.keeps = any(r.kind in ("input", "inputs", "output", "aux") for r in self.residuals)

@@ -16,7 +16,7 @@ from tensorlite.recording.links import (
 )
 
 MOST_LINKS = 48
-MOST_ARRAYS = 20
+MOST_INPUTS = 20
 MOST_AXES = 4  # of the shape, neighbours that lie one behind the other taken together
 _FIELD = re.compile(r"(&?)\{(\d+)(?::(\w))?\}")
 
@@ -48,7 +48,7 @@ class Chain:
         fits = self.shape is None or link.flat or self.shape == link.output.shape
         if link.output.size != self.size or not fits or len(self.members) >= MOST_LINKS:
             return False
-        if len(self.made) + len(self.read) + len(link.inputs) >= MOST_ARRAYS:
+        if len(self.read) + len(link.inputs) > MOST_INPUTS:
             return False
         if not self._related(link):
             return False

@@ -18,7 +18,7 @@ from tensorlite.backend.generated import Generated, generated
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.recording.chains import Chain, Written, source, written
 from tensorlite.recording.folding import Blocks
-from tensorlite.recording.links import link_of_call, link_of_node
+from tensorlite.recording.links import is_copy, link_of_call, link_of_node
 from tensorlite.recording.recorder import Node
 from tensorlite.recording.trees import arrays_in
 
@@ -61,7 +61,8 @@ def fused(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> 
             item = steps[at].item
             if isinstance(item, Node):
                 item.kept = []  # the log keeps the memory, as long as it must
-    kernels, found = [], []
+    kernels: list[Written] = []
+    found: list[Chain] = []
     used: dict[int, Fused] = {}
     for chain in chains:
         wanted = _wanted(chain, steps, k, recorder, held)
@@ -73,16 +74,17 @@ def fused(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> 
         if made is not None:
             kernels.append(made)
             found.append(chain)
-    try:
-        texts = [made.text for made in kernels]
-        library = generated(source(texts), k.fused_services()) if texts else None
-    except (KernelsUnavailable, OSError) as error:
-        _pin(recorder, k, [step.item for step in steps if isinstance(step.item, Node)])
-        return program, str(error)
-    for i, (chain, made) in enumerate(zip(found, kernels, strict=True)):
-        if _same_bits(chain, made, library, i, steps, k, log):
-            members = [at for at, _ in chain.members]
-            used[members[-1]] = Fused(members, _call(made, library, i))
+    if kernels:
+        try:
+            text = source([made.text for made in kernels])
+            library = generated(text, k.fused_services())
+        except (KernelsUnavailable, OSError) as error:
+            _pin(recorder, k, [step.item for step in steps if isinstance(step.item, Node)])
+            return program, str(error)
+        for i, (chain, made) in enumerate(zip(found, kernels, strict=True)):
+            if _same_bits(chain, made, library, i, steps, k, log):
+                members = [at for at, _ in chain.members]
+                used[members[-1]] = Fused(members, _call(made, library, i))
     return _arranged(steps, used, k, recorder), ""
 
 
@@ -94,7 +96,7 @@ def _steps(program: list[Any], k: Any, log: Any) -> Iterator[Step]:
         if isinstance(step, Node):
             given = [_bounds(x) for x in arrays_in(step.arguments)]
             made = [_bounds(x) for x in step.outputs]
-            pure = getattr(step.function, "__name__", "") == "computed"
+            pure = getattr(step.function, "__name__", "") == "computed" or is_copy(step)
             writes = (made if pure else made + given) if step.listed else None
             yield Step(step, given, writes, link_of_node(step))
             continue

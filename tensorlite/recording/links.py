@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlite.backend import HOST
 from tensorlite.backend.kernels.declarations import Kernel, families
 from tensorlite.recording.recorder import Node
 
@@ -133,6 +134,8 @@ LOGIC = {
 
 def link_of_node(node: Node) -> Link | None:
     """What a primitive that Python calls at a replay does, if it is a link."""
+    if is_copy(node):
+        return link_of("positive", node.arguments, {}, node.outputs[0])
     primitive = getattr(node.function, "__self__", None)
     if getattr(node.function, "__name__", "") != "computed" or primitive is None:
         return None
@@ -140,6 +143,11 @@ def link_of_node(node: Node) -> Link | None:
         return None
     raw, static, _ = node.arguments
     return link_of(primitive.name, raw, static, node.outputs[0])
+
+
+def is_copy(node: Node) -> bool:
+    """Whether Python copies an array, which gets gaps nowhere."""
+    return node.function == HOST.copy and len(node.arguments) == len(node.outputs) == 1
 
 
 def link_of(name: str, raw: Sequence[Any], static: dict, output: Any) -> Link | None:
@@ -156,12 +164,14 @@ def link_of(name: str, raw: Sequence[Any], static: dict, output: Any) -> Link | 
     if text is None or len(floats) > 1:
         return None
     compute = made.type if made.type != "B" else (floats or {"f"}).pop()
-    fields, inputs, numbers = [], [], []
+    fields: list[str] = []
+    inputs: list[View] = []
+    numbers: list[float] = []
     for v in views:
         if isinstance(v, View):
             fields.append(f"{{{len(inputs)}}}")
             inputs.append(broadcast(v, made.shape))
-        else:
+        elif v is not None:
             fields.append(f"{{T}}({{n{len(numbers)}}})")
             numbers.append(float(v))
     text = re.sub(r"\{(\d)\}", lambda match: fields[int(match[1])], text)

@@ -13,7 +13,6 @@ import numpy as np
 
 from tensorlite.backend import HOST
 from tensorlite.recording.folding import Blocks, folded
-from tensorlite.recording.fusing import fused
 from tensorlite.recording.recorder import Node, Recorder
 from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.tape import mode, note_write_at, span
@@ -222,6 +221,8 @@ class Recording:
         """Leave out constants and dead calls; temporaries not alive at once share memory."""
         program, constant = folded(self._program, self._k, self._log, self._recorder.made)
         if self._recorder.fuse:
+            from tensorlite.recording.fusing import fused  # which loads what compiles
+
             program, self.unfused = fused(program, self._k, self._recorder, self._held())
         self._program = program
         movable = sorted(set(self._recorder.movable) - constant)

@@ -1,4 +1,4 @@
-"""Chains of operations on elements run as one kernel, with the bits of the operations one by one."""
+"""Chains of operations on elements run as one kernel, with the bits of each by itself."""
 
 import math
 
@@ -183,9 +183,9 @@ def test_a_picture_a_print_and_a_profile_name_the_links(host):
     text, dot = str(captured.recordings[0]), captured.recordings[0].to_dot()
     assert "= fused[scale tanh add](" in text or "= fused[mul tanh add](" in text
     assert "fused[" in dot and "test_fusion.py" in text
-    with tl.profiler.profile() as profile:
+    with tl.profiler.profile() as prof:
         captured(tl.ones(2000))
-    assert "fused[" in str(profile)
+    assert any(event.name.startswith("fused[") for event in prof.events())
 
 
 def test_without_fusion_nothing_is_fused(host):
