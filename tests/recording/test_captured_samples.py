@@ -28,7 +28,7 @@ def _is_refused(sample: Sample) -> bool:
         return any(isinstance(x, np.ndarray) and x.dtype == bool for x in sample.draw())
     if sample.name == "counting.counts_of":
         return not sample.static.get("minlength")
-    return sample.name in ("index.places_of_nonzero", "unique.different_rows")
+    return sample.name in ("index.places_of_nonzero", "distinct.different_rows")
 
 
 def _drawn(sample: Sample, seed: int, dtype: str) -> list[Any]:
