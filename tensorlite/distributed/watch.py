@@ -39,9 +39,13 @@ def main() -> None:
     since: dict[int, float] = {}  # when each of those that are stopped was seen to be
     order: list[int] = []  # of their ends
     while True:
-        order += [row for row in dict.fromkeys(_rest(poll, handles)) if row not in order]
+        ended = _rest(poll, handles, PAUSE)
         facts = table.all()
         states = [state_of(pid) for pid in pids]
+        if any(state in "ZX" for state in states):
+            # This process may have been kept waiting, and what it waited for run out of time.
+            ended += _rest(poll, handles, 0)
+        order += [row for row in dict.fromkeys(ended) if row not in order]
         if any(each.get("said") for each in facts):
             return  # the process that raised has printed it
         dead = {row: state for row, state in enumerate(states) if state in "ZX"}
@@ -73,15 +77,15 @@ def main() -> None:
                 return
 
 
-def _rest(poll: select.epoll | None, rows: dict[int, int]) -> list[int]:
+def _rest(poll: select.epoll | None, rows: dict[int, int], pause: float) -> list[int]:
     """Wait a little, or until a process ends; return those that have, in the order of their ends.
 
     epoll reports them in that order; poll does not.
     """
     if poll is None:
-        time.sleep(PAUSE)
+        time.sleep(pause)
         return []
-    return [rows[handle] for handle, _ in poll.poll(PAUSE)]
+    return [rows[handle] for handle, _ in poll.poll(pause)]
 
 
 def _handles(pids: list[int], pipes: list[int]) -> tuple[select.epoll | None, dict[int, int]]:
@@ -104,6 +108,7 @@ def _handles(pids: list[int], pipes: list[int]) -> tuple[select.epoll | None, di
 
 
 def _tell(all_facts: list[dict], row: int, size: str, what: str) -> None:
+    """Say it where the ranks do; mpiexec goes on forwarding until this process has ended, too."""
     facts = all_facts[row]
     known = next((each for each in all_facts if each.get("checkpoint")), {})
     with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,9 @@ def test_a_fault_ends_all(what, tmp_path):
     assert len(re.findall("^tensorlite: ", done.stderr, re.MULTILINE)) == 1  # said once
 
 
-def test_a_process_that_is_gone_is_noticed_where_mpiexec_does_not():
-    """The words of a process whose parent is not mpiexec: what `watch` reads, and whom it ends."""
+@pytest.mark.parametrize("late", [False, True])
+def test_the_first_that_ended_is_named_and_the_others_are_ended(late):
+    """What `watch` reads, and whom it ends: on a busy machine, too, where it comes late."""
     from tensorlite.distributed.table import Table
 
     file = os.memfd_create("table")
@@ -68,7 +70,15 @@ def test_a_process_that_is_gone_is_noticed_where_mpiexec_does_not():
         pass_fds=[file, pipes[0][0], pipes[1][0]],
     )
     assert watch.stdout.readline() == "ready\n"
+    if late:
+        time.sleep(0.1)  # until it waits
+        watch.send_signal(signal.SIGSTOP)
     second.kill()
+    if late:  # it is kept waiting until all have ended, and what it waits for is out of time
+        second.wait()
+        first.kill()
+        time.sleep(0.4)
+        watch.send_signal(signal.SIGCONT)
     said = watch.communicate(timeout=30)[1]
     assert said == (
         f"tensorlite: rank 5 of 6 (process {second.pid}) was killed after 7 steps at net.py:3; "
