@@ -99,6 +99,16 @@ def set_home(index: int) -> None:
 _defaults = [Device("cpu")]
 
 
+def defaults() -> list[Device]:
+    """The devices that ``with device:`` statements are in, the outermost first."""
+    return list(_defaults)
+
+
+def set_defaults(devices: list[Device]) -> None:
+    """Be in the ``with`` statements of these devices."""
+    _defaults[:] = devices
+
+
 def default_device() -> Device:
     """The device of Tensors that are made without naming one.
 

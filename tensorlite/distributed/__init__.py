@@ -23,6 +23,7 @@ from tensorlite.distributed.start import (
     shards,
     size,
 )
+from tensorlite.distributed.threads import on_devices
 
 __all__ = [
     "Sharded",
@@ -33,6 +34,7 @@ __all__ = [
     "init",
     "is_main",
     "local_rank",
+    "on_devices",
     "on_main",
     "rank",
     "shards",

@@ -6,7 +6,8 @@ array, and the stream that computes waits for what has arrived.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tensorlite.backend import Array
@@ -74,6 +75,15 @@ class NCCLLink:
         self.ready.record(self.cupy.cuda.get_current_stream())
         self.stream.wait_event(self.ready)
 
+    @contextmanager
+    def group(self, sends: Sequence[int], receives: Sequence[int]) -> Iterator[None]:
+        """Queue calls of NCCL that send to and receive from these ranks, as one."""
+        self.nccl.groupStart()
+        try:
+            yield
+        finally:
+            self.nccl.groupEnd()
+
     def exchange(
         self,
         sends: Sequence[tuple[int, Array]],
@@ -86,15 +96,12 @@ class NCCLLink:
         """
         byte, stream = self.nccl.NCCL_INT8, self.stream.ptr
         self._follow()
-        self.nccl.groupStart()
-        try:
+        with self.group([rank for rank, _ in sends], [rank for rank, _ in receives]):
             for rank, array in receives:
                 self.communicator.recv(array.data.ptr, array.nbytes, byte, rank, stream)
             for rank, array in sends:
                 self.communicator.send(array.data.ptr, array.nbytes, byte, rank, stream)
                 self.sent += array.nbytes
-        finally:
-            self.nccl.groupEnd()
         return Queued(self, (sends, receives))
 
     def gather_array(self, array: Array, what: str = "numbers") -> list[Array]:
@@ -104,9 +111,11 @@ class NCCLLink:
         if mine.size:
             self._follow()
             pointers = mine.data.ptr, found.data.ptr
-            self.communicator.allGather(
-                *pointers, mine.nbytes, self.nccl.NCCL_INT8, self.stream.ptr
-            )
+            others = [rank for rank in range(self.size) if rank != self.rank]
+            with self.group(others, others):
+                self.communicator.allGather(
+                    *pointers, mine.nbytes, self.nccl.NCCL_INT8, self.stream.ptr
+                )
             self.sent += mine.nbytes * (self.size - 1)
             Queued(self, (mine, found)).wait()
         return list(found)

@@ -488,4 +488,6 @@ def _watch(sharing: Sharing) -> None:
 
 def _listener(root: Node) -> Arrivals | None:
     """The leaves that a backward pass is to watch, for all divided optimizers; or None."""
-    return merged([own for s in list(_watched) if (own := s.before_backward()) is not None])
+    world = ranks.world()  # of this thread
+    own = [sharing for sharing in list(_watched) if sharing.world is world]
+    return merged([leaves for s in own if (leaves := s.before_backward()) is not None])

@@ -15,6 +15,7 @@ from tensorlite.data.loader import DataLoader
 from tensorlite.distributed import beat, guard
 from tensorlite.distributed.agreement import check_same
 from tensorlite.distributed.each import in_turns
+from tensorlite.distributed.threads import ThreadLink
 from tensorlite.random import default_generator
 from tensorlite.ranks import World
 
@@ -61,6 +62,13 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
         If there are fewer shards than processes.
     """
     world = ranks.world()
+    if isinstance(world.link, ThreadLink) and world.link.begin():
+        count = world.size if shards is None else shards
+        _check_shards(count, world.size)
+        check_same("init", {"number of shards": count})
+        world.shards = count
+        default_generator.load_state_dict(world.gather(default_generator.state_dict())[0])
+        return world
     if world.link is not None or (world.shards > 1 and shards in (None, world.shards)):
         if shards not in (None, world.shards):
             raise RuntimeError(f"init: this world has {world.shards} shards already, not {shards}")
