@@ -91,7 +91,7 @@ def test_what_one_raises_ends_all(where):
 
     with pytest.raises(ValueError, match="no further") as raised:
         tl.distributed.on_devices(work, 2)
-    assert re.match(r"raised on rank 1 of 2 at .*test_devices.py:\d+", raised.value.__notes__[0])
+    assert re.match(r"raised on rank 1 of 2 at .*test_on_devices.py:\d+", raised.value.__notes__[0])
     assert ranks.world().size == 1
 
 
