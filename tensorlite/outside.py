@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import BACKENDS, Array, Device, backend_for
-from tensorlite.backend.dlpack import host_array
 from tensorlite.backend.dtypes import default_dtype
 from tensorlite.tensor import Tensor
 
@@ -195,6 +194,8 @@ def shared(data: Any, name: str) -> Array:
             f"{name}: a {type(data).__name__} lies on DLPack's device {int(kind)}, which is "
             "neither the CPU nor CUDA: copy it there first"
         )
+    from tensorlite.backend.dlpack import host_array  # with ctypes
+
     array = host_array(data)
     check_dtype(array.dtype, name)
     if not is_plain(array):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorlite.backend import Array, Device, array_backend, dlpack
+from tensorlite.backend import Array, Device, array_backend
 from tensorlite.tape import mode
 
 if TYPE_CHECKING:
@@ -255,6 +255,8 @@ class Tensor:
         if mode.switches.recorder is not None:
             mode.switches.recorder.refuse("__dlpack__ of a Tensor")
         if isinstance(self.array, np.ndarray):
+            from tensorlite.backend import dlpack  # with ctypes
+
             return dlpack.export(self.array, **kwargs)
         return self.array.__dlpack__(**kwargs)
 

@@ -19,6 +19,7 @@ from tensorlite.ops.compiled import (
     convolution,
     lookups,
     masks,
+    products,
     recurrent,
     resampling,
 )

@@ -12,24 +12,19 @@ from tensorlite.ops.arithmetic import *
 from tensorlite.ops.axes import *
 from tensorlite.ops.binary import *
 from tensorlite.ops.compare import *
-from tensorlite.ops.compiled import copies, products, rows, scans
+from tensorlite.ops.compiled import copies, rows, scans
 from tensorlite.ops.compiled import elementwise as _elementwise
 from tensorlite.ops.convert import *
 from tensorlite.ops.creation import *
-from tensorlite.ops.described import describe as _describe
 from tensorlite.ops.elementwise import *
 from tensorlite.ops.extremes import *
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.gathering import *
 from tensorlite.ops.index import *
 from tensorlite.ops.joining import *
-from tensorlite.ops.kinds import *
 from tensorlite.ops.like import *
 from tensorlite.ops.limits import *
 from tensorlite.ops.linalg import *
-from tensorlite.ops.norms import *
-from tensorlite.ops.order import *
-from tensorlite.ops.overwriting import *
 from tensorlite.ops.random import *
 from tensorlite.ops.ranges import *
 from tensorlite.ops.rectifiers import *
@@ -37,12 +32,9 @@ from tensorlite.ops.reduce import *
 from tensorlite.ops.reshaping import *
 from tensorlite.ops.rounding import *
 from tensorlite.ops.scan import *
-from tensorlite.ops.scatter import *
 from tensorlite.ops.shape import *
 from tensorlite.ops.softmax import *
 from tensorlite.ops.splitting import *
-from tensorlite.ops.strides import *
-from tensorlite.ops.tiling import *
 from tensorlite.ops.trigonometry import *
 
 LATER = {
@@ -58,31 +50,33 @@ LATER = {
     "distinct": ("isin", "unique", "unique_consecutive"),
     "gamma": ("digamma", "lgamma", "mvlgamma", "polygamma"),
     "incomplete_gamma": ("igamma", "igammac"),
+    "kinds": (
+        *("BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor"),
+        *("FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor"),
+    ),
     "matrix.older": (
         *("cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet", "lu"),
         *("lu_solve", "lu_unpack", "matrix_exp", "pinverse", "qr", "slogdet", "svd"),
         "triangular_solve",
     ),
     "matrix.products": (
-        *(
-            "bmm",
-            "chain_matmul",
-            "cross",
-            "dot",
-            "ger",
-            "inner",
-            "kron",
-            "matrix_power",
-            "mm",
-            "mv",
-        ),
+        *("bmm", "chain_matmul", "cross", "dot", "ger", "inner", "kron", "matrix_power", "mm"),
         *("mv", "outer", "trace", "vdot"),
     ),
     "matrix.sums": ("addbmm", "addmm", "addmv", "addr", "baddbmm"),
+    "norms": ("dist", "norm", "renorm"),
+    "order": ("argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "sort", "topk"),
+    "overwriting": ("index_put", "masked_scatter", "put", "select_scatter", "slice_scatter"),
     "probabilities": ("erfinv", "logit"),
     "quantiles": ("nanquantile", "quantile"),
+    "scattering": (
+        *("index_add", "index_copy", "index_fill", "index_reduce"),
+        *("scatter", "scatter_add", "scatter_reduce"),
+    ),
     "search": ("bucketize", "cartesian_prod", "combinations", "searchsorted"),
     "statistics": ("corrcoef", "cov", "std", "std_mean", "var", "var_mean"),
+    "strides": ("as_strided", "sliding_window"),
+    "tiling": ("flip", "fliplr", "flipud", "repeat_interleave", "roll", "rot90", "tile"),
     "typeinfo": (
         *("can_cast", "finfo", "iinfo", "is_complex", "is_floating_point", "is_tensor", "numel"),
         *("promote_types", "result_type"),
@@ -120,8 +114,10 @@ def complete(name: str) -> _Any:
     """
     found = globals()[name] if name in globals() else __getattr__(name)
     if name in _undescribed and found not in _described:
+        from tensorlite.ops.described import describe
+
         _described.add(found)
-        _describe([found])
+        describe([found])
     return found
 
 

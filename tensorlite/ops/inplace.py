@@ -18,7 +18,6 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import category
 from tensorlite.decorate import named_as
 from tensorlite.ops.convert import to_device
-from tensorlite.ops.described import in_place_doc
 from tensorlite.ops.index import assign, parse_index, setitem
 from tensorlite.ops.promotion import cast
 from tensorlite.outside import plain
@@ -57,6 +56,7 @@ def write(x: Tensor, index: Any, value: Any) -> None:
 
 def in_place(op: Callable) -> Callable:
     """The in-place form of an operation: ``x += other``, ``x.clamp_(0, 1)`` and so on."""
+    from tensorlite.ops.described import in_place_doc  # when the first such form is made
 
     @named_as(op)  # its signature, too
     def update(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

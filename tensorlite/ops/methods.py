@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 from tensorlite import ops
 from tensorlite.gradients import backward
-from tensorlite.ops import (
-    attributes,
-    axes,
-    convert,
-    creation,
-    inplace,
-    like,
-    random_writes,
-    reshaping,
-    splitting,
-    strides,
-    tiling,
-)
+from tensorlite.ops import attributes, convert, creation, inplace, like
 from tensorlite.ops.shape import transpose_axes
 from tensorlite.tensor import Tensor
 from tensorlite.unknown import note_missing
@@ -55,11 +44,10 @@ FAMILIES = (
     ops.compare,
     ops.reduce,
     ops.extremes,
-    ops.norms,
     ops.scan,
-    ops.order,
 )
-LATER_FAMILIES = ("bessel", "gamma", "incomplete_gamma", "probabilities", "statistics")
+LATER_FAMILIES = ("bessel", "gamma", "incomplete_gamma", "norms", "order", "probabilities")
+LATER_FAMILIES += ("statistics",)
 NOT_METHODS = ("cast", "rsub", "where")
 METHODS = (
     *("adjoint", "as_strided", "expand_dims", "flatten", "moveaxis", "movedim", "narrow", "ravel"),
@@ -80,17 +68,21 @@ METHODS = (
     *("bernoulli", "log_softmax", "multinomial", "relu", "sigmoid", "softmax"),
 )
 # Methods that take lengths or axes one by one, or as one sequence.
-SHAPE_METHODS = (
-    *(ops.broadcast_to, axes.expand, ops.flip, ops.permute, tiling.repeat, ops.reshape, ops.tile),
-)
-# Torch has these as methods only.
+SHAPE_METHODS = ("broadcast_to", "expand", "flip", "permute", "repeat", "reshape", "tile")
+# Torch has these as methods only: the module of each, and its name there.
 ONLY_METHODS = {
-    "expand_as": axes.expand_as,
-    "reshape_as": reshaping.reshape_as,
-    "split": splitting.split_method,
-    "unfold": strides.unfold,
-    "view": reshaping.view,
-    "view_as": reshaping.view_as,
+    **{name: ("axes", name) for name in ("expand", "expand_as")},
+    **{name: ("reshaping", name) for name in ("reshape_as", "view", "view_as")},
+    "repeat": ("tiling", "repeat"),
+    "split": ("splitting", "split_method"),
+    "unfold": ("strides", "unfold"),
+    **{
+        name: ("random_writes", name)
+        for name in (
+            *("bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_"),
+            *("random_", "uniform_"),
+        )
+    },
 }
 
 # What has a form with a trailing underscore that writes into the Tensor.
@@ -150,7 +142,7 @@ def attach() -> None:
         function = getattr(ops, op)
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
-        setattr(Tensor, f"__i{name}__", _in_place_of(function))
+        setattr(Tensor, f"__i{name}__", Later(f"__i{name}__", _operator_in_place))
     setattr(Tensor, "__rdiv__", Tensor.__rtruediv__)  # noqa: B010 (torch has the older name, too)
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(getattr(ops, name)))
@@ -161,13 +153,13 @@ def attach() -> None:
     for name in names:
         if name not in NOT_METHODS:
             setattr(Tensor, name, Later(name, ops.complete))
-    for function in SHAPE_METHODS:
-        setattr(Tensor, function.__name__, _with_shape(function))
-    for name, function in ONLY_METHODS.items():
-        setattr(Tensor, name, function)
+    for name in ONLY_METHODS:
+        setattr(Tensor, name, Later(name, _only_method))
+    for name in SHAPE_METHODS:
+        setattr(Tensor, name, Later(name, _shape_method))
     for name, dtype in DTYPE_METHODS.items():
         setattr(Tensor, name, _to_dtype(name, dtype))
-    for function in (*convert.METHODS, *like.METHODS, *random_writes.METHODS):
+    for function in (*convert.METHODS, *like.METHODS):
         setattr(Tensor, function.__name__, function)
     for name, function in attributes.METHODS.items():
         setattr(Tensor, name, function)
@@ -187,6 +179,19 @@ _in_place_of = functools.cache(inplace.in_place)  # once for all names of an ope
 
 def _in_place(name: str) -> Callable:
     return _in_place_of(ops.complete(name[:-1]))
+
+
+def _operator_in_place(name: str) -> Callable:
+    return _in_place_of(getattr(ops, BINARY[name[3:-2]]))
+
+
+def _only_method(name: str) -> Callable:
+    module, there = ONLY_METHODS[name]
+    return getattr(import_module(f"tensorlite.ops.{module}"), there)
+
+
+def _shape_method(name: str) -> Callable:
+    return _with_shape(_only_method(name) if name in ONLY_METHODS else ops.complete(name))
 
 
 def _special() -> dict[str, Any]:

@@ -129,8 +129,3 @@ def log_normal_(
     float_dtype("log_normal_", x.dtype)
     xp = array_backend((x.array,)).xp
     return _write(x, xp.exp(_normal(x, generator) * std + mean))
-
-
-METHODS = (
-    *(bernoulli_, cauchy_, exponential_, geometric_, log_normal_, normal_, random_, uniform_),
-)
