@@ -217,7 +217,8 @@ def _follow(g: Any) -> None:
 
 def run_hooks(hooks: list[Callable], g: Any, create_graph: bool) -> Any:
     """Show a cotangent to the user's hooks, as a Tensor; a hook may return another."""
-    tensor = g if create_graph else tensor_of(g)
+    # Of arrays without axes NumPy makes its own numbers, which no operation takes.
+    tensor = g if create_graph else tensor_of(array_backend((g,)).asarray(g))
     for hook in tuple(hooks):
         changed = hook(tensor)
         if changed is not None:

@@ -45,6 +45,13 @@ def backward(
     ------
     RuntimeError
         If nothing in `output`'s history requires a gradient, or its graph was already used.
+
+    Examples
+    --------
+    >>> x = tl.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
     """
     if not output.requires_grad:
         raise RuntimeError(

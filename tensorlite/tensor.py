@@ -51,6 +51,11 @@ class Tensor:
     Make one with `tensorlite.tensor`. The constructor is torch's: ``Tensor([1, 2])`` copies values
     as the default dtype, ``Tensor(2, 3)`` is memory of that shape that is not set.
 
+    Parameters
+    ----------
+    *values : object
+        Nested sequences of numbers, an array, or the lengths of the axes.
+
     Attributes
     ----------
     array : numpy.ndarray or cupy.ndarray
@@ -65,6 +70,13 @@ class Tensor:
         The recorded operation that made it; None for a leaf.
     view_of : tuple, Views or None
         What other Tensors show its memory (see `views`).
+
+    Examples
+    --------
+    >>> x = tl.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
     """
 
     # What few Tensors have is kept in a dictionary that the others never make. The rest a backward
@@ -91,7 +103,13 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """The same values without history, in the same memory; assigning replaces them."""
+        """The same values without history, in the same memory; assigning replaces them.
+
+        Examples
+        --------
+        >>> tl.tensor([1.0, 2.0], requires_grad=True).data
+        tensor([1., 2.])
+        """
         return self.detach()
 
     @data.setter
@@ -113,43 +131,103 @@ class Tensor:
 
     @property
     def dtype(self) -> np.dtype:
-        """Element type."""
+        """Element type.
+
+        Examples
+        --------
+        >>> tl.zeros(2).dtype
+        dtype('float32')
+        """
         return self.array.dtype
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """Number of axes.
+
+        Examples
+        --------
+        >>> tl.zeros(2, 3).ndim
+        2
+        """
         return self.array.ndim
 
     def dim(self) -> int:
-        """Number of axes."""
+        """Number of axes.
+
+        Examples
+        --------
+        >>> tl.zeros(2, 3).dim()
+        2
+        """
         return self.array.ndim
 
     def size(self, dim: int | None = None) -> Any:
-        """Lengths of the axes, or of one of them."""
+        """Lengths of the axes, or of one of them.
+
+        Parameters
+        ----------
+        dim : int, optional
+            Which axis.
+
+        Examples
+        --------
+        >>> tl.zeros(2, 3).size(), tl.zeros(2, 3).size(0)
+        ((2, 3), 2)
+        """
         return Size(self.array.shape) if dim is None else self.array.shape[dim]
 
     def numel(self) -> int:
-        """Number of elements."""
+        """Number of elements.
+
+        Examples
+        --------
+        >>> tl.zeros(2, 3).numel()
+        6
+        """
         return self.array.size
 
     def element_size(self) -> int:
-        """Bytes of one element."""
+        """Bytes of one element.
+
+        Examples
+        --------
+        >>> tl.zeros(2).element_size()
+        4
+        """
         return self.array.itemsize
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements."""
+        """Bytes of the elements.
+
+        Examples
+        --------
+        >>> tl.zeros(2, 3).nbytes
+        24
+        """
         return self.array.nbytes
 
     @property
     def device(self) -> Device:
-        """Where the data lives."""
+        """Where the data lives.
+
+        Examples
+        --------
+        >>> tl.zeros(2).device
+        device('cpu')
+        """
         return array_backend((self.array,)).device_of(self.array)
 
     @property
     def is_leaf(self) -> bool:
-        """Whether no recorded operation made it."""
+        """Whether no recorded operation made it.
+
+        Examples
+        --------
+        >>> x = tl.zeros(2, requires_grad=True)
+        >>> x.is_leaf, (x + 1).is_leaf
+        (True, False)
+        """
         return self.node is None
 
     # No __getattr__ for names that are missing: with one, every attribute that is read costs more.
@@ -196,7 +274,18 @@ class Tensor:
     # --- out of the tensor world --------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array; on the CPU it shares the Tensor's memory."""
+        """The values as a NumPy array; on the CPU it shares the Tensor's memory.
+
+        Raises
+        ------
+        RuntimeError
+            If the Tensor requires grad: use ``t.detach().numpy()``.
+
+        Examples
+        --------
+        >>> tl.tensor([1, 2]).numpy()
+        array([1, 2])
+        """
         if self.requires_grad:
             raise RuntimeError("numpy() of a Tensor that requires grad: use t.detach().numpy()")
         if mode.switches.recorder is not None:
@@ -204,7 +293,18 @@ class Tensor:
         return array_backend((self.array,)).to_host(self.array)
 
     def item(self) -> bool | int | float:
-        """The value of a Tensor with one element, as a Python number."""
+        """The value of a Tensor with one element, as a Python number.
+
+        Raises
+        ------
+        ValueError
+            If there is not one element.
+
+        Examples
+        --------
+        >>> tl.tensor([1.5]).item()
+        1.5
+        """
         if self.array.size != 1:
             raise ValueError(f"item() of a Tensor of shape {self.shape}: it has not one element")
         if mode.switches.recorder is not None:
@@ -212,7 +312,13 @@ class Tensor:
         return self.array.item()
 
     def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
+        """The values as nested lists of Python numbers.
+
+        Examples
+        --------
+        >>> tl.tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         if mode.switches.recorder is not None:
             mode.switches.recorder.refuse("tolist() of a Tensor")
         return self.array.tolist()
@@ -279,7 +385,18 @@ class Tensor:
     # --- the tape -----------------------------------------------------------------------------
 
     def detach(self) -> Tensor:
-        """The same values without history, in the same memory."""
+        """The same values without history, in the same memory.
+
+        Returns
+        -------
+        Tensor
+            Of the same shape and dtype.
+
+        Examples
+        --------
+        >>> (tl.zeros(2, requires_grad=True) + 1).detach().requires_grad
+        False
+        """
         if mode.switches.recorder is not None and self.node is None:
             mode.switches.recorder.seen(self)
         made = tensor_of(self.array)
@@ -290,6 +407,27 @@ class Tensor:
         """Say whether gradients are wanted for this leaf; returns it.
 
         True changes nothing for the result of a recorded operation; False raises an error there.
+
+        Parameters
+        ----------
+        requires_grad : bool
+
+        Returns
+        -------
+        Tensor
+            The Tensor itself, of any shape.
+
+        Raises
+        ------
+        RuntimeError
+            If it is False for the result of a recorded operation.
+        TypeError
+            If the dtype holds no fractions.
+
+        Examples
+        --------
+        >>> tl.zeros(2).requires_grad_()
+        tensor([0., 0.], requires_grad=True)
         """
         if self.node is not None:
             if requires_grad:
@@ -306,10 +444,28 @@ class Tensor:
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call ``hook(gradient)`` when this Tensor's gradient is known; it may return another.
 
+        Parameters
+        ----------
+        hook : callable
+            It gets a Tensor of this one's shape, and returns one or None.
+
         Returns
         -------
         HookHandle
             Its ``remove()`` removes the hook.
+
+        Raises
+        ------
+        RuntimeError
+            If the Tensor does not require grad.
+
+        Examples
+        --------
+        >>> x = tl.tensor(3.0, requires_grad=True)
+        >>> handle = x.register_hook(lambda gradient: gradient * 2)
+        >>> (x * x).backward()
+        >>> x.grad
+        tensor(12.)
         """
         if not self.requires_grad:
             raise RuntimeError("register_hook() of a Tensor that does not require grad")
@@ -321,10 +477,27 @@ class Tensor:
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
         """Call ``hook(self)`` at the end of every `backward` that added to this leaf's ``grad``.
 
+        Parameters
+        ----------
+        hook : callable
+            It gets the leaf, of any shape.
+
         Returns
         -------
         HookHandle
             Its ``remove()`` removes the hook.
+
+        Raises
+        ------
+        RuntimeError
+            If the Tensor is no leaf that requires grad.
+
+        Examples
+        --------
+        >>> x = tl.tensor(3.0, requires_grad=True)
+        >>> handle = x.register_post_accumulate_grad_hook(lambda leaf: print(leaf.grad))
+        >>> (x * x).backward()
+        tensor(6.)
         """
         if self.node is not None or not self.requires_grad:
             raise RuntimeError("post accumulate grad hooks are for leaves that require grad")

@@ -144,7 +144,7 @@ def lacks(name: str, value: Any, owner: type | None) -> list[str]:
     missing += [
         f"parameter {p}" for p in _parameters(signature, value, owner) if not _says(text, p)
     ]
-    tensors = "Tensor" in str(signature) or "Array" in str(signature) or hasattr(value, "primitive")
+    tensors = hasattr(value, "primitive") or _has_tensors(signature, owner)
     module = isinstance(value, type) and issubclass(value, tl.nn.Module)
     if (tensors or module) and not SHAPE.search(text):
         missing.append("shapes")
@@ -154,6 +154,13 @@ def lacks(name: str, value: Any, owner: type | None) -> list[str]:
     if raises(value) and not re.search(r"^ *Raises\n *---", text, re.MULTILINE):
         missing.append("errors")
     return missing
+
+
+def _has_tensors(signature: inspect.Signature, owner: type | None) -> bool:
+    """Whether Tensors are taken, beside the one whose method this is, or returned."""
+    taken = list(signature.parameters.values())[1 if owner is not None else 0 :]
+    annotations = [p.annotation for p in taken] + [signature.return_annotation]
+    return any("Tensor" in str(a) or "Array" in str(a) for a in annotations)
 
 
 def _gives_tensors(function: Any, annotation: str) -> bool:
@@ -175,7 +182,9 @@ def _shown_by_class(name: str, owner: type | None) -> bool:
 
 
 def _parameters(signature: inspect.Signature, value: Any, owner: type | None) -> list[str]:
-    names = [n for n in signature.parameters if n not in EVERYWHERE]
+    collected = inspect.Parameter.VAR_KEYWORD
+    names = [n for n, p in signature.parameters.items() if p.kind is not collected]
+    names = [n for n in names if n not in EVERYWHERE]
     if owner is not None and names[:1] and names[0] in ("self", "cls", "x", "input"):
         names = names[1:]
     return [n for n in names if n[0] != "_"]

@@ -317,3 +317,10 @@ def test_errors_name_the_operation_and_the_inputs(device):
     a, b = tl.ones((2, 3), device=device), tl.ones(4, device=device)
     with pytest.raises(ValueError, match=r"add: .*inputs: float32 \(2, 3\), float32 \(4,\)"):
         a + b
+
+
+def test_a_hook_gets_a_tensor_of_a_gradient_without_axes(device):
+    x = tl.tensor(3.0, requires_grad=True, device=device)
+    x.register_hook(lambda gradient: gradient * 2)
+    (x * x).backward()
+    assert x.grad.item() == 12

@@ -289,7 +289,26 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
 
 
 def expand(input: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Repeat along axes of length 1 to the lengths `sizes`, without a copy; -1 keeps a length."""
+    """Repeat along axes of length 1 to the lengths `sizes`, without a copy; -1 keeps a length.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of a shape that broadcasts to `sizes`.
+    sizes : sequence of int
+        The new shape, given one by one or as one sequence.
+
+    Returns
+    -------
+    Tensor, shape `sizes`
+        A view.
+
+    Examples
+    --------
+    >>> tl.tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     extra = len(sizes) - len(input.shape)
     if extra < 0:
         raise RuntimeError(
@@ -304,7 +323,24 @@ def expand(input: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
-    """`expand` to the shape of `other`."""
+    """`expand` to the shape of `other`.
+
+    Parameters
+    ----------
+    other : Tensor
+        Of a shape that `input`'s broadcasts to.
+
+    Returns
+    -------
+    Tensor
+        A view of `other`'s shape.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).expand_as(tl.zeros(2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand(input, tuple(other.shape))
 
 

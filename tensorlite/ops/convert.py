@@ -63,6 +63,18 @@ def to(
     -------
     Tensor
         `input` itself where nothing changes.
+    Tensor
+        Of the same shape.
+
+    Raises
+    ------
+    TypeError
+        If a target is no dtype, device or Tensor.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).to("float64")
+    tensor([1., 2.], dtype=float64)
     """
     flags = [target for target in targets if isinstance(target, bool)]
     copy = copy or (len(flags) > 1 and flags[1])
@@ -127,17 +139,49 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 
 def contiguous(x: Tensor, memory_format: Any = None) -> Tensor:
-    """`x` with its elements in row order in memory; itself if they are."""
+    """`x` with its elements in row order in memory; itself if they are.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> tl.zeros(2, 3).T.contiguous().stride()
+    (2, 1)
+    """
     return x if x.array.flags.c_contiguous else clone(x)
 
 
 def is_contiguous(x: Tensor, memory_format: Any = None) -> bool:
-    """Whether the elements lie in row order in memory, without gaps."""
+    """Whether the elements lie in row order in memory, without gaps.
+
+    Examples
+    --------
+    >>> tl.zeros(2, 3).T.is_contiguous()
+    False
+    """
     return x.array.flags.c_contiguous
 
 
 def type_as(x: Tensor, other: Tensor) -> Tensor:
-    """`x` in the dtype and on the device of `other`."""
+    """`x` in the dtype and on the device of `other`.
+
+    Parameters
+    ----------
+    other : Tensor
+
+    Returns
+    -------
+    Tensor
+        Of this Tensor's shape.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).type_as(tl.zeros(1))
+    tensor([1., 2.])
+    """
     return to(x, other)
 
 
@@ -162,7 +206,25 @@ def kind_dtype(name: str) -> np.dtype | None:
 
 
 def type_(x: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """Name the kind of Tensor this is, "torch.FloatTensor"; or cast to a dtype or such a kind."""
+    """Name the kind of Tensor this is, "torch.FloatTensor"; or cast to a dtype or such a kind.
+
+    Parameters
+    ----------
+    dtype : dtype or str, optional
+        A kind may be named, as "torch.IntTensor".
+    non_blocking : bool
+        Changes nothing.
+
+    Returns
+    -------
+    str or Tensor
+        The Tensor has the same shape.
+
+    Examples
+    --------
+    >>> tl.zeros(2).type(), tl.zeros(2).type("torch.IntTensor")
+    ('torch.FloatTensor', tensor([0, 0], dtype=int32))
+    """
     on_cuda = x.device.type == "cuda"
     if dtype is None:
         kinds = {dtype: kind for kind, dtype in KINDS.items()}
@@ -176,17 +238,39 @@ def type_(x: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 
 def is_floating_point(x: Tensor) -> bool:
-    """Whether the dtype holds fractions."""
+    """Whether the dtype holds fractions.
+
+    Examples
+    --------
+    >>> tl.zeros(2).is_floating_point()
+    True
+    """
     return is_floating(x.dtype)
 
 
 def is_complex(x: Tensor) -> bool:
-    """Whether the dtype is complex: no Tensor's is."""
+    """Whether the dtype is complex: no Tensor's is.
+
+    Examples
+    --------
+    >>> tl.zeros(2).is_complex()
+    False
+    """
     return False
 
 
 def retain_grad(x: Tensor) -> None:
-    """Keep the gradient of an intermediate result in its ``.grad``; leaves do so anyway."""
+    """Keep the gradient of an intermediate result in its ``.grad``; leaves do so anyway.
+
+    Examples
+    --------
+    >>> x = tl.tensor(3.0, requires_grad=True)
+    >>> y = x * x
+    >>> y.retain_grad()
+    >>> (2 * y).backward()
+    >>> y.grad
+    tensor(2.)
+    """
     if x.node is None:
         return
     owner = weakref.ref(x)  # the hook hangs on the node, which the Tensor holds

@@ -84,15 +84,20 @@ def put(text: str, section: str, entry: str, says: str) -> str:
     return text.rstrip() + "\n" + head + body + margin
 
 
-def in_place_doc(op: Callable) -> str | None:
-    """The docstring of an operation's form in place; its example is the operation's."""
+def in_place_doc(op: Callable, of_shape: bool = False) -> str | None:
+    """The docstring of an operation's form in place; its example is the operation's.
+
+    With `of_shape` the operation changes the shape of the Tensor, and not its memory.
+    """
     if not op.__doc__:
         return None
     name = op.__name__
     text = f"`{name}` in place: writes into the Tensor and returns it."
+    if of_shape:
+        text = f"`{name}` of the Tensor itself, which is returned; its memory stays as it is."
     if others := _parameters(op)[1:]:
         text += f"\n\nParameters\n----------\n{', '.join(others)}\n    See `tl.{name}`."
-    text += _IN_PLACE
+    text += _OF_SHAPE if of_shape else _IN_PLACE
     if shown := _shown(op.__doc__, name):
         text += f"\n\nExamples\n--------\n{shown}"
     return text
@@ -110,6 +115,17 @@ Raises
 RuntimeError
     If the result has another shape, or a dtype that does not fit (floats do not fit integers); if
     the Tensor is a leaf that requires grad and operations are recorded."""
+_OF_SHAPE = """
+
+Returns
+-------
+Tensor
+    The Tensor itself, in its new shape.
+
+Raises
+------
+RuntimeError
+    If other Tensors show its memory: they would not follow."""
 
 
 def _shown(text: str, name: str) -> str:
@@ -139,3 +155,8 @@ def _end_of_call(line: str) -> int:
         if letter == ")" and not depth:
             return i + 1
     return len(line)
+
+
+def with_example(says: str, call: str, shown: str) -> str:
+    """A docstring of a sentence and an example."""
+    return f"{says}\n\nExamples\n--------\n>>> {call}\n{shown}"

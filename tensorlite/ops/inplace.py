@@ -89,7 +89,23 @@ def _overwrite(to: Array, values: Array) -> None:
 
 
 def copy_(x: Tensor, source: Any) -> Tensor:
-    """Write the values of `source` into `x`, from any device and dtype; returns `x`."""
+    """Write the values of `source` into `x`, from any device and dtype; returns `x`.
+
+    Parameters
+    ----------
+    source : Tensor, array or number
+        Of a shape that broadcasts to this Tensor's.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself.
+
+    Examples
+    --------
+    >>> tl.zeros(2).copy_(tl.tensor([1, 2]))
+    tensor([1., 2.])
+    """
     if isinstance(source, Tensor):
         source = to_device(source, x.device)
     write(x, ..., source)
@@ -97,13 +113,39 @@ def copy_(x: Tensor, source: Any) -> Tensor:
 
 
 def fill_(x: Tensor, value: float) -> Tensor:
-    """Write one value everywhere; returns the Tensor."""
+    """Write one value everywhere; returns the Tensor.
+
+    Parameters
+    ----------
+    value : number, or Tensor without axes
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape.
+
+    Examples
+    --------
+    >>> tl.zeros(2).fill_(3)
+    tensor([3., 3.])
+    """
     write(x, ..., value)
     return x
 
 
 def zero_(x: Tensor) -> Tensor:
-    """Write 0 everywhere; returns the Tensor."""
+    """Write 0 everywhere; returns the Tensor.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape.
+
+    Examples
+    --------
+    >>> tl.ones(2).zero_()
+    tensor([0., 0.])
+    """
     return fill_(x, 0)
 
 

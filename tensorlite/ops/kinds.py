@@ -42,7 +42,20 @@ class Kind(type):
 
 
 def _kind(name: str) -> Kind:
-    return Kind(name, (), {"__doc__": f"Tensors of dtype {KINDS[name.removesuffix('Tensor')]}."})
+    dtype = KINDS[name.removesuffix("Tensor")]
+    text = f"""Tensors of dtype {dtype}: a call makes one, and ``isinstance`` looks at the dtype.
+
+    Parameters
+    ----------
+    *values : object
+        Nested sequences of numbers, or the lengths of the axes of unset memory.
+
+    Examples
+    --------
+    >>> isinstance(tl.{name}([[0, 1]]), tl.{name})
+    True
+    """
+    return Kind(name, (), {"__doc__": text})
 
 
 BFloat16Tensor = _kind("BFloat16Tensor")

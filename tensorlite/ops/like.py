@@ -195,22 +195,101 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 
 def new_zeros(self: Tensor, *shape: Any, size: Any = None, **options: Any) -> Tensor:
-    """Return zeros, of this Tensor's dtype and device unless others are given."""
+    """Return zeros, of this Tensor's dtype and device unless others are given.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+    **options
+        As of `empty`.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).new_zeros(2, 3).shape
+    (2, 3)
+    """
     return zeros(*shape, size=size, **_options(self, options))
 
 
 def new_ones(self: Tensor, *shape: Any, size: Any = None, **options: Any) -> Tensor:
-    """Return ones, of this Tensor's dtype and device unless others are given."""
+    """Return ones, of this Tensor's dtype and device unless others are given.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+    **options
+        As of `empty`.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).new_ones(2, 3).shape
+    (2, 3)
+    """
     return ones(*shape, size=size, **_options(self, options))
 
 
 def new_empty(self: Tensor, *shape: Any, size: Any = None, **options: Any) -> Tensor:
-    """Return unset memory, of this Tensor's dtype and device unless others are given."""
+    """Return unset memory, of this Tensor's dtype and device unless others are given.
+
+    Parameters
+    ----------
+    *shape : int, or one sequence of int
+        Lengths of the axes.
+    size : sequence of int
+        The same by name.
+    **options
+        As of `empty`.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).new_empty(2, 3).shape
+    (2, 3)
+    """
     return empty(*shape, size=size, **_options(self, options))
 
 
 def new_full(self: Tensor, size: Any, fill_value: Any, **options: Any) -> Tensor:
-    """Return one value, of this Tensor's dtype and device unless others are given."""
+    """Return one value, of this Tensor's dtype and device unless others are given.
+
+    Parameters
+    ----------
+    size : sequence of int
+        Lengths of the axes.
+    fill_value : number
+    **options
+        As of `full`.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+
+    Examples
+    --------
+    >>> tl.tensor([1.5]).new_full((2,), 3)
+    tensor([3., 3.])
+    """
     return full(size, fill_value, **_options(self, options))
 
 
@@ -218,6 +297,20 @@ def new(self: Tensor, *values: Any) -> Tensor:
     """Make a Tensor of this one's dtype and device: of values, or unset memory of a shape.
 
     Torch's old name; `new_tensor`, `new_empty` and `new_zeros` say which of the two is meant.
+
+    Parameters
+    ----------
+    *values : object
+        Nested sequences of numbers, or the lengths of the axes.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> tl.zeros(1).new([1, 2])
+    tensor([1., 2.])
     """
     if len(values) == 1 and not isinstance(values[0], int):
         return new_tensor(self, values[0])
@@ -225,7 +318,25 @@ def new(self: Tensor, *values: Any) -> Tensor:
 
 
 def new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
-    """Copy values, as this Tensor's dtype and to its device unless others are given."""
+    """Copy values, as this Tensor's dtype and to its device unless others are given.
+
+    Parameters
+    ----------
+    data : object
+        As of `tensor`.
+    **options
+        As of `tensor`.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `data`.
+
+    Examples
+    --------
+    >>> tl.tensor([1.5]).new_tensor([1, 2])
+    tensor([1., 2.])
+    """
     return tensor(data, **_options(self, options))
 
 

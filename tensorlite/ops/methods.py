@@ -10,6 +10,7 @@ from typing import Any
 from tensorlite import ops
 from tensorlite.gradients import backward
 from tensorlite.ops import attributes, convert, creation, inplace, like
+from tensorlite.ops.described import with_example
 from tensorlite.ops.shape import transpose_axes
 from tensorlite.tensor import Tensor
 from tensorlite.unknown import note_missing
@@ -207,8 +208,16 @@ def _special() -> dict[str, Any]:
         "backward": backward,
         "cpu": _cpu,
         "cuda": _cuda,
-        "T": property(transpose_axes, doc="The axes in reverse order."),
-        "mT": property(_matrix_transpose, doc="The last two axes exchanged."),
+        "T": property(
+            transpose_axes,
+            doc=with_example("The axes in reverse order.", "tl.zeros(2, 3).T.shape", "(3, 2)"),
+        ),
+        "mT": property(
+            _matrix_transpose,
+            doc=with_example(
+                "The last two axes exchanged.", "tl.zeros(4, 2, 3).mT.shape", "(4, 3, 2)"
+            ),
+        ),
     }
 
 
@@ -233,7 +242,24 @@ def _comparison(op: Callable) -> Callable:
 
 
 def _where(x: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """`x` where `condition` holds, `other` elsewhere."""
+    """`x` where `condition` holds, `other` elsewhere.
+
+    Parameters
+    ----------
+    condition : Tensor of bool
+        Broadcasts with the others.
+    other : Tensor or number
+
+    Returns
+    -------
+    Tensor
+        Of the shape that they broadcast to.
+
+    Examples
+    --------
+    >>> tl.tensor([1.0, 2.0]).where(tl.tensor([True, False]), 0.0)
+    tensor([1., 0.])
+    """
     return ops.where(condition, x, other)
 
 
@@ -256,7 +282,18 @@ def _to_dtype(name: str, dtype: Any) -> Callable:
         return ops.cast(x, dtype)
 
     method.__name__ = name
-    method.__doc__ = f"The same numbers as {dtype}."
+    method.__doc__ = f"""The same numbers as {dtype}, rounded or cut where that holds less.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape; the Tensor itself where it has the dtype.
+
+    Examples
+    --------
+    >>> str(tl.tensor([1, 2]).{name}().dtype)
+    '{dtype}'
+    """
     return method
 
 
@@ -267,14 +304,47 @@ def _iterate(x: Tensor) -> Iterator[Tensor]:
 
 
 def _cpu(x: Tensor, memory_format: Any = None) -> Tensor:
-    """`x` on the CPU; itself if it is there."""
+    """`x` on the CPU; itself if it is there.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> tl.zeros(2).cpu().device
+    device('cpu')
+    """
     return convert.to_device(x, "cpu")
 
 
 def _cuda(
     x: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
 ) -> Tensor:
-    """`x` on a CUDA device, by default the first; itself if it is there."""
+    """`x` on a CUDA device, by default the first; itself if it is there.
+
+    Parameters
+    ----------
+    device : int, str or Device, optional
+        Which.
+    non_blocking : bool
+        Changes nothing.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> x = tl.zeros(2).cuda() if tl.cuda.is_available() else tl.zeros(2)
+    """
     return convert.to(x, 0 if device is None else device)
 
 

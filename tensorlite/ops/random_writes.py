@@ -22,7 +22,30 @@ def _write(x: Tensor, values: Array) -> Tensor:
 def normal_(
     x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with normal numbers."""
+    """Fill with normal numbers.
+
+    Parameters
+    ----------
+    mean, std : float
+        `std` is not negative.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape and a float dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If `std` is negative.
+
+    Examples
+    --------
+    >>> tl.zeros(2).normal_(3.0, 0.0)
+    tensor([3., 3.])
+    """
     float_dtype("normal_", x.dtype)
     if std < 0:
         raise RuntimeError(f"normal_: a deviation is at least 0, not {std}")
@@ -43,7 +66,32 @@ def _uniform(x: Tensor, generator: Generator | None) -> Array:
 def uniform_(
     x: Tensor, *bounds: float, generator: Generator | None = None, **named: float
 ) -> Tensor:
-    """Fill with numbers uniform from `from`, by default 0, up to `to`, by default 1."""
+    """Fill with numbers uniform from `from`, by default 0, up to `to`, by default 1.
+
+    Parameters
+    ----------
+    *bounds : float
+        ``from, to``.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape and a float dtype.
+
+    Raises
+    ------
+    TypeError
+        If there are other arguments.
+    RuntimeError
+        If `from` is above `to`.
+
+    Examples
+    --------
+    >>> (tl.zeros(2).uniform_(3, 4) >= 3).all()
+    tensor(True)
+    """
     low, high = _bounds("uniform_", bounds, named, 0.0, 1.0)
     float_dtype("uniform_", x.dtype)
     if not low <= high:
@@ -66,7 +114,30 @@ def _bounds(name: str, given: tuple, named: dict, low: Any, high: Any) -> tuple:
 
 
 def random_(x: Tensor, *bounds: int, generator: Generator | None = None, **named: int) -> Tensor:
-    """Fill with integers: in [from, to), in [0, to), or all that the dtype holds from 0 on."""
+    """Fill with integers: in [from, to), in [0, to), or all that the dtype holds from 0 on.
+
+    Parameters
+    ----------
+    *bounds : int
+        ``to``, or ``from, to``.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape.
+
+    Raises
+    ------
+    TypeError
+        If there are other arguments.
+
+    Examples
+    --------
+    >>> tl.zeros(2).random_(3, 4)
+    tensor([3., 3.])
+    """
     if len(bounds) == 1 and not named:
         bounds = (0, *bounds)
     low, high = _bounds("random_", bounds, named, 0, None)
@@ -87,14 +158,55 @@ def _integers_held(dtype: np.dtype) -> int:
 
 
 def bernoulli_(x: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Fill with 1 where a draw of probability `p` comes out true, and with 0 elsewhere."""
+    """Fill with 1 where a draw of probability `p` comes out true, and with 0 elsewhere.
+
+    Parameters
+    ----------
+    p : float or Tensor
+        Of a shape that broadcasts.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape.
+
+    Examples
+    --------
+    >>> tl.zeros(2).bernoulli_(1.0)
+    tensor([1., 1.])
+    """
     p = p.array if isinstance(p, Tensor) else p
     check_probabilities("bernoulli_", p, x.device)
     return _write(x, coins(source(generator), p, x).astype(x.dtype))
 
 
 def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Fill with times until the next event, where `lambd` happen in a unit of time."""
+    """Fill with times until the next event, where `lambd` happen in a unit of time.
+
+    Parameters
+    ----------
+    lambd : float
+        Above 0.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape and a float dtype.
+
+    Raises
+    ------
+    RuntimeError
+        If `lambd` is not above 0.
+
+    Examples
+    --------
+    >>> (tl.zeros(2).exponential_() > 0).all()
+    tensor(True)
+    """
     float_dtype("exponential_", x.dtype)
     if not lambd > 0:
         raise RuntimeError(f"exponential_: lambd is above 0, not {lambd}")
@@ -105,7 +217,30 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None =
 
 
 def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
-    """Fill with numbers of trials until the first success, of probability `p`."""
+    """Fill with numbers of trials until the first success, of probability `p`.
+
+    Parameters
+    ----------
+    p : float
+        Between 0 and 1.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape.
+
+    Raises
+    ------
+    RuntimeError
+        If `p` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> (tl.zeros(2).geometric_(0.5) >= 1).all()
+    tensor(True)
+    """
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_: p is between 0 and 1, not {p}")
     xp = array_backend((x.array,)).xp
@@ -116,7 +251,25 @@ def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Te
 def cauchy_(
     x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with numbers of the Cauchy distribution."""
+    """Fill with numbers of the Cauchy distribution.
+
+    Parameters
+    ----------
+    median, sigma : float
+        Its middle, and half the distance of its quartiles.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape and a float dtype.
+
+    Examples
+    --------
+    >>> tl.zeros(2).cauchy_().shape
+    (2,)
+    """
     float_dtype("cauchy_", x.dtype)
     xp = array_backend((x.array,)).xp
     return _write(x, median + sigma * xp.tan(np.pi * (_uniform(x, generator) - 0.5)))
@@ -125,7 +278,25 @@ def cauchy_(
 def log_normal_(
     x: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with numbers whose logarithms are normal, of this mean and deviation."""
+    """Fill with numbers whose logarithms are normal, of this mean and deviation.
+
+    Parameters
+    ----------
+    mean, std : float
+        Of the logarithms.
+    generator : Generator, optional
+        Where the numbers come from.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of any shape and a float dtype.
+
+    Examples
+    --------
+    >>> (tl.zeros(2).log_normal_() > 0).all()
+    tensor(True)
+    """
     float_dtype("log_normal_", x.dtype)
     xp = array_backend((x.array,)).xp
     return _write(x, xp.exp(_normal(x, generator) * std + mean))

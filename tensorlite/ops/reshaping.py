@@ -33,10 +33,28 @@ __all__ = [
 def view(input: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
     """Give another shape in the same memory, or read the bits as another dtype: ``x.view(dtype)``.
 
+    Parameters
+    ----------
+    *shape : int, or one sequence of int, or a dtype
+        One length may be -1.
+    dtype : dtype
+        The same by name.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
     Raises
     ------
     RuntimeError
         If the elements do not lie so that the shape can be had without a copy: use `reshape`.
+
+    Examples
+    --------
+    >>> tl.arange(4).view(2, -1)
+    tensor([[0, 1],
+            [2, 3]])
     """
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         try:
@@ -81,12 +99,46 @@ def _viewable(x: Any, shape: tuple[int, ...]) -> bool:
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
-    """`view` with the shape of `other`."""
+    """`view` with the shape of `other`.
+
+    Parameters
+    ----------
+    other : Tensor
+        Of as many elements.
+
+    Returns
+    -------
+    Tensor
+        A view of `other`'s shape.
+
+    Examples
+    --------
+    >>> tl.arange(4).view_as(tl.zeros(2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return view(input, other.shape)
 
 
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
-    """`reshape` to the shape of `other`."""
+    """`reshape` to the shape of `other`.
+
+    Parameters
+    ----------
+    other : Tensor
+        Of as many elements.
+
+    Returns
+    -------
+    Tensor
+        Of `other`'s shape.
+
+    Examples
+    --------
+    >>> tl.arange(4).reshape_as(tl.zeros(2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return reshape(input, tuple(other.shape))
 
 

@@ -109,7 +109,27 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 
 
 def split_method(tensor: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple:
-    """Cut along `dim` into parts of one length, or of the lengths given; see `tensorlite.split`."""
+    """Cut along `dim` into parts of one length, or of the lengths given; see `tensorlite.split`.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of at least one axis.
+    split_size : int or sequence of int
+        The length of every part, or of each.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    tuple of Tensor
+        Views.
+
+    Examples
+    --------
+    >>> tl.arange(5).split(2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     return split(tensor, split_size, dim)
 
 

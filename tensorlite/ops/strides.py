@@ -114,7 +114,31 @@ sliding_window_backward.defvjp(
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Take windows of `size` elements along `dimension`, one every `step`, as a new last axis."""
+    """Take windows of `size` elements along `dimension`, one every `step`, as a new last axis.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape (…).
+    dimension, size, step : int
+        The axis, the length of a window, and the distance from one to the next.
+
+    Returns
+    -------
+    Tensor
+        A view with one axis more, of length `size`.
+
+    Raises
+    ------
+    RuntimeError
+        If a window does not fit the axis, or `step` is less than 1.
+
+    Examples
+    --------
+    >>> tl.arange(5).unfold(0, 3, 2)
+    tensor([[0, 1, 2],
+            [2, 3, 4]])
+    """
     if not input.shape:
         input = reshape(input, (1,))
         if size == 1:  # torch has one window of a number, and it is the number

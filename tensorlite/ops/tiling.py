@@ -27,6 +27,24 @@ def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
     """Lay copies side by side, ``repeats[i]`` of them along axis i; no fewer numbers than axes.
 
     `repeat_interleave` repeats the elements, as `numpy.repeat`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    repeats : sequence of int
+        Given one by one or as one sequence.
+
+    Returns
+    -------
+    Tensor
+        As many times longer along each axis.
+
+    Examples
+    --------
+    >>> tl.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
     """
     if len(repeats) < len(input.shape):
         raise RuntimeError(
