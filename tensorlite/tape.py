@@ -232,6 +232,12 @@ class no_grad(_Recording):
     ----------
     fn : callable, optional
         What the decorator is put on.
+
+    Examples
+    --------
+    >>> with tl.no_grad():
+    ...     print(tl.is_grad_enabled())
+    False
     """
 
     def __new__(cls, fn: Callable | None = None) -> Any:
@@ -246,6 +252,12 @@ class enable_grad(no_grad):
     ----------
     fn : callable, optional
         What the decorator is put on.
+
+    Examples
+    --------
+    >>> with tl.no_grad(), tl.enable_grad():
+    ...     print(tl.is_grad_enabled())
+    True
     """
 
     enabled = True

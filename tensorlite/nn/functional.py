@@ -8,6 +8,7 @@ from tensorlite.nn.activations import *
 from tensorlite.nn.multihead import *
 from tensorlite.ops import complete as _complete
 from tensorlite.ops.activation import __all__ as _smooth
+from tensorlite.ops.adaptive_pooling import *
 from tensorlite.ops.attention import *
 from tensorlite.ops.bags import *
 from tensorlite.ops.bias_activation import *

@@ -48,7 +48,20 @@ class _WeightedLoss(_Loss):
 
 
 class MSELoss(_Loss):
-    """Squared difference."""
+    """Squared difference.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.MSELoss()(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(9.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compare two Tensors of one shape."""
@@ -56,7 +69,20 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """Absolute difference."""
+    """Absolute difference.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.L1Loss()(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(3.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compare two Tensors of one shape."""
@@ -64,7 +90,22 @@ class L1Loss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Squared difference / (2 · beta) below `beta`, absolute difference − beta / 2 above."""
+    """Squared difference / (2 · beta) below `beta`, absolute difference − beta / 2 above.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+    beta : float
+        Not negative.
+
+    Examples
+    --------
+    >>> nn.SmoothL1Loss()(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(2.5)
+    """
 
     def __init__(
         self,
@@ -82,7 +123,22 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Half the squared difference below `delta`, delta · (the absolute one − delta / 2) above."""
+    """Half the squared difference below `delta`, delta · (the absolute one − delta / 2) above.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+    delta : float
+        Above 0.
+
+    Examples
+    --------
+    >>> nn.HuberLoss()(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(2.5)
+    """
 
     def __init__(
         self,
@@ -100,6 +156,8 @@ class HuberLoss(_Loss):
 class CrossEntropyLoss(_WeightedLoss):
     """Negative log-likelihood of the softmax of logits (N, C) or (N, C, …).
 
+    Target of class indices (N) or (N, …), or of probabilities of the input's shape.
+
     Parameters
     ----------
     weight : Tensor, shape (C,), optional
@@ -110,6 +168,11 @@ class CrossEntropyLoss(_WeightedLoss):
         What is made of the losses.
     label_smoothing : float
         Part of each target that is spread over all classes.
+
+    Examples
+    --------
+    >>> nn.CrossEntropyLoss()(tl.tensor([[0.0, 0.0]]), tl.tensor([1]))
+    tensor(0.6931472)
     """
 
     def __init__(
@@ -140,6 +203,8 @@ class CrossEntropyLoss(_WeightedLoss):
 class NLLLoss(_WeightedLoss):
     """Negative log-likelihood of log-probabilities (N, C) or (N, C, …).
 
+    Target of class indices (N) or (N, …).
+
     Parameters
     ----------
     weight : Tensor, shape (C,), optional
@@ -148,6 +213,11 @@ class NLLLoss(_WeightedLoss):
         A target that does not count.
     reduction : {"mean", "sum", "none"}
         What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.NLLLoss()(tl.tensor([[-1.0, -2.0]]), tl.tensor([1]))
+    tensor(2.)
     """
 
     def __init__(
@@ -173,7 +243,20 @@ class NLLLoss(_WeightedLoss):
 
 
 class BCELoss(_WeightedLoss):
-    """Cross-entropy of probabilities of two classes; `weight` is a factor for each element."""
+    """Cross-entropy of probabilities of two classes; `weight` is a factor for each element.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.BCELoss()(tl.tensor([0.5, 0.5]), tl.tensor([0.0, 1.0]))
+    tensor(0.6931472)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compare probabilities with targets in [0, 1] of their shape."""
@@ -183,6 +266,8 @@ class BCELoss(_WeightedLoss):
 class BCEWithLogitsLoss(_WeightedLoss):
     """Cross-entropy of logits of two classes.
 
+    Input and target of one shape.
+
     Parameters
     ----------
     weight : Tensor, optional
@@ -191,6 +276,11 @@ class BCEWithLogitsLoss(_WeightedLoss):
         What is made of the losses.
     pos_weight : Tensor, optional
         Factor for the part of each element that belongs to the positive class.
+
+    Examples
+    --------
+    >>> nn.BCEWithLogitsLoss()(tl.tensor([0.0, 0.0]), tl.tensor([0.0, 1.0]))
+    tensor(0.6931472)
     """
 
     def __init__(
@@ -214,12 +304,19 @@ class BCEWithLogitsLoss(_WeightedLoss):
 class KLDivLoss(_Loss):
     """Kullback and Leibler's divergence of log-probabilities from targets.
 
+    Input and target of one shape.
+
     Parameters
     ----------
     reduction : {"mean", "batchmean", "sum", "none"}
         "batchmean", the sum divided by the first length, is the divergence itself.
     log_target : bool
         Whether the targets are logarithms too.
+
+    Examples
+    --------
+    >>> nn.KLDivLoss(reduction="batchmean")(tl.tensor([[0.5, 0.5]]).log(), tl.tensor([[0.0, 1.0]]))
+    tensor(0.6931472)
     """
 
     def __init__(
@@ -240,6 +337,8 @@ class KLDivLoss(_Loss):
 class PoissonNLLLoss(_Loss):
     """Negative log-likelihood of counts that are Poisson's.
 
+    Input and target of one shape.
+
     Parameters
     ----------
     log_input : bool
@@ -250,6 +349,11 @@ class PoissonNLLLoss(_Loss):
         Added to the rates where they are not logarithms.
     reduction : {"mean", "sum", "none"}
         What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.PoissonNLLLoss()(tl.tensor([0.0]), tl.tensor([2.0]))
+    tensor(1.)
     """
 
     def __init__(
@@ -279,7 +383,24 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """Negative log-likelihood of a normal distribution with the variance `var`."""
+    """Negative log-likelihood of a normal distribution with the variance `var`.
+
+    Input and target of one shape; ``var`` of that, or with one axis less or of length 1.
+
+    Parameters
+    ----------
+    full : bool
+        Whether to add the constant log(2π)/2.
+    eps : float
+        Smallest variance that is computed with.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.GaussianNLLLoss()(tl.tensor([1.0]), tl.tensor([3.0]), tl.tensor([1.0]))
+    tensor(2.)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -296,6 +417,8 @@ class GaussianNLLLoss(_Loss):
 class CTCLoss(_Loss):
     """Connectionist temporal classification: sequences whose alignment is not known [1]_.
 
+    Log-probabilities (T, N, C), targets (N, S), lengths (N,) of both; see `functional.ctc_loss`.
+
     Parameters
     ----------
     blank : int
@@ -309,6 +432,11 @@ class CTCLoss(_Loss):
     ----------
     .. [1] Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification",
        ICML 2006.
+
+    Examples
+    --------
+    >>> nn.CTCLoss()(tl.zeros(5, 1, 3).log_softmax(2), tl.tensor([[1, 2]]), [5], [2])
+    tensor(0.9688567)
     """
 
     def __init__(

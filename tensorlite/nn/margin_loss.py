@@ -10,7 +10,20 @@ from tensorlite.tensor import Tensor
 
 
 class HingeLoss(_Loss):
-    """max(0, 1 − target · input), for targets −1 and 1; torch has no such loss."""
+    """max(0, 1 − target · input), for targets −1 and 1; torch has no such loss.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.HingeLoss()(tl.tensor([0.5, 2.0]), tl.tensor([1.0, 1.0]))
+    tensor(0.25)
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -21,7 +34,21 @@ class HingeLoss(_Loss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """1 − cosine for pairs with target 1, max(0, cosine − margin) for those with −1."""
+    """1 − cosine for pairs with target 1, max(0, cosine − margin) for those with −1.
+
+    Inputs (N, D) or (D,), target (N,) or ().
+
+    Parameters
+    ----------
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.CosineEmbeddingLoss()(tl.ones(1, 2), tl.ones(1, 2), tl.tensor([-1]))
+    tensor(1.0000001)
+    """
 
     def __init__(
         self,
@@ -41,7 +68,21 @@ class CosineEmbeddingLoss(_Loss):
 
 
 class MarginRankingLoss(_Loss):
-    """max(0, −target · (input1 − input2) + margin), with targets 1 and −1."""
+    """max(0, −target · (input1 − input2) + margin), with targets 1 and −1.
+
+    Inputs and target of shapes that broadcast.
+
+    Parameters
+    ----------
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.MarginRankingLoss()(tl.tensor([1.0]), tl.tensor([3.0]), tl.tensor([1.0]))
+    tensor(2.)
+    """
 
     def __init__(
         self,
@@ -61,7 +102,21 @@ class MarginRankingLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """input where the target is 1, max(0, margin − input) where it is −1."""
+    """input where the target is 1, max(0, margin − input) where it is −1.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.HingeEmbeddingLoss()(tl.tensor([0.5, 0.5]), tl.tensor([1, -1]))
+    tensor(0.5)
+    """
 
     def __init__(
         self,
@@ -79,7 +134,20 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class SoftMarginLoss(_Loss):
-    """log(1 + exp(−target · input)), with targets 1 and −1."""
+    """log(1 + exp(−target · input)), with targets 1 and −1.
+
+    Input and target of one shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.SoftMarginLoss()(tl.tensor([0.0]), tl.tensor([1.0]))
+    tensor(0.6931472)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compare scores with signs of their shape."""
@@ -87,7 +155,20 @@ class SoftMarginLoss(_Loss):
 
 
 class MultiLabelMarginLoss(_Loss):
-    """Margins between the classes that are targets and those that are not; targets end with −1."""
+    """Margins between the classes that are targets and those that are not; targets end with −1.
+
+    Input and target (N, C) or (C,).
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.MultiLabelMarginLoss()(tl.tensor([[0.0, 0.5]]), tl.tensor([[1, -1]]))
+    tensor(0.25)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compare scores (N, C) with class indices (N, C), padded with −1."""
@@ -95,7 +176,21 @@ class MultiLabelMarginLoss(_Loss):
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """Mean over the classes of the cross-entropy of each, of logits (N, C)."""
+    """Mean over the classes of the cross-entropy of each, of logits (N, C).
+
+    Target of 0 and 1, (N, C).
+
+    Parameters
+    ----------
+    weight : Tensor, shape (C,), optional
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Examples
+    --------
+    >>> nn.MultiLabelSoftMarginLoss()(tl.tensor([[0.0, 0.0]]), tl.tensor([[0.0, 1.0]]))
+    tensor(0.6931472)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compare logits with targets 0 and 1 of their shape."""
@@ -105,7 +200,29 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """Sum over the other classes of max(0, margin − score of the target + score)ᵖ, divided by C."""
+    """Sum over the other classes of max(0, margin − score of the target + score)ᵖ, divided by C.
+
+    Input (N, C) or (C,), target of class indices (N,) or ().
+
+    Parameters
+    ----------
+    p : int
+        1 or 2.
+    margin : float
+    weight : Tensor, shape (C,), optional
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Raises
+    ------
+    ValueError
+        If `p` is something else, or `weight` has not one axis.
+
+    Examples
+    --------
+    >>> nn.MultiMarginLoss()(tl.tensor([[0.0, 0.5]]), tl.tensor([1]))
+    tensor(0.25)
+    """
 
     def __init__(
         self,
@@ -137,7 +254,29 @@ class MultiMarginLoss(_WeightedLoss):
 
 
 class TripletMarginLoss(_Loss):
-    """max(0, distance to the positive − distance to the negative + margin), in the p-norm."""
+    """max(0, distance to the positive − distance to the negative + margin), in the p-norm.
+
+    Inputs (N, D) or (D,).
+
+    Parameters
+    ----------
+    margin : float
+        Above 0.
+    p, eps, swap
+        As of `functional.triplet_margin_loss`.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Raises
+    ------
+    ValueError
+        If `margin` is not positive.
+
+    Examples
+    --------
+    >>> nn.TripletMarginLoss()(tl.zeros(1, 2), tl.zeros(1, 2), tl.ones(1, 2))
+    tensor(0.)
+    """
 
     def __init__(
         self,
@@ -172,7 +311,31 @@ class TripletMarginLoss(_Loss):
 
 
 class TripletMarginWithDistanceLoss(_Loss):
-    """As `TripletMarginLoss`, with a distance function of your own."""
+    """As `TripletMarginLoss`, with a distance function of your own.
+
+    Inputs (N, D) or (D,).
+
+    Parameters
+    ----------
+    distance_function : callable, optional
+        Of two Tensors; by default `PairwiseDistance`.
+    margin : float
+        Above 0.
+    swap : bool
+        As of `functional.triplet_margin_loss`.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Raises
+    ------
+    ValueError
+        If `margin` is not positive.
+
+    Examples
+    --------
+    >>> nn.TripletMarginWithDistanceLoss()(tl.zeros(1, 2), tl.zeros(1, 2), tl.ones(1, 2))
+    tensor(0.)
+    """
 
     def __init__(
         self,

@@ -85,6 +85,20 @@ def multi_head_attention_forward(
     output : Tensor, shape (L, N, E) or (L, E)
     weights : Tensor, shape (N, L, S), or (N, num_heads, L, S) if not averaged; or None
         Without N where the inputs have none. A query that may attend to nothing has zeros.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, or `num_heads` does not divide E.
+
+    Examples
+    --------
+    >>> q, w, o = tl.zeros(5, 2, 8), tl.zeros(24, 8), tl.zeros(8, 8)
+    >>> y, _ = F.multi_head_attention_forward(
+    ...     q, q, q, 8, 2, w, None, None, None, False, 0.0, o, None
+    ... )
+    >>> y.shape
+    (5, 2, 8)
     """
     batched = len(query.shape) == 3
     query, key, value = _with_batches(query, key, value)

@@ -162,6 +162,19 @@ def scaled_dot_product_attention(
     -------
     Tensor, shape (…, L, V)
         A query that may attend to nothing gives zeros.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, or there are both a mask and `is_causal`.
+    TypeError
+        If `attn_mask` is no Tensor.
+
+    Examples
+    --------
+    >>> q = tl.zeros(2, 4, 5, 8)
+    >>> F.scaled_dot_product_attention(q, q, q, is_causal=True).shape
+    (2, 4, 5, 8)
     """
     op = "scaled_dot_product_attention"
     q, k, v = query.array.shape, key.array.shape, value.array.shape
@@ -274,6 +287,21 @@ def rope(x: Tensor, positions: Tensor | None = None, base: float = 10000.0) -> T
         Integers that broadcast to (…, T) (default: 0 … T-1).
     base
         Position p turns pair i by p · base^(-2i/D).
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `x`.
+
+    Raises
+    ------
+    ValueError
+        If D is odd.
+
+    Examples
+    --------
+    >>> F.rope(tl.ones(3, 4)).shape
+    (3, 4)
     """
     if len(x.shape) < 2 or x.shape[-1] % 2:
         raise ValueError(f"rope: x of shape {x.shape} is not (…, T, D) with an even D")

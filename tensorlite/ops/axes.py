@@ -215,7 +215,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     Parameters
     ----------
     input : Tensor
-        Of at least one axis.
+        Of any shape with at least one axis.
     dim : int
         The axis.
     index : int

@@ -47,6 +47,20 @@ def bias_relu(xp: ModuleType, x: Array, bias: Array) -> Array:
         Shape (…, n).
     bias
         Shape (n,).
+
+    Returns
+    -------
+    Tensor, shape (…, n)
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> F.bias_relu(tl.tensor([[1.0, -1.0]]), tl.tensor([0.0, 2.0]))
+    tensor([[1., 1.]])
     """
     _check("bias_relu", x, bias)
     return relu(x + bias)
@@ -75,6 +89,20 @@ def bias_gelu(xp: ModuleType, x: Array, bias: Array) -> Array:
         Shape (…, n).
     bias
         Shape (n,).
+
+    Returns
+    -------
+    Tensor, shape (…, n)
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> F.bias_gelu(tl.tensor([[1.0, -1.0]]), tl.tensor([0.0, 1.0]))
+    tensor([[0.841192, 0.      ]])
     """
     _check("bias_gelu", x, bias)
     return gelu(x + bias, approximate="tanh")

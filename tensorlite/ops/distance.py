@@ -26,7 +26,34 @@ __all__ = ["cdist", "cosine_similarity", "normalize", "pairwise_distance", "pdis
 def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None
 ) -> Tensor:
-    """`input` divided by its `p`-norm along `dim`, or by `eps` where that is larger."""
+    """`input` divided by its `p`-norm along `dim`, or by `eps` where that is larger.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape and a float dtype.
+    p : float
+        Which norm.
+    dim : int or sequence of int
+    eps : float
+    out : None
+        Taken as torch takes it; only None.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Raises
+    ------
+    TypeError
+        If `out` is given.
+
+    Examples
+    --------
+    >>> F.normalize(tl.tensor([[3.0, 4.0]]))
+    tensor([[0.6, 0.8]])
+    """
     if out is not None:
         raise TypeError("normalize: out= is not supported: results are new Tensors")
     return input / maximum(vector_norm(input, ord=p, axis=dim, keepdims=True), eps)

@@ -124,7 +124,36 @@ def dropout1d(
     *,
     generator: Generator = default_generator,
 ) -> Tensor:
-    """Set whole channels of (N, C, L) or (C, L) to 0 with probability `p`; see `dropout`."""
+    """Set whole channels of (N, C, L) or (C, L) to 0 with probability `p`; see `dropout`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of that shape.
+    p : float
+        Probability, in [0, 1].
+    training : bool
+        If not, `input` is returned as it is.
+    inplace : bool
+        Whether to write into `input`, and return it.
+    generator : Generator
+        Where the mask comes from.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1], or `input` has another number of axes.
+
+    Examples
+    --------
+    >>> F.dropout1d(tl.ones(1, 2, 3), p=0.0).shape
+    (1, 2, 3)
+    """
     if len(input.shape) not in (2, 3):
         raise ValueError(f"dropout1d: input of shape {input.shape} is neither (N, C, L) nor (C, L)")
     axes = len(input.shape) - 1
@@ -142,6 +171,34 @@ def dropout2d(
     """Set whole channels of (N, C, H, W) to 0 with probability `p`; see `dropout`.
 
     Of three axes the first is N, too, as torch still has it; `dropout1d` knows (C, L).
+
+    Parameters
+    ----------
+    input : Tensor
+        Of that shape.
+    p : float
+        Probability, in [0, 1].
+    training : bool
+        If not, `input` is returned as it is.
+    inplace : bool
+        Whether to write into `input`, and return it.
+    generator : Generator
+        Where the mask comes from.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1], or `input` has no channels.
+
+    Examples
+    --------
+    >>> F.dropout2d(tl.ones(1, 2, 3, 3), p=0.0).shape
+    (1, 2, 3, 3)
     """
     return _channels("dropout2d", 2, input, p, training, inplace, generator)
 
@@ -154,7 +211,36 @@ def dropout3d(
     *,
     generator: Generator = default_generator,
 ) -> Tensor:
-    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to 0 with probability `p`."""
+    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to 0 with probability `p`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of that shape.
+    p : float
+        Probability, in [0, 1].
+    training : bool
+        If not, `input` is returned as it is.
+    inplace : bool
+        Whether to write into `input`, and return it.
+    generator : Generator
+        Where the mask comes from.
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1], or `input` has no channels.
+
+    Examples
+    --------
+    >>> F.dropout3d(tl.ones(1, 2, 3, 3), p=0.0).shape
+    (1, 2, 3, 3)
+    """
     axes = 2 if len(input.shape) == 5 else 1
     return _channels("dropout3d", axes, input, p, training, inplace, generator)
 

@@ -50,6 +50,16 @@ def grid_sample(
     Tensor, shape (N, C, OH, OW) or (N, C, OD, OH, OW)
         Differentiable by `input` and, but for "nearest", by `grid`. Places that are not numbers
         look at the first element, as in torch.
+
+    Raises
+    ------
+    ValueError
+        If there is no such `mode` or `padding_mode`, or the shapes do not fit.
+
+    Examples
+    --------
+    >>> F.grid_sample(tl.tensor([[[[1.0, 3.0]]]]), tl.zeros(1, 1, 1, 2))
+    tensor([[[[2.]]]])
     """
     axes = len(input.shape) - 2
     _check(input, grid, mode, padding_mode, axes)
@@ -203,6 +213,18 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     Returns
     -------
     Tensor, shape (N, H, W, 2) or (N, D, H, W, 3)
+
+    Raises
+    ------
+    ValueError
+        If `theta` and `size` do not fit, or a length is below 1.
+    TypeError
+        If `theta` has no float dtype.
+
+    Examples
+    --------
+    >>> F.affine_grid(tl.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]), (1, 1, 2, 2)).shape
+    (1, 2, 2, 2)
     """
     size = tuple(map(int, size))
     axes = len(size) - 2

@@ -39,6 +39,16 @@ def gumbel_softmax(
         Axis of the classes.
     generator
         Where the noise comes from.
+
+    Returns
+    -------
+    Tensor
+        Of `logits`'s shape.
+
+    Examples
+    --------
+    >>> F.gumbel_softmax(tl.tensor([0.0, 1000.0]), hard=True)
+    tensor([0., 1.])
     """
     backend = array_backend((logits.array,))
     xp, shape = backend.xp, tuple(logits.shape)

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.ops.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from tensorlite.ops.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+)
 from tensorlite.ops.resample import Sampling, nearest, resample, resample_bytes
 from tensorlite.tensor import Tensor
 
@@ -54,12 +58,22 @@ def interpolate(
         Of "bilinear" and "bicubic": widen the filter where an axis is shortened, as Pillow does
         (the slope then is -0.5).
 
+    Returns
+    -------
+    Tensor
+        Of the new lengths, and `input`'s dtype.
+
     Raises
     ------
     ValueError
         If the mode does not fit the number of axes, or other arguments each other.
     TypeError
         For integers in a mode that mixes elements.
+
+    Examples
+    --------
+    >>> F.interpolate(tl.tensor([[[1.0, 2.0]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
     """
     axes = len(input.shape) - 2
     _check(input, mode, align_corners, antialias)
@@ -153,7 +167,23 @@ def upsample(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """`interpolate` by its old name."""
+    """`interpolate` by its old name.
+
+    Parameters
+    ----------
+    input, size, scale_factor, mode, align_corners
+        As of `interpolate`.
+
+    Returns
+    -------
+    Tensor
+        Of the new shape.
+
+    Examples
+    --------
+    >>> F.upsample(tl.tensor([[[1.0, 2.0]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
+    """
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
@@ -162,7 +192,24 @@ def upsample_nearest(
     size: int | Sequence[int] | None = None,
     scale_factor: float | Sequence[float] | None = None,
 ) -> Tensor:
-    """`interpolate` by the nearest elements."""
+    """`interpolate` by the nearest elements.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, ...)
+    size, scale_factor
+        As of `interpolate`.
+
+    Returns
+    -------
+    Tensor
+        Of the new shape.
+
+    Examples
+    --------
+    >>> F.upsample_nearest(tl.tensor([[[1.0, 2.0]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
+    """
     return interpolate(input, size, scale_factor)
 
 
@@ -171,5 +218,21 @@ def upsample_bilinear(
     size: int | Sequence[int] | None = None,
     scale_factor: float | Sequence[float] | None = None,
 ) -> Tensor:
-    """`interpolate` bilinearly, with aligned corners."""
+    """`interpolate` bilinearly, with aligned corners.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, H, W)
+    size, scale_factor
+        As of `interpolate`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OH, OW)
+
+    Examples
+    --------
+    >>> F.upsample_bilinear(tl.ones(1, 1, 2, 2), scale_factor=2).shape
+    (1, 1, 4, 4)
+    """
     return interpolate(input, size, scale_factor, "bilinear", align_corners=True)

@@ -19,7 +19,7 @@ _NOWHERE = (None, None, None)
 
 @primitive
 def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """`input` @ `weight`ᵀ + `bias`.
+    """``input @ weight.T + bias``.
 
     Parameters
     ----------
@@ -33,6 +33,18 @@ def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -
     Returns
     -------
     Tensor, shape (…, out)
+
+    Raises
+    ------
+    ValueError
+        If the last axis of `input` is not as long as the second of `weight`.
+    TypeError
+        If the dtypes differ.
+
+    Examples
+    --------
+    >>> F.linear(tl.tensor([1.0, 2.0]), tl.tensor([[3.0, 4.0]]), tl.tensor([0.5]))
+    tensor([11.5])
     """
     _check(x, weight, bias)
     multiply = array_backend((x,)).matmul

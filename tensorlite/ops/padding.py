@@ -34,6 +34,11 @@ def pad(
     value : float, optional
         For "constant"; by default 0.
 
+    Returns
+    -------
+    Tensor
+        As much longer along each axis.
+
     Raises
     ------
     ValueError

@@ -103,6 +103,16 @@ def unfold(
     -------
     Tensor, shape (N, C · KH · KW, OH · OW), or that without N
         Windows in the order of rows; in a column the elements of a channel lie together.
+
+    Raises
+    ------
+    ValueError
+        If `input` has an axis of length 0, or no window fits.
+
+    Examples
+    --------
+    >>> F.unfold(tl.ones(1, 3, 4, 4), 2).shape
+    (1, 12, 9)
     """
     patches = _patches("unfold", kernel_size, dilation, padding, stride)
     x, unbatched = with_batch("unfold", input, 2)
@@ -133,6 +143,16 @@ def fold(
     Returns
     -------
     Tensor, shape (N, C, H, W) or (C, H, W)
+
+    Raises
+    ------
+    ValueError
+        If `input` has not as many rows and columns as there are elements and windows.
+
+    Examples
+    --------
+    >>> F.fold(tl.ones(1, 4, 4), (4, 4), 2, stride=2).shape
+    (1, 1, 4, 4)
     """
     patches = _patches("fold", kernel_size, dilation, padding, stride)
     size = per_axis(output_size, 2, "output_size", "fold")

@@ -15,8 +15,6 @@ from tensorlite.ops.arithmetic import pow
 from tensorlite.ops.compare import where
 from tensorlite.ops.pool import (
     Window,
-    adaptive_avg_pool,
-    adaptive_max_pool,
     avg_pool,
     max_pool,
     max_pool_indexed,
@@ -26,12 +24,6 @@ from tensorlite.ops.windows import per_axis, with_batch
 from tensorlite.tensor import Tensor
 
 __all__ = [
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -50,7 +42,7 @@ PerAxis = int | Sequence[int]
 
 # --- largest ------------------------------------------------------------------------------------
 
-_MOST = 1 << 20  # taps of a window, or parts of an axis, where the axis is shorter
+MOST = 1 << 20  # taps of a window, or parts of an axis, where the axis is shorter
 
 
 def max_pool1d(
@@ -178,75 +170,14 @@ def max_pool3d(
 
 def _max_pool(op: str, axes: int, x: Tensor, window: Window, return_indices: bool) -> Any:
     x, unbatched = with_batch(op, x, axes)
-    _check_not_empty(op, x)
+    check_not_empty(op, x)
     for n, kernel in zip(x.array.shape[2:], window.kernel, strict=True):
-        if kernel > max(n, _MOST):
+        if kernel > max(n, MOST):
             raise ValueError(f"{op}: kernel_size {kernel} is for no axis of length {n}")
     if not return_indices:
         return unbatched(max_pool(x, window=window))
     y, index = max_pool_indexed(x, window=window)
     return unbatched(y), unbatched(index)
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: PerAxis, return_indices: bool = False) -> Any:
-    """Largest of `output_size` parts of each row (N, C, L); see `adaptive_max_pool2d`.
-
-    Parameters
-    ----------
-    input : Tensor
-    output_size : int
-    return_indices : bool
-        Whether to return the places of the elements, too.
-
-    Returns
-    -------
-    Tensor, shape (N, C, output_size)
-        With the indices, if `return_indices`.
-
-    Examples
-    --------
-    >>> tl.adaptive_max_pool1d(tl.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
-    tensor([[[3., 2.]]])
-    """
-    return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
-
-
-def adaptive_max_pool2d(
-    input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False
-) -> Any:
-    """Largest elements of `output_size` parts of images, cut as in `adaptive_avg_pool2d`.
-
-    The gradient of a part goes to its first largest element. With `return_indices` also the place
-    of each element in its image, counted row by row (int64).
-    """
-    return _adaptive_max("adaptive_max_pool2d", 2, input, output_size, return_indices)
-
-
-def adaptive_max_pool3d(
-    input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False
-) -> Any:
-    """Largest elements of `output_size` parts of (N, C, D, H, W); see `adaptive_max_pool2d`."""
-    return _adaptive_max("adaptive_max_pool3d", 3, input, output_size, return_indices)
-
-
-def _check_parts(op: str, size: Sequence[int], out: Sequence[int]) -> None:
-    for n, parts in zip(size, out, strict=True):
-        if parts > max(n, _MOST):
-            raise ValueError(f"{op}: an axis of length {n} cannot be cut into {parts} parts")
-
-
-def _adaptive_max(op: str, axes: int, x: Tensor, output_size: Any, return_indices: bool) -> Any:
-    x, unbatched = with_batch(op, x, axes)
-    _check_not_empty(op, x)
-    out = _wanted_size(op, axes, x, output_size)
-    _check_parts(op, x.array.shape[2:], out)
-    window = _even_window(x.array.shape[2:], out)
-    if window is not None:
-        parts = max_pool_indexed(x, window=window) if return_indices else max_pool(x, window=window)
-    else:
-        parts = adaptive_max_pool(x, out)
-        parts = parts if return_indices else parts[0]
-    return tuple(map(unbatched, parts)) if return_indices else unbatched(parts)
 
 
 def max_unpool1d(
@@ -257,7 +188,30 @@ def max_unpool1d(
     padding: PerAxis = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Undo `max_pool1d`; see `max_unpool2d`."""
+    """Undo `max_pool1d`; see `max_unpool2d`.
+
+    Parameters
+    ----------
+    input, indices : Tensor, shape (N, C, L) or (C, L)
+    kernel_size, stride, padding, output_size
+        As of `max_unpool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OL)
+
+    Raises
+    ------
+    TypeError
+        If the indices are no integers.
+    ValueError
+        If shapes or `output_size` do not fit, or an index lies outside (on the CPU).
+
+    Examples
+    --------
+    >>> F.max_unpool1d(*F.max_pool1d(tl.tensor([[[1.0, 3.0]]]), 2, return_indices=True), 2)
+    tensor([[[0., 3.]]])
+    """
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -281,10 +235,19 @@ def max_unpool2d(
         Lengths of the axes of the images, or their whole shape; within one stride of the default,
         which is the smallest that fits.
 
+    Returns
+    -------
+    Tensor, shape (N, C, H, W) or (C, H, W)
+
     Raises
     ------
     ValueError
         If an index lies outside of the output, on the CPU.
+
+    Examples
+    --------
+    >>> F.max_unpool2d(*F.max_pool2d(tl.ones(1, 1, 4, 4), 2, return_indices=True), 2).shape
+    (1, 1, 4, 4)
     """
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
@@ -297,7 +260,30 @@ def max_unpool3d(
     padding: PerAxis = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Undo `max_pool3d`; see `max_unpool2d`."""
+    """Undo `max_pool3d`; see `max_unpool2d`.
+
+    Parameters
+    ----------
+    input, indices : Tensor, shape (N, C, D, H, W) or (C, D, H, W)
+    kernel_size, stride, padding, output_size
+        As of `max_unpool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OD, OH, OW)
+
+    Raises
+    ------
+    TypeError
+        If the indices are no integers.
+    ValueError
+        If shapes or `output_size` do not fit, or an index lies outside (on the CPU).
+
+    Examples
+    --------
+    >>> F.max_unpool3d(*F.max_pool3d(tl.ones(1, 1, 4, 4, 4), 2, return_indices=True), 2).shape
+    (1, 1, 4, 4, 4)
+    """
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -395,6 +381,20 @@ def avg_pool2d(
         window in `ceil_mode` has beyond the padding never counts.
     divisor_override
         What to divide each sum by instead.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OH, OW)
+
+    Raises
+    ------
+    ValueError
+        If `padding` is more than half a window, or `divisor_override` is 0.
+
+    Examples
+    --------
+    >>> F.avg_pool2d(tl.tensor([[[[1.0, 3.0], [2.0, 0.0]]]]), 2)
+    tensor([[[[1.5]]]])
     """
     window = _window("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode)
     return _avg_pool("avg_pool2d", 2, input, window, count_include_pad, divisor_override)
@@ -409,7 +409,28 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Mean of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`."""
+    """Mean of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As of `avg_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OD, OH, OW)
+
+    Raises
+    ------
+    ValueError
+        If `padding` is more than half a window, or `divisor_override` is 0.
+
+    Examples
+    --------
+    >>> F.avg_pool3d(tl.ones(1, 3, 4, 4, 4), 2).shape
+    (1, 3, 2, 2, 2)
+    """
     window = _window("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode)
     return _avg_pool("avg_pool3d", 3, input, window, count_include_pad, divisor_override)
 
@@ -425,55 +446,10 @@ def _avg_pool(
     if divisor == 0:
         raise ValueError(f"{op}: divisor_override must not be 0")
     x, unbatched = with_batch(op, x, axes)
-    _check_not_empty(op, x)
+    check_not_empty(op, x)
     return unbatched(
         avg_pool(x, window=window, count_include_pad=bool(count_include_pad), divisor=divisor)
     )
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: PerAxis) -> Tensor:
-    """Mean of `output_size` parts of each row (N, C, L) or (C, L); see `adaptive_avg_pool2d`.
-
-    Parameters
-    ----------
-    input : Tensor
-    output_size : int
-
-    Returns
-    -------
-    Tensor, shape (N, C, output_size)
-
-    Examples
-    --------
-    >>> tl.adaptive_avg_pool1d(tl.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
-    tensor([[[2., 1.]]])
-    """
-    return _adaptive_avg("adaptive_avg_pool1d", 1, input, output_size)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """Means of `output_size` parts of images (N, C, H, W) or (C, H, W), whatever their size.
-
-    Part i of n along an axis of length L reaches from ⌊i·L/n⌋ to ⌈(i + 1)·L/n⌉. None stands for an
-    axis' own length.
-    """
-    return _adaptive_avg("adaptive_avg_pool2d", 2, input, output_size)
-
-
-def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """Means of `output_size` parts of (N, C, D, H, W); see `adaptive_avg_pool2d`."""
-    return _adaptive_avg("adaptive_avg_pool3d", 3, input, output_size)
-
-
-def _adaptive_avg(op: str, axes: int, x: Tensor, output_size: Any) -> Tensor:
-    x, unbatched = with_batch(op, x, axes)
-    _check_not_empty(op, x)
-    out = _wanted_size(op, axes, x, output_size)
-    _check_parts(op, x.array.shape[2:], out)
-    window = _even_window(x.array.shape[2:], out)
-    if window is None:
-        return unbatched(adaptive_avg_pool(x, out))
-    return unbatched(avg_pool(x, window=window, count_include_pad=True))
 
 
 # --- power means --------------------------------------------------------------------------------
@@ -486,7 +462,23 @@ def lp_pool1d(
     stride: PerAxis | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """p-norm of windows over `input` (N, C, L) or (C, L); see `lp_pool2d`."""
+    """p-norm of windows over `input` (N, C, L) or (C, L); see `lp_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    norm_type, kernel_size, stride, ceil_mode
+        As of `lp_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OL)
+
+    Examples
+    --------
+    >>> F.lp_pool1d(tl.tensor([[[3.0, 4.0]]]), 2, 2)
+    tensor([[[5.]]])
+    """
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -500,6 +492,22 @@ def lp_pool2d(
     """(Σ x^p)^(1/p) of windows over images, with p = `norm_type`; the gradient is 0 where it is 0.
 
     Windows lie as in `avg_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
+    norm_type : float
+    kernel_size, stride, ceil_mode
+        As of `avg_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OH, OW)
+
+    Examples
+    --------
+    >>> F.lp_pool2d(tl.tensor([[[[3.0, 4.0]]]]), 2, (1, 2))
+    tensor([[[[5.]]]])
     """
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
@@ -511,7 +519,23 @@ def lp_pool3d(
     stride: PerAxis | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """p-norm of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `lp_pool2d`."""
+    """p-norm of windows over `input` (N, C, D, H, W) or (C, D, H, W); see `lp_pool2d`.
+
+    Parameters
+    ----------
+    input : Tensor
+    norm_type, kernel_size, stride, ceil_mode
+        As of `lp_pool2d`.
+
+    Returns
+    -------
+    Tensor, shape (N, C, OD, OH, OW)
+
+    Examples
+    --------
+    >>> F.lp_pool3d(tl.ones(1, 3, 4, 4, 4), 2, 2).shape
+    (1, 3, 2, 2, 2)
+    """
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -555,32 +579,8 @@ def _window(
     return Window(kernel, stride, padding, dilation, bool(ceil_mode))
 
 
-def _wanted_size(op: str, axes: int, x: Tensor, output_size: Any) -> tuple[int, ...]:
-    """One length for each axis, None being its own."""
-    if output_size.__class__ is int and output_size >= 0:
-        return (output_size,) * axes
-    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
-    if len(sizes) != axes:
-        raise ValueError(f"{op}: output_size={output_size} is not one length, or {axes}")
-    own = x.shape[2:]
-    return per_axis(
-        [n if size is None else size for n, size in zip(own, sizes, strict=True)],
-        axes,
-        "output_size",
-        op,
-        least=0,
-    )
-
-
-def _even_window(size: Sequence[int], out: Sequence[int]) -> Window | None:
-    """The window that cuts every axis into equal parts, if there is one."""
-    if any(o == 0 or n % o for n, o in zip(size, out, strict=True)):
-        return None
-    kernel = tuple(n // o for n, o in zip(size, out, strict=True))
-    return Window(kernel, kernel, (0,) * len(kernel), (1,) * len(kernel))
-
-
-def _check_not_empty(op: str, x: Tensor) -> None:
+def check_not_empty(op: str, x: Tensor) -> None:
+    """Refuse images without elements, of which there is no largest."""
     shape = x.array.shape
     if 0 in shape[1:]:
         raise ValueError(f"{op}: input of shape {shape} has an axis of length 0")

@@ -164,6 +164,11 @@ def lstm(
     output : Tensor, shape (steps, batch, hidden)
     (h, c) : Tensors, shape (batch, hidden)
         The states after the last step read.
+
+    Examples
+    --------
+    >>> F.lstm(tl.zeros(7, 2, 20), tl.zeros(2, 5), tl.zeros(2, 5), tl.zeros(20, 5))[0].shape
+    (7, 2, 5)
     """
     return _outputs_of_lstm(lstm_sequence(projected, h0, c0, weight, reverse, False), reverse)
 
@@ -293,6 +298,11 @@ def gru(
     output : Tensor, shape (steps, batch, hidden)
     h : Tensor, shape (batch, hidden)
         The state after the last step read.
+
+    Examples
+    --------
+    >>> F.gru(tl.zeros(7, 2, 15), tl.zeros(2, 5), tl.zeros(15, 5))[0].shape
+    (7, 2, 5)
     """
     h, _, _ = gru_sequence(projected, h0, weight, bias, reverse=reverse)
     return _after(h, reverse), h[0 if reverse else -1]
@@ -375,6 +385,16 @@ def rnn(
     output : Tensor, shape (steps, batch, hidden)
     h : Tensor, shape (batch, hidden)
         The state after the last step read.
+
+    Raises
+    ------
+    ValueError
+        If there is no such `nonlinearity`.
+
+    Examples
+    --------
+    >>> F.rnn(tl.zeros(7, 2, 5), tl.zeros(2, 5), tl.zeros(5, 5))[0].shape
+    (7, 2, 5)
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"rnn: nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")

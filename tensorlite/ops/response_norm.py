@@ -20,6 +20,28 @@ def local_response_norm(
 
     `input` is (N, C, …) with a spatial axis or more (Krizhevsky et al. 2012). Channels that are not
     there count as zeros.
+
+    Parameters
+    ----------
+    input : Tensor
+    size : int
+        At least 1.
+    alpha, beta, k : float
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape.
+
+    Raises
+    ------
+    ValueError
+        If `input` has no spatial axis, or `size` is below 1.
+
+    Examples
+    --------
+    >>> F.local_response_norm(tl.ones(1, 4, 2), 2).shape
+    (1, 4, 2)
     """
     x = input
     if len(x.shape) < 3:

@@ -206,7 +206,7 @@ def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
     Parameters
     ----------
     input : Tensor
-        Of at least one axis.
+        Of any shape with at least one axis.
     dim : int
         The axis.
 

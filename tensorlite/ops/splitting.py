@@ -247,7 +247,7 @@ def hsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Ten
     Parameters
     ----------
     input : Tensor
-        Of at least one axis.
+        Of any shape with at least one axis.
     indices_or_sections : int or sequence of int
         How many parts, or where to cut.
 

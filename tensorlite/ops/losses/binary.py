@@ -107,10 +107,27 @@ def binary_cross_entropy(
     float16). `binary_cross_entropy_with_logits` has no such corners. `weight` broadcasts to
     `input`.
 
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    weight : Tensor, optional
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
     Raises
     ------
     ValueError
         If an element of `input` is not in [0, 1], on the CPU.
+
+    Examples
+    --------
+    >>> F.binary_cross_entropy(tl.tensor([0.5, 0.5]), tl.tensor([0.0, 1.0]))
+    tensor(0.6931472)
     """
     check_same_shape("binary_cross_entropy", input, target)
     reduction = chosen("binary_cross_entropy", reduction, size_average, reduce)
@@ -136,6 +153,23 @@ def binary_cross_entropy_with_logits(
     """`binary_cross_entropy` of sigmoid(input), without overflow, also at infinite logits.
 
     `weight` and `pos_weight`, which multiplies the part of positive targets, broadcast to `input`.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    weight, pos_weight : Tensor, optional
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.binary_cross_entropy_with_logits(tl.tensor([0.0, 0.0]), tl.tensor([0.0, 1.0]))
+    tensor(0.6931472)
     """
     check_same_shape("binary_cross_entropy_with_logits", input, target)
     reduction = chosen("binary_cross_entropy_with_logits", reduction, size_average, reduce)
@@ -155,7 +189,24 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """`binary_cross_entropy_with_logits`, of each example the mean over classes (the last axis)."""
+    """`binary_cross_entropy_with_logits`, of each example the mean over classes (the last axis).
+
+    Parameters
+    ----------
+    input, target : Tensor, shape (N, C)
+    weight : Tensor, shape (C,), optional
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or (N,) for "none"
+
+    Examples
+    --------
+    >>> F.multilabel_soft_margin_loss(tl.tensor([[0.0, 0.0]]), tl.tensor([[0.0, 1.0]]))
+    tensor(0.6931472)
+    """
     check_same_shape("multilabel_soft_margin_loss", input, target)
     reduction = chosen("multilabel_soft_margin_loss", reduction, size_average, reduce)
     loss = cross_entropy_of_logits(input, _as_floats(target, input))

@@ -173,10 +173,19 @@ def cross_entropy(
     label_smoothing
         Part of each target that is spread evenly over all classes.
 
+    Returns
+    -------
+    Tensor, shape (), or `target`'s for "none"
+
     Raises
     ------
     IndexError
         If a class index is not in [0, C), on the CPU.
+
+    Examples
+    --------
+    >>> F.cross_entropy(tl.tensor([[0.0, 0.0]]), tl.tensor([1]))
+    tensor(0.6931472)
     """
     if size_average is not None or reduce is not None:
         reduction = chosen("cross_entropy", reduction, size_average, reduce)

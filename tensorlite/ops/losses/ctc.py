@@ -111,6 +111,10 @@ def ctc_loss(
         Whether impossible sequences (too short for their labels) give 0 instead of inf. Their
         gradient is 0 either way.
 
+    Returns
+    -------
+    Tensor, shape (), or (N,) for "none"
+
     Notes
     -----
     The gradient is that of the loss by `log_probs`. torch's is by what went into `log_softmax`:
@@ -120,6 +124,11 @@ def ctc_loss(
     ------
     ValueError
         If lengths, labels or `blank` do not fit.
+
+    Examples
+    --------
+    >>> F.ctc_loss(tl.zeros(5, 1, 3).log_softmax(2), tl.tensor([[1, 2]]), [5], [2])
+    tensor(0.9688567)
     """
     single = len(log_probs.shape) == 2
     if single:

@@ -69,6 +69,23 @@ def kl_div(
 
     With `log_target` the target is given as its logarithm. Kullback and Leibler's divergence of
     distributions is ``reduction="batchmean"``: the sum divided by the length of the first axis.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    reduction : {"mean", "batchmean", "sum", "none"}
+        What is made of the losses.
+    log_target : bool
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.kl_div(tl.tensor([[0.5, 0.5]]).log(), tl.tensor([[0.0, 1.0]]), reduction="batchmean")
+    tensor(0.6931472)
     """
     check_same_shape("kl_div", input, target)
     reduction = chosen("kl_div", reduction, size_average, reduce)
@@ -99,6 +116,22 @@ def gaussian_nll_loss(
         Whether to add the constant log(2π)/2.
     eps
         Smallest variance that is computed with; gradients pass it as if it were not there.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Raises
+    ------
+    ValueError
+        If a variance is negative, or `var` does not fit.
+
+    Examples
+    --------
+    >>> F.gaussian_nll_loss(tl.tensor([1.0]), tl.tensor([3.0]), tl.tensor([1.0]))
+    tensor(2.)
     """
     op = "gaussian_nll_loss"
     if target.shape != ():
@@ -146,6 +179,17 @@ def poisson_nll_loss(
         If not, `input` are the counts themselves, and `eps` is added in their logarithm.
     full
         Whether to add Stirling's formula for log(target!), where the target is above 1.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.poisson_nll_loss(tl.tensor([0.0]), tl.tensor([2.0]))
+    tensor(1.)
     """
     check_same_shape("poisson_nll_loss", input, target)
     reduction = chosen("poisson_nll_loss", reduction, size_average, reduce)

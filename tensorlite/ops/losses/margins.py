@@ -34,7 +34,25 @@ __all__ = [
 def hinge_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", margin: float = 1.0
 ) -> Tensor:
-    """max(0, `margin` - target · input), with targets 1 and -1; torch has no such loss."""
+    """max(0, `margin` - target · input), with targets 1 and -1; torch has no such loss.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+    margin : float
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.hinge_loss(tl.tensor([0.5, 2.0]), tl.tensor([1.0, 1.0]))
+    tensor(0.25)
+    """
     check_same_shape("hinge_loss", input, target)
     return reduced(at_least_zero(margin - target * input), reduction)
 
@@ -47,7 +65,25 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Of distances: `input` where the target is 1, max(0, `margin` - input) where it is -1."""
+    """Of distances: `input` where the target is 1, max(0, `margin` - input) where it is -1.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.hinge_embedding_loss(tl.tensor([0.5, 0.5]), tl.tensor([1, -1]))
+    tensor(0.5)
+    """
     check_same_shape("hinge_embedding_loss", input, target)
     reduction = chosen("hinge_embedding_loss", reduction, size_average, reduce)
     apart = where(target != 1, at_least_zero(margin - input), 0.0)
@@ -61,7 +97,24 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """log(1 + exp(-target · input)), with targets 1 and -1; without overflow."""
+    """log(1 + exp(-target · input)), with targets 1 and -1; without overflow.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.soft_margin_loss(tl.tensor([0.0]), tl.tensor([1.0]))
+    tensor(0.6931472)
+    """
     check_same_shape("soft_margin_loss", input, target)
     reduction = chosen("soft_margin_loss", reduction, size_average, reduce)
     return reduced(softplus(-target * input, threshold=math.inf), reduction)
@@ -79,6 +132,28 @@ def margin_ranking_loss(
     """max(0, -target · (input1 - input2) + `margin`): which is larger, by the target's sign.
 
     The three have as many axes as each other, and broadcast.
+
+    Parameters
+    ----------
+    input1, input2, target : Tensor
+        Of shapes that broadcast.
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or that shape for "none"
+
+    Raises
+    ------
+    ValueError
+        If the numbers of axes differ.
+
+    Examples
+    --------
+    >>> F.margin_ranking_loss(tl.tensor([1.0]), tl.tensor([3.0]), tl.tensor([1.0]))
+    tensor(2.)
     """
     if not len(input1.shape) == len(input2.shape) == len(target.shape):
         raise ValueError(
@@ -101,6 +176,27 @@ def cosine_embedding_loss(
     """1 - cosine where the target is 1, max(0, cosine - `margin`) where it is -1.
 
     `input1` and `input2` are (N, D) or (D,), `target` is (N,) or ().
+
+    Parameters
+    ----------
+    input1, input2, target : Tensor
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `target`'s for "none"
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> F.cosine_embedding_loss(tl.ones(1, 2), tl.ones(1, 2), tl.tensor([-1]))
+    tensor(1.0000001)
     """
     check_same_shape("cosine_embedding_loss", input1, input2, "input1 input2")
     if len(input1.shape) not in (1, 2):
@@ -142,6 +238,25 @@ def multi_margin_loss(
         1 or 2.
     weight
         Weight of each class as a target, (C,).
+    margin : float
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `target`'s for "none"
+
+    Raises
+    ------
+    ValueError
+        If `p` is neither 1 nor 2, or shapes do not fit.
+    TypeError
+        If `target` holds no integers.
+
+    Examples
+    --------
+    >>> F.multi_margin_loss(tl.tensor([[0.0, 0.5]]), tl.tensor([1]))
+    tensor(0.25)
     """
     op = "multi_margin_loss"
     reduction = chosen(op, reduction, size_average, reduce)
@@ -201,6 +316,30 @@ def multilabel_margin_loss(
 
     `input` is (N, C) or (C,); `target`, of the same shape, lists an example's classes, the first -1
     ends the list.
+
+    Parameters
+    ----------
+    input, target : Tensor
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or (N,) for "none"
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    TypeError
+        If `target` holds no integers.
+    IndexError
+        If a class index is not in [-1, C), on the CPU.
+
+    Examples
+    --------
+    >>> F.multilabel_margin_loss(tl.tensor([[0.0, 0.5]]), tl.tensor([[1, -1]]))
+    tensor(0.25)
     """
     op = "multilabel_margin_loss"
     check_same_shape(op, input, target)
@@ -246,6 +385,30 @@ def triplet_margin_loss(
 
     Distances are `pairwise_distance`: `p`-norms over the last axis of the differences plus `eps`.
     With `swap` the distance to the negative is that of anchor or positive, whichever is nearer.
+
+    Parameters
+    ----------
+    anchor, positive, negative : Tensor, shape (N, D) or (D,)
+    margin : float
+        Above 0.
+    p, eps, swap
+        As above.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or (N,) for "none"
+
+    Raises
+    ------
+    ValueError
+        If the numbers of axes differ, or `margin` is not positive.
+
+    Examples
+    --------
+    >>> F.triplet_margin_loss(tl.zeros(1, 2), tl.zeros(1, 2), tl.ones(1, 2))
+    tensor(0.)
     """
     check_same_shape("triplet_margin_loss", anchor, positive, "anchor positive")
     check_same_shape("triplet_margin_loss", anchor, negative, "anchor negative")
@@ -270,7 +433,34 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """`triplet_margin_loss` with a distance of your own (default: `pairwise_distance`)."""
+    """`triplet_margin_loss` with a distance of your own (default: `pairwise_distance`).
+
+    Parameters
+    ----------
+    anchor, positive, negative : Tensor, shape (N, D) or (D,)
+    distance_function : callable, optional
+        Of two Tensors.
+    margin : float
+        Above 0.
+    swap : bool
+        As of `triplet_margin_loss`.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or (N,) for "none"
+
+    Raises
+    ------
+    ValueError
+        If the numbers of axes differ, or `margin` is not positive.
+
+    Examples
+    --------
+    >>> F.triplet_margin_with_distance_loss(tl.zeros(1, 2), tl.zeros(1, 2), tl.ones(1, 2))
+    tensor(0.)
+    """
     op = "triplet_margin_with_distance_loss"
     if not len(anchor.shape) == len(positive.shape) == len(negative.shape):
         raise ValueError(

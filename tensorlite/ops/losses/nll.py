@@ -83,7 +83,33 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """-input of the target class, `input` being log-probabilities; see `cross_entropy`."""
+    """-input of the target class, `input` being log-probabilities; see `cross_entropy`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, ...) or (C,)
+    target : integer Tensor
+        Of `input`'s shape without C.
+    weight : Tensor, shape (C,), optional
+    ignore_index : int
+        Class index that does not count.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+
+    Returns
+    -------
+    Tensor, shape (), or `target`'s for "none"
+
+    Raises
+    ------
+    ValueError
+        If there is no such `reduction`, or shapes do not fit.
+
+    Examples
+    --------
+    >>> F.nll_loss(tl.tensor([[-1.0, -2.0]]), tl.tensor([1]))
+    tensor(2.)
+    """
     reduction = chosen("nll_loss", reduction, size_average, reduce)
     x, labels = rows_of_classes("nll_loss", input, target, weight)
     check(check_labels, "nll_loss", labels.array, x.shape[1], ignore_index)

@@ -46,6 +46,15 @@ def mse_loss(
         "mean", "sum" or "none".
     weight
         Weight of each element, of `input`'s shape; a mean then is divided by their sum.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.mse_loss(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(9.)
     """
     check_same_shape("mse_loss", input, target)
     reduction = chosen("mse_loss", reduction, size_average, reduce)
@@ -60,7 +69,22 @@ def l1_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """|input - target|; parameters as in `mse_loss`."""
+    """|input - target|; parameters as in `mse_loss`.
+
+    Parameters
+    ----------
+    input, target, reduction, weight
+        As of `mse_loss`.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Examples
+    --------
+    >>> F.l1_loss(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(3.)
+    """
     check_same_shape("l1_loss", input, target)
     reduction = chosen("l1_loss", reduction, size_average, reduce)
     return _weighted("l1_loss", abs(input - target), weight, reduction)
@@ -84,6 +108,30 @@ def huber_loss(
     """d²/2 up to `delta`, `delta` (d - `delta`/2) above, with d = |input - target| (Huber 1964).
 
     `weight` is of `input`'s shape; a mean is over all elements all the same, as torch has it.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+    delta : float
+        Above 0.
+    weight : Tensor, optional
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Raises
+    ------
+    ValueError
+        If `delta` is not positive.
+
+    Examples
+    --------
+    >>> F.huber_loss(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(2.5)
     """
     check_same_shape("huber_loss", input, target)
     if delta <= 0:
@@ -103,7 +151,31 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
-    """d²/(2 `beta`) up to `beta`, d - `beta`/2 above, with d = |input - target|; l1 for beta 0."""
+    """d²/(2 `beta`) up to `beta`, d - `beta`/2 above, with d = |input - target|; l1 for beta 0.
+
+    Parameters
+    ----------
+    input, target : Tensor
+        Of one shape.
+    reduction : {"mean", "sum", "none"}
+        What is made of the losses.
+    beta : float
+        Not negative.
+
+    Returns
+    -------
+    Tensor, shape (), or `input`'s for "none"
+
+    Raises
+    ------
+    ValueError
+        If `beta` is negative.
+
+    Examples
+    --------
+    >>> F.smooth_l1_loss(tl.tensor([0.0]), tl.tensor([3.0]))
+    tensor(2.5)
+    """
     check_same_shape("smooth_l1_loss", input, target)
     reduction = chosen("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
