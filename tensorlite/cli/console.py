@@ -120,7 +120,8 @@ def header(experiment: Experiment, trainer: Trainer) -> str:
 def _steps(settings: Settings) -> str:
     """What a step is, where it is not one batch in float32."""
     several = f", {settings.accumulate} of them a step" if settings.accumulate > 1 else ""
-    return several + (f", in {settings.autocast}" if settings.autocast else "")
+    several += f", in {settings.autocast}" if settings.autocast else ""
+    return several + ("" if settings.ema is None else f", weights averaged by {settings.ema:g}")
 
 
 def _parts(trainer: Trainer) -> str:

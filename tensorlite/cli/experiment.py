@@ -151,6 +151,7 @@ class Experiment:
             save_every=self.settings.save_every,
             capture=self.capture,
             accumulate=self.settings.accumulate,
+            ema=self.settings.ema,
             scaler=precision.scaler(short, backend.device(self.device)),
             metadata=self.metadata,
         )

@@ -115,6 +115,12 @@ def _train(parser: Parser) -> None:
     add("--batch-size", type=_count, metavar="N", help="samples in a batch")
     add("--accumulate", type=_count, metavar="N", help="batches that make one step; default 1")
     add("--autocast", choices=("bfloat16", "float16"), help="matrix products in short floats")
+    add(
+        "--ema",
+        type=_part,
+        metavar="DECAY",
+        help="evaluate and save averaged weights, such as of decay 0.999",
+    )
     add("--lr", type=_positive, metavar="RATE", help="learning rate")
     add("--optimizer", choices=OPTIMIZERS)
     add("--momentum", type=_part, metavar="M", help="of sgd; 0 is plain gradient descent")

@@ -12,6 +12,7 @@ from tensorlite.cli.problem import Problem
 from tensorlite.cli.settings import Settings, of_state
 from tensorlite.nn.module import Module
 from tensorlite.training import RunFolder, load_checkpoint
+from tensorlite.training.averaging import best_weights
 from tensorlite.training.checked import check_weights
 
 
@@ -68,9 +69,10 @@ def load(folder: str, device: str) -> Restored:
     checkpoint, known = metadata(path)
     settings, problem = of_state(known["settings"]), problem_of(path, known)
     model = build(settings.model, problem)
-    check_weights(checkpoint["model"], [name for name, _ in model.named_parameters()], str(path))
+    weights = best_weights(checkpoint)
+    check_weights(weights, [name for name, _ in model.named_parameters()], str(path))
     try:
-        model.load_state_dict(checkpoint["model"])
+        model.load_state_dict(weights)
     except RuntimeError as error:
         why = " ".join(str(error).split())
         raise ValueError(f"{path} does not fit the model it names: {why}") from error

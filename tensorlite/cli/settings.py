@@ -76,6 +76,7 @@ class Settings:
     size: int | None = None
     accumulate: int = 1
     autocast: str | None = None
+    ema: float | None = None
     shards: int = 1
 
     @property

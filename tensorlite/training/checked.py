@@ -102,6 +102,16 @@ def _model(value: Any) -> None:
         _require(isinstance(name, str), name, "the name of a parameter")
 
 
+def _averaged(value: Any) -> None:
+    if value is None:
+        return
+    _mapping(value)
+    decay = value.get("decay")
+    _require(_is_number(decay) and 0 <= decay < 1, decay, "a decay from 0 to below 1")
+    _require(_is_count(value.get("steps")), value.get("steps"), "a count of steps")
+    _model(value.get("model"))
+
+
 def _optimizer(value: Any) -> None:
     _mapping(value)
     _require(isinstance(value.get("state"), dict), value.get("state"), "states by parameter")
@@ -176,6 +186,7 @@ def _stopping(value: Any) -> None:
 _FIELDS: dict[str, Callable[[Any], None]] = {
     "kinds": _kinds,
     "model": _model,
+    "averaged": _averaged,
     "optimizer": _optimizer,
     "schedule": _schedule,
     "scaler": _schedule,

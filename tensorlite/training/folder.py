@@ -168,9 +168,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        "kinds" (of optimizer and schedule), "model" (a state dict), "optimizer", "schedule",
-        "rng", "loader", "progress", "history", "stopping", "machine" (what its bits depend on)
-        and "metadata".
+        "kinds" (of optimizer and schedule), "model" (a state dict), "averaged" (None, or what
+        `ema` averages), "optimizer", "schedule", "rng", "loader", "progress", "history",
+        "stopping", "machine" (what its bits depend on) and "metadata".
 
     Raises
     ------

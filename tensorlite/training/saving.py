@@ -47,8 +47,9 @@ class Saver:
         Parameters
         ----------
         checkpoint
-            Its containers are copied now, and all arrays but the large ones of "optimizer" and of
-            these parameters in "model": those must stay as they are until `settle`.
+            Its containers are copied now, and all arrays but the large ones of "optimizer", of
+            "averaged" and of these parameters in "model": those must stay as they are until
+            `settle`.
         parameters
             Names in "model".
         best
@@ -126,7 +127,8 @@ class Saver:
         if isinstance(value, Tensor):
             value = value.array
         if isinstance(value, np.ndarray):
-            only_steps = path[0] == "optimizer" or (path[0] == "model" and path[1] in parameters)
+            only_steps = path[0] in ("optimizer", "averaged")
+            only_steps |= path[0] == "model" and path[1] in parameters
             if value.nbytes <= _SMALL or not only_steps:
                 return value.copy()
             room = self._room.get(path)

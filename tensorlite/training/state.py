@@ -27,6 +27,7 @@ def checkpoint_of(trainer: Trainer, loader: DataLoader) -> dict[str, Any]:
     return {
         "kinds": _kinds(trainer),
         "model": trainer.model.state_dict(),
+        "averaged": None if trainer.averaged is None else trainer.averaged.state_dict(),
         "optimizer": state_in_place(trainer.optimizer),
         "schedule": None if schedule is None else schedule.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
@@ -54,6 +55,11 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any], loader: DataLoader) ->
         raise ValueError(f"the checkpoint was made with {was}; here are {here}")
     last = None if folder is None else folder.last
     check_weights_of(trainer.model, checkpoint["model"], last)
+    if (checkpoint["averaged"] is None) != (trainer.averaged is None):
+        was, here = ("with", "without") if trainer.averaged is None else ("without", "with")
+        raise ValueError(f"the run was begun {was} ema, and here it is {here}: go on as it began")
+    if trainer.averaged is not None:
+        check_weights_of(trainer.model, checkpoint["averaged"]["model"], last)
     shards, now = checkpoint["loader"].get("shards", 1), trainer.world.shards
     if shards != now:
         raise ValueError(
@@ -67,6 +73,8 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any], loader: DataLoader) ->
         trainer.model.load_state_dict(checkpoint["model"])
     except RuntimeError as error:  # the folder is another run's
         raise ValueError(str(error)) from error
+    if trainer.averaged is not None:
+        trainer.averaged.load_state_dict(checkpoint["averaged"])
     trainer.optimizer.load_state_dict(checkpoint["optimizer"])
     if trainer.schedule is not None:
         trainer.schedule.load_state_dict(checkpoint["schedule"])

@@ -23,6 +23,7 @@ from tensorlite.optim import Optimizer
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tensorlite.recording import Captured
 from tensorlite.tensor import Tensor
+from tensorlite.training.averaging import Averaged, best_weights
 from tensorlite.training.callbacks import Callback, Report
 from tensorlite.training.diagnosis import Finding, diagnose, not_finite
 from tensorlite.training.epoch import Epoch
@@ -70,6 +71,10 @@ class Trainer:
         Batches whose gradients make one step: that of the mean over all their samples.
     scaler
         A `GradScaler`, for a model that computes in float16.
+    ema
+        A decay from 0 to below 1, such as 0.999. After each step the average of the weights becomes
+        ``ema * average + (1 - ema) * weights``; losses and metrics of `evaluate` and `fit`,
+        `predict`, and the best weights are then those of the average.
     patience
         Stop after this many epochs without a new lowest loss.
     target_loss
@@ -108,6 +113,8 @@ class Trainer:
         The epoch under way.
     not_captured : str or None
         Why steps are not captured, if something hinders it.
+    averaged : Averaged or None
+        The average of the weights, where `ema` asks for one; ``averaged.model`` has them.
     stopped_by : str or None
         "epochs", "patience", "target_loss" or what `stop` was called with.
 
@@ -135,6 +142,7 @@ class Trainer:
         clip_norm: float | None = None,
         accumulate: int = 1,
         scaler: GradScaler | None = None,
+        ema: float | None = None,
         patience: int | None = None,
         target_loss: float | None = None,
         out: str | Path | None = None,
@@ -174,6 +182,7 @@ class Trainer:
             device=self.device,
             before=self._settle,
         )
+        self.averaged = None if ema is None else Averaged(model, ema)
         self._captured: Callable | None = None
         self.not_captured = self._hindrance()
         if capture == "on" and self.not_captured is not None:
@@ -271,20 +280,31 @@ class Trainer:
     ) -> dict[str, Any]:
         """Loss and metrics over a loader; `metrics` replaces the trainer's own."""
         chosen = self.metrics if metrics is None else named_metrics(metrics)
-        return evaluate(self.model, self.loss, loader, chosen, self.weight)
+        return evaluate(self._evaluated, self.loss, loader, chosen, self.weight)
 
     def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:
         """Outputs for an array of samples, or for a loader."""
-        return predict(self.model, data, batch_size)
+        return predict(self._evaluated, data, batch_size)
+
+    @property
+    def _evaluated(self) -> Module:
+        """The model that is judged: with averaged weights, if there are such."""
+        return self.model if self.averaged is None else self.averaged.model
 
     def load_best(self) -> None:
-        """Give the model the weights of its lowest loss, from ``best.safetensors``."""
+        """Give the model the weights of its lowest loss, from ``best.safetensors``.
+
+        With `ema` they are averages, and the average goes on from them.
+        """
         if self.folder is None or self._saver is None:
             raise ValueError("load_best: this trainer writes no checkpoints; give it a folder, out")
         distributed.on_main(self._saver.finish)
-        state = load_checkpoint(self.folder.best)["model"]
+        checkpoint = load_checkpoint(self.folder.best)
+        state = best_weights(checkpoint)
         check_weights_of(self.model, state, self.folder.best)
         self.model.load_state_dict(state)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(checkpoint["averaged"])
 
     def stop(self, reason: str) -> None:
         """End the run after this epoch; for callbacks."""
@@ -374,11 +394,17 @@ class Trainer:
             *inputs, target = moved(batch, self.device)
             self._settle()
             self.progress.add(self._captured(*inputs, target).array, len(target))
+            self._average()
             return
         self.update.add(batch, self.progress)
         if self._is_last(len(self.progress.sizes)):
             self.update.take()
+            self._average()
             self._step_schedule()
+
+    def _average(self) -> None:
+        if self.averaged is not None:
+            self.averaged.update(self.model)
 
     def _step(self, *batch: Tensor) -> Tensor:
         """One step on one batch; its loss."""

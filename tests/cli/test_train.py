@@ -314,6 +314,25 @@ def test_a_terminal_shows_a_progress_bar(process):
     assert "test accuracy" in shown
 
 
+def test_averaged_weights(tl):
+    flags = ["--model", "linear", "--epochs", "2", "--ema", "0.95"]
+    status, out, err = tl("train", "digits", *flags, "--out", "run")
+    assert status == 0, err
+    assert "batches of 32, weights averaged by 0.95" in out
+    status, evaluated, err = tl("evaluate", "run")
+    assert status == 0, err
+    test_loss = json.loads(Path("run/summary.json").read_text())["test_loss"]
+    assert f"{test_loss:.4f}" in evaluated  # of the averaged weights
+    assert tl("train", "--resume", "run", "--epochs", "3")[0] == 0
+    averaged = load_checkpoint("run/last.safetensors")["averaged"]
+    assert (averaged["decay"], averaged["steps"]) == (0.95, 3 * 41)
+    for wrong in ("1", "-0.5", "nan", "much"):
+        status, out, err = tl("train", "digits", f"--ema={wrong}")
+        assert status == 2 and f"'{wrong}' is not a number from 0 to below 1" in err
+    status, out, err = tl("train", "--resume", "run", "--ema", "0.9")
+    assert status == 2 and "--ema 0.9 differs from the run's 0.95" in err
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_steps_of_several_batches_in_short_floats(tl, dtype):
     if dtype == "bfloat16":

@@ -46,7 +46,7 @@ def plateau(optimizer):
 CASES = {
     "adam, dropout, cosine by batch": (tl.optim.Adam, {}, cosine, "batch"),
     "momentum, plateau": (tl.optim.SGD, {"momentum": 0.9, "nesterov": True}, plateau, "epoch"),
-    "lion": (tl.optim.Lion, {}, None, "epoch"),
+    "lion, averaged": (tl.optim.Lion, {}, None, "epoch"),
 }
 
 
@@ -71,6 +71,7 @@ def run(out, device, case, resume=False, crash_at=None, width=8):
         callbacks=[] if crash_at is None else [CrashAt(crash_at)],
         device=device,
         clip_norm=1.0,
+        ema=0.9 if "averaged" in case else None,
         patience=20,
         out=out,
         save_every=3,
