@@ -41,8 +41,8 @@ class Chain:
         self.made: dict[int, View] = {}  # what the chain writes, by address
         self.read: dict[View, None] = {}  # what it reads from memory
 
-    def takes(self, link: Link) -> bool:
-        """Whether a link can be added at the end."""
+    def takes(self, link: Link, strange: bool = False) -> bool:
+        """Whether a link can be added at the end; one that it has nothing to do with if `strange`."""
         if not self.members:
             return True
         fits = self.shape is None or link.flat or self.shape == link.output.shape
@@ -50,13 +50,22 @@ class Chain:
             return False
         if len(self.read) + len(link.inputs) > MOST_INPUTS:
             return False
-        if not self._related(link):
+        if not strange and not self._related(link):
             return False
         if not link.flat and self.shape is None and self.size == 1:
             return False
         return all(self._in_register(v) or not self._touches(v) for v in link.inputs) and (
             self._writable(link.output)
         )
+
+    def with_(self, other: Chain) -> Chain | None:
+        """Both as one, which runs where the later one does; None where that cannot be."""
+        both = Chain()
+        for at, link in sorted(self.members + other.members, key=lambda member: member[0]):
+            if not both.takes(link, strange=True):
+                return None
+            both.add(at, link)
+        return both
 
     def _related(self, link: Link) -> bool:
         addresses = {v.address for v in self.read}

@@ -119,18 +119,20 @@ def _chains(steps: list[Step]) -> list[Chain]:
     for at, step in enumerate(steps):
         joined = None
         if step.link is not None:
-            joined = next((c for c in reversed(opened) if c.takes(step.link)), None)
-        for chain in list(opened):
-            if chain is not joined and (
-                step.writes is None or chain.conflicts(step.reads, step.writes)
-            ):
-                opened.remove(chain)
-                done.append(chain)
-        if step.link is not None:
-            if joined is None:
-                joined = Chain()
-                opened.append(joined)
+            joined = next((c for c in reversed(opened) if c.takes(step.link)), Chain())
+            opened = [chain for chain in opened if chain is not joined]
             joined.add(at, step.link)
+        left = []
+        for chain in opened:
+            if step.writes is not None and not chain.conflicts(step.reads, step.writes):
+                left.append(chain)
+                continue
+            both = None if joined is None else joined.with_(chain)
+            if both is None:
+                done.append(chain)
+            else:
+                joined = both
+        opened = left if joined is None else [*left, joined]
     return done + opened
 
 
