@@ -76,7 +76,9 @@ def main() -> None:
     args = parser.parse_args()
     tl.set_num_threads(args.threads)
     rng = np.random.default_rng(0)
-    print(f"{'example':22}{'shape':>13}{'without':>10}{'fused':>10}{'ratio':>7}   calls   first call")
+    print(
+        f"{'example':22}{'shape':>13}{'without':>10}{'fused':>10}{'ratio':>7}   calls   first call"
+    )
     for name, (function, inputs) in EXAMPLES.items():
         for shape in ((64, 64), (512, 512), (2048, 1024)):
             given = [np.abs(rng.standard_normal(shape)).astype(np.float32) for _ in range(inputs)]

@@ -57,43 +57,36 @@ TL_INLINE void map(Index, const F& f, Operands... operands) {
 
 // ---- rounding -----------------------------------------------------------------------------------
 
-// The result of one operation, which no other is contracted with.
+// The result of one operation, with which no other is contracted: compilers make one instruction of
+// a product and a sum, but not through whole numbers. `zero` is 0, which they must not know.
+TL_INLINE float apart(float x, uint64_t zero) { return float_of(bits_of(x) ^ uint32_t(zero)); }
+TL_INLINE double apart(double x, uint64_t zero) {
 #if defined(__CUDACC__)
-TL_INLINE float apart(float x) { return __fadd_rn(x, -0.0f); }
-TL_INLINE double apart(double x) { return __dadd_rn(x, -0.0); }
+    return double_of((uint64_t)__double_as_longlong(x) ^ zero);
 #else
-template <typename A>
-TL_INLINE A apart(A x) {
-    return __builtin_assoc_barrier(x);
-}
+    uint64_t bits;
+    __builtin_memcpy(&bits, &x, 8);
+    return double_of(bits ^ zero);
 #endif
+}
 
 // ---- operations that have no kernel of their own, as the array libraries compute them -----------
 
-#if defined(__CUDACC__)
-TL_INLINE float plus(float x, float y) { return __fadd_rn(x, y); }
-TL_INLINE float minus(float x, float y) { return __fsub_rn(x, y); }
-TL_INLINE float times(float x, float y) { return __fmul_rn(x, y); }
-TL_INLINE double plus(double x, double y) { return __dadd_rn(x, y); }
-TL_INLINE double minus(double x, double y) { return __dsub_rn(x, y); }
-TL_INLINE double times(double x, double y) { return __dmul_rn(x, y); }
-#else
 template <typename A>
 TL_INLINE A plus(A x, A y) {
-    return apart(x + y);
+    return x + y;
 }
 template <typename A>
 TL_INLINE A minus(A x, A y) {
-    return apart(x - y);
+    return x - y;
 }
 template <typename A>
 TL_INLINE A times(A x, A y) {
-    return apart(x * y);
+    return x * y;
 }
-#endif
 template <typename A>
 TL_INLINE A over(A x, A y) {
-    return apart(x / y);
+    return x / y;
 }
 template <typename A>
 TL_INLINE A larger(A x, A y) {

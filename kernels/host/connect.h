@@ -8,6 +8,10 @@ namespace tl {
 
 static const Services* services;
 
+// 0, which the compiler does not know: see `apart`.
+extern __attribute__((visibility("default"))) uint64_t opaque_zero;
+uint64_t opaque_zero = 0;
+
 void run_blocks(Index n, Streams streams, MakeBlock make, void* context) {
     services->run_blocks(n, streams, make, context);
 }

@@ -8,7 +8,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from tensorlite.backend.kernels.build import Command, _flags, _is_clang, run
+from tensorlite.backend.kernels.build import Command, _flags, run
 from tensorlite.backend.kernels.cache import _is_sound, place, second_cache
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 
@@ -40,11 +40,9 @@ def generated(text: str, services: int) -> Generated:
     Raises
     ------
     KernelsUnavailable
-        If there is no compiler, or none that keeps operations apart.
+        If there is no compiler, or nowhere to keep what it makes.
     """
     compiler, extension = place()
-    if _is_clang(compiler):
-        raise KernelsUnavailable("fusion needs GCC, which is told what not to contract")
     digest = hashlib.blake2b(f"{extension.name}\0{text}".encode(), digest_size=16).hexdigest()
     reasons = []
     for folder in (extension.parent, second_cache()):

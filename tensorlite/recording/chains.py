@@ -42,7 +42,7 @@ class Chain:
         self.read: dict[View, None] = {}  # what it reads from memory
 
     def takes(self, link: Link, strange: bool = False) -> bool:
-        """Whether a link can be added at the end; one that it has nothing to do with if `strange`."""
+        """Whether a link can be added at the end; if `strange`, one that shares nothing with it."""
         if not self.members:
             return True
         fits = self.shape is None or link.flat or self.shape == link.output.shape
@@ -137,7 +137,8 @@ def written(chain: Chain, index: int, stored: set[int]) -> Written | None:
             own = _in_shape(view, shape)
             given.append((inputs.setdefault(own, f"a{len(inputs)}"), view.type))
         name = f"v{len(lines)}"
-        lines.append(_line(link, name, given, numbers))
+        used = any(v.address == link.output.address for later in links for v in later.inputs)
+        lines.append(_line(link, name, given, numbers, used))
         values[link.output.address] = (name, link.output.type)
     outputs = [
         View(at, shape, dense_strides(shape), made.type)
@@ -219,8 +220,10 @@ def _laid_out(
     return lengths, strides
 
 
-def _line(link: Link, name: str, given: list[tuple[str, str]], numbers: list[float]) -> str:
-    """A link as statements that give the variable `name` its value."""
+def _line(
+    link: Link, name: str, given: list[tuple[str, str]], numbers: list[float], used: bool
+) -> str:
+    """A link as statements that give the variable `name` its value, which others may use."""
     compute = C_NAMES[link.type]
     first = len(numbers)
     numbers.extend(link.numbers)
@@ -239,7 +242,9 @@ def _line(link: Link, name: str, given: list[tuple[str, str]], numbers: list[flo
     text = _FIELD.sub(variable, text)
     kind = "float" if link.output.type == "B" else C_NAMES[link.output.type]
     if "{out}" in link.text:
-        statement = f"{kind} {name}; {text}; {name} = apart({name});"
+        statement = f"{kind} {name}; {text};" + f" {name} = apart({name}, zero);" * used
+    elif used and text.startswith("times"):
+        statement = f"const {kind} {name} = apart({text}, zero);"
     else:
         statement = f"const {kind} {name} = {text};"
     return " ".join([*before, statement])
@@ -340,6 +345,7 @@ class _Body:
         return "\n".join(
             [
                 f"static void fused_{index}({', '.join(everything)}) {{",
+                "    const uint64_t zero = opaque_zero;",
                 *lines,
                 "}",
                 f'extern "C" EXPORT void call_{index}'

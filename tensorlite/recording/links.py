@@ -98,12 +98,13 @@ EXACT = {
     "neg": "-{0}",
     "abs": "abs({0})",
     "square": "times({0}, {0})",
-    "sqrt": "apart(sqrt({0}))",
+    "sqrt": "sqrt({0})",
     "reciprocal": "over({T}(1), {0})",
-    "rsqrt": "over({T}(1), apart(sqrt({0})))",
+    "rsqrt": "over({T}(1), sqrt({0}))",
     "maximum": "larger({0}, {1})",
     "minimum": "smaller({0}, {1})",
     "positive": "{0}",
+    "sign": "{0} > 0 ? {T}(1) : {0} < 0 ? {T}(-1) : {0} == 0 ? {T}(0) : {0}",
     "where": "{0} != 0 ? {1} : {2}",
 }
 COMPARISONS = {
@@ -201,7 +202,7 @@ def _text_of(
         return None
     alpha = static.get("alpha", 1)
     if alpha != 1:
-        return EXACT[name].replace("{1}", "times({1}, {alpha})")
+        return EXACT[name].replace("{1}", "apart(times({1}, {alpha}), zero)")
     return EXACT[name]
 
 

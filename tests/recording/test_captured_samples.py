@@ -86,7 +86,7 @@ def _assert_same_bits(actual: list[np.ndarray], expected: list[np.ndarray], what
 def _check(sample: Sample, dtype: str) -> None:
     places = sample.differentiated(_drawn(sample, 7, dtype))
     call = _call(sample, places)
-    captured = tl.capture(call)
+    captured = tl.capture(call, fuse=False)  # a compiler for each would take minutes
     for seed in SEEDS:
         values = _drawn(sample, seed, dtype)
         expected = _flat(call(*_tensors(values)))
@@ -107,6 +107,30 @@ def test_replays_have_eagers_bits(name: str) -> None:
         for dtype in ("float32", "float16"):
             if dtype in sample.dtypes and not _is_refused(sample):
                 _check(sample, dtype)
+
+
+ELEMENTWISE = ("activation", "arithmetic", "compare", "elementwise", "limits", "rectifiers")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_all_that_goes_element_by_element_is_fused_with_eagers_bits(dtype: str) -> None:
+    samples = [s for s in _ORDERED if s.name.split(".")[0] in ELEMENTWISE and dtype in s.dtypes]
+    calls = [_call(s, s.differentiated(_drawn(s, 7, dtype))) for s in samples]
+
+    def together(given: list) -> list:
+        return [call(*values) for call, values in zip(calls, given, strict=True)]
+
+    captured = tl.capture(together)
+    for seed in range(7, 13):
+        values = [_drawn(s, seed, dtype) for s in samples]
+        expected = together(list(map(_tensors, values)))
+        actual = captured(list(map(_tensors, values)))
+        for sample, one, other in zip(samples, actual, expected, strict=True):
+            _assert_same_bits(_flat(one), _flat(other), f"{sample} in {dtype}, seed {seed}")
+    (recording,) = captured.recordings
+    assert recording.replays >= 1
+    fused = [line.name for line in recording.lines() if line.name.startswith("fused[")]
+    assert len(fused) > len(samples) / 4
 
 
 @pytest.mark.parametrize("sample", list(filter(_is_refused, _ORDERED)), ids=str)
