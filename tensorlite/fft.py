@@ -53,6 +53,15 @@ def fftfreq(
         How many samples.
     d : float
         Time from one to the next; the frequencies are in cycles per its unit.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+
+    Examples
+    --------
+    >>> tl.fft.fftfreq(4)
+    tensor([ 0.  ,  0.25, -0.5 , -0.25])
     """
     return _made(np.fft.fftfreq(n, d), dtype, device, requires_grad)
 
@@ -65,7 +74,22 @@ def rfftfreq(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Frequencies from 0 up of a transform of `n` real samples; see `fftfreq`."""
+    """Frequencies from 0 up of a transform of `n` real samples; see `fftfreq`.
+
+    Parameters
+    ----------
+    d : float
+        Time from one to the next.
+
+    Returns
+    -------
+    Tensor, shape (n // 2 + 1,)
+
+    Examples
+    --------
+    >>> tl.fft.rfftfreq(4)
+    tensor([0.  , 0.25, 0.5 ])
+    """
     return _made(np.fft.rfftfreq(n, d), dtype, device, requires_grad)
 
 
@@ -75,12 +99,46 @@ def _made(values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> T
 
 
 def fftshift(input: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
-    """Move the frequency 0 to the middle of each of the axes `dim` (default: of all)."""
+    """Move the frequency 0 to the middle of each of the axes `dim` (default: of all).
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> tl.fft.fftshift(tl.arange(5))
+    tensor([3, 4, 0, 1, 2])
+    """
     return _shifted(input, dim, lambda n: n // 2)
 
 
 def ifftshift(input: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
-    """Undo `fftshift`: move the middle of each of the axes `dim` (default: of all) to 0."""
+    """Undo `fftshift`: move the middle of each of the axes `dim` (default: of all) to 0.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+    dim : int or tuple of int, optional
+
+    Returns
+    -------
+    Tensor
+        Of `input`'s shape and dtype.
+
+    Examples
+    --------
+    >>> tl.fft.ifftshift(tl.arange(5))
+    tensor([2, 3, 4, 0, 1])
+    """
     return _shifted(input, dim, lambda n: (n + 1) // 2)
 
 

@@ -96,7 +96,30 @@ __all__ = [
 
 @takes_axis
 def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
-    """Cross products of vectors along an axis of length 3; the other axes broadcast."""
+    """Cross products of vectors along an axis of length 3; the other axes broadcast.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of shapes that broadcast.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    Tensor
+        Of the shape that they broadcast to.
+
+    Raises
+    ------
+    RuntimeError
+        If the axis is not 3 long.
+
+    Examples
+    --------
+    >>> tl.linalg.cross(tl.tensor([1.0, 0.0, 0.0]), tl.tensor([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
     return cross_along("linalg.cross", input, other, dim)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tensorlite.ops.activation import sigmoid as expit
 from tensorlite.ops.bessel import i0, i0e, i1, i1e
 from tensorlite.ops.binary import xlog1py, xlogy
+from tensorlite.ops.described import describe
 from tensorlite.ops.elementwise import erf, erfc, exp2, expm1, log1p
 from tensorlite.ops.faces import name_as_torch
 from tensorlite.ops.gamma import digamma, polygamma, zeta
@@ -56,5 +57,6 @@ __all__ = [
 ]
 
 name_as_torch([globals()[name] for name in __all__])
+describe([entr, erfcx, i0e, i1, i1e, log_ndtr, ndtr, ndtri, xlog1py, zeta])
 
 __getattr__ = answers_for(__name__)

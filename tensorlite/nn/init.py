@@ -47,6 +47,16 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
     param
         The negative slope of "leaky_relu" (default 0.01).
+
+    Raises
+    ------
+    ValueError
+        If there is no such `nonlinearity`.
+
+    Examples
+    --------
+    >>> nn.init.calculate_gain("relu")
+    1.4142135623730951
     """
     if nonlinearity == "leaky_relu":
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
@@ -59,22 +69,92 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with `val`."""
+    """Fill with `val`.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+    val : float
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> nn.init.constant_(tl.empty(2), 0.5)
+    tensor([0.5, 0.5])
+    """
     return _write(tensor, val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with 0."""
+    """Fill with 0.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> nn.init.zeros_(tl.empty(2))
+    tensor([0., 0.])
+    """
     return _write(tensor, 0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with 1."""
+    """Fill with 1.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> nn.init.ones_(tl.empty(2))
+    tensor([1., 1.])
+    """
     return _write(tensor, 1)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Write the identity matrix into a Tensor of two axes."""
+    """Write the identity matrix into a Tensor of two axes.
+
+    Parameters
+    ----------
+    tensor : Tensor, shape (n, m)
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If it is no matrix.
+
+    Examples
+    --------
+    >>> nn.init.eye_(tl.empty(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     if tensor.ndim != 2:
         raise ValueError(f"eye_: a Tensor of shape {tensor.shape} is no matrix")
     return _write(tensor, np.eye(*tensor.shape))
@@ -84,6 +164,27 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Make a convolution's weight (out, in, *kernel) pass its channels through unchanged.
 
     With `groups` each group of outputs passes the inputs of that group.
+
+    Parameters
+    ----------
+    tensor : Tensor, shape (out, in, ...)
+    groups : int
+        It divides the number of outputs.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of a convolution's weight, or `groups` does not divide.
+
+    Examples
+    --------
+    >>> nn.init.dirac_(tl.empty(1, 1, 3))
+    tensor([[[0., 1., 0.]]])
     """
     if not 3 <= tensor.ndim <= 5:
         raise ValueError(f"dirac_: shape {tensor.shape} is no weight of a convolution: 3 to 5 axes")
@@ -101,7 +202,25 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Draw from the uniform distribution in [a, b)."""
+    """Draw from the uniform distribution in [a, b).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+    a, b : float
+        The bounds.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> (nn.init.uniform_(tl.empty(3, 4)) < 1).all()
+    tensor(True)
+    """
     draw = (generator or random.default_generator).uniform(tensor.shape, _draw_dtype(tensor))
     return _write(tensor, draw * (b - a) + a)
 
@@ -109,7 +228,24 @@ def uniform_(
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Draw from the normal distribution."""
+    """Draw from the normal distribution.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+    mean, std : float
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Examples
+    --------
+    >>> nn.init.normal_(tl.empty(3, 4)).shape
+    (3, 4)
+    """
     draw = (generator or random.default_generator).normal(tensor.shape, _draw_dtype(tensor))
     return _write(tensor, draw * std + mean)
 
@@ -124,10 +260,28 @@ def trunc_normal_(
 ) -> Tensor:
     """Draw from the normal distribution, and again whatever falls outside [a, b].
 
+    Parameters
+    ----------
+    tensor : Tensor
+        Of any shape.
+    mean, std : float
+    a, b : float
+        The bounds.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
     Raises
     ------
     ValueError
         If [a, b] holds less than a thousandth of the distribution.
+
+    Examples
+    --------
+    >>> (nn.init.trunc_normal_(tl.empty(3, 4)).abs() <= 2).all()
+    tensor(True)
     """
     scale = std * math.sqrt(2)
     held = (math.erf((b - mean) / scale) - math.erf((a - mean) / scale)) / 2
@@ -150,17 +304,64 @@ def xavier_uniform_(
 ) -> Tensor:
     """Draw from ±gain·√(6 / (fan_in + fan_out)) [1]_.
 
+    Parameters
+    ----------
+    tensor : Tensor, shape (out, in, ...)
+    gain : float
+        See `calculate_gain`.
+    generator : Generator, optional
+        Source of the random numbers.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If it has less than two axes.
+
     References
     ----------
     .. [1] Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
        networks", AISTATS 2010.
+
+    Examples
+    --------
+    >>> nn.init.xavier_uniform_(tl.empty(3, 4)).shape
+    (3, 4)
     """
     bound = gain * math.sqrt(6 / sum(_fans(tensor, "xavier_uniform_")))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Draw with standard deviation gain·√(2 / (fan_in + fan_out)); see `xavier_uniform_`."""
+    """Draw with standard deviation gain·√(2 / (fan_in + fan_out)); see `xavier_uniform_`.
+
+    Parameters
+    ----------
+    tensor : Tensor, shape (out, in, ...)
+    gain : float
+        See `calculate_gain`.
+    generator : Generator, optional
+        Source of the random numbers.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If it has less than two axes.
+
+    Examples
+    --------
+    >>> nn.init.xavier_normal_(tl.empty(3, 4)).shape
+    (3, 4)
+    """
     std = gain * math.sqrt(2 / sum(_fans(tensor, "xavier_normal_")))
     return normal_(tensor, 0.0, std, generator)
 
@@ -187,9 +388,24 @@ def kaiming_uniform_(
     generator
         Source of the random numbers.
 
+    Returns
+    -------
+    Tensor
+        `tensor` itself, (out, in, ...).
+
+    Raises
+    ------
+    ValueError
+        If there is no such `mode`, or `tensor` has fewer than two axes.
+
     References
     ----------
     .. [1] He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> nn.init.kaiming_uniform_(tl.empty(3, 4)).shape
+    (3, 4)
     """
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_uniform_")
     return uniform_(tensor, -bound, bound, generator)
@@ -202,7 +418,28 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Draw with standard deviation gain / √fan; see `kaiming_uniform_`."""
+    """Draw with standard deviation gain / √fan; see `kaiming_uniform_`.
+
+    Parameters
+    ----------
+    tensor, a, mode, nonlinearity, generator
+        As of `kaiming_uniform_`.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself, (out, in, ...).
+
+    Raises
+    ------
+    ValueError
+        If there is no such `mode`, or `tensor` has fewer than two axes.
+
+    Examples
+    --------
+    >>> nn.init.kaiming_normal_(tl.empty(3, 4)).shape
+    (3, 4)
+    """
     std = _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_")
     return normal_(tensor, 0.0, std, generator)
 
@@ -212,10 +449,33 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
     More than two axes count as a matrix (first axis, all others).
 
+    Parameters
+    ----------
+    tensor : Tensor, shape (n, ...)
+    gain : float
+    generator : Generator, optional
+        Source of the random numbers.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ValueError
+        If it has less than two axes.
+
     References
     ----------
     .. [1] Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in
        deep linear neural networks", ICLR 2014.
+
+    Examples
+    --------
+    >>> w = nn.init.orthogonal_(tl.empty(2, 3))
+    >>> tl.allclose(w @ w.T, tl.eye(2), atol=1e-6)
+    True
     """
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: a Tensor of shape {tensor.shape} has less than two axes")
@@ -245,9 +505,24 @@ def sparse_(
     generator
         Source of the random numbers.
 
+    Returns
+    -------
+    Tensor
+        `tensor` itself, (n, m).
+
+    Raises
+    ------
+    ValueError
+        If it is no matrix.
+
     References
     ----------
     .. [1] Martens, "Deep learning via Hessian-free optimization", ICML 2010.
+
+    Examples
+    --------
+    >>> (nn.init.sparse_(tl.empty(4, 2), 0.5) == 0).sum()
+    tensor(4)
     """
     if tensor.ndim != 2:
         raise ValueError(f"sparse_: a Tensor of shape {tensor.shape} is no matrix")

@@ -72,21 +72,39 @@ def i0(xp: Any, x: Array) -> Array:
 @primitive(operands=floats)
 @in_float64
 def i0e(xp: Any, x: Array) -> Array:
-    """``exp(-|input|) * i0(input)``."""
+    """``exp(-|input|) * i0(input)``.
+
+    Examples
+    --------
+    >>> tl.special.i0e(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([1.        , 0.64503527, 0.4657596 ])
+    """
     return _scaled(xp, 0, x)
 
 
 @primitive(operands=floats)
 @in_float64
 def i1(xp: Any, x: Array) -> Array:
-    """Modified Bessel function of the first kind and order 1."""
+    """Modified Bessel function of the first kind and order 1.
+
+    Examples
+    --------
+    >>> tl.special.i1(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([0.       , 0.2578943, 0.5651591])
+    """
     return _grown(xp, 1, x)
 
 
 @primitive(operands=floats)
 @in_float64
 def i1e(xp: Any, x: Array) -> Array:
-    """``exp(-|input|) * i1(input)``."""
+    """``exp(-|input|) * i1(input)``.
+
+    Examples
+    --------
+    >>> tl.special.i1e(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([0.        , 0.1564208 , 0.20791042])
+    """
     return _scaled(xp, 1, x)
 
 

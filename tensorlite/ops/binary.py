@@ -215,7 +215,13 @@ def _by_argument(g: Any, x1: Any, x2: Any) -> Any:
 @primitive(operands=floats)
 @float32_inside
 def xlog1py(xp: Any, x1: Array, x2: Array) -> Array:
-    """``input * log(1 + other)``, and 0 where `input` is 0, unless `other` is NaN."""
+    """``input * log(1 + other)``, and 0 where `input` is 0, unless `other` is NaN.
+
+    Examples
+    --------
+    >>> tl.special.xlog1py(tl.tensor([0.0, 2.0]), tl.tensor([-1.0, 1.0]))
+    tensor([0.       , 1.3862944])
+    """
     x1, x2 = weak(x1, x2)
     nothing = (x1 == 0) & (x2 == x2)
     return xp.where(nothing, x1 * 0, x1 * xp.log1p(xp.where(nothing, 0, x2)))

@@ -27,7 +27,16 @@ from tensorlite.primitive import primitive
 
 
 class LinAlgError(np.linalg.LinAlgError, RuntimeError):
-    """A matrix that is singular, not positive definite, or whose decomposition did not converge."""
+    """A matrix that is singular, not positive definite, or whose decomposition did not converge.
+
+    Examples
+    --------
+    >>> try:
+    ...     tl.linalg.inv(tl.zeros(2, 2))
+    ... except tl.linalg.LinAlgError:
+    ...     print("singular")
+    singular
+    """
 
 
 def _call(xp: ModuleType, name: str, *arrays: Array, **options: Any) -> Any:

@@ -232,6 +232,11 @@ def zeta(xp: Any, x1: Array, x2: Array) -> Array:
 
     It is NaN for ``input < 1``, and for negative `other` unless `input` is an integer and
     ``other > -1000``; infinite for ``input == 1`` and at the poles ``other == 0, -1, -2 …``.
+
+    Examples
+    --------
+    >>> tl.special.zeta(tl.tensor([2.0, 3.0]), 1.0)
+    tensor([1.644934 , 1.2020569])
     """
     x1, x2 = xp.asarray(x1), xp.asarray(x2)
     poles = (x2 <= 0) & (x2 == xp.floor(x2))

@@ -24,7 +24,7 @@ def pad(
 
     Parameters
     ----------
-    input : Tensor
+    input : Tensor, shape (..., n)
     pad : sequence of int
         Numbers of elements before and after: of the last axis, then of the one in front of it, and
         so on: ``(left, right, top, bottom)``. Negative ones cut elements off.

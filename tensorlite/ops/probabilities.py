@@ -98,7 +98,13 @@ erfinv.defvjp(x=lambda g, y: g * (0.5 * math.sqrt(math.pi)) * exp(y * y))
 @primitive(operands=floats)
 @in_float64
 def ndtri(xp: Any, x: Array) -> Array:
-    """Inverse of `ndtr` in [0, 1]; NaN outside."""
+    """Inverse of `ndtr` in [0, 1]; NaN outside.
+
+    Examples
+    --------
+    >>> tl.special.ndtri(tl.tensor([0.25, 0.5, 0.75]))
+    tensor([-0.67448974,  0.        ,  0.67448974])
+    """
     return _quantile(xp, x - 0.5, xp.minimum(x, 1 - x))
 
 
@@ -128,7 +134,13 @@ def _tail(xp: Any, x: Any) -> Any:
 @primitive(operands=floats)
 @in_float64
 def erfcx(xp: Any, x: Array) -> Array:
-    """``exp(input**2) * erfc(input)``, without overflow for large input."""
+    """``exp(input**2) * erfc(input)``, without overflow for large input.
+
+    Examples
+    --------
+    >>> tl.special.erfcx(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([1.        , 0.61569035, 0.42758358])
+    """
     return _scaled_erfc(xp, x)
 
 
@@ -147,7 +159,13 @@ erfcx.defvjp(x=_erfcx_slope)
 @primitive(operands=floats)
 @in_float64
 def ndtr(xp: Any, x: Array) -> Array:
-    """The standard normal distribution function."""
+    """The standard normal distribution function.
+
+    Examples
+    --------
+    >>> tl.special.ndtr(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([0.5       , 0.69146246, 0.8413448 ])
+    """
     tail = _tail(xp, xp.abs(x))
     return xp.where(x < 0, tail, 1 - tail)
 
@@ -158,7 +176,13 @@ ndtr.defvjp(x=float32_rule(lambda g, x: g * exp(-0.5 * x * x) / math.sqrt(2 * ma
 @primitive(operands=floats)
 @in_float64
 def log_ndtr(xp: Any, x: Array) -> Array:
-    """Logarithm of `ndtr`, accurate where that is small."""
+    """Logarithm of `ndtr`, accurate where that is small.
+
+    Examples
+    --------
+    >>> tl.special.log_ndtr(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([-0.6931472 , -0.3689464 , -0.17275378])
+    """
     size = xp.abs(x)
     scaled = special.erfcx_above_0(xp, size * math.sqrt(0.5))
     near = xp.log1p(xp.where(x < 0, _tail(xp, size) - 1, -_tail(xp, size)))
@@ -175,7 +199,13 @@ log_ndtr.defvjp(
 @primitive(operands=floats)
 @float32_inside
 def entr(xp: Any, x: Array) -> Array:
-    """``-input log(input)``: 0 at 0, and -infinity below."""
+    """``-input log(input)``: 0 at 0, and -infinity below.
+
+    Examples
+    --------
+    >>> tl.special.entr(tl.tensor([0.0, 0.5, 1.0]))
+    tensor([ 0.       ,  0.3465736, -0.       ])
+    """
     above = x > 0
     y = -x * xp.log(xp.where(above, x, 1))
     return xp.where(above | (x != x), y, xp.where(x == 0, 0, -xp.inf)).astype(x.dtype, copy=False)

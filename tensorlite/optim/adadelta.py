@@ -27,6 +27,12 @@ class Adadelta(FlatOptimizer):
         Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.Adadelta(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     state_names = ("square_avg", "acc_delta")

@@ -29,6 +29,12 @@ class Adagrad(FlatOptimizer):
         Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.Adagrad(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     kernel_name = "adagrad"

@@ -41,6 +41,12 @@ class Adam(FlatOptimizer):
         Must be False.
     decoupled_weight_decay
         Decay apart from the gradient, as `AdamW` does.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.Adam(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     kernel_name = "adam"
@@ -119,6 +125,19 @@ class AdamW(Adam):
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019. Parameters as
     those of `Adam`.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay
+        As of `Adam`.
+    amsgrad, maximize, foreach, capturable, differentiable, fused
+        As of `Adam`.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.AdamW(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     def __init__(

@@ -27,6 +27,12 @@ class Adamax(FlatOptimizer):
         Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.Adamax(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     state_names = ("exp_avg", "exp_inf")

@@ -28,6 +28,12 @@ class ASGD(FlatOptimizer):
         Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.ASGD(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     state_names = ("ax",)

@@ -41,6 +41,11 @@ class LBFGS(Optimizer):
     line_search_fn
         None for steps of fixed length, or "strong_wolfe".
 
+    Raises
+    ------
+    ValueError
+        If there are several groups, devices or dtypes.
+
     Examples
     --------
     >>> optimizer = tl.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")

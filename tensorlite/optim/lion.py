@@ -24,6 +24,12 @@ class Lion(FlatOptimizer):
         As above.
     maximize
         Maximize instead: the gradient's sign is changed first.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.Lion(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     kernel_name = "lion"

@@ -74,6 +74,13 @@ class Optimizer:
     defaults : dict
         As given.
 
+    Raises
+    ------
+    TypeError
+        If `params` is one Tensor.
+    ValueError
+        If there are no parameters.
+
     Examples
     --------
     >>> class SignDescent(tl.optim.Optimizer):

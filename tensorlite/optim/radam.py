@@ -28,6 +28,14 @@ class RAdam(FlatOptimizer):
         Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
+    decoupled_weight_decay
+        Decay apart from the gradient, as `AdamW` does.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.RAdam(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     state_names = ("exp_avg", "exp_avg_sq")

@@ -36,6 +36,12 @@ class RMSprop(FlatOptimizer):
     -----
     Where gradients hardly change, s − a² is lost in rounding and may be negative. The variance is
     taken to be at least s · 2⁻²⁴ (2⁻⁵³ in float64).
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.RMSprop(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     kernel_name = "rmsprop"

@@ -29,6 +29,12 @@ class Rprop(FlatOptimizer):
         Maximize instead: the gradient's sign is changed first.
     differentiable
         Must be False.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.Rprop(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     state_names = ("prev", "step_size")

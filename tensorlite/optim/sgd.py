@@ -30,6 +30,12 @@ class SGD(FlatOptimizer):
         Accepted for torch's sake; a step is one kernel anyway.
     differentiable
         Must be False.
+
+    Examples
+    --------
+    >>> optimizer = tl.optim.SGD(model.parameters(), lr=0.001)
+    >>> loss.backward()
+    >>> optimizer.step()
     """
 
     kernel_name = "sgd"

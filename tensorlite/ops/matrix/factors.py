@@ -30,10 +30,20 @@ def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
     upper : bool
         Read the upper triangle, and return ``L.mT``.
 
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+
     Raises
     ------
     LinAlgError
         If a matrix is not positive definite.
+
+    Examples
+    --------
+    >>> tl.linalg.cholesky(tl.tensor([[4.0, 2.0], [2.0, 5.0]]))
+    tensor([[2., 0.],
+            [1., 2.]])
     """
     check_matrices("linalg.cholesky", input, square=True)
     return decompositions.cholesky(input.mT).mT if upper else decompositions.cholesky(input)
@@ -43,11 +53,24 @@ def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
 def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
     """`cholesky` that says where it fails instead of raising.
 
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, n)
+    upper : bool
+        As of `cholesky`.
+    check_errors : bool
+        Raise after all.
+
     Returns
     -------
     (L, info)
         `info` (int32) is 0, or for a matrix that is not positive definite the order of the first
         leading minor that is not; its L is NaN then, and has no gradient.
+
+    Examples
+    --------
+    >>> tl.linalg.cholesky_ex(tl.tensor([[1.0, 2.0], [2.0, 1.0]])).info
+    tensor(2, dtype=int32)
     """
     check_matrices("linalg.cholesky_ex", input, square=True)
     try:
@@ -103,6 +126,17 @@ def qr(A: Tensor, mode: str = "reduced") -> Any:
     Returns
     -------
     (Q, R)
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such `mode`.
+
+    Examples
+    --------
+    >>> Q, R = tl.linalg.qr(tl.tensor([[3.0, 0.0], [4.0, 5.0]]))
+    >>> Q.shape, R.shape
+    ((2, 2), (2, 2))
     """
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"linalg.qr: mode={mode!r}; use 'reduced', 'complete' or 'r'")
@@ -142,6 +176,18 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
     -------
     (U, S, Vh)
         S (..., k) descends. Of U and Vh only what does not depend on signs has a meaning.
+
+    Raises
+    ------
+    RuntimeError
+        If a `driver` is given.
+    LinAlgError
+        If the decomposition does not converge.
+
+    Examples
+    --------
+    >>> tl.linalg.svd(tl.tensor([[3.0, 0.0], [0.0, 2.0]])).S
+    tensor([3., 2.])
     """
     _check_driver("linalg.svd", driver)
     check_matrices("linalg.svd", A)
@@ -149,7 +195,28 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> 
 
 
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
-    """Singular values of matrices (..., m, n), descending, shape (..., min(m, n))."""
+    """Singular values of matrices (..., m, n), descending, shape (..., min(m, n)).
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., m, n)
+    driver : None
+        There is no choice.
+
+    Returns
+    -------
+    Tensor, shape (..., min(m, n))
+
+    Raises
+    ------
+    RuntimeError
+        If a `driver` is given.
+
+    Examples
+    --------
+    >>> tl.linalg.svdvals(tl.tensor([[3.0, 0.0], [0.0, 2.0]]))
+    tensor([3., 2.])
+    """
     _check_driver("linalg.svdvals", driver)
     check_matrices("linalg.svdvals", A)
     return decompositions.svd(A)[1]
@@ -174,6 +241,18 @@ def eigh(input: Tensor, UPLO: str = "L") -> Any:
     -------
     (eigenvalues, eigenvectors)
         Shapes (..., n) and (..., n, n), the vectors in the columns.
+
+    Raises
+    ------
+    RuntimeError
+        If `UPLO` is something else.
+    LinAlgError
+        If the decomposition does not converge.
+
+    Examples
+    --------
+    >>> tl.linalg.eigh(tl.tensor([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
+    tensor([1., 3.])
     """
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: UPLO={UPLO!r}; use 'L' or 'U'")
@@ -184,12 +263,46 @@ def eigh(input: Tensor, UPLO: str = "L") -> Any:
 
 @also_called(A="input")
 def eigvalsh(input: Tensor, UPLO: str = "L") -> Tensor:
-    """Eigenvalues, ascending, of symmetric matrices; see `eigh`."""
+    """Eigenvalues, ascending, of symmetric matrices; see `eigh`.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., n, n)
+    UPLO : "L" or "U"
+        The triangle that is read.
+
+    Returns
+    -------
+    Tensor, shape (..., n)
+
+    Examples
+    --------
+    >>> tl.linalg.eigvalsh(tl.tensor([[2.0, 1.0], [1.0, 2.0]]))
+    tensor([1., 3.])
+    """
     return eigh(input, UPLO).eigenvalues
 
 
 def eig(A: Tensor) -> NoReturn:
-    """Not there: eigenvalues of a matrix that is not symmetric are complex numbers."""
+    """Not there: eigenvalues of a matrix that is not symmetric are complex numbers.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+
+    Raises
+    ------
+    NotImplementedError
+        Always.
+
+    Examples
+    --------
+    >>> try:
+    ...     tl.linalg.eig(tl.eye(2))
+    ... except NotImplementedError:
+    ...     print(tl.linalg.eigh(tl.eye(2)).eigenvalues)
+    tensor([1., 1.])
+    """
     raise NotImplementedError(
         "linalg.eig: the eigenvalues of such matrices are complex, and Tensors hold real numbers; "
         "use linalg.eigh of symmetric matrices, or numpy.linalg.eig(A.numpy())"
@@ -197,7 +310,25 @@ def eig(A: Tensor) -> NoReturn:
 
 
 def eigvals(A: Tensor) -> NoReturn:
-    """Not there: eigenvalues of a matrix that is not symmetric are complex numbers."""
+    """Not there: eigenvalues of a matrix that is not symmetric are complex numbers.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+
+    Raises
+    ------
+    NotImplementedError
+        Always.
+
+    Examples
+    --------
+    >>> try:
+    ...     tl.linalg.eigvals(tl.eye(2))
+    ... except NotImplementedError:
+    ...     print(tl.linalg.eigvalsh(tl.eye(2)))
+    tensor([1., 1.])
+    """
     eig(A)
 
 
@@ -207,17 +338,53 @@ def eigvals(A: Tensor) -> NoReturn:
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
     """Factor ``A = P @ L @ U``, packed into one matrix; see `lu`, and `lu_solve` for its use.
 
+    Parameters
+    ----------
+    A : Tensor, shape (..., m, n)
+    pivot : bool
+        Whether rows may be exchanged.
+
     Returns
     -------
     (LU, pivots)
         U, and below its diagonal L without its ones; row i was exchanged with row
         ``pivots[i] - 1``, one after another.
+
+    Examples
+    --------
+    >>> LU, pivots = tl.linalg.lu_factor(tl.tensor([[2.0, 1.0], [4.0, 1.0]]))
+    >>> pivots
+    tensor([2, 2], dtype=int32)
     """
     return return_types.linalg_lu_factor(*_packed("linalg.lu_factor", A, pivot))
 
 
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Any:
-    """`lu_factor`, and `info`: 0, or the place of the first 0 on the diagonal of U, from 1."""
+    """`lu_factor`, and `info`: 0, or the place of the first 0 on the diagonal of U, from 1.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., m, n)
+    pivot : bool
+        Whether rows may be exchanged.
+    check_errors : bool
+        Raise where `info` is not 0.
+
+    Returns
+    -------
+    LU, pivots, info : Tensor
+        Of shapes (..., m, n), (..., k) and (...).
+
+    Raises
+    ------
+    LinAlgError
+        If U has a 0 on its diagonal, with `check_errors`.
+
+    Examples
+    --------
+    >>> tl.linalg.lu_factor_ex(tl.zeros(2, 2)).info
+    tensor(1, dtype=int32)
+    """
     factor, pivots = _packed("linalg.lu_factor_ex", A, pivot)
     zero = array_backend((A.array,)).xp.diagonal(factor.array, 0, -2, -1) == 0
     found = zero.any(-1) if zero.shape[-1] else _zeros_int32(A).array
@@ -241,6 +408,13 @@ def lu(A: Tensor, *, pivot: bool = True) -> Any:
     -------
     (P, L, U)
         Shapes (..., m, m), (..., m, k) and (..., k, n) with k = min(m, n).
+
+    Examples
+    --------
+    >>> P, L, U = tl.linalg.lu(tl.tensor([[2.0, 1.0], [4.0, 1.0]]))
+    >>> U
+    tensor([[4. , 1. ],
+            [0. , 0.5]])
     """
     factor, pivots = _packed("linalg.lu", A, pivot)
     p, lower, upper = unpacked(factor, pivots)

@@ -58,6 +58,16 @@ def vector_norm(
         Leave the axes with length 1.
     dtype : dtype, optional
         What the elements are cast to first.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
+
+    Examples
+    --------
+    >>> tl.linalg.vector_norm(tl.tensor([3.0, 4.0]))
+    tensor(5.)
     """
     input = _cast("linalg.vector_norm", input, dtype)
     return norm_of(input, ord=float(ord), axis=dim, keepdims=keepdim)
@@ -87,6 +97,20 @@ def matrix_norm(
         Leave the axes with length 1.
     dtype : dtype, optional
         What the elements are cast to first.
+
+    Returns
+    -------
+    Tensor, shape (...)
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer than two axes, or no such `ord`.
+
+    Examples
+    --------
+    >>> tl.linalg.matrix_norm(tl.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor(5.)
     """
     name = "linalg.matrix_norm"
     input = _cast(name, input, dtype)
@@ -144,6 +168,21 @@ def norm(
         Leave the axes with length 1.
     dtype : dtype, optional
         What the elements are cast to first.
+
+    Returns
+    -------
+    Tensor
+        Without the axes `dim`.
+
+    Raises
+    ------
+    RuntimeError
+        If `dim` has more than two axes, or does not go with `ord`.
+
+    Examples
+    --------
+    >>> tl.linalg.norm(tl.tensor([3.0, 4.0]))
+    tensor(5.)
     """
     name = "linalg.norm"
     input = _cast(name, input, dtype)
@@ -172,6 +211,15 @@ def cond(input: Tensor, p: float | str | None = None) -> Tensor:
         Square, unless `p` is 2 or -2.
     p : see `matrix_norm`
         By default 2. Of a singular matrix the number is infinite.
+
+    Returns
+    -------
+    Tensor, shape (...)
+
+    Examples
+    --------
+    >>> tl.linalg.cond(tl.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor(2.)
     """
     check_matrices("linalg.cond", input, square=p not in (None, 2, -2))
     if p in (None, 2, -2):
@@ -213,10 +261,19 @@ def det(A: Tensor) -> Tensor:
 def slogdet(A: Tensor) -> Any:
     """Sign of the determinant of square matrices, and the logarithm of its absolute value.
 
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+
     Returns
     -------
     (sign, logabsdet)
         Shapes (...). The sign has no gradient.
+
+    Examples
+    --------
+    >>> tl.linalg.slogdet(tl.tensor([[2.0, 0.0], [0.0, -4.0]])).sign
+    tensor(-1.)
     """
     check_matrices("linalg.slogdet", A, square=True)
     return return_types.linalg_slogdet(*decompositions.slogdet(A))
@@ -247,12 +304,52 @@ def logdet(input: Tensor) -> Tensor:
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Take the `offset`-th diagonal of matrices; it becomes the last axis, and shares memory."""
+    """Take the `offset`-th diagonal of matrices; it becomes the last axis, and shares memory.
+
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, m)
+    offset : int
+        0 is the main diagonal, positive numbers are above it.
+    dim1, dim2 : int
+        The axes of the matrices.
+
+    Returns
+    -------
+    Tensor, shape (..., k)
+
+    Examples
+    --------
+    >>> tl.linalg.diagonal(tl.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
     return diagonal_of(A, offset, dim1, dim2)
 
 
 def vander(x: Tensor, N: int | None = None) -> Tensor:
-    """Powers 0 to N - 1 (by default as many as elements) of each element, along a new last axis."""
+    """Powers 0 to N - 1 (by default as many as elements) of each element, along a new last axis.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n)
+    N : int, optional
+        Above 1.
+
+    Returns
+    -------
+    Tensor, shape (..., n, N)
+
+    Raises
+    ------
+    RuntimeError
+        If `N` is not above 1.
+
+    Examples
+    --------
+    >>> tl.linalg.vander(tl.tensor([2.0, 3.0]), 3)
+    tensor([[1., 2., 4.],
+            [1., 3., 9.]])
+    """
     if not x.shape:
         x = reshape(x, (1,))
     n = x.shape[-1] if N is None else N

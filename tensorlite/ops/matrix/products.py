@@ -242,7 +242,30 @@ ger = outer
 
 @takes_axis
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """Sums of products along one axis; the others broadcast."""
+    """Sums of products along one axis; the others broadcast.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Of shapes that broadcast.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    Tensor
+        Without the axis `dim`.
+
+    Raises
+    ------
+    RuntimeError
+        If the axis has two lengths.
+
+    Examples
+    --------
+    >>> tl.linalg.vecdot(tl.tensor([1.0, 2.0]), tl.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
     check_one_dtype("linalg.vecdot", x, y)
     a, b = (v.shape[one_dim(dim, len(v.shape), "linalg.vecdot")] for v in (x, y))
     if a != b:
@@ -262,6 +285,24 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
     The first and the last may be vectors. The order is found by dynamic programming (Cormen et
     al., "Introduction to Algorithms", 15.2).
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor, shapes (n, k), (k, m) and so on
+
+    Returns
+    -------
+    Tensor, shape (n, m)
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer than two, or lengths do not fit.
+
+    Examples
+    --------
+    >>> tl.linalg.multi_dot([tl.ones(2, 3), tl.ones(3, 4), tl.ones(4)])
+    tensor([12., 12.])
     """
     xs = list(tensors)
     if len(xs) < 2:

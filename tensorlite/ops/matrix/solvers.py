@@ -29,10 +29,24 @@ from tensorlite.tensor import Tensor, tensor_of
 def inv(A: Tensor) -> Tensor:
     """Inverse of square matrices, shape (..., n, n).
 
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+
+    Returns
+    -------
+    Tensor, shape (..., n, n)
+
     Raises
     ------
     LinAlgError
         If a matrix is singular.
+
+    Examples
+    --------
+    >>> tl.linalg.inv(tl.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5 , 0.  ],
+            [0.  , 0.25]])
     """
     check_matrices("linalg.inv", A, square=True)
     return decompositions.inv(A)
@@ -41,11 +55,22 @@ def inv(A: Tensor) -> Tensor:
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
     """`inv` that says where it fails instead of raising.
 
+    Parameters
+    ----------
+    A : Tensor, shape (..., n, n)
+    check_errors : bool
+        Raise after all.
+
     Returns
     -------
     (inverse, info)
         `info` (int32) is 0, or for a singular matrix the place of the first 0 among its pivots,
         from 1; if there is one, no inverse is computed: they are NaN.
+
+    Examples
+    --------
+    >>> tl.linalg.inv_ex(tl.zeros(2, 2)).info
+    tensor(1, dtype=int32)
     """
     check_matrices("linalg.inv_ex", A, square=True)
     result, info = _or_info(lambda: decompositions.inv(A), A, A, check_errors)
@@ -82,6 +107,16 @@ def pinv(
     atol, rtol : float or Tensor, optional
         Singular values up to ``max(atol, rtol * the largest)`` count as 0. Without either, `rtol`
         is ``max(m, n)`` times the dtype's epsilon.
+
+    Returns
+    -------
+    Tensor, shape (..., n, m)
+
+    Examples
+    --------
+    >>> tl.linalg.pinv(tl.tensor([[2.0, 0.0], [0.0, 0.0]]))
+    tensor([[0.5, 0. ],
+            [0. , 0. ]])
     """
     check_matrices("linalg.pinv", input, square=hermitian)
     atol, rtol = _tolerances(input, atol, rcond if rtol is None else rtol)
@@ -122,6 +157,15 @@ def matrix_rank(
     atol, rtol : float or Tensor, optional
         Singular values up to ``max(atol, rtol * the largest)`` count as 0. Without either, `rtol`
         is ``max(m, n)`` times the dtype's epsilon.
+
+    Returns
+    -------
+    Tensor of int64, shape (...)
+
+    Examples
+    --------
+    >>> tl.linalg.matrix_rank(tl.tensor([[1.0, 2.0], [2.0, 4.0]]))
+    tensor(1)
     """
     check_matrices("linalg.matrix_rank", input, square=hermitian)
     input = input.detach()
@@ -151,10 +195,20 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     left : bool
         Whether `A` stands on the left.
 
+    Returns
+    -------
+    Tensor
+        Of the shape of `B`.
+
     Raises
     ------
     LinAlgError
         If a matrix is singular.
+
+    Examples
+    --------
+    >>> tl.linalg.solve(tl.tensor([[2.0, 0.0], [0.0, 4.0]]), tl.tensor([2.0, 8.0]))
+    tensor([1., 2.])
     """
     check_matrices("linalg.solve", A, square=True)
     return _solved("linalg.solve", A, B, left)
@@ -177,7 +231,30 @@ def _solved(name: str, A: Tensor, B: Tensor, left: bool) -> Tensor:
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
-    """`solve`, and `info` as `inv_ex` gives it."""
+    """`solve`, and `info` as `inv_ex` gives it.
+
+    Parameters
+    ----------
+    A, B, left
+        As of `solve`.
+    check_errors : bool
+        Raise after all.
+
+    Returns
+    -------
+    result, info : Tensor
+        Of the shapes of `B` and (...).
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.linalg.solve_ex(tl.zeros(2, 2), tl.ones(2)).info
+    tensor(1, dtype=int32)
+    """
     check_matrices("linalg.solve_ex", A, square=True)
     result, info = _or_info(lambda: _solved("linalg.solve_ex", A, B, left), A, B, check_errors)
     return return_types.linalg_solve_ex(result, info)
@@ -200,6 +277,23 @@ def solve_triangular(
         Whether `input` stands on the left.
     unitriangular : bool
         Take the diagonal for ones, whatever it is.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `B`.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> A, B = tl.tensor([[2.0, 1.0], [0.0, 4.0]]), tl.tensor([[4.0], [8.0]])
+    >>> tl.linalg.solve_triangular(A, B, upper=True)
+    tensor([[1.],
+            [2.]])
     """
     name = "linalg.solve_triangular"
     check_matrices(name, input, square=True)
@@ -233,6 +327,23 @@ def lu_solve(
         Whether A stands on the left.
     adjoint : bool
         Solve with A transposed.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of `B`.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> LU, pivots = tl.linalg.lu_factor(tl.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    >>> tl.linalg.lu_solve(LU, pivots, tl.tensor([[2.0], [8.0]]))
+    tensor([[1.],
+            [2.]])
     """
     name = "linalg.lu_solve"
     check_matrices(name, LU, square=True)
@@ -273,6 +384,18 @@ def lstsq(
         `residuals` (..., k) are the squares' sums, where m > n, all matrices have full rank and the
         driver is not "gelsy"; otherwise empty. The last two are empty with "gels", and
         `singular_values` with "gelsy", too.
+
+    Raises
+    ------
+    RuntimeError
+        If shapes do not fit, or there is no such `driver`.
+
+    Examples
+    --------
+    >>> A, b = tl.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), tl.tensor([[1.0], [3.0], [5.0]])
+    >>> tl.linalg.lstsq(A, b).solution
+    tensor([[0.9999999],
+            [1.9999996]])
     """
     name = "linalg.lstsq"
     check_matrices(name, input)
@@ -320,6 +443,16 @@ def tensorinv(input: Tensor, ind: int = 2) -> Tensor:
     -------
     Tensor
         Of shape ``input.shape[ind:] + input.shape[:ind]``.
+
+    Raises
+    ------
+    RuntimeError
+        If `ind` is below 1, or the two parts have not as many elements.
+
+    Examples
+    --------
+    >>> tl.linalg.tensorinv(tl.eye(6).reshape(6, 2, 3), ind=1).shape
+    (2, 3, 6)
     """
     if ind < 1:
         raise RuntimeError(f"linalg.tensorinv: ind={ind} has to be at least 1")
@@ -341,6 +474,20 @@ def tensorsolve(input: Tensor, other: Tensor, dims: Sequence[int] | None = None)
         Of shape ``other.shape + X.shape``, once the axes `dims` are moved to its end.
     other : Tensor
     dims : sequence of int, optional
+
+    Returns
+    -------
+    Tensor, shape X.shape
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> tl.linalg.tensorsolve(tl.eye(6).reshape(2, 3, 6), tl.ones(2, 3))
+    tensor([1., 1., 1., 1., 1., 1.])
     """
     name = "linalg.tensorsolve"
     check_floats(name, input)
