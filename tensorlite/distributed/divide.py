@@ -16,6 +16,7 @@ import numpy as np
 
 from tensorlite.backend import Array
 from tensorlite.distributed.tree import Node, cover, merges, total
+from tensorlite.distributed.windows import Shared, bytes_for, window_of
 from tensorlite.optim.arena import Arena
 from tensorlite.ranks import World
 from tensorlite.tensor import tensor_of
@@ -81,6 +82,19 @@ class Divided:
         self.has = [False] * len(arena.places)  # gradients in those
         self.earlier: list[Array] | None = None  # reduced gradients of batches without a step
         arena.divide([(b.own.start, b.own.stop) for b in self.buckets])
+        self.shared = self._window()
+
+    def _window(self) -> Shared | None:
+        """Memory that all processes see, where that is of use; for all ranks."""
+        world, arena = self.world, self.arena
+        windows = getattr(world.link, "windows", None)  # MPI has them, for arrays of the host
+        if windows is None or world.size == 1 or not isinstance(arena.grad, np.ndarray):
+            return None
+        widened = arena.short and world.shards > world.size
+        if widened or any(len(nodes) > 1 for nodes in self.covers):
+            return None  # what travels is not what lies in the arena
+        found = window_of(world.link, bytes_for(self))
+        return None if found is None else Shared(self, *found)
 
     # --- gradients -----------------------------------------------------------------------------
 
@@ -169,6 +183,9 @@ class Divided:
         def cut(array: Array, piece: slice) -> Array:
             return array[piece.start - bucket.start : piece.stop - bucket.start]
 
+        if self.shared is not None:
+            bucket.pending = self.shared.send(bucket)
+            return
         bucket.parts = {node: cut(array, bucket.own) for node, array in nodes.items()}
         if world.size == 1:
             return
@@ -193,7 +210,9 @@ class Divided:
         if bucket.pending is not None:
             bucket.pending.wait()
         own = self.arena.grad[bucket.own]
-        if own.size:
+        if self.shared is not None:
+            self.shared.add(bucket, 1 / self.world.shards if even else 1.0)
+        elif own.size:
             sum_ = total(bucket.parts, self.world.shards, self.add)
             scale = 1 / self.world.shards if even else 1.0
             xp = self.arena.backend.xp
@@ -235,6 +254,8 @@ class Divided:
         pending: list[Any] = []
         if world.size == 1:
             return pending
+        if self.shared is not None and array.dtype == self.arena.dtype:
+            return self.shared.spread(array, what)
         for bucket in self.buckets:
             sends, receives = [], []
             for step in range(1, world.size):

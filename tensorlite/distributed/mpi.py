@@ -80,6 +80,9 @@ class MPILink:
         self._stepped = self._heard = time.perf_counter()
         self._tag = self._word = 0
         self.nccl: Any = None
+        self.neighbours: Any = None  # a communicator of those on this machine
+        self.kept: list[Any] = []  # windows of MPI, and who uses them: see `windows`
+        self.windows: list[tuple[int, Callable[[], Any]]] = []
 
     def use_cuda(self, device: int) -> None:
         """Carry arrays of this CUDA device, too; for all ranks, each with a device of its own.

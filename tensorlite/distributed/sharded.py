@@ -264,6 +264,9 @@ class Sharing:
         for number in self.queue:
             part, bucket = self.buckets[number]
             part.finish(bucket, even)
+        for part in self.parts:
+            if part.shared is not None:
+                part.shared.done()
         if self.order is not None and self.overlap and self.world.size > 1:
             self._follow_order()
         for part in self.parts:
@@ -352,6 +355,8 @@ class Sharing:
         self.sends = False  # what is full, at once
         for part in self.parts:
             part.has = [False] * len(part.arena.places)
+            if part.shared is not None:
+                part.shared.await_readers()
 
     def _has_gradients(self) -> bool:
         """Whether this batch gave any: an optimizer that nobody uses any more takes no part."""

@@ -160,7 +160,11 @@ class Arena:
     def renew_gradients(self) -> None:
         """Put gradients into new memory from now on; those there are keep the old one."""
         with self.backend.on(self.device):
-            self.grad = self.backend.lane(1, self.grad.size, self.dtype)
+            self.lay_gradients(self.backend.lane(1, self.grad.size, self.dtype))
+
+    def lay_gradients(self, grad: Array) -> None:
+        """Put gradients into this memory from now on."""
+        self.grad = grad
         self.forget_parts()
         self._give_gradients()
 

@@ -10,11 +10,14 @@ from launching import HAS_MPI, WITHOUT, digests, run
 pytestmark = pytest.mark.skipif(not HAS_MPI, reason=WITHOUT)
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "gpt"])
-def test_bits_are_those_of_one_process(kind):
-    alone = digests(0, kind, 4, 50)
+@pytest.mark.parametrize(("kind", "steps"), [("mlp", 50), ("cnn", 50), ("gpt", 50), ("held", 9)])
+def test_bits_are_those_of_one_process(kind, steps):
+    alone = digests(0, kind, 4, steps)
     assert len(alone) == 1
-    assert digests(1, kind, 4, 50) == digests(2, kind, 4, 50) == digests(4, kind, 4, 50) == alone
+    assert digests(1, kind, 4, steps) == digests(2, kind, 4, steps) == alone
+    four = run(4, "bits.py", kind, 4, steps)
+    assert set(re.findall(r"digest (\w+)", four.stdout)) == alone, four.stderr
+    assert four.stdout.count("windows") == 4  # not messages: they share memory
 
 
 def test_shards_that_no_process_has_whole_nodes_of():
