@@ -34,6 +34,7 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     poll, handles = _handles(pids, [int(pipe) for _, pipe in pairs])
+    segments = _segments(pids)
     print("ready", flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its end is not waited for
     since: dict[int, float] = {}  # when each of those that are stopped was seen to be
@@ -56,6 +57,7 @@ def main() -> None:
             first = (gone or list(lost))[0]
             _tell(facts, first, size, "was killed")
             _end(pids, GRACE)
+            _remove(segments, pids)
             return
         if len(dead) == len(pids):
             return
@@ -74,6 +76,7 @@ def main() -> None:
             if now - begun > STOPPED:
                 _tell(facts, row, size, f"has been stopped for {STOPPED:g} s")
                 _end(pids, 0.0)
+                _remove(segments, pids)
                 return
 
 
@@ -128,6 +131,26 @@ def _end(pids: list[int], grace: float) -> None:
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _segments(pids: list[int]) -> set[str]:
+    """The files of shared memory that MPICH has made for the processes."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as maps:
+            names = [line.split(maxsplit=5)[-1].strip() for line in maps]
+            found |= {name for name in names if name.startswith("/dev/shm/mpich_shm")}
+    return found
+
+
+def _remove(segments: set[str], pids: list[int]) -> None:
+    """Remove shared memory that MPICH leaves behind where a process was killed."""
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until and any(state_of(pid) not in "ZX" for pid in pids):
+        time.sleep(0.02)
+    for segment in segments:
+        with contextlib.suppress(OSError):
+            os.unlink(segment)
 
 
 if __name__ == "__main__":

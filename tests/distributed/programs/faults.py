@@ -14,6 +14,9 @@ from tensorlite.distributed import agreement
 
 what = sys.argv[1]
 wrong = tl.distributed.init(timeout=4).rank == 1
+if what == "kill" and os.path.exists("/proc/self/maps"):
+    with open("/proc/self/maps") as maps:
+        print(*{word for word in maps.read().split() if word.startswith("/dev/shm/mpich")})
 tl.manual_seed(1 if wrong and what == "seed" else 0)
 if wrong and what == "code":
     agreement._package = lambda: "another"
