@@ -120,6 +120,7 @@ class Primitive:
         self.joint_rule: Any = None  # or a function
         self.formula: Callable | None = None  # the same, written with primitives
         self.kernel_fn: Callable | None = None
+        self.entries: list[Callable] = []  # of kernels that were named
         self.kernel_from = 0
         self.exact = True
         self.host_kernel: str | None = None
@@ -185,6 +186,7 @@ class Primitive:
         A kernel whose declaration says what its outputs are makes the whole call (see
         ``kernels/README.md``). It gets the inputs and the static parameters `scalars`, in its own
         order; `only` are the values that others must have, or tests ``ok(x, value)`` of them.
+        Several kernels may be named, each for values of its own.
 
         A function gets the device's kernel library as `k`, and returns NotImplemented where it does
         not apply; then the reference runs. On the CPU it is not called if the first input has
@@ -194,7 +196,8 @@ class Primitive:
         if isinstance(fn, str):
             if not only and list(scalars) == list(self.defaults):
                 self.on_host(f"new_{fn}")
-            fn = _entry(f"new_{fn}", scalars, only)
+            self.entries.append(_entry(f"new_{fn}", scalars, only))
+            fn = self.entries[0] if len(self.entries) == 1 else _first_of(self.entries)
         self.kernel_fn, self.kernel_from, self.exact = fn, from_size, exact
         self.call.__globals__.update(_kernel=fn, _compiled=declined)
         return fn
@@ -441,6 +444,19 @@ def _entry(name: str, scalars: tuple[str, ...], only: dict[str, Any]) -> Callabl
             if not is_array(x) or not fits(x, static[key]):
                 return NotImplemented
         return getattr(k, name)(x, *others, *[static[key] for key in scalars])
+
+    return run
+
+
+def _first_of(entries: list[Callable]) -> Callable:
+    """The kernel function that is the first of `entries` that applies."""
+
+    def run(k: Any, *inputs: Array, **static: Any) -> Any:
+        for entry in entries:
+            y = entry(k, *inputs, **static)
+            if y is not NotImplemented:
+                return y
+        return NotImplemented
 
     return run
 

@@ -14,16 +14,7 @@ from tensorlite.ops.bags import *
 from tensorlite.ops.bias_activation import *
 from tensorlite.ops.bilinear import *
 from tensorlite.ops.channel_norm import *
-from tensorlite.ops.compiled import (
-    attention,
-    channel_norm,
-    convolution,
-    lookups,
-    masks,
-    products,
-    recurrent,
-    resampling,
-)
+from tensorlite.ops.compiled import attention, convolution, recurrent
 from tensorlite.ops.conv import *
 from tensorlite.ops.distance import *
 from tensorlite.ops.dropout import *

@@ -2,7 +2,7 @@
 
 What few programs need is imported when it is first named: see `LATER`.
 """
-# ruff: noqa: F401, F403, F405
+# ruff: noqa: F403, F405
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
@@ -12,8 +12,6 @@ from tensorlite.ops.arithmetic import *
 from tensorlite.ops.axes import *
 from tensorlite.ops.binary import *
 from tensorlite.ops.compare import *
-from tensorlite.ops.compiled import copies, rows, scans
-from tensorlite.ops.compiled import elementwise as _elementwise
 from tensorlite.ops.convert import *
 from tensorlite.ops.creation import *
 from tensorlite.ops.elementwise import *

@@ -257,6 +257,10 @@ def _gelu_argument(x: Any) -> Any:
 
 
 gelu.defvjp(x=lambda g, x, approximate: gelu_backward(g, x, approximate=approximate))
+gelu.kernel("gelu", approximate="none")
+gelu.kernel("gelu_tanh", approximate="tanh")
+gelu_backward.kernel("gelu_backward", approximate="none")
+gelu_backward.kernel("gelu_tanh_backward", approximate="tanh")
 
 
 # --- exponential linear units -----------------------------------------------------------------

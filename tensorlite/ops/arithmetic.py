@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.dtypes import weak
+from tensorlite.backend.numpy import LARGE
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside, fused, widened
@@ -19,6 +20,7 @@ from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
 from tensorlite.ops.rounding import trunc
 from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
+from tensorlite.tape import mode
 
 __all__ = [
     "add",
@@ -65,6 +67,24 @@ def add(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
 add.defvjp(x1=lambda g: g, x2=lambda g, alpha: g if alpha == 1 else g * alpha)
 
 
+def _add(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
+    if x1.__class__ is not x2.__class__:
+        return NotImplemented
+    if x1.shape == x2.shape:
+        return k.new_axpy(x2, x1, alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
+    if alpha != 1 or x2.ndim != 1 or x2.shape != x1.shape[-1:]:
+        return NotImplemented
+    return k.new_bias_add(x1, x2)
+
+
+add.kernel(_add, from_size=LARGE)  # fewer NumPy has added before a kernel is called
+
+
+def _rounds_alike(k: Any, x: Array, alpha: float) -> bool:
+    """Whether a multiple is added as if nothing was recorded: kernels round once, NumPy twice."""
+    return not k.on_host or x.size >= LARGE or alpha in (1, -1)
+
+
 class NoBooleans(Operands):
     """`same_dtype`, but for booleans, whose difference would be no boolean."""
 
@@ -97,6 +117,17 @@ def sub(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
 
 
 sub.defvjp(x1=lambda g: g, x2=lambda g, alpha: -g if alpha == 1 else g * -alpha)
+
+
+def _sub(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
+    if x1.__class__ is not x2.__class__:
+        return NotImplemented
+    return k.new_axpy(x2, x1, -alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
+
+
+sub.kernel(_sub, from_size=LARGE)
+
+
 subtract = sub
 
 
@@ -139,6 +170,23 @@ def mul(xp: Any, x1: Array, x2: Array) -> Array:
 
 
 mul.defvjp(x1=lambda g, x2: g * x2, x2=lambda g, x1: g * x1)
+
+
+def _mul(k: Any, x1: Array, x2: Any) -> Any:
+    if isinstance(x2, float) and is_array(x1) and x1.dtype.char in "fd":
+        # NumPy multiplies as fast, but a recorded call needs no Python.
+        recorded = mode.switches.recorder is not None
+        return k.new_scale(x1, x2) if recorded or not k.on_host else NotImplemented
+    if x1.__class__ is not x2.__class__:
+        return NotImplemented
+    if x1.shape == x2.shape:
+        return k.new_multiply(x1, x2)
+    return NotImplemented if x2.ndim else k.new_scale_by(x1, x2)
+
+
+mul.kernel(_mul, from_size=LARGE)
+
+
 multiply = mul
 
 
@@ -394,6 +442,21 @@ def _is_flat(y: Any, x1: Any, x2: Any) -> Any:
 
 pow.defvjp(x1=_pow_by_base, x2=_pow_by_exponent)
 pow.primitive.rename({"x1": "input", "x2": "exponent"})
+
+
+_POWERS = (-2, -1, 2, 3, 4)  # that kernels have
+
+
+@pow.kernel
+def _pow(k: Any, x1: Array, x2: Any) -> Any:
+    if not isinstance(x2, (int, float)) or x2 not in _POWERS:
+        return NotImplemented
+    return k.new_power(x1, int(x2))
+
+
+@pow_slope.kernel
+def _pow_slope(k: Any, dy: Array, x: Array, *, exponent: float) -> Any:
+    return k.new_power_slope(dy, x, int(exponent)) if exponent in _POWERS else NotImplemented
 
 
 def float_power(input: Any, exponent: Any) -> Any:

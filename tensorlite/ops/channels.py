@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend
 from tensorlite.backend.totals import total
+from tensorlite.ops.compiled.arrays import packed, plane_sizes
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.shape import broadcast_to
 from tensorlite.primitive import primitive
@@ -25,6 +26,20 @@ def channel_sum(xp: ModuleType, x: Array) -> Array:
 
 
 channel_sum.defvjp(x=lambda g, x_shape: broadcast_to(per_channel(g, len(x_shape)), x_shape))
+
+
+@channel_sum.kernel
+def _channel_sum(k: Any, x: Array) -> Any:
+    n, channels, size = plane_sizes(x)
+    if size == 1 and x.size:
+        return array_backend((x,)).column_sums(x.reshape(n, channels))
+    if x.dtype.char not in "fd" or (arrays := packed(x)) is None:
+        return NotImplemented
+    partial = k.empty((n, channels), x.dtype)
+    k.row_sum(*arrays, partial, n * channels, size, 1.0)
+    sums = k.empty((channels,), x.dtype)
+    k.column_total(partial, sums, 1, n, channels)
+    return sums
 
 
 @primitive

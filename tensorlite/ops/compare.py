@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.dtypes import result_type, weak
+from tensorlite.ops.compiled.arrays import host_number, packed
 from tensorlite.ops.promotion import cast, choices, same_dtype
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -323,6 +324,39 @@ select.defvjp(
     x1=lambda g, condition: select(condition, g, 0),
     x2=lambda g, condition: select(condition, 0, g),
 )
+
+
+def _select(k: Any, condition: Array, x1: Any, x2: Any) -> Any:
+    numbers = [host_number(k, x) for x in (x1, x2)]
+    given = [x for x, number in zip((x1, x2), numbers, strict=True) if number is None]
+    if not given or not is_array(condition) or condition.dtype.char != "?":
+        return NotImplemented
+    arrays = packed(*given)
+    if arrays is None or arrays[0].shape != arrays[-1].shape:
+        return NotImplemented
+    shape = arrays[0].shape
+    if condition.shape != shape:
+        if condition.ndim > len(shape) or not _fits(condition.shape, shape):
+            return NotImplemented
+        condition = array_backend((condition,)).xp.broadcast_to(condition, shape)
+    if not condition.flags.c_contiguous:
+        condition = array_backend((condition,)).copy(condition)
+    condition = condition.view(np.uint8)
+    y = k.empty(shape, arrays[0].dtype)
+    if len(arrays) == 2:
+        k.select(condition, *arrays, y, y.size)
+    else:
+        second = numbers[0] is None
+        k.select_or(condition, *arrays, y, y.size, float(numbers[second]), float(not second))
+    return y
+
+
+select.kernel(_select, from_size=512)  # fewer NumPy has chosen before a kernel is called
+
+
+def _fits(shape: tuple, target: tuple) -> bool:
+    """Whether a shape of no more axes broadcasts to another without enlarging it."""
+    return all(n in (1, m) for n, m in zip(reversed(shape), reversed(target), strict=False))
 
 
 def _check_condition(condition: Any) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from tensorlite import tape
 from tensorlite.backend import Array, Device, array_backend
 from tensorlite.ops.compare import where
+from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.inplace import in_place
 from tensorlite.primitive import primitive
-from tensorlite.random import Generator, default_generator, philox_uniform
+from tensorlite.random import Generator, base_of, default_generator, philox_uniform
 from tensorlite.tensor import Tensor
 
 __all__ = [
@@ -39,6 +41,16 @@ def philox_dropout(
 
 
 philox_dropout.defvjp(x=lambda g, p, key, offset: philox_dropout(g, p, key, offset))
+
+
+@philox_dropout.kernel
+def _by_kernel(k: Any, x: Array, *, p: float, key: tuple[int, int], offset: int) -> Any:
+    arrays = packed(x)
+    if arrays is None:
+        return NotImplemented
+    y = k.empty(x.shape, x.dtype)
+    k.dropout(*arrays, y, base_of(key), x.size, p, key[0] | key[1] << 32, offset)
+    return y
 
 
 def dropout(

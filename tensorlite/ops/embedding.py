@@ -9,7 +9,8 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import where
-from tensorlite.ops.index import segment_sum
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain
+from tensorlite.ops.index import in_order, segment_sum, sum_sorted
 from tensorlite.ops.norms import vector_norm
 from tensorlite.primitive import primitive
 from tensorlite.tape import check, mode, no_grad
@@ -88,6 +89,50 @@ def _frequencies(indices: Any) -> Array:
 
 table_rows.defvjp(weight=_table_vjp)
 embedding_backward.defvjp(dy=_embedding_backward_vjp)
+
+
+def _table_rows(
+    k: Any, indices: Array, weight: Array, *, padding_idx: int | None, by_frequency: bool
+) -> Any:
+    """Only where a call is recorded: NumPy is as fast, but a recorder sees what kernels do."""
+    ids = indices.reshape(-1)
+    arrays = packed(weight) if k.on_host and weight.ndim == 2 else None
+    if arrays is None or not ids.size or ids.dtype != np.int64 or not plain(ids):
+        return NotImplemented
+    rows, columns = weight.shape
+    check_indices(ids, rows, "rows of the table")
+    y = k.empty((*indices.shape, columns), weight.dtype)
+    k.embedding(*arrays, ids, y, ids.size, columns, rows)
+    return y
+
+
+table_rows.kernel(_table_rows, from_size=1 << 62)
+
+
+@embedding_backward.kernel
+def _embedding_backward(
+    k: Any, dy: Array, indices: Array, *, rows: int, padding_idx: int | None
+) -> Any:
+    arrays = packed(dy)
+    if arrays is None or not rows or dy.shape[:-1] != indices.shape:
+        return NotImplemented
+    ids = indices.ravel().astype(np.int64, copy=False)
+    ids = ids if plain(ids) else ids.copy()
+    columns = dy.shape[-1]
+    dweight = k.empty((rows, columns), kernel_sum_dtype(dy.dtype))
+    if k.on_host:
+        check_indices(ids, rows, "rows of the table")
+        order, start = k.empty(ids.shape, ids.dtype), k.empty((rows + 1,), ids.dtype)
+        k.embedding_order(ids, order, start, ids.size, rows)
+        # Not by NumPy afterwards: a recording of calls without the index would not know of it.
+        padding = -1 if padding_idx is None else padding_idx
+        k.embedding_backward(*arrays, order, start, dweight, ids.size, columns, rows, padding)
+    else:
+        places = in_order(array_backend((ids,)).xp, k, ids, rows)
+        sum_sorted(k, tuple(arrays), places, dweight)
+        if padding_idx is not None:
+            dweight[padding_idx] = 0
+    return dweight.astype(dy.dtype, copy=False)
 
 
 # --- functions ----------------------------------------------------------------------------------

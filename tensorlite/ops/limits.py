@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import Array, is_array
 from tensorlite.backend.dtypes import weak
 from tensorlite.ops.compare import isnan, where
+from tensorlite.ops.compiled.arrays import host_number
 from tensorlite.ops.fused import fused
 from tensorlite.ops.promotion import same_dtype
 from tensorlite.primitive import primitive
@@ -67,6 +69,33 @@ minimum.defvjp(
     x1=lambda g, x1, x2: of_smaller(g, x1, x2),
     x2=lambda g, x1, x2: of_smaller(g, x2, x1),
 )
+
+
+def _give_choice(primitive: Any, sign: float) -> None:
+    @primitive.kernel
+    def run(k: Any, dy: Array, x1: Array, x2: Any) -> Any:
+        bound = host_number(k, x2)
+        if bound is None:
+            return k.new_of_larger(dy, x1, x2, sign)
+        return k.new_of_larger_than(dy, x1, float(bound), sign)
+
+
+_give_choice(of_larger, 1.0)
+_give_choice(of_smaller, -1.0)
+
+
+@maximum.kernel
+def _maximum(k: Any, x1: Any, x2: Any) -> Any:
+    return _clamp(k, x1, x2, None) if is_array(x1) and _is_one(x2) else NotImplemented
+
+
+@minimum.kernel
+def _minimum(k: Any, x1: Any, x2: Any) -> Any:
+    return _clamp(k, x1, None, x2) if is_array(x1) and _is_one(x2) else NotImplemented
+
+
+def _is_one(x: Any) -> bool:
+    return isinstance(x, (int, float)) or not x.ndim
 
 
 @primitive(operands=same_dtype)
@@ -148,6 +177,27 @@ def _clamp_by_max(g: Any, x: Any, min: Any, max: Any) -> Any:
 
 
 clamp.defvjp(x=lambda g, x, min, max: within(g, x, min, max), min=_clamp_by_min, max=_clamp_by_max)
+
+
+@clamp.kernel
+def _clamp(k: Any, x: Array, min: Any, max: Any) -> Any:
+    ends = _limits(k, min, max)
+    return k.new_clamp(x, *ends) if ends and min is not max else NotImplemented
+
+
+@within.kernel
+def _within(k: Any, dy: Array, x: Array, min: Any, max: Any) -> Any:
+    ends = _limits(k, min, max)
+    return k.new_within(dy, x, *ends) if ends else NotImplemented
+
+
+def _limits(k: Any, low: Any, high: Any) -> tuple[float, float] | None:
+    """Two limits as numbers, of which None is none; None where one is an array, or NaN."""
+    low = -math.inf if low is None else host_number(k, low)
+    high = math.inf if high is None else host_number(k, high)
+    if low is None or high is None or low != low or high != high:
+        return None
+    return float(low), float(high)
 
 
 def clamp_min(input: Any, min: Any) -> Any:

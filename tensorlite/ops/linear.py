@@ -178,3 +178,29 @@ def _parameter_gradients_through_relu(
 ) -> tuple:
     _, dweight, dbias = into or _NOWHERE
     return affine_gradients(g, x, None, y, dweight, dbias)
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+linear.on_host("new_linear")
+linear_relu.on_host("new_linear_relu")
+weight_gradient.on_host("new_weight_gradient")
+affine_gradients.on_host("new_affine_gradients")
+
+
+@affine_gradients.kernel
+def _on_host(
+    k: Any,
+    dy: Array,
+    x: Array,
+    weight: Array | None = None,
+    out: Array | None = None,
+    *,
+    dweight: Array | None,
+    dbias: Array | None,
+) -> Any:
+    if not k.on_host:
+        return NotImplemented
+    dy = rows_of(dy if out is None else relu_backward(dy, out))
+    both = weight_gradient(dy, rows_of(x), dweight), channel_sum(dy)
+    return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)

@@ -137,6 +137,7 @@ def pad_constant(xp: ModuleType, x: Array, *, widths: Widths, value: float) -> A
 
 
 pad_constant.defvjp(x=lambda g, x_shape, widths: basic_getitem(g, _inside(widths, x_shape)))
+pad_constant.on_host("new_pad")
 
 
 # --- what is at the edges -----------------------------------------------------------------------
@@ -211,3 +212,5 @@ def _moved(part: slice, by: int, n: int) -> slice:
 
 pad_edges.defvjp(x=lambda g, widths, mode: pad_edges_backward(g, widths, mode))
 pad_edges_backward.defvjp(d=lambda g, widths, mode: pad_edges(g, widths, mode))
+pad_edges.on_host("new_pad")
+pad_edges_backward.on_host("new_pad_backward")

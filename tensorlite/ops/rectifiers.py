@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.ops.compare import select, where
-from tensorlite.ops.fused import float32_inside, fused
+from tensorlite.ops.compiled.arrays import host_number, kernel_sum_dtype, packed
+from tensorlite.ops.fused import float32_inside, fused, widened
 from tensorlite.ops.limits import clamp
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.random import rand_like
@@ -288,6 +290,47 @@ def _beside(weight: Any, x: Any) -> Any:
 
 
 prelu_of_channels.defvjp_joint(lambda g, needs, x, weight: prelu_backward(g, x, weight))
+
+
+@prelu_of_channels.kernel
+def _prelu(k: Any, x: Array, weight: Array) -> Any:
+    arrays = packed(x, weight)
+    if arrays is None:
+        return NotImplemented
+    if weight.size == 1:
+        number = host_number(k, weight.reshape(()))
+        return NotImplemented if number is None else k.new_leaky_relu(arrays[0], number)
+    n, channels = x.shape[:2]
+    y = k.empty(x.shape, x.dtype)
+    if x.ndim == 2:
+        k.prelu_columns(*arrays, y, n, channels)
+    else:
+        k.prelu(*arrays, y, n * channels, x.size // (n * channels), channels)
+    return y
+
+
+@prelu_backward.kernel
+def _prelu_backward(k: Any, dy: Array, x: Array, weight: Array) -> Any:
+    arrays = packed(dy, x, weight)
+    if arrays is None or dy.shape != x.shape:
+        return NotImplemented
+    if weight.size == 1:
+        number = host_number(k, weight.reshape(()))
+        if number is None:
+            return NotImplemented
+        below = widened(k.new_clamp(arrays[1], -math.inf, 0.0)) * widened(arrays[0])
+        dx = k.new_leaky_relu_backward(*arrays[:2], number)
+        return dx, below.sum().reshape(1)
+    n, channels = x.shape[:2]
+    dx = k.empty(x.shape, x.dtype)
+    if x.ndim == 2:
+        partial = k.empty((k.parts(n), channels), kernel_sum_dtype(x.dtype))
+        k.prelu_columns_backward(*arrays, dx, partial, n, channels, len(partial))
+    else:
+        rows = n * channels
+        partial = k.empty((n, channels), kernel_sum_dtype(x.dtype))
+        k.prelu_backward(*arrays, dx, partial.reshape(-1), rows, x.size // rows, channels)
+    return dx, partial.sum(axis=0)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:

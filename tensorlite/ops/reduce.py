@@ -18,6 +18,7 @@ from tensorlite.backend.dtypes import as_dtype, float32, is_short, uint8
 from tensorlite.backend.totals import BLOCK, total, total_dtype
 from tensorlite.ops.arithmetic import share
 from tensorlite.ops.compare import isnan, where
+from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
@@ -144,6 +145,29 @@ def _mean_vjp(g: Any, x_shape: tuple, axis: Axis, keepdims: bool) -> Any:
 
 
 mean.defvjp(x=_mean_vjp)
+
+
+_ONE_ROW = 1 << 16  # elements that one team may add up; beyond, NumPy's pairwise sums are better
+
+
+def _give_total(primitive: Any, is_mean: bool) -> None:
+    """Let `row_sum` add up all elements of an array that is not large."""
+
+    @primitive.kernel
+    def run(k: Any, x: Array, *, axis: Any, keepdims: bool, dtype: Any) -> Any:
+        size = x.size
+        if axis is not None or size > _ONE_ROW or dtype is not None:
+            return NotImplemented
+        arrays = packed(x)
+        if arrays is None:
+            return NotImplemented
+        y = k.empty((1,) * x.ndim if keepdims else (), x.dtype)
+        k.row_sum(*arrays, y, 1, size, 1 / size if is_mean else 1.0)
+        return y
+
+
+_give_total(sum, is_mean=False)
+_give_total(mean, is_mean=True)
 
 
 @takes_axis

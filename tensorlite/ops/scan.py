@@ -6,6 +6,7 @@ many: a running sum is one chain, whose error would grow with its length (see `o
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from tensorlite.backend.dims import lifts_numbers, one_dim
 from tensorlite.backend.dtypes import as_dtype, float32, is_short
 from tensorlite.backend.totals import BLOCK, total_dtype
 from tensorlite.ops.arithmetic import share
+from tensorlite.ops.compiled.arrays import packed, widened_on_host
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.fused import float32_inside, widened
@@ -47,6 +49,25 @@ def running_sum(xp: ModuleType, x: Array, *, axis: int, reverse: bool = False) -
 
 
 running_sum.defvjp(x=lambda g, axis, reverse: running_sum(g, axis=axis, reverse=not reverse))
+
+
+_KERNEL_FROM = 1 << 12  # elements from which on its call pays
+
+
+@widened_on_host()
+def _running_sum(k: Any, x: Array, *, axis: int, reverse: bool) -> Any:
+    """By all threads of the CPU, in float64."""
+    arrays = packed(x) if k.on_host and -x.ndim <= axis < x.ndim else None
+    if arrays is None:
+        return NotImplemented
+    axis %= x.ndim
+    y = k.empty(x.shape, x.dtype)
+    lengths = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+    k.running_sum(*arrays, y, *lengths, reverse)
+    return y
+
+
+running_sum.kernel(_running_sum, from_size=_KERNEL_FROM, exact=False)  # NumPy adds up in float32
 
 
 @takes_axis

@@ -11,9 +11,11 @@ from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tensorlite.backend import BACKENDS, Array, array_backend
+from tensorlite.backend import BACKENDS, HOST, Array, array_backend
+from tensorlite.backend.numpy import LARGE
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -54,6 +56,19 @@ def reshape(xp: ModuleType, x: Array, *, shape: Any) -> Array:
 
 
 reshape.defvjp(x=lambda g, x_shape: reshape(g, x_shape))
+
+
+def _reshape(k: Any, x: Array, *, shape: Any) -> Any:
+    if x.flags.c_contiguous or not k.on_host:
+        return NotImplemented
+    try:
+        return x.reshape(shape, copy=False)
+    except ValueError:
+        return HOST.copy(x).reshape(shape)
+
+
+reshape.on_host("new_reshape")
+reshape.kernel(_reshape, from_size=LARGE)
 
 
 @primitive(name="permute", view=True)
@@ -160,6 +175,33 @@ def _concat_vjp(g: Any, needs: tuple[bool, ...], xs_shape: tuple, axis: int) -> 
     )
 
 
+def _large_on_host(k: Any, xs: tuple[Array, ...]) -> bool:
+    """Whether these are arrays of the CPU that joined are large, of one dtype."""
+    return (
+        k.on_host
+        and all(x.__class__ is np.ndarray and x.dtype == xs[0].dtype for x in xs)
+        and sum(x.size for x in xs) >= LARGE
+    )
+
+
+@concat_arrays.kernel
+def _concat(k: Any, *xs: Array, axis: int) -> Any:
+    shape = xs[0].shape
+    if not _large_on_host(k, xs) or not -len(shape) <= axis < len(shape):
+        return NotImplemented
+    axis %= len(shape)
+    before, after = shape[:axis], shape[axis + 1 :]
+    if any(x.shape[:axis] != before or x.shape[axis + 1 :] != after for x in xs):
+        return NotImplemented
+    y = k.empty((*before, sum(x.shape[axis] for x in xs), *after), xs[0].dtype)
+    start = 0
+    for x in xs:
+        end = start + x.shape[axis]
+        k.copy(y[(slice(None),) * axis + (slice(start, end),)], x)
+        start = end
+    return y
+
+
 @primitive(name="stack")
 def stack_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
     """Join arrays of one shape along a new axis."""
@@ -170,6 +212,22 @@ def stack_arrays(xp: ModuleType, *xs: Array, axis: int) -> Array:
 def _stack_vjp(g: Any, needs: tuple[bool, ...], axis: int) -> tuple:
     before = (slice(None),) * (axis % len(g.shape))
     return tuple(g[(*before, i)] if needed else None for i, needed in enumerate(needs))
+
+
+@stack_arrays.kernel
+def _stack(k: Any, *xs: Array, axis: int) -> Any:
+    shape = xs[0].shape
+    if (
+        not _large_on_host(k, xs)
+        or any(x.shape != shape for x in xs)
+        or not -len(shape) <= axis + 1 <= len(shape) + 1
+    ):
+        return NotImplemented
+    axis %= len(shape) + 1
+    y = k.empty((*shape[:axis], len(xs), *shape[axis:]), xs[0].dtype)
+    for i, x in enumerate(xs):
+        k.copy(y[(slice(None),) * axis + (i,)], x)
+    return y
 
 
 @primitive(name="split", view=True)

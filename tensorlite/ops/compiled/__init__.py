@@ -1,7 +1,7 @@
-"""Compiled kernels for primitives: which kernel replaces which reference.
+"""Kernels whose call is more than a line: attention, convolution, recurrent layers.
 
-The operations know nothing of kernels. Here each gets its kernel, and arrays are brought into the
-form that the kernel needs (one float dtype, no gaps). Where that is not possible, the reference
-runs. A file is loaded with the operations it belongs to: `attention`, `images` and `recurrent` by
-`tensorlite.nn.functional`, the others by `tensorlite.ops`.
+Elsewhere a primitive names its kernel, or calls it, right under its gradient rule. These choose
+among several kernels and launch more than one, so each has a file here, which
+`tensorlite.nn.functional` loads. `arrays` brings arrays into the form that kernels need: one float
+dtype, no gaps. Where that is not possible, the reference runs.
 """

@@ -13,6 +13,7 @@ from tensorlite.backend import BACKENDS, HOST, Array, array_backend, is_array
 from tensorlite.backend.base import KERNEL_FLOATS
 from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.fused import widened
+from tensorlite.tape import mode
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -88,15 +89,6 @@ def widened_on_host(*, statistics_in: int = 0, statistics_out: int = 0) -> Calla
     return decorate
 
 
-def rows(k: Any, x: Array) -> list[Array]:
-    """The rows of the first axis of an array without gaps; CuPy's views take thrice as long."""
-    if k.on_host:
-        return [*x]
-    shape, dtype, start = x.shape[1:], x.dtype, x.data
-    step = x.nbytes // len(x) if len(x) else 0
-    return [k.empty(shape, dtype, start + i * step) for i in range(len(x))]
-
-
 def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:
     """Of one spatial axis or two, as two."""
     return (*values,) if len(values) == 2 else (missing, *values)
@@ -105,3 +97,12 @@ def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:
 def plane_sizes(x: Array) -> tuple[int, int, int]:
     """Of an array (N, C, …): images, channels, and the elements of one channel of one image."""
     return *x.shape[:2], math.prod(x.shape[2:])
+
+
+def host_number(k: Any, x: Any) -> Any:
+    """A Python number for what is one in the host's memory, else None."""
+    if isinstance(x, (int, float)):
+        return x
+    if mode.switches.recorder is not None:  # the array may hold another number at a replay
+        return None
+    return x.item() if k.on_host and is_array(x) and not x.ndim else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorlite.backend import Array
 from tensorlite.backend.base import rows_of
-from tensorlite.ops.compiled.arrays import packed, rows
+from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.recurrent import (
@@ -39,6 +39,15 @@ def _room(k: Any, x: Array, overwrite: bool) -> Array:
     return k.empty(x.shape, x.dtype) if k.on_host else x.copy()
 
 
+def _rows(k: Any, x: Array) -> list[Array]:
+    """The rows of the first axis of an array without gaps; CuPy's views take thrice as long."""
+    if k.on_host:
+        return [*x]
+    shape, dtype, start = x.shape[1:], x.dtype, x.data
+    step = x.nbytes // len(x) if len(x) else 0
+    return [k.empty(shape, dtype, start + i * step) for i in range(len(x))]
+
+
 # --- LSTM ---------------------------------------------------------------------------------------
 
 
@@ -66,7 +75,7 @@ def _lstm(
         k.lstm(projected, weight, gates, h, c, steps, batch, hidden, reverse)
     else:
         turned = weight.T
-        each_h, each_c, each_gates = (rows(k, x) for x in (h, c, gates))
+        each_h, each_c, each_gates = (_rows(k, x) for x in (h, c, gates))
         for t, before, after in walk(steps, reverse):
             k.matmul(each_h[before], turned, each_gates[t], None, True)
             k.lstm_cell(each_gates[t], each_c[before], each_c[after], each_h[after], batch, hidden)
@@ -108,7 +117,7 @@ def _lstm_backward(
         dh0 = dh_carried + dh[first]
     else:
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
-        each_c, each, each_inner = (rows(k, x) for x in (c, carried, inner))
+        each_c, each, each_inner = (_rows(k, x) for x in (c, carried, inner))
         for t, before, after in reversed(walk(steps, reverse)):
             states = (each_c[before], each_c[after], each[after])
             k.lstm_cell_backward(each_inner[t], *states, dc_carried, batch, hidden)

@@ -11,6 +11,7 @@ import numpy as np
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.arithmetic import mul
 from tensorlite.ops.compare import where
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain
 from tensorlite.ops.faces import name_wrong_type, names_wrong_types
 from tensorlite.ops.fused import widened
 from tensorlite.ops.losses.labels import (
@@ -127,6 +128,46 @@ def _dense_targets(
     if mean:
         target /= count_of(xp, labels, weight, x, ignore_index).astype(x.dtype)
     return target
+
+
+cross_entropy_rows.on_host("new_cross_entropy")
+
+
+@cross_entropy_rows.kernel
+def _cross_entropy(
+    k: Any,
+    x: Array,
+    labels: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int,
+    label_smoothing: float,
+    mean: bool,
+    with_gradient: bool,
+) -> Any:
+    arrays = packed(x, weight)
+    if arrays is None or x.ndim != 2:
+        return NotImplemented
+    x, weight = arrays
+    rows, classes = x.shape
+    labels = labels.astype(np.int64, copy=False)
+    if not plain(labels):
+        labels = labels.copy()
+    wide = kernel_sum_dtype(x.dtype)
+    count = None
+    if mean:
+        count = k.empty((1,), wide)
+        k.label_weight(labels, weight, count, rows, classes, ignore_index)
+    loss = k.empty((rows,), wide)
+    dx = k.empty(x.shape, x.dtype) if with_gradient else None
+    k.cross_entropy(
+        x, labels, weight, count, loss, dx, rows, classes, ignore_index, label_smoothing
+    )
+    if mean:
+        each_row, loss = loss, k.empty((), wide)
+        k.row_sum(each_row, loss, 1, rows, 1.0)
+    loss = loss.astype(x.dtype, copy=False)
+    return (loss, dx) if with_gradient else loss
 
 
 @primitive
