@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from itertools import product
 
 import numpy as np
 import pytest
 
+from tensorlite.backend.kernels import declarations
 from tensorlite.backend.kernels.declarations import families
 
 ARCHITECTURES = [75, 80, 86, 89, 90, 100, 120]
@@ -83,3 +85,18 @@ def test_arrays_on_two_devices_are_refused(nvrtc, kernels):
         kernels.relu(y, y, 4)  # the launch follows the arrays
     with pytest.raises(ValueError, match="different devices"):
         kernels.relu(x, y, 4)
+
+
+def test_a_header_counts_in_the_branch_that_is_compiled(tmp_path, monkeypatch):
+    """Two headers that an #if chooses between may include the same third."""
+    monkeypatch.setattr(declarations, "kernels_folder", lambda: tmp_path)
+    (tmp_path / "third.h").write_text("#pragma once\nint third;\n")
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.h").write_text(f'#pragma once\n#include "third.h"\nint {name};\n')
+    source = tmp_path / "all.cu"
+    source.write_text('#if 0\n#include "first.h"\n#else\n#include "second.h"\n#endif\n')
+    command = ["c++", "-E", "-P", "-x", "c++", "-"]
+    found = subprocess.run(
+        command, input=declarations.flatten(source), capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split("\n")[:2] == ["int third;", "int second;"]

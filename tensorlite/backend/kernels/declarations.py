@@ -171,16 +171,20 @@ def families(device: str) -> dict[str, list[Kernel]]:
     return found
 
 
-def flatten(path: Path, seen: set[Path] | None = None) -> str:
-    """Return a source with its own headers put in place of their ``#include`` lines."""
-    seen = set() if seen is None else seen
+def flatten(path: Path) -> str:
+    """Return a source with its own headers put in place of their ``#include`` lines.
+
+    Each is guarded by a macro, so that it counts once, where the compiler first comes to it: an
+    ``#if`` may choose between two that include a third.
+    """
 
     def replace(match: re.Match[str]) -> str:
         for folder in (path.parent, kernels_folder(), kernels_folder() / "host"):
             header = (folder / match[1]).resolve()
             if header.is_file():
-                return "" if header in seen else flatten(header, seen)
+                name = header.relative_to(kernels_folder().resolve())
+                guard = "TL_HAS_" + re.sub(r"\W", "_", str(name))
+                return f"#if !defined({guard})\n#define {guard}\n{flatten(header)}\n#endif\n"
         raise FileNotFoundError(f"{path.name} includes {match[1]}, which is not there")
 
-    seen.add(path.resolve())
     return _INCLUDE.sub(replace, path.read_text().replace("#pragma once\n", ""))
