@@ -54,7 +54,12 @@ def build(name: str, problem: Problem) -> Module:
         return models.build(name, problem)
     make = _named(name)
     takes = "problem" in inspect.signature(make).parameters
-    model = make(problem=problem) if takes else make()
+    try:
+        model = make(problem=problem) if takes else make()
+    except Exception as error:
+        kind = type(error).__name__
+        hint = "" if takes else "; it is called with nothing, as it takes no argument `problem`"
+        raise ValueError(f"--model {name}: it raised {kind}: {error}{hint}") from error
     if not isinstance(model, Module):
         raise ValueError(f"--model {name}: it makes {type(model).__name__}, not a Module")
     _check(model, name, problem)

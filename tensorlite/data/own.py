@@ -151,8 +151,8 @@ def from_images(folder: Path, size: int | None = None) -> Splits:
     ]
     if len(classes) < 2 or not files:
         raise ValueError(
-            f"{folder} must hold a folder of images for each of two classes or more, not "
-            f"{len(classes)} folders with {len(files)} images"
+            f"{folder} must hold a folder of images for each of two classes or more; it holds "
+            f"{len(classes)} with {len(files)} images in all"
         )
     empty = [name for i, name in enumerate(classes) if all(label != i for _, label, _ in files)]
     if empty:

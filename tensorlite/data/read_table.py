@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING", "Columns", "read_table"]
+__all__ = ["MISSING", "Columns", "is_number", "read_table"]
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 Columns = dict[str, np.ndarray]
@@ -56,14 +56,15 @@ def _titles(path: Path, separator: str) -> list[str]:
     twice = sorted({t for t in titles if titles.count(t) > 1})
     if twice:
         raise ValueError(f"{path.name} has several columns called {', '.join(map(repr, twice))}")
-    if all(_is_number(title) for title in titles):
+    if all(is_number(title) for title in titles):
         raise ValueError(f"{path.name} has no titles: its first line holds numbers, {first[:3]}")
     if len(titles) == 1 and ";" in titles[0] and separator == ",":
         raise ValueError(f"{path.name} has semicolons between its columns: commas are read")
     return titles
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell can be read as a number."""
     try:
         float(text)
     except ValueError:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.data.read_table import Columns, read_table
+from tensorlite.data.read_table import Columns, is_number, read_table
 from tensorlite.data.splits import Scaling, Split, Splits, Task
 from tensorlite.random import Generator
 
@@ -72,7 +72,7 @@ class Table:
                 if len(words) > MOST_WORDS:
                     raise ValueError(
                         f"column {name!r} holds {len(words)} different words, more than "
-                        f"{MOST_WORDS}: leave it out with --drop {name}"
+                        f"{MOST_WORDS}: leave it out with --drop {name}{_mostly_numbers(values)}"
                     )
                 features.append(Feature(name, words, 0.0, False))
         return cls(target, tuple(features))
@@ -105,6 +105,7 @@ class Table:
                     "the model was trained on numbers there"
                 )
             else:
+                _refuse_infinite(values, feature.name, where)
                 missing = np.isnan(values)
                 part[:, 0] = np.where(missing, feature.fill, values) if missing.any() else values
                 if feature.flagged:
@@ -155,6 +156,27 @@ def _as_words(values: np.ndarray) -> np.ndarray:
     return np.array(["" if np.isnan(v) else f"{v:g}" for v in values])
 
 
+def _refuse_infinite(values: np.ndarray, name: str, where: str) -> None:
+    infinite = np.isinf(values)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise ValueError(
+            f"{where}: column {name!r} holds {values[row]} in row {row + 1}: write what is missing "
+            "as an empty cell, or take the row out"
+        )
+
+
+def _mostly_numbers(texts: np.ndarray) -> str:
+    """The words for a column of texts at least half of which are numbers; else nothing."""
+    words = [i for i, text in enumerate(texts) if text and not is_number(str(text))]
+    if 2 * len(words) > len(texts):
+        return ""
+    return (
+        f". It holds {len(texts) - len(words)} numbers, and {str(texts[words[0]])!r} in row "
+        f"{words[0] + 1} is none: write what is missing as an empty cell, or correct it"
+    )
+
+
 def divide(strata: np.ndarray) -> np.ndarray:
     """Choose the same random fifth of every stratum on every machine, for testing: a mask."""
     order = Generator(SPLIT_SEED).permutation(len(strata))
@@ -173,7 +195,8 @@ def targets_of(
     Raises
     ------
     ValueError
-        If one is missing, there is only one class, or words are to be regressed.
+        If one is missing or infinite, there is only one class, words are to be regressed, or a
+        few words stand among numbers.
     """
     numbers = values.dtype.kind == "f"
     missing = np.flatnonzero(np.isnan(values) if numbers else values == "")
@@ -181,6 +204,12 @@ def targets_of(
         raise ValueError(
             f"{where}: {name!r} is missing in {missing.size} rows, the first is row "
             f"{missing[0] + 1}: a target must be there; take these rows out"
+        )
+    if numbers:
+        _refuse_infinite(values, name, where)
+    elif task != "classification" and (why := _mostly_numbers(values)):
+        raise ValueError(
+            f"{where}: {name!r} is neither numbers nor words{why}. Or say --task classification"
         )
     distinct = np.unique(values)
     whole = numbers and bool((distinct == np.rint(distinct)).all())
@@ -245,7 +274,12 @@ def from_table(
     targets, classes, kind = targets_of(raw, target, where, task)
     held = divide(targets if classes else np.zeros(len(targets)))
     if held.all() or not held.any():
-        raise ValueError(f"{where} has {len(targets)} rows: too few to set some aside for testing")
+        of_each = f" of each of the {len(classes)} classes of {target!r}" if classes else ""
+        numbers = classes and raw.dtype.kind == "f"
+        hint = ". If it is a number that is predicted: --task regression" if numbers else ""
+        raise ValueError(
+            f"{where} has {len(targets)} rows: too few{of_each} to set some aside for testing{hint}"
+        )
     table = Table.of(columns, target, ~held)
     inputs = table.encode(columns, where)
     train, test = inputs[~held], inputs[held]

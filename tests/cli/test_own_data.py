@@ -201,6 +201,11 @@ def test_tables_that_cannot_be_learnt_from(tl, houses):
     write("twice.csv", [("a", "a"), (3, 4)])
     write("titles.csv", [("a", "b")])
     write("names.csv", [("who", "b"), *[(f"w{i}", i / 3) for i in range(300)]])
+    write("inf.csv", [("a", "b"), *[("inf" if i == 6 else i, i / 3) for i in range(40)]])
+    write("endless.csv", [("a", "b"), *[(i, "-inf" if i == 6 else i / 3) for i in range(40)]])
+    write("words.csv", [("a", "b"), *[(i, "n/k" if i == 6 else i / 3) for i in range(40)]])
+    write("mixed.csv", [("a", "b"), *[("n/k" if i == 6 else i / 3, i) for i in range(300)]])
+    write("many.csv", [("a", "b"), *[(i, i / 3) for i in range(40)]])
     Path("empty.csv").write_text("")
     Path("latin.csv").write_bytes("a,b\nü,1\n".encode("latin-1"))
     for args, messages in {
@@ -216,6 +221,14 @@ def test_tables_that_cannot_be_learnt_from(tl, houses):
         ("twice.csv", "--target", "a"): ["several columns called 'a'"],
         ("titles.csv", "--target", "a"): ["titles.csv has titles and no rows"],
         ("names.csv", "--target", "b"): ["'who' holds 240 different words", "--drop who"],
+        ("inf.csv", "--target", "b"): ["inf.csv: column 'a' holds inf in row 7", "empty cell"],
+        ("endless.csv", "--target", "b"): ["endless.csv: column 'b' holds -inf in row 7"],
+        ("words.csv", "--target", "b"): ["39 numbers, and 'n/k' in row 7", "--task classification"],
+        ("mixed.csv", "--target", "b"): ["--drop a", "299 numbers, and 'n/k' in row 7 is none"],
+        ("many.csv", "--target", "b", "--task", "classification"): [
+            "too few of each of the 40 classes of 'b'",
+            "--task regression",
+        ],
         ("empty.csv", "--target", "b"): ["empty.csv is empty"],
         ("latin.csv", "--target", "b"): ["latin.csv is not UTF-8"],
         ("nowhere.csv", "--target", "b"): ["nowhere.csv: there is no such file"],
