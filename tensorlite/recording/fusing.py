@@ -56,11 +56,15 @@ def fused(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> 
     chains = [chain for chain in _chains(steps) if _pays(chain, steps)]
     if not chains:
         return program, ""
+    blocks = Blocks(k, log)
     for chain in chains:
         for at, _ in chain.members:
             item = steps[at].item
             if isinstance(item, Node):
-                item.kept = []  # the log keeps the memory, as long as it must
+                # The log keeps its blocks, as long as it must. What lies elsewhere, such as the
+                # cotangent of a mean, which is a number spread, is kept with the recording.
+                recorder.kept += [x for x in item.kept if not _in_a_block(x, blocks)]
+                item.kept = []
     kernels: list[Written] = []
     found: list[Chain] = []
     used: dict[int, Fused] = {}
@@ -86,6 +90,10 @@ def fused(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> 
                 members = [at for at, _ in chain.members]
                 used[members[-1]] = Fused(members, _call(made, library, i))
     return _arranged(steps, used, k, recorder), ""
+
+
+def _in_a_block(owner: Any, blocks: Blocks) -> bool:
+    return isinstance(owner, np.ndarray) and blocks.of(_bounds(owner)[0]) is not None
 
 
 # --- reading the program --------------------------------------------------------------------------
