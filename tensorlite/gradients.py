@@ -101,13 +101,25 @@ def backward_of_all(
     Parameters
     ----------
     tensors
-        The Tensors to differentiate.
+        The Tensors to differentiate, of any shapes.
     grad_tensors
         A cotangent for each (default: 1 for single numbers).
     retain_graph, create_graph, inputs
         As in `Tensor.backward`.
     grad_variables
         An old name of `grad_tensors`.
+
+    Raises
+    ------
+    RuntimeError
+        If one has no history and does not require grad.
+
+    Examples
+    --------
+    >>> x = tl.tensor(3.0, requires_grad=True)
+    >>> tl.autograd.backward([x * x, 2 * x])
+    >>> x.grad
+    tensor(8.)
     """
     outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     cotangents = one_each(

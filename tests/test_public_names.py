@@ -40,6 +40,7 @@ MODULES = (
 # Parameters that mean the same wherever they stand, many of them for torch's sake alone.
 EVERYWHERE = {"device", "dtype", "requires_grad", "generator", "memory_format", "size_average"}
 EVERYWHERE |= {"reduce", "layout", "pin_memory", "_stacklevel", "args", "kwargs", "keepdims"}
+EVERYWHERE |= {"validate_args", "cache_size"}  # of `Distribution` and `Transform`
 SHAPE = re.compile(
     r"\((?:\*|\.\.\.|…|[A-Z]\w*)(?:,[^)]*)?\)|\bshapes?\b|\blengths?\b|\bone element\b|\bscalar\b"
     r"|\bvectors?\b|\bmatri(?:x|ces)\b|\bno axes\b|\bnumber of elements\b"
@@ -178,7 +179,7 @@ def _shown_by_class(name: str, owner: type | None) -> bool:
     if owner is None:
         return False
     lines = re.findall(r"^ *(?:>>>|\.\.\.) (.*)", documentation(owner), re.MULTILINE)
-    return any(re.search(rf"\.{member}\b", line) for line in lines)
+    return any(re.search(rf"(\.|def ){member}\b", line) for line in lines)
 
 
 def _parameters(signature: inspect.Signature, value: Any, owner: type | None) -> list[str]:
@@ -210,15 +211,19 @@ def raises(value: Any) -> bool:
 
 def _raises(body: ast.AST, file: str) -> bool:
     for node in ast.walk(body):
-        if isinstance(node, ast.Raise) and node.exc is not None:
+        if _is_refusal(node):
             return True
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             helper = _private(file).get(node.func.id)
-            if helper is not None and any(
-                isinstance(n, ast.Raise) and n.exc for n in ast.walk(helper)
-            ):
+            if helper is not None and any(map(_is_refusal, ast.walk(helper))):
                 return True
     return False
+
+
+def _is_refusal(node: ast.AST) -> bool:
+    """Whether it raises an error, and not because a subclass is to do the work."""
+    raised = node.exc if isinstance(node, ast.Raise) else None
+    return raised is not None and "NotImplementedError" not in ast.unparse(raised)
 
 
 @cache

@@ -45,7 +45,23 @@ __all__ = [
 
 
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
-    """A Tensor, as it has been called since torch 0.4: the same values as a new leaf."""
+    """A Tensor, as it has been called since torch 0.4: the same values as a new leaf.
+
+    Parameters
+    ----------
+    data : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
+    Examples
+    --------
+    >>> tl.autograd.Variable(tl.zeros(2), requires_grad=True)
+    tensor([0., 0.], requires_grad=True)
+    """
     return data.detach().requires_grad_(requires_grad) if requires_grad else data.detach()
 
 

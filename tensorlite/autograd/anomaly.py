@@ -35,6 +35,11 @@ class set_detect_anomaly:
         Whether to look. Errors name the line of the forward pass.
     check_nan : bool
         Whether NaN is an error; otherwise lines are only remembered.
+
+    Examples
+    --------
+    >>> with tl.autograd.set_detect_anomaly(True):
+    ...     loss.backward()
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
@@ -53,10 +58,20 @@ class detect_anomaly(set_detect_anomaly):
 
     `tl.debug.detect_anomaly` also looks at the forward pass, and for infinity.
 
+    Parameters
+    ----------
+    check_nan : bool
+        Whether NaN is an error; otherwise lines are only remembered.
+
     Raises
     ------
     RuntimeError
         From inside the block.
+
+    Examples
+    --------
+    >>> with tl.autograd.detect_anomaly():
+    ...     loss.backward()
     """
 
     def __init__(self, check_nan: bool = True) -> None:

@@ -17,12 +17,35 @@ __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 class FunctionCtx:
     """What `forward` leaves for `backward`: Tensors by `save_for_backward`, all else as attributes.
 
+    Parameters
+    ----------
+    needs : tuple of bool
+        For each argument, whether its gradient is wanted.
+
     Attributes
     ----------
     saved_tensors : tuple
         In `backward`: what `save_for_backward` was given.
     needs_input_grad : tuple of bool
         For each argument of `apply`, whether its gradient is wanted.
+
+    Examples
+    --------
+    >>> class Floor(tl.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         ctx.save_for_forward(x)
+    ...         ctx.set_materialize_grads(False)
+    ...         whole = x.floor()
+    ...         ctx.mark_non_differentiable(whole)
+    ...         return whole
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, grad_output):
+    ...         return grad_output * ctx.saved_tensors[0]
+    >>> Floor.apply(tl.tensor([1.5], requires_grad=True)).requires_grad
+    False
     """
 
     def __init__(self, needs: tuple[bool, ...]) -> None:
@@ -33,7 +56,18 @@ class FunctionCtx:
         self._saved: tuple | None = None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep Tensors for `backward`, which will refuse them if they were overwritten since."""
+        """Keep Tensors for `backward`, which will refuse them if they were overwritten since.
+
+        Parameters
+        ----------
+        *tensors : Tensor or None
+            Of any shapes.
+
+        Raises
+        ------
+        TypeError
+            If one is no Tensor: keep it as an attribute.
+        """
         for i, tensor in enumerate(tensors):
             if tensor is not None and not isinstance(tensor, Tensor):
                 raise TypeError(
@@ -43,7 +77,13 @@ class FunctionCtx:
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Tensor | None) -> None:
-        """Do nothing: tensorlite has no forward mode that would ask for them."""
+        """Do nothing: tensorlite has no forward mode that would ask for them.
+
+        Parameters
+        ----------
+        *tensors : Tensor or None
+            Of any shapes.
+        """
 
     @property
     def saved_tensors(self) -> tuple:
@@ -56,18 +96,48 @@ class FunctionCtx:
         return self._saved
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
-        """Say that no gradient flows through these outputs of `forward`."""
+        """Say that no gradient flows through these outputs of `forward`.
+
+        Parameters
+        ----------
+        *outputs : Tensor
+            Of any shapes.
+        """
         self._without_gradient = outputs
 
     def mark_dirty(self, *inputs: Tensor) -> None:
-        """Refuse: a function of one's own may not change its inputs in place."""
+        """Refuse: a function of one's own may not change its inputs in place.
+
+        Parameters
+        ----------
+        *inputs : Tensor
+            Of any shapes.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+
+        Examples
+        --------
+        >>> try:
+        ...     tl.autograd.FunctionCtx((True,)).mark_dirty(tl.zeros(2))
+        ... except NotImplementedError:
+        ...     print("return a new Tensor")
+        return a new Tensor
+        """
         raise NotImplementedError(
             "mark_dirty: tensorlite does not record changes that a Function makes to its inputs "
             "in place: return a new Tensor"
         )
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Say whether `backward` gets zeros, or None, for outputs that were not used."""
+        """Say whether `backward` gets zeros, or None, for outputs that were not used.
+
+        Parameters
+        ----------
+        value : bool
+        """
         self.materialize_grads = value
 
 
@@ -78,6 +148,11 @@ class Function:
     ``setup_context(ctx, inputs, output)``; and ``backward(ctx, *grad_outputs)``, which returns a
     gradient, or None, for each argument. They are called by ``apply``. Where `backward` is written
     with operations of Tensors, it can be differentiated again.
+
+    Raises
+    ------
+    RuntimeError
+        If the class is called: call ``apply``.
 
     Examples
     --------
@@ -107,12 +182,41 @@ class Function:
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple, output: Any) -> None:
-        """Save what `backward` wants, where `forward` takes no ``ctx``."""
+        """Save what `backward` wants, where `forward` takes no ``ctx``.
+
+        Parameters
+        ----------
+        ctx, inputs, output
+            The context, the arguments of `apply`, and what `forward` returned.
+
+        Examples
+        --------
+        >>> class Square(tl.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(x):
+        ...         return x * x
+        ...
+        ...     @staticmethod
+        ...     def setup_context(ctx, inputs, output):
+        ...         ctx.save_for_backward(*inputs)
+        ...
+        ...     @staticmethod
+        ...     def backward(ctx, grad_output):
+        ...         return 2 * ctx.saved_tensors[0] * grad_output
+        >>> tl.autograd.grad(Square.apply(x := tl.tensor(3.0, requires_grad=True)), x)
+        (tensor(6.),)
+        """
         raise NotImplementedError
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
-        """Compute the gradients of the arguments; subclasses define it (or `vjp`)."""
+        """Compute the gradients of the arguments; subclasses define it (or `vjp`).
+
+        Parameters
+        ----------
+        ctx, *grad_outputs
+            The context, and the gradient of each output.
+        """
         raise NotImplementedError("a Function must define the static method backward")
 
     @classmethod
@@ -322,7 +426,28 @@ class _Refusal:
 
 
 def once_differentiable(fn: Callable) -> Callable:
-    """Mark a `backward` that does not work with Tensors throughout, and so has no derivative."""
+    """Mark a `backward` that does not work with Tensors throughout, and so has no derivative.
+
+    Parameters
+    ----------
+    fn : callable
+        The static method.
+
+    Examples
+    --------
+    >>> class Cube(tl.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...
+    ...     @staticmethod
+    ...     @tl.autograd.once_differentiable
+    ...     def backward(ctx, grad_output):
+    ...         return grad_output * 3 * ctx.saved_tensors[0] ** 2
+    >>> Cube.apply(tl.tensor(2.0))
+    tensor(8.)
+    """
 
     @functools.wraps(fn)
     def wrapped(ctx: FunctionCtx, *grad_outputs: Any) -> Any:

@@ -15,7 +15,17 @@ __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
 class GradcheckError(RuntimeError):
-    """A gradient and a difference quotient disagree."""
+    """A gradient and a difference quotient disagree.
+
+    Examples
+    --------
+    >>> wrong = lambda x: x * x.detach()
+    >>> try:
+    ...     tl.autograd.gradcheck(wrong, tl.tensor([2.0], dtype=tl.float64, requires_grad=True))
+    ... except tl.autograd.GradcheckError:
+    ...     print("they disagree")
+    they disagree
+    """
 
 
 def gradcheck(
@@ -62,6 +72,11 @@ def gradcheck(
         If they do not: a `GradcheckError` that names output, input and the numbers.
     ValueError
         If no input requires grad.
+
+    Examples
+    --------
+    >>> tl.autograd.gradcheck(tl.sin, tl.tensor([0.5], dtype=tl.float64, requires_grad=True))
+    True
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     try:
@@ -91,6 +106,18 @@ def gradgradcheck(
     ----------
     grad_outputs
         Cotangents of the outputs; random by default.
+    func, inputs, eps, atol, rtol, raise_exception, nondet_tol, **accepted
+        As of `gradcheck`.
+
+    Returns
+    -------
+    bool
+        True if all agree.
+
+    Examples
+    --------
+    >>> tl.autograd.gradgradcheck(tl.sin, tl.tensor([0.5], dtype=tl.float64, requires_grad=True))
+    True
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     places = _differentiable(arguments)

@@ -12,12 +12,24 @@ from tensorlite.tensor import Tensor
 class Constraint:
     """A condition on values.
 
+    Parameters
+    ----------
+    name : str
+        How it is shown.
+    holds : callable
+        It gets a Tensor of values and returns one of bool, of the same shape.
+
     Attributes
     ----------
     is_discrete : bool
         Whether values are whole numbers.
     event_dim : int
         How many of the last axes belong to one value.
+
+    Examples
+    --------
+    >>> tl.distributions.constraints.positive.check(tl.tensor([1.0, -1.0]))
+    tensor([ True, False])
     """
 
     is_discrete = False
@@ -35,7 +47,18 @@ class Constraint:
         self.event_dim, self.is_discrete = event_dim, is_discrete
 
     def check(self, value: Tensor) -> Tensor:
-        """Whether each value meets the condition: a bool for each."""
+        """Whether each value meets the condition: a bool for each.
+
+        Parameters
+        ----------
+        value : Tensor
+            Of any shape.
+
+        Returns
+        -------
+        Tensor of bool
+            Of that shape, without the axes of one value.
+        """
         return self._holds(value)
 
     def __repr__(self) -> str:
@@ -47,7 +70,20 @@ def _whole(x: Tensor) -> Tensor:
 
 
 def independent(base: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
-    """The condition `base` on all values of the last axes together."""
+    """The condition `base` on all values of the last axes together.
+
+    Parameters
+    ----------
+    base : Constraint
+    reinterpreted_batch_ndims : int
+        How many axes.
+
+    Examples
+    --------
+    >>> constraints = tl.distributions.constraints
+    >>> constraints.independent(constraints.positive, 1).check(tl.tensor([1.0, -2.0]))
+    tensor(False)
+    """
     axes = reinterpreted_batch_ndims
 
     def holds(value: Tensor) -> Tensor:
@@ -63,28 +99,78 @@ def independent(base: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
 
 
 def greater_than(lower_bound: Any) -> Constraint:
-    """More than a bound."""
+    """More than a bound.
+
+    Parameters
+    ----------
+    lower_bound : float or Tensor
+
+    Examples
+    --------
+    >>> tl.distributions.constraints.greater_than(0.0).check(tl.tensor([1.0, 0.0]))
+    tensor([ True, False])
+    """
     return Constraint(f"greater_than({lower_bound})", lambda x: x > lower_bound)
 
 
 def greater_than_eq(lower_bound: Any) -> Constraint:
-    """At least a bound."""
+    """At least a bound.
+
+    Parameters
+    ----------
+    lower_bound : float or Tensor
+
+    Examples
+    --------
+    >>> tl.distributions.constraints.greater_than_eq(0.0).check(tl.tensor([1.0, 0.0]))
+    tensor([ True,  True])
+    """
     return Constraint(f"greater_than_eq({lower_bound})", lambda x: x >= lower_bound)
 
 
 def less_than(upper_bound: Any) -> Constraint:
-    """Less than a bound."""
+    """Less than a bound.
+
+    Parameters
+    ----------
+    upper_bound : float or Tensor
+
+    Examples
+    --------
+    >>> tl.distributions.constraints.less_than(1.0).check(tl.tensor([1.0, 0.0]))
+    tensor([False,  True])
+    """
     return Constraint(f"less_than({upper_bound})", lambda x: x < upper_bound)
 
 
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """Between two bounds, or at one."""
+    """Between two bounds, or at one.
+
+    Parameters
+    ----------
+    lower_bound, upper_bound : float or Tensor
+
+    Examples
+    --------
+    >>> tl.distributions.constraints.interval(0, 1).check(tl.tensor([1.0, 2.0]))
+    tensor([ True, False])
+    """
     name = f"interval({lower_bound}, {upper_bound})"
     return Constraint(name, lambda x: (x >= lower_bound) & (x <= upper_bound))
 
 
 def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """A whole number between two bounds, or at one."""
+    """A whole number between two bounds, or at one.
+
+    Parameters
+    ----------
+    lower_bound, upper_bound : float or Tensor
+
+    Examples
+    --------
+    >>> tl.distributions.constraints.integer_interval(0, 1).check(tl.tensor([1.0, 2.0]))
+    tensor([ True, False])
+    """
     return Constraint(
         f"integer_interval({lower_bound}, {upper_bound})",
         lambda x: _whole(x) & (x >= lower_bound) & (x <= upper_bound),

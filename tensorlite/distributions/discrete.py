@@ -63,7 +63,18 @@ class _Binary(Distribution):
 
 
 class Bernoulli(_Binary):
-    """1 with the probability `probs`, else 0."""
+    """1 with the probability `probs`, else 0.
+
+    Parameters
+    ----------
+    probs, logits : float or Tensor
+        The probability, or log(p / (1 − p)): one of them.
+
+    Examples
+    --------
+    >>> Bernoulli(0.25).mean, Bernoulli(0.25).log_prob(tl.tensor(1.0))
+    (tensor(0.25), tensor(-1.3862944))
+    """
 
     support = constraints.boolean
     has_enumerate_support = True
@@ -114,7 +125,23 @@ class Bernoulli(_Binary):
 
 
 class Geometric(_Binary):
-    """Number of failures before the first success."""
+    """Number of failures before the first success.
+
+    Parameters
+    ----------
+    probs, logits : float or Tensor
+        The probability of success, or log(p / (1 − p)): one of them.
+
+    Raises
+    ------
+    ValueError
+        If a probability is 0.
+
+    Examples
+    --------
+    >>> Geometric(0.25).mean
+    tensor(3.)
+    """
 
     support = constraints.nonnegative_integer
 
@@ -162,7 +189,20 @@ class Geometric(_Binary):
 
 
 class Binomial(_Binary):
-    """Number of successes in `total_count` trials."""
+    """Number of successes in `total_count` trials.
+
+    Parameters
+    ----------
+    total_count : int or Tensor
+        Number of trials.
+    probs, logits : float or Tensor
+        The probability, or log(p / (1 − p)): one of them.
+
+    Examples
+    --------
+    >>> Binomial(10, 0.5).mean, Binomial(10, 0.5).log_prob(tl.tensor(5.0))
+    (tensor(5.), tensor(-1.4020424))
+    """
 
     arg_constraints = {
         "total_count": constraints.nonnegative_integer,
@@ -253,7 +293,18 @@ class Binomial(_Binary):
 
 
 class Poisson(Distribution):
-    """Number of events of which `rate` are expected."""
+    """Number of events of which `rate` are expected.
+
+    Parameters
+    ----------
+    rate : float or Tensor
+        Not negative.
+
+    Examples
+    --------
+    >>> Poisson(3.0).log_prob(tl.tensor(2.0))
+    tensor(-1.4959226)
+    """
 
     arg_constraints = {"rate": constraints.nonnegative}
     event_dims = {"rate": 0}
@@ -296,11 +347,23 @@ class Categorical(Distribution):
     Parameters
     ----------
     probs
-        Not negative; divided by their sum.
+        Not negative, shape (…, k); divided by their sum.
     logits
         Logarithms of such, up to a constant.
     validate_args
         See `Distribution`.
+
+    Raises
+    ------
+    ValueError
+        If not one of both is given, or it has no axes.
+
+    Examples
+    --------
+    >>> Categorical(tl.tensor([0.25, 0.75])).log_prob(tl.tensor(1))
+    tensor(-0.28768206)
+    >>> Categorical(tl.tensor([0.25, 0.75])).param_shape
+    (2,)
     """
 
     arg_constraints = {
@@ -407,7 +470,18 @@ class Categorical(Distribution):
 
 
 class OneHotCategorical(Categorical):
-    """A class as a vector with one 1; parameters as of `Categorical`."""
+    """A class as a vector with one 1; parameters as of `Categorical`.
+
+    Parameters
+    ----------
+    probs, logits : Tensor, shape (…, k)
+        As of `Categorical`.
+
+    Examples
+    --------
+    >>> OneHotCategorical(tl.tensor([0.25, 0.75])).log_prob(tl.tensor([0.0, 1.0]))
+    tensor(-0.28768206)
+    """
 
     support = constraints.one_hot
 

@@ -35,6 +35,25 @@ class Distribution:
         How many axes of each parameter belong to one distribution.
     has_rsample : bool
         Whether samples have gradients.
+
+    Examples
+    --------
+    >>> normal = tl.distributions.Normal(tl.zeros(2), 2.0)
+    >>> normal.batch_shape, normal.event_shape, normal.support
+    ((2,), (), real)
+    >>> normal.mean, normal.mode, normal.variance, normal.stddev
+    (tensor([0., 0.]), tensor([0., 0.]), tensor([4., 4.]), tensor([2., 2.]))
+    >>> normal.sample((3,)).shape, normal.rsample().shape, normal.sample_n(3).shape
+    ((3, 2), (2,), (3, 2))
+    >>> normal.log_prob(tl.zeros(2)), normal.cdf(tl.zeros(2)), normal.icdf(tl.full((2,), 0.5))
+    (tensor([-1.6120857, -1.6120857]), tensor([0.5, 0.5]), tensor([0., 0.]))
+    >>> normal.entropy(), normal.perplexity()
+    (tensor([2.1120858, 2.1120858]), tensor([8.265464, 8.265464]))
+    >>> normal.expand((3, 2)).batch_shape
+    (3, 2)
+    >>> tl.distributions.Bernoulli(0.5).enumerate_support()
+    tensor([0., 1.])
+    >>> tl.distributions.Distribution.set_default_validate_args(True)
     """
 
     arg_constraints: ClassVar[dict[str, Constraint]] = {}
@@ -45,7 +64,17 @@ class Distribution:
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
-        """Check arguments from now on, or don't."""
+        """Check arguments from now on, or don't.
+
+        Parameters
+        ----------
+        value : bool
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
         if value not in (True, False):
             raise ValueError(f"value must be True or False, not {value!r}")
         Distribution._validate_args = value
@@ -107,44 +136,129 @@ class Distribution:
         return self.variance.sqrt()
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Draw samples without gradients, of shape sample_shape + batch_shape + event_shape."""
+        """Draw samples without gradients, of shape sample_shape + batch_shape + event_shape.
+
+        Returns
+        -------
+        Tensor
+        """
         with no_grad():
             return self.rsample(sample_shape)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Draw samples that are differentiable by the parameters (see `has_rsample`)."""
+        """Draw samples that are differentiable by the parameters (see `has_rsample`).
+
+        Parameters
+        ----------
+        sample_shape : tuple of int
+
+        Returns
+        -------
+        Tensor
+            Of shape sample_shape + batch_shape + event_shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no rsample: its samples jump")
 
     def sample_n(self, n: int) -> Tensor:
-        """Draw `n` samples."""
+        """Draw `n` samples.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        Tensor
+            Of shape (n,) + batch_shape + event_shape.
+        """
         return self.sample((n,))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Logarithm of the density, or of the probability, at `value`."""
+        """Logarithm of the density, or of the probability, at `value`.
+
+        Parameters
+        ----------
+        value : Tensor
+            Of a shape that broadcasts to batch_shape + event_shape.
+
+        Returns
+        -------
+        Tensor
+            Of value's shape without the axes of one sample.
+        """
         raise NotImplementedError
 
     def cdf(self, value: Tensor) -> Tensor:
-        """Probability of values up to `value`."""
+        """Probability of values up to `value`.
+
+        Parameters
+        ----------
+        value : Tensor
+            Of a shape that broadcasts to batch_shape.
+
+        Returns
+        -------
+        Tensor
+            Of that shape.
+        """
         raise NotImplementedError
 
     def icdf(self, value: Tensor) -> Tensor:
-        """Inverse of `cdf`."""
+        """Inverse of `cdf`.
+
+        Parameters
+        ----------
+        value : Tensor
+            Of a shape that broadcasts to batch_shape.
+
+        Returns
+        -------
+        Tensor
+            Of that shape.
+        """
         raise NotImplementedError
 
     def entropy(self) -> Tensor:
-        """The entropy, in nats."""
+        """The entropy, in nats.
+
+        Returns
+        -------
+        Tensor, shape batch_shape
+        """
         raise NotImplementedError
 
     def perplexity(self) -> Tensor:
-        """Exponential of the entropy."""
+        """Exponential of the entropy.
+
+        Returns
+        -------
+        Tensor, shape batch_shape
+        """
         return self.entropy().exp()
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """All values of a discrete distribution, along a new first axis."""
+        """All values of a discrete distribution, along a new first axis.
+
+        Parameters
+        ----------
+        expand : bool
+            Whether the values are repeated for each distribution.
+
+        Returns
+        -------
+        Tensor
+            Of shape (values,) + batch_shape + event_shape.
+        """
         raise NotImplementedError
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Distribution:
-        """The same distribution in a larger batch shape."""
+        """The same distribution in a larger batch shape.
+
+        Parameters
+        ----------
+        batch_shape : tuple of int
+            One that the present shape broadcasts to.
+        """
         batch_shape = Size(batch_shape)
         new = object.__new__(type(self)) if _instance is None else _instance
         new.__dict__.update(self.__dict__)

@@ -21,6 +21,11 @@ class Independent(Distribution):
     validate_args
         See `Distribution`.
 
+    Raises
+    ------
+    ValueError
+        If there are not so many batch axes.
+
     Examples
     --------
     >>> diagonal = Independent(Normal(tl.zeros(3), tl.ones(3)), 1)

@@ -24,6 +24,17 @@ class MultivariateNormal(Distribution):
         shape (…, n, n). The last is the cheapest.
     validate_args
         See `Distribution`.
+
+    Raises
+    ------
+    ValueError
+        If not one matrix is given, or shapes do not fit.
+
+    Examples
+    --------
+    >>> normal = MultivariateNormal(tl.zeros(2), tl.eye(2))
+    >>> normal.log_prob(tl.zeros(2)), normal.half_log_det, normal.distance_from_mean(tl.ones(2))
+    (tensor(-1.837877), tensor(0.), tensor(2.))
     """
 
     arg_constraints = {
@@ -128,7 +139,16 @@ class MultivariateNormal(Distribution):
         return tl.diagonal(self.scale_tril, 0, -2, -1).log().sum(-1)
 
     def distance_from_mean(self, value: Tensor) -> Tensor:
-        """(value − loc)ᵀ Σ⁻¹ (value − loc)."""
+        """(value − loc)ᵀ Σ⁻¹ (value − loc).
+
+        Parameters
+        ----------
+        value : Tensor, shape (…, n)
+
+        Returns
+        -------
+        Tensor, shape (…)
+        """
         difference = value - self.loc
         shape = difference.shape
         matrix = self.scale_tril.expand((*shape[:-1], shape[-1], shape[-1]))

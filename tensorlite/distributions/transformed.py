@@ -26,6 +26,11 @@ class TransformedDistribution(Distribution):
     validate_args
         See `Distribution`.
 
+    Raises
+    ------
+    ValueError
+        If `transforms` are none, or take values of another shape.
+
     Examples
     --------
     >>> logistic = TransformedDistribution(Uniform(0, 1), [SigmoidTransform().inv])

@@ -29,6 +29,22 @@ class Transform:
         Whether it can be inverted.
     sign : int
         Of its slope.
+
+    Raises
+    ------
+    ValueError
+        If `cache_size` is neither 0 nor 1.
+
+    Examples
+    --------
+    >>> exp = tl.distributions.ExpTransform()
+    >>> y = exp(tl.tensor([0.0, 1.0]))
+    >>> exp.inverse_of(y), exp.inv(y), exp.log_abs_det_jacobian(tl.tensor([0.0, 1.0]), y)
+    (tensor([0., 1.]), tensor([0., 1.]), tensor([0., 1.]))
+    >>> exp.forward_shape((2,)), exp.inverse_shape((2,)), exp.event_dim
+    ((2,), (2,), 0)
+    >>> exp.with_cache(1) is exp
+    True
     """
 
     domain: constraints.Constraint = constraints.real
@@ -67,7 +83,7 @@ class Transform:
         return y
 
     def inverse_of(self, y: Tensor) -> Tensor:
-        """The input that gives `y`."""
+        """The input, a Tensor, that gives `y`; returns it in the shape of an input."""
         if self._cache_size and y is self._last[1]:
             return self._last[0]
         return self._inverse(y)
@@ -79,15 +95,26 @@ class Transform:
         raise NotImplementedError
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log |det dy / dx| at a pair."""
+        """Log |det dy / dx| at a pair.
+
+        Parameters
+        ----------
+        x, y : Tensor
+            An input and its output.
+
+        Returns
+        -------
+        Tensor
+            Of their shape without the axes of one value.
+        """
         raise NotImplementedError
 
     def forward_shape(self, shape: Any) -> Size:
-        """Shape of the output for an input's."""
+        """Shape of the output for an input's `shape`."""
         return Size(shape)
 
     def inverse_shape(self, shape: Any) -> Size:
-        """Shape of the input for an output's."""
+        """Shape of the input for an output's `shape`."""
         return Size(shape)
 
     def __repr__(self) -> str:
@@ -131,7 +158,13 @@ class _Inverse(Transform):
 
 
 class ExpTransform(Transform):
-    """y = exp(x)."""
+    """y = exp(x).
+
+    Examples
+    --------
+    >>> ExpTransform()(tl.tensor([-1.0, 0.5]))
+    tensor([0.36787945, 1.6487212 ])
+    """
 
     codomain = constraints.positive
 
@@ -147,7 +180,13 @@ class ExpTransform(Transform):
 
 
 class PowerTransform(Transform):
-    """y = x^exponent, for positive x."""
+    """y = x^exponent, for positive x.
+
+    Examples
+    --------
+    >>> PowerTransform(2.0)(tl.tensor([1.0, 3.0]))
+    tensor([1., 9.])
+    """
 
     domain = codomain = constraints.positive
 
@@ -172,7 +211,13 @@ class PowerTransform(Transform):
 
 
 class SigmoidTransform(Transform):
-    """y = 1 / (1 + exp(−x))."""
+    """y = 1 / (1 + exp(−x)).
+
+    Examples
+    --------
+    >>> SigmoidTransform()(tl.tensor([-1.0, 0.5]))
+    tensor([0.26894143, 0.62245935])
+    """
 
     codomain = constraints.unit_interval
 
@@ -191,7 +236,13 @@ class SigmoidTransform(Transform):
 
 
 class SoftplusTransform(Transform):
-    """y = log(1 + exp(x))."""
+    """y = log(1 + exp(x)).
+
+    Examples
+    --------
+    >>> SoftplusTransform()(tl.tensor([-1.0, 0.5]))
+    tensor([0.3132617, 0.974077 ])
+    """
 
     codomain = constraints.positive
 
@@ -207,7 +258,13 @@ class SoftplusTransform(Transform):
 
 
 class TanhTransform(Transform):
-    """y = tanh(x)."""
+    """y = tanh(x).
+
+    Examples
+    --------
+    >>> TanhTransform()(tl.tensor([-1.0, 0.5]))
+    tensor([-0.7615942 ,  0.46211717])
+    """
 
     codomain = constraints.interval(-1.0, 1.0)
 
@@ -223,7 +280,13 @@ class TanhTransform(Transform):
 
 
 class AbsTransform(Transform):
-    """y = |x|; its inverse is y."""
+    """y = |x|; its inverse is y.
+
+    Examples
+    --------
+    >>> AbsTransform()(tl.tensor([-1.0, 0.5]))
+    tensor([1. , 0.5])
+    """
 
     codomain = constraints.positive
     bijective = False
@@ -236,7 +299,13 @@ class AbsTransform(Transform):
 
 
 class AffineTransform(Transform):
-    """y = loc + scale · x."""
+    """y = `loc` + `scale` · x, where `event_dim` axes belong to one value.
+
+    Examples
+    --------
+    >>> AffineTransform(1.0, 2.0)(tl.tensor([-1.0, 0.5]))
+    tensor([-1.,  2.])
+    """
 
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0) -> None:
         super().__init__(cache_size)
@@ -267,7 +336,13 @@ class AffineTransform(Transform):
 
 
 class ComposeTransform(Transform):
-    """Several transforms, the first first."""
+    """Several transforms, `parts`, the first first.
+
+    Examples
+    --------
+    >>> ComposeTransform([AffineTransform(0.0, 2.0), AffineTransform(1.0, 1.0)])(tl.tensor([3.0]))
+    tensor([7.])
+    """
 
     def __init__(self, parts: Sequence[Transform], cache_size: int = 0) -> None:
         super().__init__(cache_size)
@@ -342,7 +417,13 @@ identity_transform = ComposeTransform([])
 
 
 class IndependentTransform(Transform):
-    """A transform whose last axes count as one value."""
+    """`base_transform`, where the last `reinterpreted_batch_ndims` axes count as one value.
+
+    Examples
+    --------
+    >>> IndependentTransform(ExpTransform(), 1).log_abs_det_jacobian(tl.ones(2), tl.ones(2).exp())
+    tensor(2.)
+    """
 
     def __init__(
         self, base_transform: Transform, reinterpreted_batch_ndims: int, cache_size: int = 0
@@ -367,7 +448,18 @@ class IndependentTransform(Transform):
 
 
 class ReshapeTransform(Transform):
-    """The last axes in another shape."""
+    """The last axes, of `in_shape`, in another shape, `out_shape`.
+
+    Raises
+    ------
+    ValueError
+        If they differ in size.
+
+    Examples
+    --------
+    >>> ReshapeTransform((4,), (2, 2))(tl.zeros(3, 4)).shape
+    (3, 2, 2)
+    """
 
     def __init__(self, in_shape: Any, out_shape: Any, cache_size: int = 0) -> None:
         super().__init__(cache_size)
@@ -398,7 +490,13 @@ class ReshapeTransform(Transform):
 
 
 class SoftmaxTransform(Transform):
-    """y = softmax(x) along the last axis; its inverse is log(y). It has no determinant."""
+    """y = softmax(x) along the last axis; its inverse is log(y). It has no determinant.
+
+    Examples
+    --------
+    >>> SoftmaxTransform()(tl.tensor([0.0, 0.0]))
+    tensor([0.5, 0.5])
+    """
 
     domain = constraints.real_vector
     codomain = constraints.simplex
@@ -412,7 +510,13 @@ class SoftmaxTransform(Transform):
 
 
 class StickBreakingTransform(Transform):
-    """From n numbers to n + 1 probabilities: each takes its part of what is left."""
+    """From n numbers to n + 1 probabilities: each takes its part of what is left.
+
+    Examples
+    --------
+    >>> StickBreakingTransform()(tl.zeros(2)).sum()
+    tensor(0.99999994)
+    """
 
     domain = constraints.real_vector
     codomain = constraints.simplex
@@ -448,7 +552,14 @@ class StickBreakingTransform(Transform):
 
 
 class LowerCholeskyTransform(Transform):
-    """From matrices to lower triangular ones with a positive diagonal: its exponential."""
+    """From matrices to lower triangular ones with a positive diagonal: its exponential.
+
+    Examples
+    --------
+    >>> LowerCholeskyTransform()(tl.zeros(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
 
     domain = constraints.independent(constraints.real, 2)
     codomain = constraints.lower_cholesky

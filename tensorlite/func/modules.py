@@ -37,6 +37,20 @@ def functional_call(
         Whether names that share a parameter all get the Tensor given for one of them.
     strict : bool
         Whether missing names are an error. Unknown names always are.
+
+    Raises
+    ------
+    ValueError
+        If a name is given twice.
+    RuntimeError
+        If a name is unknown, or with `strict` missing.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> zeros = {"weight": tl.zeros(1, 2), "bias": tl.ones(1)}
+    >>> tl.func.functional_call(layer, zeros, tl.ones(3, 2)).shape
+    (3, 1)
     """
     dicts = parameter_and_buffer_dicts
     given: dict[str, Tensor] = {}
@@ -82,10 +96,26 @@ def _replaced(module: Any, given: dict[str, Tensor], tie: bool, strict: bool) ->
 def stack_module_state(models: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The parameters and the buffers of modules of one form, stacked along a new axis 0.
 
+    Parameters
+    ----------
+    models : sequence of Module
+        Of one class, their parameters of the same shapes.
+
     Returns
     -------
     (params, buffers)
         For `functional_call` under `vmap`; the parameters are leaves that require grad.
+
+    Raises
+    ------
+    RuntimeError
+        If there are none, or they are of several classes.
+
+    Examples
+    --------
+    >>> params, buffers = tl.func.stack_module_state([nn.Linear(2, 1) for _ in range(3)])
+    >>> params["weight"].shape
+    (3, 1, 2)
     """
     models = list(models)
     if not models:

@@ -135,6 +135,16 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False) 
     callable
         Takes the arguments of `func`; returns ``(gradient, value)``, with `has_aux`
         ``(gradient, (value, aux))``. The gradient has the form of the argument.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such argument, or `func` does not return what it should.
+
+    Examples
+    --------
+    >>> tl.func.grad_and_value(lambda x: (x**2).sum())(tl.tensor([1.0, 2.0]))
+    (tensor([2., 4.]), tensor(5.))
     """
 
     @functools.wraps(func)
@@ -165,6 +175,11 @@ def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False) 
 def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callable:
     """Make a function that returns the gradient of `func`; as `grad_and_value`.
 
+    Parameters
+    ----------
+    func, argnums, has_aux
+        As of `grad_and_value`.
+
     Examples
     --------
     >>> tl.func.grad(tl.sin)(tl.tensor(0.0))
@@ -183,11 +198,29 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callabl
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> Any:
     """The value of `func`, and a function for the products of cotangents with its Jacobian.
 
+    Parameters
+    ----------
+    func, *primals
+        The function, and its arguments.
+    has_aux : bool
+        Whether `func` returns a pair of its output and anything else.
+
     Returns
     -------
     (output, vjp_fn) or (output, vjp_fn, aux)
         ``vjp_fn(cotangents)`` takes what has the form of the output and returns a tuple, a gradient
         an argument. It may be called many times.
+
+    Raises
+    ------
+    RuntimeError
+        If `func` does not return Tensors, or cotangents do not fit.
+
+    Examples
+    --------
+    >>> value, product = tl.func.vjp(lambda x: x**2, tl.tensor([1.0, 2.0]))
+    >>> product(tl.tensor([1.0, 1.0]))
+    (tensor([2., 4.]),)
     """
     level = _Level(flat(primals), "vjp")
     with level.inside():
@@ -221,6 +254,16 @@ def jvp(
         Accepted for torch's sake.
     has_aux
         Whether `func` returns a pair of its output and anything else.
+
+    Raises
+    ------
+    RuntimeError
+        If primals and tangents have not one form and shapes.
+
+    Examples
+    --------
+    >>> tl.func.jvp(lambda x: x**2, (tl.tensor([1.0, 2.0]),), (tl.tensor([1.0, 1.0]),))
+    (tensor([1., 4.]), tensor([2., 4.]))
     """
     if not isinstance(primals, tuple | list) or not same_form(primals, tangents):
         raise RuntimeError("jvp: primals and tangents are tuples of one form")
@@ -229,7 +272,24 @@ def jvp(
 
 
 def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
-    """The value of `func`, and a function for the products of its Jacobian with tangents."""
+    """The value of `func`, and a function for the products of its Jacobian with tangents.
+
+    Parameters
+    ----------
+    func, *primals
+        The function, and the Tensors where it is linearized.
+
+    Raises
+    ------
+    RuntimeError
+        If a tangent has another shape.
+
+    Examples
+    --------
+    >>> value, product = tl.func.linearize(lambda x: x**2, tl.tensor([1.0, 2.0]))
+    >>> product(tl.tensor([1.0, 1.0]))
+    tensor([2., 4.])
+    """
     value, push = _linear(func, primals, False, "linearize")
     return value, lambda *tangents: push(tangents)
 
@@ -280,6 +340,17 @@ def jacrev(
     callable
         Takes the arguments of `func`; returns, in the form of the output and in it in that of the
         argument, Tensors of shape ``(*output.shape, *argument.shape)``.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such argument, or `func` does not return what it should.
+
+    Examples
+    --------
+    >>> tl.func.jacrev(lambda x: x**2)(tl.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
     """
 
     @functools.wraps(func)
@@ -307,6 +378,24 @@ def jacfwd(
 
     It takes one product per input element: cheaper than `jacrev` where the inputs have fewer
     elements than the outputs.
+
+    Parameters
+    ----------
+    func, argnums, has_aux
+        As of `jacrev`.
+    randomness
+        Accepted for torch's sake.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such argument, or `func` does not return what it should.
+
+    Examples
+    --------
+    >>> tl.func.jacfwd(lambda x: x**2)(tl.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
     """
 
     @functools.wraps(func)
@@ -353,5 +442,17 @@ def _columns(
 
 
 def hessian(func: Callable, argnums: Argnums = 0) -> Callable:
-    """Make a function that returns the Hessian of `func`, in the form of the argument twice."""
+    """Make a function that returns the Hessian of `func`, in the form of the argument twice.
+
+    Parameters
+    ----------
+    func, argnums
+        As of `jacrev`.
+
+    Examples
+    --------
+    >>> tl.func.hessian(lambda x: (x**3).sum())(tl.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
     return jacfwd(jacrev(func, argnums), argnums)

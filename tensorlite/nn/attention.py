@@ -79,6 +79,8 @@ class MultiheadAttention(Module):
     >>> output, weights = attention(h8 := tl.zeros(3, 5, 8), h8, h8)
     >>> output.shape, weights.shape
     ((3, 5, 8), (3, 5, 5))
+
+    >>> nn.MultiheadAttention(8, 2).reset_parameters()
     """
 
     def __init__(

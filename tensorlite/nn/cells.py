@@ -38,6 +38,8 @@ class RNNCellBase(Module):
     --------
     >>> nn.RNNCellBase(4, 5, bias=True, num_chunks=3).weight_ih.shape
     (15, 4)
+
+    >>> nn.RNNCellBase(4, 5, bias=True, num_chunks=3).reset_parameters()
     """
 
     def __init__(

@@ -101,6 +101,9 @@ class ModuleList(_List):
     >>> layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
     >>> len(layers), layers[0]
     (3, Linear(in_features=4, out_features=4, bias=True)  # 20 parameters)
+
+    >>> layers = nn.ModuleList([nn.Linear(4, 4)])
+    >>> layers.insert(0, nn.Identity())
     """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
@@ -120,7 +123,13 @@ class ModuleList(_List):
         return ModuleList([*self, *other])
 
     def insert(self, index: int, module: Module) -> None:
-        """Put a member before that at `index`."""
+        """Put a member before that at `index`.
+
+        Parameters
+        ----------
+        index : int
+        module : Module
+        """
         members = list(self)
         members.insert(index, module)
         self._renamed(members)
@@ -143,6 +152,9 @@ class Sequential(_List):
     >>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     >>> model[0]
     Linear(in_features=64, out_features=32, bias=True)  # 2,080 parameters
+
+    >>> len(nn.Sequential(nn.Linear(64, 32)).insert(0, nn.Identity()))
+    2
     """
 
     def __init__(self, *args: Module | Mapping[str, Module]) -> None:
@@ -194,7 +206,18 @@ class Sequential(_List):
         return times
 
     def insert(self, index: int, module: Module) -> Self:
-        """Put a member before that at `index`; return the container."""
+        """Put a member before that at `index`; return the container.
+
+        Parameters
+        ----------
+        index : int
+        module : Module
+
+        Raises
+        ------
+        TypeError
+            If `module` is none.
+        """
         if not isinstance(module, Module):
             raise AssertionError(f"module should be of type: {Module}")
         n = len(self)
@@ -241,6 +264,14 @@ class ModuleDict(Module):
     >>> heads = nn.ModuleDict({"age": nn.Linear(4, 1), "name": nn.Linear(4, 9)})
     >>> heads["age"](tl.zeros(2, 4)).shape
     (2, 1)
+
+    >>> heads = nn.ModuleDict({"age": nn.Linear(4, 1)})
+    >>> heads.update({"name": nn.Identity()})
+    >>> list(heads.keys()), list(heads.values()) == [m for _, m in heads.items()]
+    (['age', 'name'], True)
+    >>> heads.pop("name")
+    Identity()
+    >>> heads.clear()
     """
 
     def __init__(self, modules: Mapping[str, Module] | Iterable | None = None) -> None:
@@ -249,7 +280,17 @@ class ModuleDict(Module):
             self.update(modules)
 
     def update(self, modules: Mapping[str, Module] | Iterable) -> None:
-        """Add or replace members."""
+        """Add or replace members.
+
+        Parameters
+        ----------
+        modules : mapping of str to Module, or iterable of pairs
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        """
         if not isinstance(modules, Iterable):
             raise TypeError(
                 "ModuleDict.update takes a mapping or pairs of name and module, not a "
@@ -297,7 +338,12 @@ class ModuleDict(Module):
         registry.remove(self, key)
 
     def pop(self, key: str) -> Module:
-        """Take a member out, and return it."""
+        """Take a member out, and return it.
+
+        Parameters
+        ----------
+        key : str
+        """
         member = self[key]
         del self[key]
         return member

@@ -136,7 +136,26 @@ class Embedding(_Table):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Self:
-        """An embedding with a given table (rows, length), which by default is not trained."""
+        """An embedding with a given table (rows, length), which by default is not trained.
+
+        Parameters
+        ----------
+        embeddings : Tensor, shape (rows, length)
+        freeze : bool
+            Whether it is not trained.
+        padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+            As of the class.
+
+        Raises
+        ------
+        ValueError
+            If the table has not two axes.
+
+        Examples
+        --------
+        >>> nn.Embedding.from_pretrained(tl.eye(3))(tl.tensor([1]))
+        tensor([[0., 1., 0.]])
+        """
         _check_table(embeddings)
         rows, columns = embeddings.shape
         return cls(
@@ -260,7 +279,26 @@ class EmbeddingBag(_Table):
         include_last_offset: bool = False,
         padding_idx: int | None = None,
     ) -> Self:
-        """An embedding bag with a given table (rows, length), which by default is not trained."""
+        """An embedding bag with a given table (rows, length), which by default is not trained.
+
+        Parameters
+        ----------
+        embeddings : Tensor, shape (rows, length)
+        freeze : bool
+            Whether it is not trained.
+        max_norm, norm_type, scale_grad_by_freq, mode, sparse, include_last_offset, padding_idx
+            As of the class.
+
+        Raises
+        ------
+        ValueError
+            If the table has not two axes.
+
+        Examples
+        --------
+        >>> nn.EmbeddingBag.from_pretrained(tl.eye(3))(tl.tensor([[0, 1]]))
+        tensor([[0.5, 0.5, 0. ]])
+        """
         _check_table(embeddings)
         rows, columns = embeddings.shape
         made = cls(

@@ -63,6 +63,8 @@ class Linear(Module):
     --------
     >>> nn.Linear(4, 3)(tl.zeros(2, 4)).shape
     (2, 3)
+
+    >>> nn.Linear(4, 3).reset_parameters()
     """
 
     def __init__(
@@ -126,6 +128,8 @@ class Bilinear(Module):
     --------
     >>> nn.Bilinear(4, 5, 3)(tl.zeros(2, 4), tl.zeros(2, 5)).shape
     (2, 3)
+
+    >>> nn.Bilinear(4, 5, 3).reset_parameters()
     """
 
     def __init__(

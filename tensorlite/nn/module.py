@@ -47,10 +47,17 @@ class Module(Changes):
     Assign `Parameter`, `Buffer` and `Module` attributes in ``__init__``, write `forward`, and call
     the module itself.
 
+    Inputs and outputs may have any shapes.
+
     Attributes
     ----------
     training : bool
         Whether layers like dropout behave as in training; see `train` and `eval`.
+
+    Raises
+    ------
+    NotImplementedError
+        If it is called and has no `forward`.
 
     Examples
     --------
@@ -62,6 +69,50 @@ class Module(Changes):
     ...
     ...     def forward(self, x):
     ...         return self.out(F.relu(self.hidden(x)))
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    >>> [name for name, _ in net.named_parameters()]
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    >>> [name for name, _ in net.named_buffers()]
+    ['1.running_mean', '1.running_var', '1.num_batches_tracked']
+    >>> [name for name, _ in net.named_children()], [name for name, _ in net.named_modules()]
+    (['0', '1'], ['', '0', '1'])
+    >>> len(list(net.parameters())), len(list(net.buffers())), len(list(net.children()))
+    (4, 3, 2)
+    >>> len(list(net.modules())), net.get_submodule("0").extra_repr()
+    (3, 'in_features=2, out_features=3, bias=True')
+    >>> net.get_parameter("0.bias").shape, net.get_buffer("1.running_mean").shape
+    ((3,), (3,))
+    >>> net.set_submodule("1", nn.Identity())
+    >>> net.add_module("last", nn.ReLU())
+    >>> net.register_parameter("scale", nn.Parameter(tl.ones(3)))
+    >>> net.register_buffer("mean", tl.zeros(3))
+    >>> list(net.state_dict())
+    ['scale', 'mean', '0.weight', '0.bias']
+    >>> net.load_state_dict(net.state_dict())
+    <All keys matched successfully>
+    >>> net.forward(tl.zeros(1, 2)).shape
+    (1, 3)
+    >>> class Counter(nn.Module):
+    ...     count = 3
+    ...
+    ...     def get_extra_state(self):
+    ...         return self.count
+    ...
+    ...     def set_extra_state(self, state):
+    ...         self.count = state
+    >>> counter = Counter()
+    >>> handle = counter.register_state_dict_pre_hook(lambda module, *_: print("about to save"))
+    >>> handle = counter.register_state_dict_post_hook(lambda module, state, *_: print(state))
+    >>> handle = counter.register_load_state_dict_pre_hook(lambda module, state, *_: print("load"))
+    >>> handle = counter.register_load_state_dict_post_hook(lambda module, keys: print(keys))
+    >>> state = counter.state_dict()
+    about to save
+    OrderedDict([('_extra_state', 3)])
+    >>> counter.load_state_dict(state)
+    load
+    <All keys matched successfully>
+    <All keys matched successfully>
     """
 
     training: bool = True
@@ -82,7 +133,15 @@ class Module(Changes):
         pass
 
     def _forward_is_missing(self, *input: Any) -> Any:
-        """Compute the output; to be written by every subclass that is called."""
+        """Compute the output; to be written by every subclass that is called.
+
+        `input` is what the module is called with.
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass has none.
+        """
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
@@ -166,7 +225,7 @@ class Module(Changes):
         return Held(self, Kind.MODULE)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under a name; None keeps the name without a parameter."""
+        """Add the parameter `param` under a name; None keeps the name without a parameter."""
         self._check_new(name, param, Kind.PARAMETER)
         registry.place(self, name, param, Kind.PARAMETER)
 
@@ -178,7 +237,7 @@ class Module(Changes):
         name
             Name of the attribute.
         tensor
-            Its value; None keeps the name without a value.
+            Its value, of any shape; None keeps the name without a value.
         persistent
             Whether `state_dict` contains it.
         """
@@ -187,7 +246,7 @@ class Module(Changes):
         self._fleeting = self._fleeting - {name} if persistent else self._fleeting | {name}
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a submodule under a name; one of that name is replaced."""
+        """Add the submodule `module` under a name; one of that name is replaced."""
         self._check_new(name, module, Kind.MODULE)
         registry.place(self, name, module, Kind.MODULE)
 
@@ -221,7 +280,8 @@ class Module(Changes):
     ) -> Iterator[tuple[str, Module]]:
         """Yield this module (named `prefix`) and all below it with dotted names.
 
-        Each comes once, under its first name; with ``remove_duplicate=False`` under all.
+        Those in `memo` are left out. Each comes once, under its first name; with
+        ``remove_duplicate=False`` under all.
         """
         memo = set() if memo is None else memo
         if self in memo:
@@ -235,7 +295,7 @@ class Module(Changes):
                 yield from child.named_modules(memo, path, remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
-        """Yield this module and all below it, by default each once."""
+        """Yield this module and all below it, each once unless ``remove_duplicate=False``."""
         found = self.named_modules(remove_duplicate=remove_duplicate)
         return (module for _, module in found)
 
@@ -261,25 +321,33 @@ class Module(Changes):
         """Yield the parameters with their dotted names; by default one that is shared comes once.
 
         With ``recurse=False`` only those of this module itself.
+
+        Names begin with `prefix`; with ``remove_duplicate=False`` one that is shared comes again.
         """
         return self._collect(Kind.PARAMETER, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Yield the parameters, as an optimizer wants them; one that is shared comes once."""
+        """Yield the parameters, each once; with ``recurse=False`` none of submodules."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield the buffers with their dotted names."""
+        """Yield the buffers, of any shape, with their dotted names; it returns an iterator.
+
+        `prefix`, `recurse` and `remove_duplicate` are those of `named_parameters`.
+        """
         return self._collect(Kind.BUFFER, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Yield the buffers."""
+        """Yield the buffers, of any shape; with ``recurse=False`` none of submodules.
+
+        It returns an iterator.
+        """
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """Find a submodule by its dotted name; "" is the module itself.
+        """Find a submodule by its dotted name `target`; "" is the module itself.
 
         Raises
         ------
@@ -329,11 +397,11 @@ class Module(Changes):
         setattr(owner, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
-        """Find a parameter by its dotted name."""
+        """Find a parameter by its dotted name `target`."""
         return self._found(target, Kind.PARAMETER, "an nn.Parameter")
 
     def get_buffer(self, target: str) -> Tensor:
-        """Find a buffer by its dotted name."""
+        """Find a buffer by its dotted name `target`; returns a Tensor of any shape."""
         return self._found(target, Kind.BUFFER, "a buffer")
 
     def _found(self, target: str, kind: Kind, what: str) -> Any:
@@ -388,11 +456,23 @@ class Module(Changes):
         return type(self).get_extra_state is not Module.get_extra_state
 
     def get_extra_state(self) -> Any:
-        """More values for `state_dict`; subclasses override it together with `set_extra_state`."""
+        """More values for `state_dict`; subclasses override it together with `set_extra_state`.
+
+        Raises
+        ------
+        RuntimeError
+            If a subclass has none.
+        """
         raise RuntimeError(f"{type(self).__name__} has no get_extra_state()")
 
     def set_extra_state(self, state: Any) -> None:
-        """Take back what `get_extra_state` returned."""
+        """Take back the `state` that `get_extra_state` returned.
+
+        Raises
+        ------
+        RuntimeError
+            If a subclass has none.
+        """
         raise RuntimeError(f"{type(self).__name__} has no set_extra_state()")
 
     def load_state_dict(

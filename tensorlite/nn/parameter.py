@@ -109,7 +109,17 @@ def _unset(shape: tuple[int, ...], device: Any, dtype: Any) -> Tensor:
 
 
 class UninitializedParameter(Parameter):
-    """A parameter whose shape a lazy module finds at its first input."""
+    """A parameter whose shape a lazy module finds at its first input.
+
+    Examples
+    --------
+    >>> nn.LazyLinear(3).weight.__class__.__name__
+    'UninitializedParameter'
+    >>> parameter = nn.UninitializedParameter()
+    >>> parameter.materialize((2, 3))
+    >>> parameter.shape
+    (2, 3)
+    """
 
     __slots__ = ()
 
@@ -117,7 +127,13 @@ class UninitializedParameter(Parameter):
         super().__init__(_unset((0,), device, dtype), requires_grad)
 
     def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
-        """Become an ordinary parameter of this shape, with values still to be written."""
+        """Become an ordinary parameter of this shape, with values still to be written.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The lengths of its axes.
+        """
         _materialize(self, shape, device, dtype)
         self.__class__ = Parameter  # type: ignore[assignment]
 
@@ -126,7 +142,17 @@ class UninitializedParameter(Parameter):
 
 
 class UninitializedBuffer(Tensor):
-    """A buffer whose shape a lazy module finds at its first input."""
+    """A buffer whose shape a lazy module finds at its first input.
+
+    Examples
+    --------
+    >>> nn.LazyBatchNorm1d().running_mean.__class__.__name__
+    'UninitializedBuffer'
+    >>> buffer = nn.UninitializedBuffer()
+    >>> buffer.materialize((2, 3))
+    >>> buffer.shape
+    (2, 3)
+    """
 
     __slots__ = ()
 

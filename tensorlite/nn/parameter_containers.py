@@ -42,6 +42,10 @@ class ParameterList(Module):
     --------
     >>> nn.ParameterList([tl.zeros(2, 3), tl.zeros(4)])[0].shape
     (2, 3)
+
+    >>> members = nn.ParameterList([tl.zeros(2)])
+    >>> members.append(tl.ones(3)).extend([tl.ones(4)]).pop().shape
+    (4,)
     """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
@@ -73,13 +77,28 @@ class ParameterList(Module):
         setattr(self, self._at(index), _as_member(value))
 
     def append(self, value: Any) -> Self:
-        """Add a member at the end; return the container."""
+        """Add a member at the end; return the container.
+
+        Parameters
+        ----------
+        value : object
+        """
         setattr(self, str(self._length), _as_member(value))
         self._length += 1
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
-        """Add several members at the end; return the container."""
+        """Add several members at the end; return the container.
+
+        Parameters
+        ----------
+        values : iterable
+
+        Raises
+        ------
+        TypeError
+            If it is none.
+        """
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(
                 f"ParameterList.extend takes a list of values, not a {type(values).__name__}"
@@ -89,7 +108,12 @@ class ParameterList(Module):
         return self
 
     def pop(self, index: int = -1) -> Any:
-        """Take a member out, and return it."""
+        """Take a member out, and return it.
+
+        Parameters
+        ----------
+        index : int
+        """
         self._at(index)
         members = list(self)
         member = members.pop(index)
@@ -130,6 +154,16 @@ class ParameterDict(Module):
     --------
     >>> nn.ParameterDict({"left": tl.zeros(2, 3)})["left"].shape
     (2, 3)
+
+    >>> members = nn.ParameterDict.fromkeys(nn.ParameterDict(), ["a", "b"], tl.zeros(2))
+    >>> members.update({"c": tl.ones(2)})
+    >>> list(members.keys()), len(list(members.values())), len(list(members.items()))
+    (['a', 'b', 'c'], 3, 3)
+    >>> members.get("z"), members.setdefault("c").tolist(), members.pop("a").shape
+    (None, [1.0, 1.0], (2,))
+    >>> members.copy().popitem()[0]
+    'c'
+    >>> members.clear()
     """
 
     def __init__(self, parameters: Any = None) -> None:
@@ -181,17 +215,32 @@ class ParameterDict(Module):
         return ((key, self[key]) for key in self._names)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The member of that name, or `default`."""
+        """The member of that name, or `default`.
+
+        Parameters
+        ----------
+        key : str
+        """
         return self[key] if key in self._names else default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """The member of that name; `default` becomes it where there is none."""
+        """The member of that name; `default` becomes it where there is none.
+
+        Parameters
+        ----------
+        key : str
+        """
         if key not in self:
             self[key] = default
         return self[key]
 
     def pop(self, key: str) -> Any:
-        """Take a member out, and return it."""
+        """Take a member out, and return it.
+
+        Parameters
+        ----------
+        key : str
+        """
         value = self[key]
         del self[key]
         return value
@@ -211,11 +260,27 @@ class ParameterDict(Module):
         return ParameterDict(dict(self.items()))
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
-        """A ParameterDict with one value under several names."""
+        """A ParameterDict with one value under several names.
+
+        Parameters
+        ----------
+        keys : iterable of str
+        default : object
+        """
         return ParameterDict(dict.fromkeys(keys, default))
 
     def update(self, parameters: Any) -> None:
-        """Add or replace members; of a mapping that is no ParameterDict or OrderedDict sorted."""
+        """Add or replace members; of a mapping that is no ParameterDict or OrderedDict sorted.
+
+        Parameters
+        ----------
+        parameters : mapping of str to values, or iterable of pairs
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        """
         if not isinstance(parameters, Iterable) or isinstance(parameters, Tensor):
             raise TypeError(
                 "ParameterDict.update takes a mapping or pairs of name and value, not a "

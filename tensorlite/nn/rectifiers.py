@@ -354,6 +354,8 @@ class PReLU(Module):
     --------
     >>> nn.PReLU()(tl.tensor([-1.5, 0.0, 2.0]))
     tensor([-0.375,  0.   ,  2.   ], op=prelu)
+
+    >>> nn.PReLU().reset_parameters()
     """
 
     def __init__(

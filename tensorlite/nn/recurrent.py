@@ -63,6 +63,11 @@ class RNNBase(Module):
     >>> output, h = nn.RNNBase("GRU", 4, 5, batch_first=True)(tl.zeros(2, 7, 4))
     >>> output.shape, h.shape
     ((2, 7, 5), (1, 2, 5))
+
+    >>> nn.RNNBase("GRU", 4, 5).reset_parameters()
+    >>> nn.RNNBase("GRU", 4, 5).flatten_parameters()
+    >>> [w.shape for w in nn.RNNBase("GRU", 4, 5).all_weights[0]]
+    [(15, 4), (15, 5), (15,), (15,)]
     """
 
     def __init__(

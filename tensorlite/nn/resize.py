@@ -13,6 +13,8 @@ from tensorlite.tensor import Tensor
 class Upsample(Module):
     """Enlarges the axes behind the channels, to a size or by a factor.
 
+    Input (N, C, …), output of the same number of axes.
+
     Parameters
     ----------
     size : int or tuple of int, optional
@@ -25,6 +27,11 @@ class Upsample(Module):
         Whether the outermost elements stay in the corners.
     recompute_scale_factor : bool, optional
         Whether the factor is taken from the sizes, which are whole numbers.
+
+    Examples
+    --------
+    >>> nn.Upsample(scale_factor=2)(tl.tensor([[[1.0, 2.0]]]))
+    tensor([[[1., 1., 2., 2.]]])
     """
 
     def __init__(
@@ -64,14 +71,40 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """`Upsample` of images by repeating pixels."""
+    """`Upsample` of images by repeating pixels.
+
+    Input (N, C, H, W), output (N, C, OH, OW).
+
+    Parameters
+    ----------
+    size, scale_factor
+        As of `Upsample`.
+
+    Examples
+    --------
+    >>> nn.UpsamplingNearest2d(scale_factor=2)(tl.zeros(1, 3, 4, 4)).shape
+    (1, 3, 8, 8)
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """`Upsample` of images by linear interpolation, the corners kept."""
+    """`Upsample` of images by linear interpolation, the corners kept.
+
+    Input (N, C, H, W), output (N, C, OH, OW).
+
+    Parameters
+    ----------
+    size, scale_factor
+        As of `Upsample`.
+
+    Examples
+    --------
+    >>> nn.UpsamplingBilinear2d(scale_factor=2)(tl.zeros(1, 3, 4, 4)).shape
+    (1, 3, 8, 8)
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
@@ -166,7 +199,18 @@ class ChannelShuffle(Module):
 
 
 class Unfold(Module):
-    """Every window of (N, C, H, W) as a column: (N, C · size of the window, windows)."""
+    """Every window of (N, C, H, W) as a column: (N, C · size of the window, windows).
+
+    Parameters
+    ----------
+    kernel_size, dilation, padding, stride : int or tuple of int
+        As of `Conv2d`.
+
+    Examples
+    --------
+    >>> nn.Unfold(2)(tl.zeros(1, 3, 4, 4)).shape
+    (1, 12, 9)
+    """
 
     def __init__(
         self, kernel_size: PerAxis, dilation: PerAxis = 1, padding: PerAxis = 0, stride: PerAxis = 1

@@ -78,6 +78,16 @@ class TransformerEncoderLayer(_Layer):
         Whether the linear layers and norms have biases.
     device, dtype
         Of the parameters.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such `activation`.
+
+    Examples
+    --------
+    >>> nn.TransformerEncoderLayer(8, 2, 16)(tl.zeros(5, 3, 8)).shape
+    (5, 3, 8)
     """
 
     def __init__(
@@ -135,6 +145,25 @@ class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to the encoder's output, and two linear layers.
 
     Parameters are `TransformerEncoderLayer`'s.
+
+    Targets (T, N, E) and the encoder's output (S, N, E); the output has the shape of the targets.
+
+    Parameters
+    ----------
+    d_model, nhead, dim_feedforward, dropout
+        As of `TransformerEncoderLayer`.
+    activation, layer_norm_eps, batch_first, norm_first, bias
+        As of `TransformerEncoderLayer`.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such `activation`.
+
+    Examples
+    --------
+    >>> nn.TransformerDecoderLayer(8, 2, 16)(tl.zeros(4, 3, 8), tl.zeros(5, 3, 8)).shape
+    (4, 3, 8)
     """
 
     def __init__(
@@ -208,6 +237,8 @@ def _copies(layer: Module, n: int) -> ModuleList:
 class TransformerEncoder(Module):
     """A stack of encoder layers.
 
+    Input and output (L, N, E), or (N, L, E) with `batch_first` of the layer.
+
     Parameters
     ----------
     encoder_layer : TransformerEncoderLayer
@@ -218,6 +249,12 @@ class TransformerEncoder(Module):
         Applied to the result.
     enable_nested_tensor, mask_check : bool
         Taken as in torch, and without effect.
+
+    Examples
+    --------
+    >>> encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 2)
+    >>> encoder(tl.zeros(5, 3, 8)).shape
+    (5, 3, 8)
     """
 
     def __init__(
@@ -256,6 +293,8 @@ class TransformerEncoder(Module):
 class TransformerDecoder(Module):
     """A stack of decoder layers.
 
+    Targets (T, N, E) and the encoder's output (S, N, E); the output has the shape of the targets.
+
     Parameters
     ----------
     decoder_layer : TransformerDecoderLayer
@@ -264,6 +303,12 @@ class TransformerDecoder(Module):
         How many layers.
     norm : Module, optional
         Applied to the result.
+
+    Examples
+    --------
+    >>> decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 16), 2)
+    >>> decoder(tl.zeros(4, 3, 8), tl.zeros(5, 3, 8)).shape
+    (4, 3, 8)
     """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
@@ -302,6 +347,9 @@ class TransformerDecoder(Module):
 class Transformer(Module):
     """An encoder and a decoder [1]_; all matrices are drawn by `init.xavier_uniform_`.
 
+    Sources (S, N, E) and targets (T, N, E), or (N, S, E) and (N, T, E) with `batch_first`; the
+    output has the shape of the targets.
+
     Parameters
     ----------
     d_model, nhead : int
@@ -315,9 +363,20 @@ class Transformer(Module):
     layer_norm_eps, batch_first, norm_first, bias, device, dtype
         As in `TransformerEncoderLayer`.
 
+    Raises
+    ------
+    RuntimeError
+        If batches differ, or features are not `d_model`.
+
     References
     ----------
     .. [1] Vaswani et al., "Attention is all you need", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> model = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+    >>> model(tl.zeros(3, 5, 8), tl.zeros(3, 4, 8)).shape
+    (3, 4, 8)
     """
 
     def __init__(
@@ -413,5 +472,20 @@ class Transformer(Module):
 
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
-        """A mask (sz, sz) that keeps each position from later ones: 0, and −inf above."""
+        """A mask (sz, sz) that keeps each position from later ones: 0, and −inf above.
+
+        Parameters
+        ----------
+        sz : int
+
+        Returns
+        -------
+        Tensor, shape (sz, sz)
+
+        Examples
+        --------
+        >>> nn.Transformer.generate_square_subsequent_mask(2)
+        tensor([[  0., -inf],
+                [  0.,   0.]])
+        """
         return triu(full((sz, sz), -math.inf, dtype=float_dtype(dtype), device=device), 1)

@@ -57,6 +57,11 @@ def clip_grad_norm_(
     Notes
     -----
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
+
+    Examples
+    --------
+    >>> loss.backward()
+    >>> norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     """
     max_norm = _at_least_0(max_norm, "max_norm")
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
@@ -98,7 +103,29 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all elements of some Tensors together; parameters as of `clip_grad_norm_`."""
+    """The norm of all elements of some Tensors together; parameters as of `clip_grad_norm_`.
+
+    Parameters
+    ----------
+    tensors : iterable of Tensor
+        Of any shapes.
+    norm_type, error_if_nonfinite, foreach
+        As of `clip_grad_norm_`.
+
+    Returns
+    -------
+    Tensor, shape ()
+
+    Raises
+    ------
+    RuntimeError
+        If `error_if_nonfinite`, for an infinite or NaN norm.
+
+    Examples
+    --------
+    >>> nn.utils.get_total_norm([tl.tensor([3.0]), tl.tensor([4.0])])
+    tensor(5.)
+    """
     given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
         return tensor_of(np.zeros((), np.float32))
@@ -113,7 +140,30 @@ def clip_grads_with_norm_(
     total_norm: Tensor,
     foreach: bool | None = None,
 ) -> None:
-    """Scale gradients by what brings `total_norm` down to `max_norm`, if it is greater."""
+    """Scale gradients by what brings `total_norm` down to `max_norm`, if it is greater.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        Of any shapes.
+    max_norm : float
+        Not negative.
+    total_norm : Tensor, shape ()
+        See `get_total_norm`.
+    foreach
+        Accepted for torch's sake.
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is negative.
+
+    Examples
+    --------
+    >>> loss.backward()
+    >>> norm = nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    >>> nn.utils.clip_grads_with_norm_(model.parameters(), 1.0, norm)
+    """
     unit("clip", _scale, _own(parameters), _at_least_0(max_norm, "max_norm"), total_norm.array)
 
 
@@ -212,7 +262,27 @@ def _scale(grads: list[Array], max_norm: float, norm: Array) -> None:
 def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:
-    """Limit each element of the gradients to [−clip_value, clip_value], in place."""
+    """Limit each element of the gradients to [−clip_value, clip_value], in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        Of any shapes.
+    clip_value : float
+        Not negative.
+    foreach
+        Accepted for torch's sake.
+
+    Raises
+    ------
+    ValueError
+        If `clip_value` is negative.
+
+    Examples
+    --------
+    >>> loss.backward()
+    >>> nn.utils.clip_grad_value_(model.parameters(), 0.1)
+    """
     clip_value = _at_least_0(clip_value, "clip_value")
     for grad in _own(parameters):
         with on_device_of(grad):

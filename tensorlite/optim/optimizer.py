@@ -93,6 +93,15 @@ class Optimizer:
     ...             for p in group["params"]:
     ...                 if p.grad is not None:
     ...                     p -= group["lr"] * p.grad.sign()
+
+    >>> optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
+    >>> handle = optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: None)
+    >>> handle = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: None)
+    >>> loss.backward()
+    >>> optimizer.step()
+    >>> optimizer.zero_grad()
+    >>> optimizer.load_state_dict(optimizer.state_dict())
+    >>> optimizer.add_param_group({"params": [nn.Parameter(tl.zeros(2))], "lr": 0.01})
     """
 
     steps_taken = 0  # by which schedules see that they are not stepped first
@@ -132,6 +141,11 @@ class Optimizer:
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with settings of their own.
+
+        Parameters
+        ----------
+        param_group : dict
+            With "params", and settings.
 
         Raises
         ------
@@ -187,7 +201,18 @@ class Optimizer:
         return None, given
 
     def label(self, parameter: Tensor) -> str:
-        """A parameter as messages name it: by its name, or by its number."""
+        """A parameter as messages name it: by its name, or by its number.
+
+        Parameters
+        ----------
+        parameter : Tensor
+            Of any shape.
+
+        Examples
+        --------
+        >>> tl.optim.SGD(nn.Linear(2, 1).named_parameters()).label(nn.Parameter(tl.zeros(2)))
+        '?'
+        """
         number = 0
         for group in self.param_groups:
             names = group.get("param_names")
@@ -198,7 +223,21 @@ class Optimizer:
         return "?"
 
     def check(self, settings: dict[str, Any]) -> None:
-        """Refuse settings out of range."""
+        """Refuse settings out of range.
+
+        Parameters
+        ----------
+        settings : dict
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            If one is out of range, or not supported.
+
+        Examples
+        --------
+        >>> optimizer.check(optimizer.defaults)
+        """
         for name, value in settings.items():
             if name in ("lr", "eps", "weight_decay", "momentum", "lr_decay"):
                 if isinstance(value, Tensor) and value.numel() != 1:
@@ -249,10 +288,26 @@ class Optimizer:
         raise NotImplementedError
 
     def gather(self) -> None:
-        """Follow parameters that moved to another device or dtype: nothing to do here."""
+        """Follow parameters that moved to another device or dtype: nothing to do here.
+
+        Examples
+        --------
+        >>> optimizer.gather()
+        """
 
     def between_hooks(self, step: Callable, *args: Any, **kwargs: Any) -> Any:
-        """Call `step` with the hooks around it."""
+        """Call `step` with the hooks around it.
+
+        Parameters
+        ----------
+        step, *args, **kwargs
+            The function, and what it is called with.
+
+        Examples
+        --------
+        >>> optimizer.between_hooks(print, "a step")
+        a step
+        """
         for hook in list(self._before_step.values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
@@ -263,7 +318,17 @@ class Optimizer:
         return result
 
     def loss_of(self, closure: Callable[[], Any] | None) -> Any:
-        """What the closure returns, with operations recorded."""
+        """What the closure returns, with operations recorded.
+
+        Parameters
+        ----------
+        closure : callable or None
+
+        Examples
+        --------
+        >>> optimizer.loss_of(lambda: 3.0)
+        3.0
+        """
         if closure is None:
             return None
         with enable_grad():
@@ -382,19 +447,39 @@ class Optimizer:
         return _registered(self._after_step, hook)
 
     def register_state_dict_pre_hook(self, hook: Callable) -> Hook:
-        """Call ``hook(optimizer)`` before `state_dict`."""
+        """Call ``hook(optimizer)`` before `state_dict`.
+
+        Examples
+        --------
+        >>> handle = optimizer.register_state_dict_pre_hook(lambda *args: None)
+        """
         return _registered(self._before_save, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> Hook:
-        """Call ``hook(optimizer, state_dict)`` after `state_dict`; it may return another."""
+        """Call ``hook(optimizer, state_dict)`` after `state_dict`; it may return another.
+
+        Examples
+        --------
+        >>> handle = optimizer.register_state_dict_post_hook(lambda *args: None)
+        """
         return _registered(self._after_save, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> Hook:
-        """Call ``hook(optimizer, state_dict)`` before loading; it may return another."""
+        """Call ``hook(optimizer, state_dict)`` before loading; it may return another.
+
+        Examples
+        --------
+        >>> handle = optimizer.register_load_state_dict_pre_hook(lambda *args: None)
+        """
         return _registered(self._before_load, hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> Hook:
-        """Call ``hook(optimizer)`` after loading."""
+        """Call ``hook(optimizer)`` after loading.
+
+        Examples
+        --------
+        >>> handle = optimizer.register_load_state_dict_post_hook(lambda *args: None)
+        """
         return _registered(self._after_load, hook)
 
     # --- copies -------------------------------------------------------------------------------

@@ -37,7 +37,23 @@ def _check_decay(decay: float) -> None:
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Callable:
-    """Make a function (average, present, count) → decay · average + (1 − decay) · present."""
+    """Make a function (average, present, count) → decay · average + (1 − decay) · present.
+
+    Parameters
+    ----------
+    decay : float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+
+    Examples
+    --------
+    >>> tl.optim.swa_utils.get_ema_avg_fn(0.75)(4.0, 0.0, 1)
+    3.0
+    """
     _check_decay(decay)
 
     @no_grad()
@@ -48,7 +64,13 @@ def get_ema_avg_fn(decay: float = 0.999) -> Callable:
 
 
 def get_swa_avg_fn() -> Callable:
-    """Make a function (average, present, count) → the mean of count + 1 values."""
+    """Make a function (average, present, count) → the mean of count + 1 values.
+
+    Examples
+    --------
+    >>> tl.optim.swa_utils.get_swa_avg_fn()(4.0, 0.0, 1)
+    2.0
+    """
 
     @no_grad()
     def average(averaged_param: Tensor, current_param: Tensor, num_averaged: Any) -> Tensor:
@@ -58,7 +80,25 @@ def get_swa_avg_fn() -> Callable:
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable:
-    """Make the function of `get_ema_avg_fn` for lists of Tensors, which changes the averages."""
+    """Make the function of `get_ema_avg_fn` for lists of Tensors, which changes the averages.
+
+    Parameters
+    ----------
+    decay : float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+
+    Examples
+    --------
+    >>> average = [tl.tensor([4.0])]
+    >>> tl.optim.swa_utils.get_ema_multi_avg_fn(0.75)(average, [tl.tensor([0.0])], 1)
+    >>> average[0]
+    tensor([3.])
+    """
     _check_decay(decay)
 
     @no_grad()
@@ -70,7 +110,15 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable:
 
 
 def get_swa_multi_avg_fn() -> Callable:
-    """Make the function of `get_swa_avg_fn` for lists of Tensors, which changes the averages."""
+    """Make the function of `get_swa_avg_fn` for lists of Tensors, which changes the averages.
+
+    Examples
+    --------
+    >>> average = [tl.tensor([4.0])]
+    >>> tl.optim.swa_utils.get_swa_multi_avg_fn()(average, [tl.tensor([0.0])], 1)
+    >>> average[0]
+    tensor([2.])
+    """
 
     @no_grad()
     def average(means: list[Tensor], current_params: list[Tensor], num_averaged: Any) -> None:
@@ -94,6 +142,8 @@ def _approach(mean: Tensor, present: Tensor, part: float) -> None:
 class AveragedModel(Module):
     """A copy of a model whose parameters are averages of that model's.
 
+    Inputs and outputs are those of `model`, of any shapes.
+
     Parameters
     ----------
     model
@@ -106,6 +156,11 @@ class AveragedModel(Module):
         The same for lists of them, changing the averages in place.
     use_buffers
         Average buffers, too; else they are copied.
+
+    Raises
+    ------
+    ValueError
+        If both functions are given.
 
     Examples
     --------
@@ -192,6 +247,10 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
         Its batch norms are in training mode meanwhile.
     device
         Where inputs are moved first.
+
+    Examples
+    --------
+    >>> tl.optim.swa_utils.update_bn(loader, nn.Sequential(nn.BatchNorm1d(4)))
     """
     from tensorlite.nn.batch_norm import BatchNormNd
 
@@ -231,6 +290,18 @@ class SWALR(LRScheduler):
         "cos" for half a cosine, "linear" for a line.
     last_epoch
         See `LRScheduler`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such `anneal_strategy`, or `anneal_epochs` is negative.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.swa_utils.SWALR(optimizer, swa_lr=0.05, anneal_epochs=2)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.075]
     """
 
     def __init__(

@@ -14,10 +14,24 @@ __all__ = ["parameters_to_vector", "vector_to_parameters"]
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """Join parameters, each in row order, to one Tensor of one axis; gradients pass.
 
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        Of any shapes.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+
     Raises
     ------
     TypeError
         If they are not all on one device.
+
+    Examples
+    --------
+    >>> nn.utils.parameters_to_vector(nn.Linear(4, 3).parameters()).shape
+    (15,)
     """
     parameters = list(parameters)
     _check_devices(parameters)
@@ -33,6 +47,13 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         If `vec` is no Tensor, or they are not all on one device.
     RuntimeError
         If the vector has too few elements.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(4, 3)
+    >>> nn.utils.vector_to_parameters(tl.zeros(15), layer.parameters())
+    >>> layer.bias.tolist()
+    [0.0, 0.0, 0.0]
     """
     if not isinstance(vec, Tensor):
         raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")

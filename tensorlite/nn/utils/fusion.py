@@ -26,6 +26,22 @@ def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Modu
         A convolution, or a transposed one with ``transpose=True``; in evaluation.
     bn
         The batch normalization of its outputs; in evaluation.
+
+    Returns
+    -------
+    Module
+        Of `conv`'s kind.
+
+    Raises
+    ------
+    ValueError
+        If one is in training, or there are no running statistics.
+
+    Examples
+    --------
+    >>> conv, bn = nn.Conv2d(3, 4, 3).eval(), nn.BatchNorm2d(4).eval()
+    >>> nn.utils.fuse_conv_bn_eval(conv, bn)(tl.zeros(1, 3, 5, 5)).shape
+    (1, 4, 3, 3)
     """
     fused = _copy(conv, bn)
     statistics: Any = _statistics(bn)
@@ -48,13 +64,55 @@ def fuse_conv_bn_weights(
     bn_b: Tensor | None,
     transpose: bool = False,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of `fuse_conv_bn_eval` from those of both layers."""
+    """Weight and bias of `fuse_conv_bn_eval` from those of both layers.
+
+    Parameters
+    ----------
+    conv_w, conv_b : Tensor, shapes (O, C, …) and (O,)
+        Of the convolution; the bias may be None.
+    bn_rm, bn_rv : Tensor, shape (O,)
+        Running mean and variance.
+    bn_eps : float
+        Added to the variance.
+    bn_w, bn_b : Tensor, shape (O,), or None
+        Of the normalization.
+    transpose : bool
+        Whether the convolution is a transposed one.
+
+    Examples
+    --------
+    >>> w, b = tl.ones(2, 1, 3), tl.zeros(2)
+    >>> nn.utils.fuse_conv_bn_weights(w, b, b, tl.ones(2), 0.0, None, None)[0].shape
+    (2, 1, 3)
+    """
     axis = 1 if transpose else 0
     return _fused(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, axis)
 
 
 def fuse_linear_bn_eval(linear: Module, bn: Module) -> Module:
-    """A copy of a linear layer that does what it and the normalization behind it do together."""
+    """A copy of a linear layer that does what it and the normalization behind it do together.
+
+    Parameters
+    ----------
+    linear, bn : Module
+        Both in evaluation.
+
+    Returns
+    -------
+    Module
+        A `Linear`.
+
+    Raises
+    ------
+    ValueError
+        If one is in training, or the numbers of features differ.
+
+    Examples
+    --------
+    >>> linear, bn = nn.Linear(3, 4).eval(), nn.BatchNorm1d(4).eval()
+    >>> nn.utils.fuse_linear_bn_eval(linear, bn)(tl.zeros(2, 3)).shape
+    (2, 4)
+    """
     if linear.out_features != bn.num_features and bn.num_features != 1:
         raise ValueError(
             "To fuse, linear.out_features == bn.num_features or bn.num_features == 1, but they "
@@ -74,7 +132,25 @@ def fuse_linear_bn_weights(
     bn_w: Tensor | None,
     bn_b: Tensor | None,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of `fuse_linear_bn_eval` from those of both layers."""
+    """Weight and bias of `fuse_linear_bn_eval` from those of both layers.
+
+    Parameters
+    ----------
+    linear_w, linear_b : Tensor, shapes (O, I) and (O,)
+        Of the linear layer; the bias may be None.
+    bn_rm, bn_rv : Tensor, shape (O,)
+        Running mean and variance.
+    bn_eps : float
+        Added to the variance.
+    bn_w, bn_b : Tensor, shape (O,), or None
+        Of the normalization.
+
+    Examples
+    --------
+    >>> w, b = tl.ones(2, 3), tl.zeros(2)
+    >>> nn.utils.fuse_linear_bn_weights(w, b, b, tl.ones(2), 0.0, None, None)[0].shape
+    (2, 3)
+    """
     return _fused(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, 0)
 
 

@@ -56,6 +56,12 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     References
     ----------
     .. [1] Salimans and Kingma, "Weight normalization", NeurIPS 2016.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    >>> layer.parametrizations.weight.original0.shape
+    (3, 1)
     """
     register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
@@ -133,10 +139,21 @@ def spectral_norm(
     Module
         The owner.
 
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, or an option is out of range.
+
     References
     ----------
     .. [1] Miyato, Kataoka, Koyama and Yoshida, "Spectral normalization for generative adversarial
        networks", ICLR 2018.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3))
+    >>> layer.weight.shape
+    (3, 4)
     """
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):

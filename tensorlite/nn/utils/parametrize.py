@@ -35,7 +35,15 @@ _cache: dict[tuple[int, str], Tensor] = {}
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Within the block compute each parametrized Tensor only once, which suits recurrent layers."""
+    """Within the block compute each parametrized Tensor only once, which suits recurrent layers.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    >>> with nn.utils.parametrize.cached():
+    ...     print(layer.weight is layer.weight)
+    True
+    """
     global _depth
     _depth += 1
     try:
@@ -49,10 +57,34 @@ def cached() -> Iterator[None]:
 class ParametrizationList(ModuleList):
     """The parametrizations of one Tensor, the first applied first, and what they start from.
 
+    Parameters
+    ----------
+    modules : sequence of Module
+        The parametrizations.
+    original : Tensor
+        Of any shape.
+    unsafe : bool
+        Whether dtype or shape may change.
+
     Attributes
     ----------
     original : Parameter or Tensor
         What they start from; ``original0`` and so on if the first takes several Tensors.
+
+    Raises
+    ------
+    ValueError
+        If there are no modules.
+    RuntimeError
+        If what a module returns does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    >>> made = layer.parametrizations.weight
+    >>> [x.shape for x in made.originals()]
+    [(3, 1), (3, 4)]
+    >>> made.right_inverse(tl.ones(3, 4))
     """
 
     def __init__(self, modules: Sequence[Module], original: Tensor, unsafe: bool = False) -> None:
@@ -101,13 +133,30 @@ class ParametrizationList(ModuleList):
             )
 
     def originals(self) -> list[Tensor]:
-        """What the parametrizations start from."""
+        """What the parametrizations start from.
+
+        Returns
+        -------
+        list of Tensor
+            Of any shapes.
+        """
         if self.is_tensor:
             return [self.original]
         return [getattr(self, f"original{i}") for i in range(self.ntensors)]
 
     def right_inverse(self, value: Tensor) -> None:
-        """Choose what they start from so that `value` comes out."""
+        """Choose what they start from so that `value` comes out.
+
+        Parameters
+        ----------
+        value : Tensor
+            Of the shape of the parametrized one.
+
+        Raises
+        ------
+        RuntimeError
+            If a parametrization has no ``right_inverse``, or its result does not fit.
+        """
         with no_grad():
             start = _inverse(list(self), value, strict=True)
             starts = [start] if isinstance(start, Tensor) else list(start)
@@ -157,7 +206,19 @@ def _register(module: Module, name: str, value: Tensor) -> None:
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether a module has parametrizations, or one of a certain name."""
+    """Whether a module has parametrizations, or one of a certain name.
+
+    Parameters
+    ----------
+    module : Module
+    tensor_name : str, optional
+        Of the Tensor.
+
+    Examples
+    --------
+    >>> nn.utils.parametrize.is_parametrized(nn.Linear(4, 3))
+    False
+    """
     found = module._kinds.get("parametrizations") is not None
     if not found or not isinstance(module.parametrizations, ModuleDict):
         return False
@@ -192,6 +253,16 @@ def register_parametrization(
     ------
     ValueError
         If there is no such Tensor, or dtype or shape change.
+
+    Examples
+    --------
+    >>> class Positive(nn.Module):
+    ...     def forward(self, x):
+    ...         return x.exp()
+    >>> layer = nn.Linear(4, 3)
+    >>> layer = nn.utils.parametrize.register_parametrization(layer, "weight", Positive())
+    >>> (layer.weight > 0).all()
+    tensor(True)
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
@@ -282,6 +353,17 @@ def remove_parametrizations(
     -------
     Module
         The owner.
+
+    Raises
+    ------
+    ValueError
+        If there are none of that name, or what it is made from cannot stay.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    >>> nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    Linear(in_features=4, out_features=3, bias=True)  # 15 parameters
     """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
@@ -312,14 +394,45 @@ def remove_parametrizations(
 
 
 def type_before_parametrizations(module: Module) -> type:
-    """The class that a module had before it was parametrized."""
+    """The class that a module had before it was parametrized.
+
+    Parameters
+    ----------
+    module : Module
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    >>> nn.utils.parametrize.type_before_parametrizations(layer).__name__
+    'Linear'
+    """
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
 def transfer_parametrizations_and_params(
     from_module: Module, to_module: Module, tensor_name: str | None = None
 ) -> Module:
-    """Give another module copies of the parametrizations of one, and what they start from."""
+    """Give another module copies of the parametrizations of one, and what they start from.
+
+    Parameters
+    ----------
+    from_module, to_module : Module
+        The one and the other.
+    tensor_name : str, optional
+        Of one Tensor; by default all.
+
+    Returns
+    -------
+    Module
+        `to_module`.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    >>> other = nn.utils.parametrize.transfer_parametrizations_and_params(layer, nn.Linear(4, 3))
+    >>> tl.equal(layer.weight, other.weight)
+    True
+    """
     if not is_parametrized(from_module):
         return to_module
     names = list(from_module.parametrizations) if tensor_name is None else [tensor_name]

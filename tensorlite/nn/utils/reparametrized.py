@@ -76,7 +76,30 @@ class SpectralNorm(_Recomputed):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """As `parametrizations.weight_norm`, with the parameters ``weight_g`` and ``weight_v``."""
+    """As `parametrizations.weight_norm`, with the parameters ``weight_g`` and ``weight_v``.
+
+    Parameters
+    ----------
+    module, name, dim
+        As of `parametrizations.weight_norm`.
+
+    Returns
+    -------
+    Module
+        The owner.
+
+    Raises
+    ------
+    KeyError
+        If there is no such parameter.
+    RuntimeError
+        If it has one already.
+
+    Examples
+    --------
+    >>> [name for name, _ in nn.utils.weight_norm(nn.Linear(4, 3)).named_parameters()]
+    ['bias', 'weight_g', 'weight_v']
+    """
     warnings.warn(
         "`nn.utils.weight_norm` is deprecated in favor of `nn.utils.parametrizations.weight_norm`.",
         FutureWarning,
@@ -93,7 +116,31 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
-    """Undo `weight_norm`; the weight keeps its value."""
+    """Undo `weight_norm`; the weight keeps its value.
+
+    Parameters
+    ----------
+    module : Module
+        The owner.
+    name : str
+        Of the parameter.
+
+    Returns
+    -------
+    Module
+        The owner.
+
+    Raises
+    ------
+    ValueError
+        If there is none to undo.
+
+    Examples
+    --------
+    >>> layer = nn.utils.weight_norm(nn.Linear(4, 3))
+    >>> nn.utils.remove_weight_norm(layer).weight.shape
+    (3, 4)
+    """
     hook = _removed(module, name, WeightNorm, "weight_norm")
     return _restored(module, hook, f"{name}_g", f"{name}_v")
 
@@ -105,7 +152,30 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
 ) -> Module:
-    """As `parametrizations.spectral_norm`, with the parameter ``weight_orig``."""
+    """As `parametrizations.spectral_norm`, with the parameter ``weight_orig``.
+
+    Parameters
+    ----------
+    module, name, n_power_iterations, eps, dim
+        As of `parametrizations.spectral_norm`.
+
+    Returns
+    -------
+    Module
+        The owner.
+
+    Raises
+    ------
+    KeyError
+        If there is no such parameter.
+    RuntimeError
+        If it has one already.
+
+    Examples
+    --------
+    >>> [name for name, _ in nn.utils.spectral_norm(nn.Linear(4, 3)).named_parameters()]
+    ['bias', 'weight_orig']
+    """
     _refuse_second(module, name, SpectralNorm, "spectral_norm")
     if dim is None:
         dim = 1 if isinstance(module, ConvTransposeNd) else 0
@@ -121,7 +191,31 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
-    """Undo `spectral_norm`; the weight keeps its value."""
+    """Undo `spectral_norm`; the weight keeps its value.
+
+    Parameters
+    ----------
+    module : Module
+        The owner.
+    name : str
+        Of the parameter.
+
+    Returns
+    -------
+    Module
+        The owner.
+
+    Raises
+    ------
+    ValueError
+        If there is none to undo.
+
+    Examples
+    --------
+    >>> layer = nn.utils.spectral_norm(nn.Linear(4, 3))
+    >>> nn.utils.remove_spectral_norm(layer).weight.shape
+    (3, 4)
+    """
     hook = _removed(module, name, SpectralNorm, "spectral_norm")
     training, module.training = module.training, False
     try:

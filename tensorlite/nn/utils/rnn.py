@@ -48,6 +48,20 @@ class PackedSequence(_Packed):
         How many sequences take part in each step.
     sorted_indices, unsorted_indices : Tensor of int64, or None
         The order from the longest to the shortest, and the way back; None if they came so.
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tl.tensor([1.0, 2.0, 3.0]), tl.tensor([4.0])])
+    >>> packed.data, packed.batch_sizes
+    (tensor([1., 4., 2., 3.]), tensor([2, 1, 1]))
+    >>> packed.to("cpu").double().float().half().data.dtype
+    dtype('float16')
+    >>> packed.long().int().cpu().pin_memory().is_cuda
+    False
+    >>> packed.is_pinned()
+    False
+    >>> if tl.cuda.is_available():
+    ...     packed = packed.cuda()
     """
 
     __slots__ = ()
@@ -126,7 +140,21 @@ class PackedSequence(_Packed):
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
-    """The permutation that undoes another one; None undoes None."""
+    """The permutation that undoes another one; None undoes None.
+
+    Parameters
+    ----------
+    permutation : integer Tensor, shape (n,), or None
+
+    Returns
+    -------
+    Tensor of int64, shape (n,), or None
+
+    Examples
+    --------
+    >>> nn.utils.rnn.invert_permutation(tl.tensor([2, 0, 1]))
+    tensor([1, 2, 0])
+    """
     if permutation is None:
         return None
     order = np.asarray(array_backend((permutation.array,)).to_host(permutation.array))
@@ -254,6 +282,18 @@ def pad_packed_sequence(
     -------
     padded : Tensor, shape (L, N, …), with `batch_first` (N, L, …)
     lengths : Tensor of int64, shape (N,), on the CPU
+
+    Raises
+    ------
+    ValueError
+        If `total_length` is less than the longest sequence.
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tl.tensor([1.0, 2.0]), tl.tensor([3.0])])
+    >>> nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+    (tensor([[1., 2.],
+            [3., 0.]]), tensor([2, 1]))
     """
     data, batch_sizes, _, unsorted = sequence
     sizes = np.asarray(batch_sizes.array)
@@ -282,7 +322,32 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Pad sequences (Lₙ, …) to the longest, as one Tensor (L, N, …) or (N, L, …)."""
+    """Pad sequences (Lₙ, …) to the longest, as one Tensor (L, N, …) or (N, L, …).
+
+    Parameters
+    ----------
+    sequences : iterable of Tensor
+    batch_first : bool
+        Whether the result's first axis is the batch.
+    padding_value : float
+        What stands at the end, or the beginning, of each sequence.
+    padding_side : {"right", "left"}
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    RuntimeError
+        If there are no sequences, or no such side.
+
+    Examples
+    --------
+    >>> nn.utils.rnn.pad_sequence([tl.tensor([1, 2]), tl.tensor([3])], batch_first=True)
+    tensor([[1, 2],
+            [3, 0]])
+    """
     if padding_side not in ("right", "left"):
         raise RuntimeError(f"padding_side is 'right' or 'left', not {padding_side!r}")
     if isinstance(sequences, Tensor):
@@ -306,20 +371,74 @@ def pad_sequence(
 def unpad_sequence(
     padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False
 ) -> list[Tensor]:
-    """Cut a padded batch into its sequences (Lₙ, …)."""
+    """Cut a padded batch into its sequences (Lₙ, …).
+
+    Parameters
+    ----------
+    padded_sequences : Tensor, shape (L, N, ...) or (N, L, ...)
+    lengths : Tensor of int64, shape (N,), on the CPU
+    batch_first : bool
+        Whether the first axis is the batch.
+
+    Returns
+    -------
+    list of Tensor
+
+    Raises
+    ------
+    RuntimeError
+        If the lengths are no integers along one axis, or on another device.
+
+    Examples
+    --------
+    >>> padded, lengths = tl.tensor([[1, 2], [3, 0]]), tl.tensor([2, 1])
+    >>> nn.utils.rnn.unpad_sequence(padded, lengths, batch_first=True)
+    [tensor([1, 2]), tensor([3])]
+    """
     if not batch_first:
         padded_sequences = padded_sequences.swapaxes(0, 1)
     return [padded_sequences[i, :n] for i, n in enumerate(_as_lengths(lengths).tolist())]
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
-    """Pack sequences (Lₙ, …); they must come from the longest if `enforce_sorted`."""
+    """Pack sequences (Lₙ, …); they must come from the longest if `enforce_sorted`.
+
+    Parameters
+    ----------
+    sequences : sequence of Tensor
+    enforce_sorted : bool
+        As above.
+
+    Returns
+    -------
+    PackedSequence
+
+    Examples
+    --------
+    >>> nn.utils.rnn.pack_sequence([tl.tensor([1.0, 2.0]), tl.tensor([3.0])]).data
+    tensor([1., 3., 2.])
+    """
     lengths = [sequence.shape[0] for sequence in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
-    """Cut a packed batch into its sequences (Lₙ, …), in the order in which they came."""
+    """Cut a packed batch into its sequences (Lₙ, …), in the order in which they came.
+
+    Parameters
+    ----------
+    packed_sequences : PackedSequence
+
+    Returns
+    -------
+    list of Tensor
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tl.tensor([1.0, 2.0]), tl.tensor([3.0])])
+    >>> nn.utils.rnn.unpack_sequence(packed)
+    [tensor([1., 2.]), tensor([3.])]
+    """
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
     return unpad_sequence(padded, lengths, batch_first=True)
 

@@ -47,11 +47,25 @@ class LRScheduler:
     base_lrs : list of float
         The rates that the groups began with. Groups added to the optimizer later join with theirs.
 
+    Raises
+    ------
+    KeyError
+        If a group has no ``initial_lr`` when resuming.
+
     Examples
     --------
     >>> class WarmUp(tl.optim.lr_scheduler.LRScheduler):
     ...     def get_lr(self):
     ...         return [base * min(1, (self.last_epoch + 1) / 100) for base in self.base_lrs]
+
+    >>> scheduler = tl.optim.lr_scheduler.StepLR(optimizer, 2)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.1]
+    >>> scheduler.load_state_dict(scheduler.state_dict())
+    >>> scheduler.welcome_groups()
+    >>> scheduler.set_rates([0.5])
+    >>> scheduler.new_group(optimizer.param_groups[0])
     """
 
     _step_count = 0
@@ -127,7 +141,13 @@ class LRScheduler:
         """Give a group that was added later what this schedule needs."""
 
     def set_rates(self, rates: Sequence[float]) -> None:
-        """Give the groups their rates; one that is a Tensor is filled."""
+        """Give the groups their rates; one that is a Tensor is filled.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many as groups.
+        """
         groups = self.optimizer.param_groups
         if len(rates) != len(groups):
             raise ValueError(

@@ -57,6 +57,13 @@ class ChainedScheduler(_Composed):
         Schedules of one optimizer; this one steps them all.
     optimizer
         That optimizer; need not be given.
+
+    Examples
+    --------
+    >>> schedulers = tl.optim.lr_scheduler
+    >>> first = schedulers.ConstantLR(optimizer, 0.5)
+    >>> both = schedulers.ChainedScheduler([first, schedulers.ExponentialLR(optimizer, 0.9)])
+    >>> both.step()
     """
 
     def __init__(
@@ -86,6 +93,19 @@ class SequentialLR(_Composed):
         The steps at which the second, the third … begins.
     last_epoch
         −1, to begin.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many milestones as changes.
+
+    Examples
+    --------
+    >>> schedulers = tl.optim.lr_scheduler
+    >>> warm_up = schedulers.LinearLR(optimizer, 0.5, total_iters=4)
+    >>> fall = schedulers.ExponentialLR(optimizer, 0.9)
+    >>> scheduler = schedulers.SequentialLR(optimizer, [warm_up, fall], milestones=[4])
+    >>> scheduler.step()
     """
 
     def __init__(

@@ -13,7 +13,25 @@ from tensorlite.optim.optimizer import Optimizer
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Fall from the base rate to `eta_min` along half a cosine of `T_max` steps, and rise again."""
+    """Fall from the base rate to `eta_min` along half a cosine of `T_max` steps, and rise again.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Raises
+    ------
+    ValueError
+        If `T_max` is below 1.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -46,7 +64,27 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that begins anew after `T_0` steps, then after `T_mult` times as many, …."""
+    """Cosine annealing that begins anew after `T_0` steps, then after `T_mult` times as many, ….
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+    eta_min : float
+        The lowest rate.
+
+    Raises
+    ------
+    ValueError
+        If `T_0` or `T_mult` is below 1.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     def __init__(
         self,

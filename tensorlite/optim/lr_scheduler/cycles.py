@@ -78,6 +78,18 @@ class CyclicLR(_WithMomentum):
         Let momentum, or the first of the betas, fall while the rate rises.
     last_epoch
         See `LRScheduler`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such `mode`, or momentum is to fall and there is none.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.CyclicLR(optimizer, 0.1, 0.5, 4, cycle_momentum=False)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.2]
     """
 
     _not_saved = ("optimizer", "_scale_fn_custom")
@@ -213,6 +225,14 @@ class OneCycleLR(_WithMomentum):
     ------
     ValueError
         From `step`, after more than `total_steps` steps.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.OneCycleLR(
+    ...     optimizer, max_lr=1.0, total_steps=10, cycle_momentum=False
+    ... )
+    >>> scheduler.get_last_lr()
+    [0.040000000000000036]
     """
 
     def __init__(

@@ -30,7 +30,25 @@ class _Factors(LRScheduler):
 
 
 class StepLR(_Factors):
-    """Multiply by `gamma` every `step_size` steps."""
+    """Multiply by `gamma` every `step_size` steps.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Raises
+    ------
+    ValueError
+        If `step_size` is below 1.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr(), scheduler.lr_at(0.1, 3)
+    ([0.05], 0.0125)
+    """
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -45,12 +63,31 @@ class StepLR(_Factors):
         return self.gamma if t > 0 and t % self.step_size == 0 else 1.0
 
     def lr_at(self, base: float, t: int) -> float:
-        """Base rate · gamma^⌊t / step_size⌋."""
+        """Base rate · gamma^⌊t / step_size⌋.
+
+        Parameters
+        ----------
+        base : float
+        t : int
+        """
         return base * self.gamma ** (t // self.step_size)
 
 
 class MultiStepLR(_Factors):
-    """Multiply by `gamma` at each of `milestones`; one given twice counts twice."""
+    """Multiply by `gamma` at each of `milestones`; one given twice counts twice.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3])
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.010000000000000002]
+    """
 
     def __init__(
         self,
@@ -81,7 +118,24 @@ class MultiStepLR(_Factors):
 
 
 class ConstantLR(_Factors):
-    """Times `factor` until step `total_iters`."""
+    """Times `factor` until step `total_iters`.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is not in [0, 1].
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.ConstantLR(optimizer, 0.5)
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     def __init__(
         self,
@@ -113,7 +167,24 @@ class ConstantLR(_Factors):
 
 
 class LinearLR(_Factors):
-    """Warm up: from `start_factor` to `end_factor` times the base rate in `total_iters` steps."""
+    """Warm up: from `start_factor` to `end_factor` times the base rate in `total_iters` steps.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Raises
+    ------
+    ValueError
+        If a factor is out of range, or `total_iters` below 1.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=1)
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     resumes_unchanged = True
 
@@ -151,7 +222,20 @@ class LinearLR(_Factors):
 
 
 class ExponentialLR(_Factors):
-    """Multiply by `gamma` every step."""
+    """Multiply by `gamma` every step.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -169,7 +253,20 @@ class ExponentialLR(_Factors):
 
 
 class PolynomialLR(_Factors):
-    """Fall to 0 in `total_iters` steps as (1 − t / total_iters)^power."""
+    """Fall to 0 in `total_iters` steps as (1 − t / total_iters)^power.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=2)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     resumes_unchanged = True
 
@@ -224,7 +321,20 @@ class _Functions(LRScheduler):
 
 
 class LambdaLR(_Functions):
-    """The base rate times ``lr_lambda(step)``, a function for all groups or one for each."""
+    """The base rate times ``lr_lambda(step)``, a function for all groups or one for each.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     def __init__(
         self,
@@ -241,7 +351,20 @@ class LambdaLR(_Functions):
 
 
 class MultiplicativeLR(_Functions):
-    """The present rate times ``lr_lambda(step)``, a function for all groups or one for each."""
+    """The present rate times ``lr_lambda(step)``, a function for all groups or one for each.
+
+    Parameters
+    ----------
+    optimizer, last_epoch
+        See `LRScheduler`.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda step: 0.5)
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
 
     def __init__(
         self,

@@ -32,6 +32,19 @@ class ReduceLROnPlateau(LRScheduler):
         Rates never fall below it; one for all groups, or a list.
     eps
         A smaller change of a rate is not made.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is not below 1, or there is no such mode.
+
+    Examples
+    --------
+    >>> scheduler = tl.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    >>> for loss in (1.0, 2.0):
+    ...     scheduler.step(loss)
+    >>> scheduler.get_last_lr(), scheduler.in_cooldown
+    ([0.010000000000000002], False)
     """
 
     def __init__(
