@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from object_files import remembering
 
 from tensorlite.backend import Backend, Device, backend_for
 from tensorlite.backend.base import parse_device
@@ -50,6 +51,12 @@ def device(request: pytest.FixtureRequest) -> Device:
 def backend(device: Device) -> Backend:
     """The backend of the device under test."""
     return backend_for(device)
+
+
+@pytest.fixture(scope="session")
+def remembering_compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A compiler, as ``$CXX``, that compiles a source of the package once in all of the tests."""
+    return remembering(tmp_path_factory.mktemp("objects"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -149,21 +148,6 @@ def test_workers_do_not_see_what_slows_numpy(monkeypatch):
     seen = comparison._environment("2")
     assert not {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} & set(seen)
     assert seen["OPENBLAS_NUM_THREADS"] == "2"
-
-
-@pytest.mark.slow
-def test_warmup_compiles_once(process, folder, monkeypatch, request):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    first = process("warmup")
-    if request.config.getoption("--kernels") == "reference":
-        assert first.returncode == 2 and "switches the kernels off" in first.stderr
-        return
-    if shutil.which("g++") is None:
-        assert first.returncode == 1 and "no kernels can be compiled" in first.stderr
-        return
-    second = process("warmup")
-    assert "kernels compiled in" in first.stderr and "all kernels compiled" in first.stdout
-    assert "nothing to compile" in second.stdout and not second.stderr
 
 
 def test_warmup_knows_that_the_cpu_has_one_file_for_all_dtypes(tl):

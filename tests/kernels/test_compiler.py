@@ -36,8 +36,9 @@ if k is not None:
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path, remembering_compiler):
     """A copy of the package whose only kernel compiles in a moment, and an environment for it."""
+    (tmp_path / "CXX").write_text(remembering_compiler)
     ignore = ("__pycache__", "*.cu")
     shutil.copytree(ROOT / "tensorlite", tmp_path / "tensorlite", ignore=_ignored(*ignore))
     shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=_ignored(*ignore))
@@ -53,19 +54,20 @@ def _ignored(*patterns):
     return shutil.ignore_patterns(*patterns)
 
 
-def _start(tree, **environment):
+def _start(tree, code=USE, **environment):
     variables = {k: v for k, v in os.environ.items() if not k.startswith("TENSORLITE")}
     variables |= {"PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache")}
-    variables |= {"TMPDIR": str(tree / "temporary"), **environment}
+    variables |= {"CXX": (tree / "CXX").read_text(), "TMPDIR": str(tree / "temporary")}
+    variables |= environment
     (tree / "temporary").mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", USE], env=variables, cwd=tree, text=True,
+        [sys.executable, "-c", code], env=variables, cwd=tree, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
-def _use(tree, **environment):
-    process = _start(tree, **environment)
+def _use(tree, code=USE, **environment):
+    process = _start(tree, code, **environment)
     out, err = process.communicate()
     return process.returncode, out, err
 
@@ -91,7 +93,19 @@ def test_compiled_once_and_rebuilt_when_the_cache_is_damaged(tree):
         assert _use(tree)[2] == ""
 
 
-def test_clang_is_given_no_flags_that_only_gcc_knows(tree):
+def test_warmup_compiles_once(tree):
+    warmup = "import sys; from tensorlite.cli import main; sys.exit(main(['warmup']))"
+    code, out, err = _use(tree, warmup)
+    assert code == 0 and "kernels compiled in" in err and "all kernels compiled" in out
+    code, out, err = _use(tree, warmup)
+    assert (code, err) == (0, "") and "nothing to compile" in out
+    code, _, err = _use(tree, warmup, TENSORLITE_KERNELS="reference")
+    assert code == 2 and "switches the kernels off" in err
+    code, _, err = _use(tree, warmup, CXX="", PATH=str(tree), XDG_CACHE_HOME=str(tree / "new"))
+    assert code == 1 and "no C++ compiler; install g++" in err
+
+
+def test_clang_is_given_no_flags_that_only_gcc_knows(tree, remembering_compiler):
     clang = tree / "g++"  # its name on macOS
     clang.write_text(
         "#!/bin/sh\n"
@@ -100,7 +114,7 @@ def test_clang_is_given_no_flags_that_only_gcc_knows(tree):
         "*vect*|*-fpeel*|*-fno-peel*|*-fno-thread*|*-fno-tree*|*-param*)\n"
         '    echo "error: unknown argument: $*" >&2; exit 1 ;;\n'
         "esac\n"
-        f'exec {shutil.which("g++")} "$@"\n'
+        f'exec {remembering_compiler} "$@"\n'
     )
     clang.chmod(0o755)
     code, out, err = _use(tree, CXX=str(clang), TENSORLITE_KERNELS="compiled")
@@ -114,8 +128,11 @@ def test_a_changed_source_is_compiled_anew(tree):
     assert "compiled in" in _use(tree)[2]
 
 
-def test_two_processes_at_once_compile_once(tree):
-    first, second = _start(tree), _start(tree)
+def test_two_processes_at_once_compile_once(tree, remembering_compiler):
+    slow = tree / "slow"
+    slow.write_text('#!/bin/sh\nsleep 0.3\nexec "$@"\n')
+    slow.chmod(0o755)
+    first, second = (_start(tree, CXX=f"{slow} {remembering_compiler}") for _ in range(2))
     ends = [process.communicate() for process in (first, second)]
     assert first.returncode == second.returncode == 0, ends
     assert sum(err.count("compiled in") for _, err in ends) == 1
@@ -144,11 +161,11 @@ def test_what_others_can_write_is_not_loaded(tree):
     assert [path.name for path in (open_to_all / "kernels").iterdir()] == ["not-safe"]
 
 
-def test_the_compiler_that_is_asked_for(tree):
+def test_the_compiler_that_is_asked_for(tree, remembering_compiler):
     launcher = tree / "launcher"
     launcher.write_text(f'#!/bin/sh\necho called >> {tree / "calls"}\nexec "$@"\n')
     launcher.chmod(0o755)
-    code, out, err = _use(tree, CXX=f"{launcher} g++")
+    code, out, err = _use(tree, CXX=f"{launcher} {remembering_compiler}")
     assert code == 0 and "used" in out, err
     assert "called" in (tree / "calls").read_text()
     code, out, err = _use(tree, CXX="no-such-compiler -O3")
@@ -186,6 +203,7 @@ def test_a_source_that_does_not_compile_leaves_the_reference(tree):
         "from tensorlite.backend.kernels.cache import *; forget_failure()",
     ]
     environment = os.environ | {"PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache")}
+    environment["CXX"] = (tree / "CXX").read_text()
     subprocess.run(command, cwd=tree, env=environment, check=True)
     assert "compiling" in _use(tree)[2]
 
