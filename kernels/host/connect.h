@@ -2,7 +2,7 @@
 #pragma once
 
 #include "services.h"
-#include "workspace.h"
+#include "host/workspace.h"
 
 namespace tl {
 
