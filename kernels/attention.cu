@@ -5,7 +5,8 @@
 // both; its first three axes have the length of the scores' or 1. `causal` lets query i see keys
 // 0 … i. The scores of all queries are never kept: the forward pass leaves lse = log sum exp of each
 // row, from which the backward pass computes them again (Dao et al., 2022, arXiv:2205.14135). A
-// query that may see no key gets zeros.
+// query that may see no key gets zeros, and its lse is inf. Heads of keys and values may be fewer: each
+// serves neighbouring heads of queries. Dropout draws its mask again in the backward pass.
 #include "attention.h"
 
 #if defined(__CUDACC__)
@@ -131,15 +132,17 @@ T dot(Index count, const T* a, const T* b) {
 template <REAL T>
 HOST
 void attention(Heads<const T> q AXES(batch, heads, queries, dim),
-               Heads<const T> k AXES(batch, heads, keys, dim),
-               Heads<const T> v AXES(batch, heads, keys, dim),
+               Heads<const T> k AXES(batch, kv_heads, keys, dim),
+               Heads<const T> v AXES(batch, kv_heads, keys, dim),
                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const Index* base OPTIONAL(1),
                Heads<T> y AXES(batch, heads, queries, dim), T* lse OF(batch * heads * queries),
-               Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
-               Index mask_heads, Index mask_rows, double scale, bool causal) {
-    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
-                             mask_heads, mask_rows, T(scale), causal};
+               Index batch,
+    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
+    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
+    uint64_t offset) {
+    TL_ATTENTION(T, T);
     const Index block = attention_block(queries, keys, causal),
                 blocks = queries ? ceil_div(queries, block) : 0;
     // Where heads are few their queries are divided, at the price of packing the keys once a part.
@@ -147,12 +150,12 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
         std::min(blocks, ceil_div(4 * num_threads(), std::max<Index>(1, batch * heads)));
     parallel(batch * heads * parts, [&](Index task) {
         const Index head = task / parts, part = task % parts;
-        const Rows<const T> key = k.of(head), value = v.of(head);
+        const Rows<const T> key = k.of(head / scoring.sharing()), value = v.of(head / scoring.sharing());
         const Rows<T> out = y.of(head);
         const DenseRows<T> query(block, dim);
         const PackedPanels<T> transposed(keys, dim, key.data, key.stride, 1);
         const PackedPanels<T> values(dim, keys, value.data, 1, value.stride);
-        Workspace<T> scores(block * keys), factors(block);
+        Workspace<T> scores(block * keys), factors(block), kept(keys);
         for (Index b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
             const Index first = b * block, rows = std::min(block, queries - first);
             const Index count = scoring.limit(first + rows - 1);
@@ -163,12 +166,16 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
             attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels, scores);
             T *factor = factors, *logsum = lse + head * queries + first;
             for (Index r = 0; r < rows; ++r) {
-                const Both<T> found = exp_in_place<T>(count, scores + r * count);
+                T* score = scores + r * count;
+                const Both<T> found = exp_in_place<T>(count, score);
                 factor[r] = found.first, logsum[r] = found.second;
+                if (!dropout.drops()) continue;
+                dropout.factors(head * queries + first + r, count, kept);
+                for (Index j = 0; j < count; ++j) score[j] *= kept[j];
             }
             TL_INDEPENDENT
             for (Index r = 0; r < rows; ++r) {
-                logsum[r] += log(factor[r]);
+                logsum[r] = factor[r] == 0 ? T(INFINITY) : logsum[r] + log(factor[r]);
                 factor[r] = factor[r] == 0 ? T(0) : 1 / factor[r];
             }
             block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count}, values.panels,
@@ -184,72 +191,85 @@ HOST
 void attention_backward(
     Heads<const T> g AXES(batch, heads, queries, dim),
     Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, heads, keys, dim), Heads<const T> v AXES(batch, heads, keys, dim),
+    Heads<const T> k AXES(batch, kv_heads, keys, dim), Heads<const T> v AXES(batch, kv_heads, keys, dim),
     const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const Index* base OPTIONAL(1),
     Heads<const T> y AXES(batch, heads, queries, dim), const T* lse OF(batch * heads * queries),
-    Heads<T> dq AXES(batch, heads, queries, dim), Heads<T> dk AXES(batch, heads, keys, dim),
-    Heads<T> dv AXES(batch, heads, keys, dim), Index batch, Index heads, Index queries, Index keys,
-    Index dim, Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal) {
-    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
-                             mask_heads, mask_rows, T(scale), causal};
+    Heads<T> dq AXES(batch, heads, queries, dim), Heads<T> dk AXES(batch, kv_heads, keys, dim),
+    Heads<T> dv AXES(batch, kv_heads, keys, dim), Index batch,
+    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
+    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
+    uint64_t offset) {
+    TL_ATTENTION(T, T);
     const Index block = attention_block(queries, 2 * keys, causal);
-    parallel(batch * heads, [&](Index head) {
-        const Rows<const T> out = y.of(head);
-        const Rows<T> to_query = dq.of(head);
+    parallel(batch * kv_heads, [&](Index serving) {
         const DenseRows<T> query(block, dim), gradient(block, dim);
         // First the keys and values, then their gradients.
         const DenseRows<T> to_key(keys, dim), to_value(keys, dim);
-        to_key.load(k.of(head), 0, keys);
-        to_value.load(v.of(head), 0, keys);
+        to_key.load(k.of(serving), 0, keys);
+        to_value.load(v.of(serving), 0, keys);
         const PackedPanels<T> transposed(keys, dim, to_key[0], dim, 1);
         const PackedPanels<T> transposed_values(keys, dim, to_value[0], dim, 1);
         for (Index i = 0; i < keys * dim; ++i) to_key[0][i] *= scoring.scale;
         const PackedPanels<T> unturned(dim, keys, to_key[0], 1, dim);
         std::fill_n(to_key[0], keys * dim, T(0));
         std::fill_n(to_value[0], keys * dim, T(0));
-        Workspace<T> weights(block * keys), scores(block * keys), means(block);
-        for (Index first = 0; first < queries; first += block) {
-            const Index rows = std::min(block, queries - first),
-                        count = scoring.limit(first + rows - 1);
-            query.load(q.of(head), first, rows, scoring.scale);
-            gradient.load(g.of(head), first, rows);
-            // Of the weights' gradients: sum w dw = g · y.
-            for (Index r = 0; r < rows; ++r) means[r] = dot<T>(dim, gradient[r], out[first + r]);
-            // What the next block reads, and where the results go.
-            const Index next = first + rows, end = std::min(next + block, queries);
-            ask_for(q.of(head), next, end, dim);
-            ask_for(g.of(head), next, end, dim);
-            ask_for(out, next, end, dim);
-            ask_for(to_query, first, next, dim);
-            ask_for(dk.of(head), std::min(first, keys), std::min(next, keys), dim);
-            ask_for(dv.of(head), std::min(first, keys), std::min(next, keys), dim);
-            attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels,
-                                weights);
-            block_product<T>(rows, count, dim, gradient.panels(), transposed_values.panels, scores,
-                             count, {});
-            for (Index r = 0; r < rows; ++r) {
-                const Index at = head * queries + first + r;
-                const T shift = lse[at] == T(-INFINITY) ? T(0) : lse[at];
-                const T mean = means[r];
-                T *weight = weights + r * count, *score = scores + r * count;
-                TL_INDEPENDENT
-                for (Index j = 0; j < count; ++j) {
-                    weight[j] = exp(weight[j] - shift);
-                    score[j] = weight[j] * (score[j] - mean);
+        Workspace<T> weights(block * keys), scores(block * keys), means(block), kept(keys);
+        for (Index head = serving * scoring.sharing(); head < (serving + 1) * scoring.sharing(); ++head) {
+            const Rows<const T> out = y.of(head);
+            const Rows<T> to_query = dq.of(head);
+            for (Index first = 0; first < queries; first += block) {
+                const Index rows = std::min(block, queries - first),
+                            count = scoring.limit(first + rows - 1);
+                query.load(q.of(head), first, rows, scoring.scale);
+                gradient.load(g.of(head), first, rows);
+                // Of the weights' gradients: sum w dw = g · y.
+                for (Index r = 0; r < rows; ++r) means[r] = dot<T>(dim, gradient[r], out[first + r]);
+                // What the next block reads, and where the results go.
+                const Index next = first + rows, end = std::min(next + block, queries);
+                ask_for(q.of(head), next, end, dim);
+                ask_for(g.of(head), next, end, dim);
+                ask_for(out, next, end, dim);
+                ask_for(to_query, first, next, dim);
+                ask_for(dk.of(serving), std::min(first, keys), std::min(next, keys), dim);
+                ask_for(dv.of(serving), std::min(first, keys), std::min(next, keys), dim);
+                attention_scores<T>(scoring, head, first, rows, count, query, transposed.panels,
+                                    weights);
+                block_product<T>(rows, count, dim, gradient.panels(), transposed_values.panels, scores,
+                                 count, {});
+                for (Index r = 0; r < rows; ++r) {
+                    const Index at = head * queries + first + r;
+                    const T shift = lse[at], mean = means[r];
+                    T *weight = weights + r * count, *score = scores + r * count;
+                    if (dropout.drops()) {
+                        dropout.factors(at, count, kept);
+                        TL_INDEPENDENT
+                        for (Index j = 0; j < count; ++j) {
+                            const T whole = exp(weight[j] - shift);
+                            score[j] = whole * (score[j] * kept[j] - mean);
+                            weight[j] = whole * kept[j];
+                        }
+                        continue;
+                    }
+                    TL_INDEPENDENT
+                    for (Index j = 0; j < count; ++j) {
+                        weight[j] = exp(weight[j] - shift);
+                        score[j] = weight[j] * (score[j] - mean);
+                    }
                 }
+                const PackedPanels<T> seen(dim, rows, query[0], 1, dim);
+                const PackedPanels<T> incoming(dim, rows, gradient[0], 1, dim);
+                block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count},
+                                 unturned.panels, to_query[first], to_query.stride, {});
+                block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels,
+                                 to_key[0], dim, {to_key[0], dim});
+                block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels,
+                                 to_value[0], dim, {to_value[0], dim});
             }
-            const PackedPanels<T> seen(dim, rows, query[0], 1, dim);
-            const PackedPanels<T> incoming(dim, rows, gradient[0], 1, dim);
-            block_product<T>(rows, dim, count, {scores, kTileRows * count, 1, count},
-                             unturned.panels, to_query[first], to_query.stride, {});
-            block_product<T>(count, dim, rows, {scores, kTileRows, count, 1}, seen.panels,
-                             to_key[0], dim, {to_key[0], dim});
-            block_product<T>(count, dim, rows, {weights, kTileRows, count, 1}, incoming.panels,
-                             to_value[0], dim, {to_value[0], dim});
         }
-        to_key.store(dk.of(head), keys);
-        to_value.store(dv.of(head), keys);
+        to_key.store(dk.of(serving), keys);
+        to_value.store(dv.of(serving), keys);
     });
 }
 
@@ -258,21 +278,24 @@ void attention_backward(
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
 void attention(Heads<const T> q AXES(batch, heads, queries, dim),
-               Heads<const T> k AXES(batch, heads, keys, dim),
-               Heads<const T> v AXES(batch, heads, keys, dim),
+               Heads<const T> k AXES(batch, kv_heads, keys, dim),
+               Heads<const T> v AXES(batch, kv_heads, keys, dim),
                const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
                const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const Index* base OPTIONAL(1),
                Heads<T> y AXES(batch, heads, queries, dim), Acc<T>* lse OF(batch * heads * queries),
-               Index batch, Index heads, Index queries, Index keys, Index dim, Index mask_batches,
-               Index mask_heads, Index mask_rows, double scale, bool causal) {
+               Index batch,
+    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
+    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
+    uint64_t offset) {
     using A = Acc<T>;
     constexpr int chunk = sizeof(A) == 8 ? 2 : 8;  // keys whose scores are held at once
-    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
-                             mask_heads, mask_rows, A(scale), causal};
+    TL_ATTENTION(T, A);
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
     const Index block = blockIdx.x % blocks * kRows,
                 last = block + kRows < queries ? block + kRows : queries;
-    const Rows<const T> all_keys = k.of(head), all_values = v.of(head);
+    const Index serving = (uint32_t)head / (uint32_t)scoring.sharing();
+    const Rows<const T> all_keys = k.of(serving), all_values = v.of(serving);
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
@@ -299,8 +322,9 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
                     total *= shrink, sum.scale(shrink), peak = higher;
 #pragma unroll
                     for (int c = 0; c < chunk; ++c) {
-                        const A weight = exp(score[c] - shift);
+                        A weight = exp(score[c] - shift);
                         total += weight;
+                        if (dropout.drops()) weight *= dropout.factor(at, first + j + c);
                         sum.add(weight, tile_values + (j + c) * Row::dims);
                     }
                 }
@@ -308,7 +332,7 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
             if (!inside) return;
             sum.scale(total == 0 ? A(0) : 1 / total);
             sum.write(y.of(head)[i], dim);
-            lse[at] = total == 0 ? A(-INFINITY) : peak + log(total);
+            lse[at] = total == 0 ? A(INFINITY) : peak + log(total);
         });
     });
 }
@@ -319,21 +343,23 @@ BLOCKS(batch * heads * (queries + 31 >> 5), 128)
 void attention_backward_queries(
     Heads<const T> g AXES(batch, heads, queries, dim),
     Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, heads, keys, dim), Heads<const T> v AXES(batch, heads, keys, dim),
+    Heads<const T> k AXES(batch, kv_heads, keys, dim), Heads<const T> v AXES(batch, kv_heads, keys, dim),
     const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const Index* base OPTIONAL(1),
     Heads<const T> y AXES(batch, heads, queries, dim),
     const Acc<T>* lse OF(batch * heads * queries),
     Heads<T> dq AXES(batch, heads, queries, dim), Acc<T>* mean OF(batch * heads * queries), Index batch,
-    Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
-    Index mask_rows, double scale, bool causal) {
+    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
+    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
+    uint64_t offset) {
     using A = Acc<T>;
-    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
-                             mask_heads, mask_rows, A(scale), causal};
+    TL_ATTENTION(T, A);
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
     const Index block = blockIdx.x % blocks * kRows,
                 last = block + kRows < queries ? block + kRows : queries;
-    const Rows<const T> all_keys = k.of(head), all_values = v.of(head);
+    const Index serving = (uint32_t)head / (uint32_t)scoring.sharing();
+    const Rows<const T> all_keys = k.of(serving), all_values = v.of(serving);
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_keys = memory, *tile_values = memory + kTile<A> * Row::dims;
@@ -343,7 +369,7 @@ void attention_backward_queries(
             query.read(q.of(head)[i], dim);
             gradient.read(g.of(head)[i], dim);
             const A average = gradient.dot(y.of(head)[i], dim);
-            const A shift = lse[at] == -INFINITY ? A(0) : lse[at];
+            const A shift = lse[at];
             for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
                 __syncthreads();
                 load_tile<Row::dims>(tile_keys, all_keys, first, keys, dim);
@@ -353,9 +379,9 @@ void attention_backward_queries(
                 for (int j = 0; j < kTile<A>; ++j) {
                     const A* key = tile_keys + j * Row::dims;
                     const A weight = exp(scoring.score(query.dot(key), mask, i, first + j) - shift);
-                    sum.add(weight * (gradient.dot(tile_values + j * Row::dims) - average) *
-                                scoring.scale,
-                            key);
+                    A slope = gradient.dot(tile_values + j * Row::dims);
+                    if (dropout.drops()) slope *= dropout.factor(at, first + j);
+                    sum.add(weight * (slope - average) * scoring.scale, key);
                 }
             }
             if (!inside) return;
@@ -370,49 +396,53 @@ BLOCKS(batch * heads * (keys + 31 >> 5), 128)
 void attention_backward_keys(
     Heads<const T> g AXES(batch, heads, queries, dim),
     Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, heads, keys, dim), Heads<const T> v AXES(batch, heads, keys, dim),
+    Heads<const T> k AXES(batch, kv_heads, keys, dim), Heads<const T> v AXES(batch, kv_heads, keys, dim),
     const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
     const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
+    const Index* base OPTIONAL(1),
     const Acc<T>* lse OF(batch * heads * queries), const Acc<T>* mean OF(batch * heads * queries),
-    Heads<T> dk AXES(batch, heads, keys, dim), Heads<T> dv AXES(batch, heads, keys, dim), Index batch,
-    Index heads, Index queries, Index keys, Index dim, Index mask_batches, Index mask_heads,
-    Index mask_rows, double scale, bool causal) {
+    Heads<T> dk AXES(batch, kv_heads, keys, dim), Heads<T> dv AXES(batch, kv_heads, keys, dim), Index batch,
+    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
+    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
+    uint64_t offset) {
     using A = Acc<T>;
-    const Scoring<T> scoring{bias,       allowed,   heads,    keys,  mask_batches,
-                             mask_heads, mask_rows, A(scale), causal};
-    const Index blocks = (keys + kRows - 1) / kRows, head = blockIdx.x / blocks;
-    const Index block = blockIdx.x % blocks * kRows;
+    TL_ATTENTION(T, A);
+    const Index blocks = (keys + kRows - 1) / kRows, serving = blockIdx.x / blocks;
+    const Index block = blockIdx.x % blocks * kRows, sharing = scoring.sharing();
     // Queries before the block's first key see none of it.
     const Index start = causal ? block / kTile<A> * kTile<A> : 0;
-    const Rows<const T> all_queries = q.of(head), all_gradients = g.of(head);
     with_dims<A>(dim, [&](A* memory, auto kind) {
         using Row = decltype(kind);
         A *tile_queries = memory, *tile_gradients = memory + kTile<A> * Row::dims;
         each_held_row<A>(block, keys, [&](Index j, bool inside) {
             Row key, value, to_key, to_value;
-            key.read(k.of(head)[j], dim);
-            value.read(v.of(head)[j], dim);
-            for (Index first = start; first < queries; first += kTile<A>) {
-                __syncthreads();
-                load_tile<Row::dims>(tile_queries, all_queries, first, queries, dim);
-                load_tile<Row::dims>(tile_gradients, all_gradients, first, queries, dim);
-                __syncthreads();
-                const int count = queries - first < kTile<A> ? queries - first : kTile<A>;
-#pragma unroll 1
-                for (int c = 0; c < count; ++c) {
-                    const Index i = first + c, row = head * queries + i;
-                    const A *query = tile_queries + c * Row::dims,
-                            *gradient = tile_gradients + c * Row::dims;
-                    const A shift = lse[row] == -INFINITY ? A(0) : lse[row];
-                    const A weight =
-                        exp(scoring.score(key.dot(query), scoring.row(head, i), i, j) - shift);
-                    to_value.add(weight, gradient);
-                    to_key.add(weight * (value.dot(gradient) - mean[row]) * scoring.scale, query);
+            key.read(k.of(serving)[j], dim);
+            value.read(v.of(serving)[j], dim);
+            for (Index head = serving * sharing; head < (serving + 1) * sharing; ++head) {
+                const Rows<const T> all_queries = q.of(head), all_gradients = g.of(head);
+                for (Index first = start; first < queries; first += kTile<A>) {
+                    __syncthreads();
+                    load_tile<Row::dims>(tile_queries, all_queries, first, queries, dim);
+                    load_tile<Row::dims>(tile_gradients, all_gradients, first, queries, dim);
+                    __syncthreads();
+                    const int count = queries - first < kTile<A> ? queries - first : kTile<A>;
+    #pragma unroll 1
+                    for (int c = 0; c < count; ++c) {
+                        const Index i = first + c, row = head * queries + i;
+                        const A *query = tile_queries + c * Row::dims,
+                                *gradient = tile_gradients + c * Row::dims;
+                                            const A weight =
+                            exp(scoring.score(key.dot(query), scoring.row(head, i), i, j) - lse[row]);
+                        const A factor = dropout.drops() ? dropout.factor(row, j) : A(1);
+                        to_value.add(weight * factor, gradient);
+                        const A slope = value.dot(gradient) * factor - mean[row];
+                        to_key.add(weight * slope * scoring.scale, query);
+                    }
                 }
             }
             if (!inside) return;
-            to_key.write(dk.of(head)[j], dim);
-            to_value.write(dv.of(head)[j], dim);
+            to_key.write(dk.of(serving)[j], dim);
+            to_value.write(dv.of(serving)[j], dim);
         });
     });
 }

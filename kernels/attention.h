@@ -1,24 +1,34 @@
 // What attention kernels share.
 #pragma once
 
-#include "tensorlite.h"
+#include "philox.h"
 
 namespace tl {
 
-// What turns a product of query and key into a score.
+// What turns a product of query and key into a score. Heads are counted through all batches; each
+// head of keys and values serves `sharing` neighbouring heads of queries.
 template <typename T>
 struct Scoring {
     const T* bias;
     const bool* allowed;
-    Index heads, keys, mask_batches, mask_heads, mask_rows;
+    Index heads, kv_heads, queries, keys, mask_batches, mask_heads, mask_rows;
     Acc<T> scale;
     bool causal;
 
-    // Where the mask's row for a query begins.
-    TL_INLINE Index row(Index head, Index query) const {
-        const Index b = mask_batches > 1 ? head / heads : 0, h = mask_heads > 1 ? head % heads : 0;
-        return ((b * mask_heads + h) * mask_rows + (mask_rows > 1 ? query : 0)) * keys;
+    TL_INLINE Index sharing() const { return heads / kv_heads; }
+    // Where the mask of a head begins, and how far apart its rows are.
+    TL_INLINE Index mask(Index head) const {
+#if defined(__CUDACC__)  // a block a head at least, so 32 bits; a division of 64 is a call
+        const uint32_t batch = uint32_t(head) / uint32_t(heads);
+#else
+        const Index batch = head / heads;
+#endif
+        const Index b = mask_batches > 1 ? batch : 0, h = mask_heads > 1 ? head - batch * heads : 0;
+        return (b * mask_heads + h) * mask_rows * keys;
     }
+    TL_INLINE Index mask_step() const { return mask_rows > 1 ? keys : 0; }
+    // Where the mask's row for a query begins.
+    TL_INLINE Index row(Index head, Index query) const { return mask(head) + query * mask_step(); }
     // Keys from here on are hidden from the query.
     TL_INLINE Index limit(Index query) const {
         return causal && query + 1 < keys ? query + 1 : keys;
@@ -28,5 +38,57 @@ struct Scoring {
         return product * scale + (bias ? Acc<T>(bias[row + key]) : Acc<T>(0));
     }
 };
+
+// Which weights dropout leaves. The random words of a row of weights begin with a block of four, so
+// that a block belongs to four neighbouring keys of one query.
+template <typename A>
+struct Dropout {
+    int least;  // of words' upper 24 bits that are kept; 0: nothing is dropped
+    A scale;    // of what is kept
+    uint64_t seed, offset;
+    Index blocks;  // of a row
+
+    TL_INLINE Dropout(double p, uint64_t seed, uint64_t offset, const Index* base, Index keys)
+        : least(least_kept(p)), scale(A(1 / (1 - p))), seed(seed),
+          offset(offset + (base ? uint64_t(*base) : 0)), blocks((keys + 3) / 4) {}
+
+    TL_INLINE bool drops() const { return least > 0; }
+    TL_INLINE bool keeps(uint32_t word) const { return int(word >> 8) >= least; }
+    // Of a row, counted through all heads, and a key.
+    TL_INLINE uint64_t block(Index row, Index key) const {
+        return offset + uint64_t(row * blocks + key / 4);
+    }
+#if defined(__CUDACC__)
+    TL_INLINE void draw(uint64_t block, uint32_t (&words)[4]) const {
+        uint64_t w0, w1, w2, w3;
+        philox(seed, block, w0, w1, w2, w3);
+        words[0] = uint32_t(w0), words[1] = uint32_t(w1), words[2] = uint32_t(w2);
+        words[3] = uint32_t(w3);
+    }
+    // What a weight is multiplied by.
+    TL_INLINE A factor(Index row, Index key) const {
+        uint32_t words[4];
+        draw(block(row, key), words);
+        const uint32_t low = key % 2 ? words[1] : words[0], high = key % 2 ? words[3] : words[2];
+        return keeps(key % 4 < 2 ? low : high) ? scale : A(0);
+    }
+#else
+    // What a row's first weights are multiplied by.
+    void factors(Index row, Index count, A* factor) const {
+        alignas(32) uint32_t words[32];
+        for (Index j = 0; j < count; j += 32) {
+            draw_eight(seed, block(row, j), words);
+            const Index some = count - j < 32 ? count - j : 32;
+            for (Index e = 0; e < some; ++e) factor[j + e] = keeps(words[e]) ? scale : A(0);
+        }
+    }
+#endif
+};
+
+// As kernels are told.
+#define TL_ATTENTION(T, A)                                                                         \
+    const Scoring<T> scoring{bias,         allowed,    heads,     kv_heads, queries, keys,         \
+                             mask_batches, mask_heads, mask_rows, A(scale), causal};               \
+    const Dropout<A> dropout(drop, seed, offset, base, keys)
 
 }  // namespace tl

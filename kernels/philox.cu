@@ -38,9 +38,7 @@ EACH(n)
 void dropout(const T* x OF(n), T* y OF(n), const Index* base OPTIONAL(1), Index n, double p,
              uint64_t seed, uint64_t offset) {
     using A = Acc<T>;
-    // uniform >= p in whole numbers: uniform is (word >> 8) / 2^24, and p 2^24 is exact in float.
-    const float threshold = float(p) * 0x1p24f;
-    const int least = int(threshold) + (float(int(threshold)) < threshold);
+    const int least = least_kept(p);
     const A scale = A(1 / (1 - p));
     auto keep = [=](uint32_t word, A x, A& y) {
         const A kept = x * scale;

@@ -54,7 +54,25 @@ TL_INLINE void philox(uint64_t seed, W block, W& w0, W& w1, W& w2, W& w3) {
     }
 }
 
+#if !defined(__CUDACC__)
+// The words of eight blocks, from `first` on.
+TL_INLINE void draw_eight(uint64_t seed, uint64_t first, uint32_t* words) {
+    const Lanes4 next = {first, first + 1, first + 2, first + 3};
+    Lanes8 w0, w1, w2, w3;
+    philox(seed, Lanes8{next, next + 4}, w0, w1, w2, w3);
+    interleave(words, w0.low, w1.low, w2.low, w3.low);
+    interleave(words + 16, w0.high, w1.high, w2.high, w3.high);
+}
+#endif
+
 TL_INLINE float uniform(uint32_t word) { return float(int(word >> 8)) * 0x1p-24f; }
+
+// The least of a word's upper 24 bits that dropout keeps: uniform(word) >= p in whole numbers, as p
+// 2^24 is exact in float.
+TL_INLINE int least_kept(double p) {
+    const float threshold = float(p) * 0x1p24f;
+    return int(threshold) + (float(int(threshold)) < threshold);
+}
 
 // What map_random does to a pair of words first. Types, not functions: they are inlined without fail.
 struct Words {
@@ -128,14 +146,8 @@ TL_INLINE void map_random(Index n, uint64_t seed, uint64_t offset, const F& f,
     parallel_range((n + kElements - 1) / kElements, kGrain / kElements, [=](Index begin, Index end) {
         alignas(32) uint32_t words[kElements];
         for (Index t = begin; t < end; ++t) {
-            for (Index b = 0; b < kBlocks; b += 8) {
-                const uint64_t first = offset + t * kBlocks + b;
-                const Lanes4 next = {first, first + 1, first + 2, first + 3};
-                Lanes8 w0, w1, w2, w3;
-                philox(seed, Lanes8{next, next + 4}, w0, w1, w2, w3);
-                interleave(words + 4 * b, w0.low, w1.low, w2.low, w3.low);
-                interleave(words + 4 * b + 16, w0.high, w1.high, w2.high, w3.high);
-            }
+            for (Index b = 0; b < kBlocks; b += 8)
+                draw_eight(seed, offset + t * kBlocks + b, words + 4 * b);
 #pragma omp simd
             for (Index p = 0; p < kElements; p += 2) Prepare()(words[p], words[p + 1]);
             const Index first = t * kElements, count = n - first < kElements ? n - first : kElements;

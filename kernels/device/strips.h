@@ -9,7 +9,7 @@
 //     multiply_strips       the loop over strips
 #pragma once
 
-#include "tiles.h"
+#include "tensor_cores.h"
 
 namespace tl {
 
@@ -66,12 +66,12 @@ struct TensorSums {
             uint32_t right[2][4];
 #pragma unroll
             for (int j = 0; j < 2; ++j)
-                read_operand<T>(right[j], b.at(column + j * 16 + lane % 8 + lane / 16 * 8,
-                                               2 * s + lane / 8 % 2));
+                read_operand<T>(right[j], shared_address(b.at(column + j * 16 + lane % 8 + lane / 16 * 8,
+                                               2 * s + lane / 8 % 2)));
 #pragma unroll
             for (int i = 0; i < kBlocks; ++i) {
                 uint32_t left[4];
-                read_operand<T>(left, a.at(row + i * 16 + lane % 16, 2 * s + lane / 16));
+                read_operand<T>(left, shared_address(a.at(row + i * 16 + lane % 16, 2 * s + lane / 16)));
 #pragma unroll
                 for (int j = 0; j < 4; ++j)
                     multiply_add<T>(part[i][j], left, right[j / 2][j % 2 * 2],

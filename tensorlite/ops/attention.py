@@ -6,9 +6,11 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import Array, array_backend
 from tensorlite.ops.compare import where
-from tensorlite.ops.dropout import dropout
+from tensorlite.ops.dropout import check_probability, dropout
 from tensorlite.ops.extremes import amax
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.linalg import matmul
@@ -16,6 +18,7 @@ from tensorlite.ops.reduce import sum
 from tensorlite.ops.shape import broadcast_to
 from tensorlite.ops.softmax import softmax
 from tensorlite.primitive import primitive
+from tensorlite.random import default_generator, philox_uniform
 from tensorlite.tensor import Tensor
 
 __all__ = ["rope", "scaled_dot_product_attention"]
@@ -32,11 +35,16 @@ def attention(
     *,
     is_causal: bool,
     scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
     save: bool,
 ) -> tuple[Array, Array]:
     """Softmax of the scores, times `value`; and the log-sum-exp of each row of scores, (…, L, 1).
 
-    A row with nothing to attend to gives zeros; its log-sum-exp counts as inf.
+    A row with nothing to attend to gives zeros; its log-sum-exp counts as inf. Heads of key and
+    value may be fewer: each serves neighbouring heads of `query`. Weights are dropped with
+    probability `p`: see `_kept`.
     """
     scores = _scores(query, key, mask, is_causal, scale)
     peak = scores.max(axis=-1, keepdims=True) if scores.size else 0.0
@@ -45,14 +53,15 @@ def attention(
     total = weights.sum(axis=-1, keepdims=True)
     divisor = xp.where(total == 0, 1, total)
     lse = xp.where(total == 0, math.inf, peak + xp.log(divisor))
-    return matmul(weights, value) / divisor, lse
+    weights = _dropped(weights, p, seed, offset)
+    return matmul(weights, _for_all_heads(value, query)) / divisor, lse
 
 
 def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> Any:
     """Scaled products of queries and keys, -inf where the mask forbids; arrays or Tensors."""
-    scores = matmul(query * scale, key.mT)
+    scores = matmul(query * scale, _for_all_heads(key, query).mT)
     if is_causal:
-        xp = array_backend((query.array if isinstance(query, Tensor) else query,)).xp
+        xp = _module_of(query)
         rows, columns = scores.shape[-2:]
         scores = where(xp.arange(columns) <= xp.arange(rows)[:, None], scores, -math.inf)
     if mask is None:
@@ -60,12 +69,82 @@ def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> A
     return where(mask, scores, -math.inf) if mask.dtype == bool else scores + mask
 
 
+def _module_of(x: Any) -> ModuleType:
+    return array_backend((x.array if isinstance(x, Tensor) else x,)).xp
+
+
+def _sharing(x: Any, query: Any) -> int:
+    """How many heads of the queries each head of keys or values serves; 1 where axes broadcast."""
+    if len(x.shape) < 3 or len(query.shape) < 3 or x.shape[-3] < 2:
+        return 1
+    return max(1, query.shape[-3] // x.shape[-3])
+
+
+def _for_all_heads(x: Any, query: Any) -> Any:
+    """Keys or values with each head repeated for the query's that it serves."""
+    times = _sharing(x, query)
+    if times == 1:
+        return x
+    *before, heads, length, width = x.shape
+    wide = broadcast_to(
+        x.reshape((*before, heads, 1, length, width)), (*before, heads, times, length, width)
+    )
+    return wide.reshape((*before, heads * times, length, width))
+
+
+def _of_shared_heads(dx: Any, x: Any, query: Any) -> Any:
+    """The gradient of keys or values from that of all heads that they serve."""
+    times = _sharing(x, query)
+    if times == 1:
+        return dx
+    *before, heads, length, width = dx.shape
+    return sum(dx.reshape((*before, heads // times, times, length, width)), axis=-3)
+
+
+def _kept(xp: ModuleType, shape: tuple[int, ...], p: float, seed: Any, offset: int) -> Array:
+    """Which weights of this shape dropout leaves, as booleans.
+
+    The numbers of a row begin with a block of four (see `tensorlite.random`), counted from
+    `offset` on: where the number of keys is a multiple of four it is `dropout` of the weights.
+    """
+    *rows, keys = shape
+    wide = (*rows, _words(keys))
+    return (philox_uniform(xp, math.prod(wide), seed, offset).reshape(wide) >= p)[..., :keys]
+
+
+def _words(keys: int) -> int:
+    """How many random numbers a row takes."""
+    return -(-keys // 4) * 4
+
+
+def _dropped(weights: Any, p: float, seed: tuple[int, int], offset: int) -> Any:
+    """Weights, arrays or Tensors, of which some are 0 and the others larger."""
+    if p == 0:
+        return weights
+    kept = _kept(_module_of(weights), weights.shape, p, seed, offset)
+    return where(kept, weights * (1 / (1 - p)), 0.0)
+
+
 def _attention_gradients(
-    dy: Any, query: Any, key: Any, value: Any, weights: Any, scale: float
+    dy: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    weights: Any,
+    scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
 ) -> tuple:
-    dweights = matmul(dy, value.mT)
-    dscores = weights * (dweights - sum(dweights * weights, axis=-1, keepdims=True)) * scale
-    return matmul(dscores, key), matmul(dscores.mT, query), matmul(weights.mT, dy)
+    dropped = _dropped(weights, p, seed, offset)
+    dweights = matmul(dy, _for_all_heads(value, query).mT)
+    mean = sum(dweights * dropped, axis=-1, keepdims=True)
+    dscores = weights * (_dropped(dweights, p, seed, offset) - mean) * scale
+    return (
+        matmul(dscores, _for_all_heads(key, query)),
+        _of_shared_heads(matmul(dscores.mT, query), key, query),
+        _of_shared_heads(matmul(dropped.mT, dy), value, query),
+    )
 
 
 @primitive
@@ -82,10 +161,13 @@ def attention_backward(
     *,
     is_causal: bool,
     scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
 ) -> tuple[Array, Array, Array]:
     """Cotangents of query, key and value; the weights are computed again from `lse`."""
     weights = xp.exp(_scores(query, key, mask, is_causal, scale) - lse)
-    return _attention_gradients(dy, query, key, value, weights, scale)
+    return _attention_gradients(dy, query, key, value, weights, scale, p, seed, offset)
 
 
 @attention_backward.defvjp_composite
@@ -100,9 +182,12 @@ def _attention_backward(
     *,
     is_causal: bool,
     scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
 ) -> tuple:
     weights = _weights(_scores(query, key, mask, is_causal, scale))
-    return _attention_gradients(dy, query, key, value, weights, scale)
+    return _attention_gradients(dy, query, key, value, weights, scale, p, seed, offset)
 
 
 def _weights(scores: Any) -> Any:
@@ -125,8 +210,11 @@ def _attention_vjp(
     lse: Any,
     is_causal: bool,
     scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
 ) -> tuple:
-    static = {"is_causal": is_causal, "scale": scale}
+    static = {"is_causal": is_causal, "scale": scale, "p": p, "seed": seed, "offset": offset}
     return *attention_backward(g, query, key, value, mask, y, lse, **static), None
 
 
@@ -182,30 +270,22 @@ def scaled_dot_product_attention(
         raise ValueError(
             f"{op}: query {q}, key {k} and value {v} must be (…, L, E), (…, S, E) and (…, S, V)"
         )
+    check_probability(op, dropout_p)
     if enable_gqa:
-        key, value = (
-            _for_all_heads(op, name, x, query) for name, x in (("key", key), ("value", value))
+        for name, x in (("key", k), ("value", v)):
+            if len(x) < 3 or len(q) < 3 or q[-3] % max(x[-3], 1):
+                raise ValueError(
+                    f"{op}: {name} of shape {x} with enable_gqa=True: its number of heads must "
+                    f"divide that of query {q}"
+                )
+    elif len({x[-3] for x in (q, k, v) if len(x) > 2} - {1}) > 1:
+        raise ValueError(
+            f"{op}: query {q}, key {k} and value {v} have different numbers of heads; where one "
+            "of key and value serves several of the query's, say enable_gqa=True"
         )
     if attn_mask is not None:
         _check_mask(op, attn_mask, (q[-2], k[-2]))
     return attend(query, key, value, attn_mask, dropout_p, is_causal, scale)
-
-
-def _for_all_heads(op: str, name: str, x: Tensor, query: Tensor) -> Tensor:
-    """Keys or values with each head repeated for the query's that it serves."""
-    if len(x.shape) < 3 or len(query.shape) < 3 or query.shape[-3] % max(x.shape[-3], 1):
-        raise ValueError(
-            f"{op}: {name} of shape {x.shape} with enable_gqa=True: its number of heads must "
-            f"divide that of query {query.shape}"
-        )
-    *before, heads, length, width = x.shape
-    times = query.shape[-3] // heads
-    if times == 1:
-        return x
-    wide = broadcast_to(
-        x.reshape(*before, heads, 1, length, width), (*before, heads, times, length, width)
-    )
-    return wide.reshape(*before, heads * times, length, width)
 
 
 def _check_mask(op: str, mask: Tensor, scores_shape: tuple[int, int]) -> None:
@@ -238,10 +318,21 @@ def attend(
     """`scaled_dot_product_attention` of what is known to fit."""
     if scale is None:
         scale = 1 / math.sqrt(query.array.shape[-1])
-    if dropout_p or getattr(attn_mask, "requires_grad", False):
+    if dropout_p == 1 or getattr(attn_mask, "requires_grad", False):
         weights = attention_weights(query, key, attn_mask, is_causal, scale)
-        return matmul(dropout(weights, dropout_p), value)
-    return attention(query, key, value, attn_mask, is_causal=is_causal, scale=scale)
+        return matmul(dropout(weights, dropout_p), _for_all_heads(value, query))
+    seed, offset = (0, 0), 0
+    if dropout_p:
+        shared = _sharing(key, query) > 1
+        rows = np.broadcast_shapes(
+            query.shape[:-2],
+            (*key.shape[:-3], 1) if shared else key.shape[:-2],
+            () if attn_mask is None else attn_mask.shape[:-2],
+        )
+        words = math.prod(rows) * query.shape[-2] * _words(key.shape[-2])
+        seed, offset = default_generator.reserve(words)
+    static = {"is_causal": is_causal, "scale": scale, "seed": seed, "offset": offset}
+    return attention(query, key, value, attn_mask, p=dropout_p, **static)
 
 
 def attention_weights(

@@ -91,7 +91,7 @@ def dropout(
     >>> tl.dropout(tl.tensor([1.0, 2.0]), p=0.0)
     tensor([1., 2.])
     """
-    _check_probability("dropout", p)
+    check_probability("dropout", p)
     return _dropped(_dropout, input, p, training, inplace, generator)
 
 
@@ -103,7 +103,8 @@ def _dropped(
     return (in_place(drop) if inplace else drop)(x, p, generator)
 
 
-def _check_probability(op: str, p: float) -> None:
+def check_probability(op: str, p: float) -> None:
+    """Complain where `p` is none."""
     if not 0 <= p <= 1:
         raise ValueError(f"{op}: p is a probability in [0, 1], not {p}")
 
@@ -267,7 +268,7 @@ def _channels(
     generator: Generator,
 ) -> Tensor:
     """Dropout of what the first `axes` axes number."""
-    _check_probability(op, p)
+    check_probability(op, p)
     if len(x.shape) < 2:
         raise ValueError(f"{op}: input of shape {x.shape} has no channels; it must be (N, C, …)")
     shape = (*x.shape[:axes], *[1] * (len(x.shape) - axes))
@@ -324,7 +325,7 @@ def alpha_dropout(
     >>> tl.alpha_dropout(tl.ones(2), 0.5, training=False)
     tensor([1., 1.])
     """
-    _check_probability("alpha_dropout", p)
+    check_probability("alpha_dropout", p)
     shape = tuple(input.shape)
     return _dropped(_alpha_drop(shape), input, p, training, inplace, generator)
 
@@ -366,7 +367,7 @@ def feature_alpha_dropout(
     >>> tl.feature_alpha_dropout(tl.ones(1, 2), 0.5, training=False)
     tensor([[1., 1.]])
     """
-    _check_probability("feature_alpha_dropout", p)
+    check_probability("feature_alpha_dropout", p)
     if len(input.shape) < 2:
         raise ValueError(
             f"feature_alpha_dropout: input of shape {input.shape} has no channels; it must be "
