@@ -2,12 +2,19 @@
 
     python benchmarks/kernel_estimates.py > benchmarks/kernel_estimates.md
 
-For each kernel's inner loop: instructions a warp issues for each tensor-core instruction, and the
-rates that follow from issuing them (one a cycle and scheduler, with warps enough to hide latency)
-and from the tensor cores. The loops hold what is seldom taken, too (rows that lie in no packs, more
-than 32 taps), so the real issue rate is above this. Beside them, the least time that the bytes of a
-typical size take. These are bounds and no measurements: a change for the worse is seen in them.
-It needs NVRTC (with CuPy) and `nvdisasm`; see tests/kernels/sass.py.
+Of each kernel's quick inner loop instructions are counted, and with them the cycles that a quarter
+of a processor (a scheduler with its tensor core) needs for one warp to pass through it:
+
+* to issue its instructions, one a cycle;
+* in the tensor core, for the products (`tensor_cycles` each: while one is under way the scheduler
+  is free for other instructions, so `in the shadow` is this time over that of issuing);
+* in shared memory, which all four quarters share: 128 bytes a cycle (CUDA C++ Programming Guide,
+  compute capability 8.x and 9.0), 4 cycles a 16-byte access of a warp;
+* in the special function unit: 16 lanes a cycle and processor (the same guide), 8 cycles a warp.
+
+The largest of them bounds the kernel. Beside that stands, for a step of GPT-2 small and of
+ResNet-18, the time that such bounds and the bytes come to. These are bounds and no measurements: a change for
+the worse is seen in them. It needs NVRTC (with CuPy) and `nvdisasm`; see tests/kernels/sass.py.
 """
 
 from __future__ import annotations
@@ -32,9 +39,11 @@ class Chip(NamedTuple):
     tensor_cycles: float
 
 
-# mma.sync reaches about 0.62 of what Hopper's wgmma does: 4 cycles become 6.5. The RTX 4090 adds up
-# in float32 at half its rate.
+# An m16n8k16 is 2048 products. A100: 1024 a cycle and processor (its white paper), 256 a tensor
+# core: 8 cycles. Hopper: 2048, but mma.sync reaches about 0.62 of that (Luo et al. 2024,
+# arXiv:2402.13499): 4 cycles become 6.5. The RTX 4090 adds up in float32 at half its rate.
 CHIPS = [
+    Chip("A100", 80, 108, 1.41e9, 2.04e12, 8),
     Chip("H200", 90, 132, 1.83e9, 4.8e12, 6.5),
     Chip("RTX 4090", 89, 128, 2.52e9, 1.008e12, 32),
 ]
@@ -42,65 +51,133 @@ CHIPS = [
 # family, dtype, threads of a block
 FAMILIES = [
     ("attention_tiles", "bfloat16", 128),
+    ("attention_tf32", None, 128),
     ("conv_product", "bfloat16", 256),
     ("conv_tf32", None, 256),
 ]
 
-# What is done, its multiplications with additions times two, and the bytes that must move.
-SIZES = {
-    "attention forward, 8 × 12 × 1024 × 64, causal": (
-        2 * 2 * 96 * 1024 * 1024 * 64 / 2,
-        4 * 96 * 1024 * 64 * 2,
-    ),
-    "convolution 64 → 64, 3 × 3, 128 × 32 × 32": (
-        2 * 128 * 1024 * 64 * 576,
-        2 * 128 * 64 * 1024 * 2,
-    ),
-    "convolution 512 → 512, 3 × 3, 128 × 4 × 4": (
-        2 * 128 * 16 * 512 * 4608,
-        2 * 128 * 512 * 16 * 2 + 512 * 4608 * 2,
-    ),
-    "cross-entropy with its gradient, 8192 × 50257": (0, 2 * 8192 * 50257 * 2),
-    "layer norm, 8192 × 768": (0, 2 * 8192 * 768 * 2),
-}
+USED = 0.7  # of a bound or of the bandwidth, in a step: what good kernels are known to reach
+CUBLAS = 0.65  # of the tensor cores' peak, which is wgmma's on Hopper
+
+
+class Bound(NamedTuple):
+    """Cycles of a pass through an inner loop, and the products in it."""
+
+    products: int
+    cycles: dict[str, float]
+
+    @property
+    def longest(self) -> float:
+        return max(self.cycles.values())
+
+    def rate(self, chip: Chip, operations: int = 4096) -> float:
+        """In operations a second."""
+        return self.products * operations / self.longest * 4 * chip.processors * chip.clock
+
+
+def bound(chip: Chip, code: sass.Code) -> Bound | None:
+    """Of the loop with most tensor-core instructions, and of these the shortest."""
+    loops = [loop for loop in code.loops if loop.counts["HMMA"]]
+    if not loops:
+        return None
+    most = max(loop.counts["HMMA"] for loop in loops)
+    loop = min((x for x in loops if x.counts["HMMA"] == most), key=lambda x: x.instructions)
+    wide = loop.counts["LDSM"] + loop.counts["LDGSTS"] + loop.counts["LDS.128"]
+    wide += loop.counts["STS.128"]
+    narrow = loop.counts["LDS.32"] + loop.counts["STS.32"] + loop.counts["STS.16"]
+    cycles = {
+        "issue": loop.instructions,
+        "tensor cores": most * chip.tensor_cycles,
+        "shared memory": 4 * (4 * wide + narrow),
+        "exponentials": 8 * loop.counts["MUFU"],
+    }
+    return Bound(most, cycles)
+
+
+def name_of(code: sass.Code) -> str:
+    return code.name.removeprefix("tl::").split("<")[0]
 
 
 def main() -> None:
     """Print the tables as Markdown."""
     print("# Bounds of the kernels of products\n")
-    print("Made by `benchmarks/kernel_estimates.py`; nothing here was timed on a GPU.\n")
+    print("Made by `benchmarks/kernel_estimates.py`, which says how; nothing here was timed.\n")
     for chip in CHIPS:
         print(f"## {chip.name}: {chip.processors} processors, {chip.clock / 1e9:.2f} GHz\n")
         print(
-            "| kernel | registers | warps | instructions a tensor-core one | tensor cores' share | "
-            "TFLOP/s by issue | by tensor cores |\n|---|---|---|---|---|---|---|"
+            "| kernel | registers | spilled | warps | instructions a product | in the shadow | "
+            "bounded by | TFLOP/s |\n|---|---|---|---|---|---|---|---|"
         )
+        bounds = {}
         for family, dtype, threads in FAMILIES:
             for code in sass.read(family, dtype, chip.arch):
-                _row(chip, code, threads, 2048 if "tf32" in code.name else 4096)
-        print("\n| work, bf16 | least µs by bytes | by tensor cores |\n|---|---|---|")
-        for name, (operations, moved) in SIZES.items():
-            peak = 4 * chip.processors * chip.clock * 4096 / chip.tensor_cycles
-            arithmetic = f"{operations / peak * 1e6:.1f}" if operations else "–"
-            print(f"| {name} | {moved / chip.bytes_per_second * 1e6:.1f} | {arithmetic} |")
-        print()
+                found = bound(chip, code)
+                if found is not None:
+                    bounds[name_of(code)] = found
+                    _row(chip, code, found, threads)
+        _attention(chip, bounds)
+        _steps(chip, bounds)
 
 
-def _row(chip: Chip, code: sass.Code, threads: int, operations: int) -> None:
-    loops = [loop for loop in code.loops if loop.counts["HMMA"]]
-    if not loops:
-        return
-    loop = max(loops, key=lambda each: each.counts["HMMA"])
-    tensor = loop.counts["HMMA"]
-    issued = loop.instructions / tensor
-    schedulers = 4 * chip.processors * chip.clock
-    share = min(1.0, chip.tensor_cycles / issued)
-    name = code.name.removeprefix("tl::").split("<")[0]
+def _row(chip: Chip, code: sass.Code, found: Bound, threads: int) -> None:
+    shadow = min(1.0, found.cycles["tensor cores"] / found.cycles["issue"])
+    by = max(found.cycles, key=found.cycles.__getitem__)
+    operations = 2048 if "tf32" in code.name else 4096
     print(
-        f"| `{name}` | {code.registers} | {code.warps(chip.arch, threads)} | {issued:.1f} | "
-        f"{100 * share:.0f} % | {operations / issued * schedulers / 1e12:.0f} | "
-        f"{operations / chip.tensor_cycles * schedulers / 1e12:.0f} |"
+        f"| `{name_of(code)}` | {code.registers} | {code.spills} | "
+        f"{code.warps(chip.arch, threads)} | {found.cycles['issue'] / found.products:.1f} | "
+        f"{100 * shadow:.0f} % | {by} | {found.rate(chip, operations) / 1e12:.0f} |"
     )
+
+
+def _backward(chip: Chip, bounds: dict[str, Bound]) -> float:
+    """Operations a second of both passes, counted as is usual: five products, not our seven."""
+    over_queries, over_keys = (bounds[f"attention_tiles_{x}_64"] for x in ("queries", "keys"))
+    seconds = over_queries.longest + over_keys.longest * over_queries.products / 48
+    return over_queries.products * 5 / 3 * 4096 / seconds * 4 * chip.processors * chip.clock
+
+
+def _attention(chip: Chip, bounds: dict[str, Bound]) -> None:
+    print(
+        f"\nAttention, bf16, 64 wide: {bounds['attention_tiles_64'].rate(chip) / 1e12:.0f} TFLOP/s"
+        f" forward, {_backward(chip, bounds) / 1e12:.0f} backward (of five products; ours are"
+        " seven).\n"
+    )
+
+
+def _steps(chip: Chip, bounds: dict[str, Bound]) -> None:
+    """What a training step comes to, in milliseconds."""
+    peak = 4 * chip.processors * chip.clock * 4096 / (4 if chip.arch == 90 else chip.tensor_cycles)
+    product, moved = CUBLAS * peak, USED * chip.bytes_per_second
+    rows, width, layers, words = 8192, 768, 12, 50257
+    pairs = 8 * 12 * 1024 * 1024 / 2 * 64  # causal
+    weights = layers * 12 * width**2 + words * width
+    gpt = {
+        "matrix products": 6 * rows * weights / product,
+        "attention": layers
+        * (
+            4 * pairs / bounds["attention_tiles_64"].rate(chip)
+            + 10 * pairs / _backward(chip, bounds)
+        )
+        / USED,
+        "norms, gelu, sums: bytes": layers * rows * width * 2 * 60 / moved,
+        "cross-entropy": 3 * rows * words * 2 / moved,
+        "optimizer": 28 * weights / moved,
+    }
+    convolutions = 6 * 128 * 0.556e9 / bounds["conv_product_128"].rate(chip)
+    resnet = {
+        "convolutions": convolutions / USED,
+        "norms, relu, sums: bytes": 128 * 0.61e6 * 2 * 14 / moved,
+        "optimizer": 28 * 11.2e6 / moved,
+    }
+    for what, parts in (
+        ("GPT-2 small, bf16, 8 × 1024", gpt),
+        ("ResNet-18 for CIFAR, bf16, 128 images", resnet),
+    ):
+        total = sum(parts.values())
+        each = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in parts.items())
+        print(f"- {what}: {1e3 * total:.1f} ms ({each})")
+    print()
 
 
 if __name__ == "__main__":

@@ -15,10 +15,14 @@ struct Scoring {
     Acc<T> scale;
     bool causal;
 
-    TL_INLINE Index sharing() const { return heads / kv_heads; }
+#if defined(__CUDACC__)  // in 32 bits: a division of 64 is a call
+    TL_INLINE Index sharing() const { return uint32_t(heads) / uint32_t(kv_heads); }
+#else
+    Index sharing() const { return heads / kv_heads; }
+#endif
     // Where the mask of a head begins, and how far apart its rows are.
     TL_INLINE Index mask(Index head) const {
-#if defined(__CUDACC__)  // a block a head at least, so 32 bits; a division of 64 is a call
+#if defined(__CUDACC__)
         const uint32_t batch = uint32_t(head) / uint32_t(heads);
 #else
         const Index batch = head / heads;

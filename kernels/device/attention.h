@@ -267,12 +267,13 @@ struct Pass {
             kept = kept_weights<kOfKeys, kTile>(dropout, head * scoring.queries, mine, first);
         }
         Level others[kTile / 4];  // over keys
-        if constexpr (kOfKeys)
+        if constexpr (kOfKeys) {
 #pragma unroll
             for (int c = 0; c < kTile / 4; ++c) {
                 const int i = first + c / 2 * 8 + (int)threadIdx.x % 4 * 2 + c % 2;
                 others[c] = i < (int)scoring.queries ? levels[i] : Level{0, 0};
             }
+        }
 #pragma unroll
         for (int j = 0; j < kTile / 8; ++j) {
 #pragma unroll

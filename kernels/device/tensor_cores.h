@@ -81,9 +81,10 @@ constexpr bool kIsHalf<f16> = true;
 template <typename T>
 TL_INLINE void read_operand(uint32_t (&to)[4], uint32_t row) {
     read_matrices(to, row);
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 4) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) to[i] = as_tf32(to[i]);
+    }
 }
 
 template <typename T>

@@ -81,11 +81,12 @@ struct Reader {
             across[s] = tile + place(row, (2 * s + lane / 8 % 2) ^ (lane & 7));
 #pragma unroll
         for (int j = 0; j < kAlong; ++j)
-            if constexpr (sizeof(T) == 2)
+            if constexpr (sizeof(T) == 2) {
                 along[j] = tile + place(lane % 16, (2 * j + lane / 16) ^ (lane & 7));
-            else  // rows 2 t and 2 t + 1, columns g and g + 8, 16 columns or 32
-                along[j] = tile + place(lane % 4 * 2 + j % 2, (j / 2 * 2 + lane / 16) ^ (lane % 4 * 2 + j % 2)) +
-                           lane / 4 % 4 * 4;
+            } else {  // rows 2 t and 2 t + 1, columns g and g + 8, 16 columns or 32
+                const int row = lane % 4 * 2 + j % 2;
+                along[j] = tile + place(row, (j / 2 * 2 + lane / 16) ^ row) + lane / 4 % 4 * 4;
+            }
     }
     static TL_INLINE constexpr int place(int row, int pack) {
         return row * kDims * (int)sizeof(T) + pack * 16;
@@ -179,13 +180,14 @@ struct Sums16 {
 #pragma unroll
             for (int j = 0; j < n / 16; ++j) {
                 uint32_t b[4];
-                if constexpr (sizeof(T) == 2)
+                if constexpr (sizeof(T) == 2) {
                     read_transposed(b, tile.along[j % 4] + tile.place(first + s * 16, j / 4 * 8));
-                else
+                } else {
 #pragma unroll
                     for (int i = 0; i < 4; ++i)
-                        b[i] = as_tf32(read_word(tile.along[j % 2 * 4 + i / 2 * 2 + i % 2] +
+                        b[i] = as_tf32(read_word(tile.along[j % 2 * 4 + i] +
                                                  tile.place(first + s * 8, j / 2 * 8)));
+                }
                 multiply_add<T>(part[2 * j], left.part[s], b[0], b[1]);
                 multiply_add<T>(part[2 * j + 1], left.part[s], b[2], b[3]);
             }

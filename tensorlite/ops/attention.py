@@ -237,14 +237,15 @@ def scaled_dot_product_attention(
     attn_mask
         Broadcasts to (…, L, S). Booleans: True takes part. Floats: added to the scores.
     dropout_p
-        Probability to drop an attention weight.
+        Probability to drop an attention weight, drawn from the default generator: the same
+        weights on every device.
     is_causal
         Whether position i sees keys up to position i only (both counted from the start).
     scale
         Default: 1/√E.
     enable_gqa
         Whether the heads of `key` and `value`, (…, H, S, E), may be fewer: each then serves
-        neighbouring heads of `query` (Ainslie et al. 2023).
+        neighbouring heads of `query` (Ainslie et al. 2023). Nothing is copied for it.
 
     Returns
     -------

@@ -20,6 +20,8 @@ from tensorlite.tensor import Tensor, tensor_of
 
 #: Kernels whose last numbers are a seed and a place in its stream.
 _DRAWING = frozenset({"dropout", "random_bits", "random_uniform", "random_normal"})
+_DROPPING = frozenset({"attention", "attention_backward"})
+"""The same, where the probability to drop, which stands before them, is not 0."""
 
 
 class Output(int):
@@ -266,7 +268,7 @@ class Recording:
                 if not writes:
                     reads(address, size, name)
             written |= {block_of(address) for address, _, writes in arrays if writes}
-            if name in _DRAWING:
+            if name in _DRAWING or (name in _DROPPING and numbers[-3]):
                 numbers[-1] -= starts_of.get(numbers[-2], 0)
             numbers = [struct.pack("d", n) if isinstance(n, float) else n for n in numbers]
             found.append((name, tuple(size for _, size, _ in arrays), tuple(numbers)))

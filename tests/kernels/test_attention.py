@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from guards import assert_close
@@ -9,6 +11,7 @@ from guards import assert_close
 import tensorlite as tl
 from tensorlite.nn import functional as F
 from tensorlite.ops import shape as shapes
+from tensorlite.random import philox_uniform
 
 # batch, heads, queries, keys, dim
 SHAPES = [
@@ -23,14 +26,22 @@ MASKS = ["none", "causal", "bias", "allowed", "nothing allowed"]
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-13}
 SCALE = 0.3
 ORDERS = [(0, 1, 2, 3), (0, 2, 1, 3), (2, 1, 0, 3)]
+NOTHING_DROPPED = (0.0, 0, 0)  # the probability, the seed, the offset
+DROPPED = (0.3, 5 | 3 << 32, 7)
 
 
-def draw(shape, dtype, mask):
+def counted(shape, kv_heads=None):
+    """The numbers that kernels take: heads, then those of keys and values."""
+    return *shape[:2], kv_heads or shape[1], *shape[2:]
+
+
+def draw(shape, dtype, mask, kv_heads=None):
     """Queries, keys, values, the gradient, bias, allowed."""
     batch, heads, queries, keys, dim = shape
     rng = np.random.default_rng(0)
     q, g = (rng.standard_normal((batch, heads, queries, dim)).astype(dtype) for _ in range(2))
-    k, v = (rng.standard_normal((batch, heads, keys, dim)).astype(dtype) for _ in range(2))
+    of_keys = (batch, kv_heads or heads, keys, dim)
+    k, v = (rng.standard_normal(of_keys).astype(dtype) for _ in range(2))
     bias = rng.standard_normal((batch, 1, queries, keys)).astype(dtype) if mask == "bias" else None
     allowed = rng.random((1, heads, 1, keys)) < 0.7 if mask == "allowed" else None
     if mask == "nothing allowed":
@@ -39,9 +50,19 @@ def draw(shape, dtype, mask):
     return q, k, v, g, bias, allowed
 
 
-def reference(q, k, v, g, bias, allowed, causal):
+def kept(shape, dropped):
+    """What weights of this shape are multiplied by: rows take whole blocks of random numbers."""
+    p, seed, offset = dropped
+    wide = (*shape[:-1], -(-shape[-1] // 4) * 4)
+    numbers = philox_uniform(np, math.prod(wide), (seed & 0xFFFFFFFF, seed >> 32), offset)
+    return (numbers.reshape(wide)[..., : shape[-1]] >= np.float32(p)) / (1 - p)
+
+
+def reference(q, k, v, g, bias, allowed, causal, dropped=NOTHING_DROPPED):
     """Output, log-sum-exp and gradients."""
     q, k, v, g = (a.astype(np.float64) for a in (q, k, v, g))
+    kv_heads, sharing = k.shape[1], q.shape[1] // k.shape[1]
+    k, v = (a.repeat(sharing, 1) for a in (k, v))
     scores = q @ k.swapaxes(-1, -2) * SCALE
     if bias is not None:
         scores += bias
@@ -53,11 +74,14 @@ def reference(q, k, v, g, bias, allowed, causal):
     exponentials = np.exp(scores - peak)
     total = exponentials.sum(-1, keepdims=True)
     p = exponentials / np.where(total == 0, 1, total)
-    y = p @ v
-    dscores = p * (g @ v.swapaxes(-1, -2) - (g * y).sum(-1, keepdims=True)) * SCALE
+    factor = kept(p.shape, dropped)
+    y = (p * factor) @ v
+    dscores = p * (g @ v.swapaxes(-1, -2) * factor - (g * y).sum(-1, keepdims=True)) * SCALE
     with np.errstate(divide="ignore"):
         lse = (peak + np.log(total))[..., 0]
-    return y, lse, dscores @ k, dscores.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
+    of_keys = dscores.swapaxes(-1, -2) @ q, (p * factor).swapaxes(-1, -2) @ g
+    shape = (len(q), kv_heads, sharing, *k.shape[2:])
+    return y, lse, dscores @ k, *(a.reshape(shape).sum(2) for a in of_keys)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
@@ -71,11 +95,29 @@ def test_attention_and_its_gradient(kernels, backend, device, guarded, shape, ma
     operands = draw(shape, dtype, mask)
     actual = run(kernels, backend, device, guarded, shape, operands, mask == "causal")
     expected = reference(*operands, mask == "causal")
+    check(actual, expected, TOLERANCE[dtype])
+
+
+def check(actual, expected, tolerance):
+    """The log-sum-exp of a row with nothing to attend to is inf."""
     finite = np.isfinite(expected[1])
-    assert (np.isfinite(actual[1]) == finite).all()
+    np.testing.assert_array_equal(actual[1][~finite], np.inf)
     actual[1], lse = np.where(finite, actual[1], 0), np.where(finite, expected[1], 0)
     for got, wanted in zip(actual, (expected[0], lse, *expected[2:]), strict=True):
-        assert_close(got, wanted, TOLERANCE[dtype])
+        assert_close(got, wanted, tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dropped", [NOTHING_DROPPED, DROPPED])
+@pytest.mark.parametrize(("kv_heads", "mask"), [(6, "bias"), (2, "causal"), (1, "allowed")])
+def test_shared_heads_and_dropout(
+    kernels, backend, device, guarded, kv_heads, mask, dropped, dtype
+):
+    shape = (2, 6, 37, 33, 8)
+    operands = draw(shape, dtype, mask, kv_heads)
+    causal = mask == "causal"
+    actual = run(kernels, backend, device, guarded, shape, operands, causal, dropped=dropped)
+    check(actual, reference(*operands, causal, dropped), TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -103,13 +145,23 @@ def test_heads_that_do_not_fit_are_refused(kernels, backend, wrong, message):
     q, k, v, *_ = (backend.asarray(a) for a in draw((1, 2, 3, 5, 8), "float32", "none")[:3])
     y, lse = backend.xp.zeros((1, 2, 3, 4), "float32"), backend.xp.zeros((1, 2, 3), "float32")
     k, v = k[..., :4], v[..., :4]  # the gaps are between rows
-    geometry = (*shape, 1, 1, 1, SCALE, False)
-    kernels.attention(q[..., :4], k, v, None, None, y, lse, *geometry)
+    geometry = (*counted(shape), 1, 1, 1, SCALE, False, *NOTHING_DROPPED)
+    kernels.attention(q[..., :4], k, v, None, None, None, y, lse, *geometry)
     with pytest.raises(ValueError, match=message):
-        kernels.attention(wrong(q), k, v, None, None, y, lse, *geometry)
+        kernels.attention(wrong(q), k, v, None, None, None, y, lse, *geometry)
 
 
-def run(kernels, backend, device, guarded, shape, operands, causal, order=ORDERS[0]):
+def run(
+    kernels,
+    backend,
+    device,
+    guarded,
+    shape,
+    operands,
+    causal,
+    order=ORDERS[0],
+    dropped=NOTHING_DROPPED,
+):
     """Both passes through the device's kernels, heads in memory in this order of axes."""
 
     def laid_out(a):
@@ -124,12 +176,12 @@ def run(kernels, backend, device, guarded, shape, operands, causal, order=ORDERS
     bias, allowed = (None if a is None else backend.asarray(a) for a in operands[4:])
     mask = bias if bias is not None else allowed
     mask_shape = (1, 1, 1) if mask is None else mask.shape[:3]
-    geometry = (*shape, *mask_shape, SCALE, causal)
+    geometry = (*counted(shape, k.shape[1]), *mask_shape, SCALE, causal, *dropped)
     wide = "float64" if q.dtype == "float64" else "float32"
     y, lse = room(q), guarded.empty(q.shape[:3], wide)
     dq, dk, dv = map(room, (q, k, v))
-    kernels.attention(q, k, v, bias, allowed, y, lse, *geometry)
-    inputs = (g, q, k, v, bias, allowed)
+    kernels.attention(q, k, v, bias, allowed, None, y, lse, *geometry)
+    inputs = (g, q, k, v, bias, allowed, None)
     if device.type == "cpu":
         kernels.attention_backward(*inputs, y, lse, dq, dk, dv, *geometry)
     else:

@@ -338,6 +338,27 @@ def test_attention_drops_weights(tensor) -> None:
     np.testing.assert_allclose(w[w != 0], exact[w != 0] / 0.6, rtol=1e-12)
 
 
+def test_attention_drops_as_dropout_of_the_weights_does(tensor) -> None:
+    """The numbers are those of the weights, on every device and through every kernel."""
+    q, k, v = (tensor(normal(2, 3, n, 8)) for n in (5, 12, 12))
+    tl.manual_seed(5)
+    y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.4)
+    tl.manual_seed(5)
+    weights = F.dropout(F.softmax(q @ k.mT / 8**0.5, -1), 0.4)
+    close(y, host(weights @ v))
+    assert not host(F.scaled_dot_product_attention(q, k, v, dropout_p=1.0)).any()
+
+
+def test_gradients_of_shared_heads_add_up(tensor) -> None:
+    q, k, v = (tensor(normal(2, h, 6, 8), requires_grad=True) for h in (6, 2, 2))
+    y = F.scaled_dot_product_attention(q, k, v, enable_gqa=True, is_causal=True)
+    y.sum().backward()
+    wide = [tensor(host(x).repeat(3, 1), requires_grad=True) for x in (k, v)]
+    F.scaled_dot_product_attention(q.detach(), *wide, is_causal=True).sum().backward()
+    for few, many in zip((k, v), wide, strict=True):
+        close(few.grad, host(many.grad).reshape(2, 2, 3, 6, 8).sum(2))
+
+
 def test_rotary_scores_depend_on_distance_only(tensor) -> None:
     q, k = normal(8), normal(8)
     x = host(F.rope(tensor(np.tile(q, (10, 1)))))

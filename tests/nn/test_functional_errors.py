@@ -78,6 +78,12 @@ ERRORS = {
     "scaled_dot_product_attention: query (5, 4), key (6, 3)": lambda: (
         F.scaled_dot_product_attention(zeros(5, 4), zeros(6, 3), zeros(6, 3))
     ),
+    "have different numbers of heads": lambda: F.scaled_dot_product_attention(
+        zeros(6, 5, 4), zeros(2, 5, 4), zeros(2, 5, 4)
+    ),
+    "p is a probability in [0, 1], not 1.5": lambda: F.scaled_dot_product_attention(
+        zeros(5, 4), zeros(5, 4), zeros(5, 4), dropout_p=1.5
+    ),
     "attn_mask of shape (4, 6)": lambda: F.scaled_dot_product_attention(
         zeros(5, 4), zeros(6, 4), zeros(6, 4), zeros(4, 6)
     ),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from samples.base import Sample, integers, normal
 from tensorlite.ops.attention import attention, attention_backward, rotate
+from tensorlite.random import philox_uniform
 
 
 def weights_of(query, key, mask, is_causal, scale):
@@ -25,23 +28,44 @@ def weights_of(query, key, mask, is_causal, scale):
     return weights, np.where(allowed, scores, -np.inf)
 
 
-def attend(query, key, value, mask=None, is_causal=False, scale=1.0):
-    return weights_of(query, key, mask, is_causal, scale)[0] @ value
+def shared(x, heads):
+    """Keys or values with each head repeated for those that it serves."""
+    return x.repeat(heads // x.shape[-3], -3)
 
 
-def attend_backward(dy, query, key, value, mask, out, lse, is_causal, scale):
-    """Each row of weights has the Jacobian diag(w) - w wᵀ."""
+def factors(shape, p, seed, offset):
+    """What weights of this shape are multiplied by: rows take whole blocks of random numbers."""
+    wide = (*shape[:-1], -(-shape[-1] // 4) * 4)
+    drawn = philox_uniform(np, math.prod(wide), seed, offset).reshape(wide)
+    return np.where(drawn[..., : shape[-1]] < np.float32(p), 0, 1 / (1 - p))
+
+
+def attend(query, key, value, mask=None, is_causal=False, scale=1.0, p=0.0, seed=(0, 0), offset=0):
+    key, value = (shared(x, query.shape[-3]) for x in (key, value))
     weights, _ = weights_of(query, key, mask, is_causal, scale)
-    dweights = np.einsum("...lv,...sv->...ls", dy, value)
+    return (weights * factors(weights.shape, p, seed, offset)) @ value
+
+
+def attend_backward(dy, query, key, value, mask, out, lse, is_causal, scale, p, seed, offset):
+    """Each row of weights has the Jacobian diag(w) - w wᵀ."""
+    kv_heads, heads = key.shape[-3], query.shape[-3]
+    key, value = (shared(x, heads) for x in (key, value))
+    weights, _ = weights_of(query, key, mask, is_causal, scale)
+    factor = factors(weights.shape, p, seed, offset)
+    dweights = np.einsum("...lv,...sv->...ls", dy, value) * factor
     dscores = np.empty_like(weights)
     for row in np.ndindex(weights.shape[:-1]):
         w = weights[row]
         dscores[row] = (np.diag(w) - np.outer(w, w)) @ dweights[row] * scale
-    return (
-        np.einsum("...ls,...sd->...ld", dscores, key),
+    of_keys = (
         np.einsum("...ls,...ld->...sd", dscores, query),
-        np.einsum("...ls,...lv->...sv", weights, dy),
+        np.einsum("...ls,...lv->...sv", weights * factor, dy),
     )
+    of_keys = (
+        x.reshape(*x.shape[:-3], kv_heads, heads // kv_heads, *x.shape[-2:]).sum(-3)
+        for x in of_keys
+    )
+    return np.einsum("...ls,...sd->...ld", dscores, key), *of_keys
 
 
 generator = np.random.default_rng(9)
@@ -50,45 +74,64 @@ V = generator.standard_normal((2, 3, 6, 3))
 MASK = generator.random((2, 1, 5, 6)) > 0.3
 MASK[0, 0, 1] = False  # a query with nothing to attend to
 BIAS = generator.standard_normal((5, 6))
+FEW = [generator.standard_normal((2, heads, n, 4)) for heads, n in ((4, 5), (2, 6), (2, 6))]
 
 
-def saved(mask, is_causal, scale):
-    """Output and log-sum-exp of the forward pass at Q, K, V."""
-    scores = weights_of(Q, K, mask, is_causal, scale)[1]
+def saved(inputs, mask, static):
+    """Output and log-sum-exp of the forward pass at such inputs."""
+    query, key, _ = inputs
+    key = shared(key, query.shape[-3])
+    scores = weights_of(query, key, mask, static["is_causal"], static["scale"])[1]
     with np.errstate(divide="ignore"):
         lse = np.log(np.exp(scores).sum(-1, keepdims=True))
     lse[lse == -np.inf] = np.inf
-    return attend(Q, K, V, mask, is_causal, scale), lse
+    return attend(*inputs, mask, **static), lse
 
 
-CASES = [(None, False, 0.5), (None, True, 0.7), (MASK, False, 0.5), (BIAS, True, 0.5)]
+def options(is_causal, scale, p=0.0):
+    return dict(is_causal=is_causal, scale=scale, p=p, seed=(7, 8), offset=11)
+
+
+# Where heads of keys and values are fewer, queries, keys and values are as long, as kernels want.
+CASES = [
+    ([Q, K, V], None, options(False, 0.5)),
+    ([Q, K, V], None, options(True, 0.7)),
+    ([Q, K, V], MASK, options(False, 0.5)),
+    ([Q, K, V], BIAS, options(True, 0.5)),
+    (FEW, MASK, options(False, 0.5)),
+    (FEW, None, options(True, 0.5, 0.3)),
+]
 
 ATTENTION = [
     *[
         Sample(
             attention,
-            [normal(2, 3, 5, 4), normal(2, 3, 6, 4), normal(2, 3, 6, 3), mask],
-            dict(is_causal=is_causal, scale=scale),
+            [*(normal(*x.shape) for x in inputs), mask],
+            static,
             reference=attend,
             grad=(0, 1, 2),
             zero=[normal(2, 3, 0, 4), normal(2, 3, 6, 4), normal(2, 3, 6, 3), None],
             tolerance=8,
-            saves=("query", "key", "value", "mask", "y", "lse", "is_causal", "scale"),
+            saves=("query", "key", "value", "mask", "y", "lse", *static),
         )
-        for mask, is_causal, scale in CASES
+        for inputs, mask, static in CASES
     ],
     *[
         Sample(
             attention_backward,
-            [normal(2, 3, 5, 3), Q, K, V, mask, *saved(mask, is_causal, scale)],
-            dict(is_causal=is_causal, scale=scale),
+            [
+                normal(*inputs[0].shape[:-1], inputs[2].shape[-1]),
+                *(*inputs, mask),
+                *saved(inputs, mask, static),
+            ],
+            static,
             reference=attend_backward,
             grad=(0,),
             zero=[normal(0, 3, 5, 3), Q[:0], K[:0], V[:0], None, V[:0, :, :5], Q[:0, ..., :1]],
             dtypes=("float64", "float32"),
             tolerance=16,
         )
-        for mask, is_causal, scale in CASES
+        for inputs, mask, static in CASES
     ],
 ]
 

@@ -223,10 +223,29 @@ def _batch_norm(
 # --- attention ----------------------------------------------------------------------------------
 
 
+def _for_all_heads(g: Graph, s: Step, x: str, i: int) -> str:
+    """Keys or values, input `i`, with each head repeated for the query's that it serves."""
+    if s.ndim(0) < 3 or s.ndim(i) < 3 or s.shape(i)[-3] in (1, s.shape(0)[-3]):
+        return x
+    heads, own = s.fixed("the heads of attention", (s.shape(0)[-3], s.shape(i)[-3]))
+    return g.node("Gather", x, np.arange(heads) // (heads // own), axis=s.ndim(i) - 3)
+
+
 @converts("attention")
 def _attention(
-    g: Graph, s: Step, q: str, k: str, v: str, mask: str | None, is_causal: bool, scale: float
+    g: Graph,
+    s: Step,
+    q: str,
+    k: str,
+    v: str,
+    mask: str | None,
+    is_causal: bool,
+    scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
 ) -> str:
+    k, v = (_for_all_heads(g, s, x, i) for i, x in ((1, k), (2, v)))
     n = s.ndim(1)
     turned = g.node("Transpose", k, perm=[*range(n - 2), n - 1, n - 2])
     scores = g.node("MatMul", g.node("Mul", q, number(s, scale)), turned)

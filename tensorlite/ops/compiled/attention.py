@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import is_short
+from tensorlite.backend.precision import get_float32_matmul_precision
 from tensorlite.ops.attention import attention, attention_backward
 from tensorlite.ops.compiled.arrays import alike, kernel_sum_dtype, plain, widened_on_host
+from tensorlite.random import base_of
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
+_LONGEST = 2**31 - 128  # rows that kernels count in 32 bits
 
 
 def _heads(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -75,48 +78,103 @@ def _laid_out(
     return k.empty(shape, memory.dtype, memory.data + at, strides)
 
 
-def _tiles(k: Any, query: Array) -> int:
-    """For how long rows the kernels on tensor cores are that take this query; 0 for none."""
-    if k.on_host or not is_short(query.dtype) or not k.has_tiles(query):
-        return 0
-    return 64 if query.shape[-1] <= 64 else 128
+class _Arguments(NamedTuple):
+    """What the kernels of both passes take."""
+
+    arrays: list[Array]
+    masks: list[Array | None]
+    """An additive and a boolean one, and what is added to the offset of random numbers."""
+    numbers: tuple[int, ...]
+    rest: tuple[float, ...]
+    """The scale, whether the mask is causal, the probability to drop, seed and offset."""
+    names: Callable[[str], str]
+    """The kernel's name for a pass: "", "_queries" or "_keys"."""
 
 
-def _attention_arguments(
-    k: Any, query: Array, key: Array, value: Array, mask: Array | None, *others: Array
-) -> tuple[list, list, tuple[int, ...]] | None:
-    """The arrays, the mask as an additive or a boolean one, and the numbers of the kernel."""
-    if k.on_host and query.dtype.char not in "fd":
-        return None
+def _kernels(k: Any, query: Array, backward: bool) -> tuple[Callable[[str], str], int] | None:
+    """The names of the kernels that take this query, and how long rows' packs must be."""
     dim = query.shape[-1]
-    if not k.on_host and dim > MOST_HEAD_DIMS:
+    if k.on_host:
+        return "attention{}".format, 1
+    if k.has_tiles(query):
+        if is_short(query.dtype) and dim <= (128 if backward else 256):
+            return f"attention_tiles{{}}_{64 if dim <= 64 else -(-dim // 128) * 128}".format, 8
+        high = query.dtype.char == "f" and get_float32_matmul_precision() == "high"
+        if high and dim <= (64 if backward else 128):
+            return f"attention_tf32{{}}_{64 if dim <= 64 else 128}".format, 4
+    if dim > MOST_HEAD_DIMS:
         return None
-    same = query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
-    if not same or key.shape[-1] != dim or value.shape[-1] != dim:
+    return "attention{}".format if not backward else "attention_backward{}".format, 1
+
+
+def _in_packs(x: Array, pack: int) -> Array:
+    """`x` so that each row is whole packs of 16 bytes; with zeros behind it if need be."""
+    dim = x.shape[-1]
+    if not (
+        dim % pack
+        or array_backend((x,)).address(x) % 16
+        or any(n > 1 and step % 16 for n, step in zip(x.shape[:-1], x.strides[:-1], strict=True))
+    ):
+        return x
+    padded = array_backend((x,)).xp.zeros((*x.shape[:-1], -(-dim // pack) * pack), x.dtype)
+    padded[..., :dim] = x
+    return padded
+
+
+def _arguments(
+    k: Any,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    *others: Array,
+    backward: bool = False,
+    is_causal: bool,
+    scale: float,
+    p: float,
+    seed: tuple[int, int],
+    offset: int,
+) -> _Arguments | None:
+    """What the kernels take; None if there are none for this."""
+    if k.on_host and query.dtype.char not in "fd":
         return None
     if not alike(query, key, value, *others):
         return None
-    batch, heads = _heads(query.shape)
-    arrays = [_in_heads(x, batch, heads) for x in (query, key, value, *others)]
+    dim, shared = query.shape[-1], key.shape[:-2] == value.shape[:-2]
+    if not shared or query.ndim != key.ndim or key.shape[-1] != dim or value.shape[-1] != dim:
+        return None
+    (batch, heads), (_, kv_heads) = _heads(query.shape), _heads(key.shape)
+    if query.shape[:-3] != key.shape[:-3] or heads % kv_heads:
+        return None
     queries, keys = query.shape[-2], key.shape[-2]
-    if mask is None:
-        return arrays, [None, None], (batch, heads, queries, keys, dim, 1, 1, 1)
-    if mask.ndim > 4 or mask.shape[-1] != keys or (query.ndim > 4 and mask.ndim > 2):
+    found = _kernels(k, query, backward)
+    if found is None or max(queries, keys) > _LONGEST:
         return None
-    shape = (1,) * (4 - mask.ndim) + mask.shape
-    if query.ndim == 3:  # one axis before the matrices: it counts as the heads
-        shape = (1, *shape[1:])
-    allowed = [(batch, 1), (heads, 1), (queries, 1)]
-    if any(n not in pair for n, pair in zip(shape, allowed, strict=False)):
-        return None
-    mask = mask if plain(mask) else mask.copy()
-    if mask.dtype == bool:
-        masks = [None, mask]
-    elif mask.dtype == query.dtype:
-        masks = [mask, None]
-    else:
-        return None
-    return arrays, masks, (batch, heads, queries, keys, dim, *shape[:3])
+    names, pack = found
+    mine = (heads, kv_heads, kv_heads, *[heads] * len(others))
+    arrays = [
+        _in_heads(x, batch, n) for x, n in zip((query, key, value, *others), mine, strict=True)
+    ]
+    if pack > 1:
+        arrays = [_in_packs(x, pack) for x in arrays]
+    masks, mask_shape = [None, None], (1, 1, 1)
+    if mask is not None:
+        if mask.ndim > 4 or mask.shape[-1] != keys or (query.ndim > 4 and mask.ndim > 2):
+            return None
+        shape = (1,) * (4 - mask.ndim) + mask.shape
+        if query.ndim == 3:  # one axis before the matrices: it counts as the heads
+            shape = (1, *shape[1:])
+        allowed = [(batch, 1), (heads, 1), (queries, 1)]
+        if any(n not in pair for n, pair in zip(shape, allowed, strict=False)):
+            return None
+        if mask.dtype not in (bool, query.dtype):
+            return None
+        masks[mask.dtype == bool] = mask if plain(mask) else mask.copy()
+        mask_shape = shape[:3]
+    numbers = (batch, heads, kv_heads, queries, keys, arrays[0].shape[-1], *mask_shape)
+    base = base_of(seed) if p else None
+    rest = (scale, is_causal, p, seed[0] | seed[1] << 32, offset)
+    return _Arguments(arrays, [*masks, base], numbers, rest, names)
 
 
 @attention.kernel
@@ -128,20 +186,17 @@ def _attention(
     value: Array,
     mask: Array | None = None,
     *,
-    is_causal: bool,
-    scale: float,
     save: bool,
+    **static: Any,
 ) -> Any:
-    found = _attention_arguments(k, query, key, value, mask)
+    found = _arguments(k, query, key, value, mask, **static)
     if found is None:
         return NotImplemented
-    arrays, masks, numbers = found
-    y = _room(k, arrays[0])
+    y = _room(k, found.arrays[0])
     lse = k.empty((*query.shape[:-1], 1), kernel_sum_dtype(query.dtype))
-    width = _tiles(k, query)
-    kernel = getattr(k, f"attention_tiles_{width}") if width else k.attention
-    kernel(*arrays, *masks, y, lse, *numbers, scale, is_causal)
-    return y.reshape(query.shape), lse
+    kernel = getattr(k, found.names(""))
+    kernel(*found.arrays, *found.masks, y, lse, *found.numbers, *found.rest)
+    return _unpadded(y, query), lse
 
 
 @attention_backward.kernel
@@ -155,23 +210,33 @@ def _attention_backward(
     mask: Array | None,
     out: Array,
     lse: Array,
-    *,
-    is_causal: bool,
-    scale: float,
+    **static: Any,
 ) -> Any:
-    found = _attention_arguments(k, query, key, value, mask, dy, out)
+    found = _arguments(k, query, key, value, mask, dy, out, backward=True, **static)
     if found is None:
         return NotImplemented
-    (*arrays, dy, out), masks, numbers = found
-    inputs = (dy, *arrays, *masks)
-    dq, dk, dv = _rooms(k, arrays)
+    *arrays, dy, out = found.arrays
+    lse = lse if plain(lse) else lse.copy()
+    inputs = (dy, *arrays, *found.masks)
+    dq, dk, dv = rooms = _rooms(k, arrays)
+    numbers = (*found.numbers, *found.rest)
     if k.on_host:
-        k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers, scale, is_causal)
+        k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers)
     else:
-        mean = k.empty(lse.shape, lse.dtype)
-        width = _tiles(k, query)
-        names = (f"tiles_{{}}_{width}" if width else "backward_{}").format
-        of_queries, of_keys = (getattr(k, f"attention_{names(x)}") for x in ("queries", "keys"))
-        of_queries(*inputs, out, lse, dq, mean, *numbers, scale, is_causal)
-        of_keys(*inputs, lse, mean, dk, dv, *numbers, scale, is_causal)
-    return tuple(d.reshape(x.shape) for d, x in zip((dq, dk, dv), (query, key, value), strict=True))
+        of_queries, of_keys = (getattr(k, found.names(x)) for x in ("_queries", "_keys"))
+        if found.names("") == "attention_backward":
+            mean = k.empty(lse.shape, lse.dtype)
+            of_queries(*inputs, out, lse, dq, mean, *numbers)
+            of_keys(*inputs, lse, mean, dk, dv, *numbers)
+        else:
+            levels = k.empty((*lse.shape[:-1], 2), lse.dtype)
+            of_queries(*inputs, out, lse, dq, levels, *numbers)
+            of_keys(*inputs, levels, dk, dv, *numbers)
+    return tuple(_unpadded(d, x) for d, x in zip(rooms, (query, key, value), strict=True))
+
+
+def _unpadded(x: Array, like: Array) -> Array:
+    """A result in the shape of an input, without what its rows were padded by."""
+    if x.shape[-1] != like.shape[-1]:
+        x = array_backend((x,)).copy(x[..., : like.shape[-1]])
+    return x.reshape(like.shape)
