@@ -13,8 +13,9 @@ of a processor (a scheduler with its tensor core) needs for one warp to pass thr
 * in the special function unit: 16 lanes a cycle and processor (the same guide), 8 cycles a warp.
 
 The largest of them bounds the kernel. Beside that stands, for a step of GPT-2 small and of
-ResNet-18, the time that such bounds and the bytes come to. These are bounds and no measurements: a change for
-the worse is seen in them. It needs NVRTC (with CuPy) and `nvdisasm`; see tests/kernels/sass.py.
+ResNet-18, the time that such bounds and the bytes come to. These are bounds and no measurements: a
+change for the worse is seen in them. It needs NVRTC (with CuPy) and `nvdisasm`; see
+tests/kernels/sass.py.
 """
 
 from __future__ import annotations

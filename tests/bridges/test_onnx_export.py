@@ -153,6 +153,14 @@ class TinyGpt(nn.Module):
         return x @ self.token.weight.T
 
 
+class SharedHeads(nn.Module):
+    def forward(self, x):
+        batch, time, _ = x.shape
+        q = x.view(batch, time, 4, 2).transpose(1, 2)
+        k = x[..., 2:6].view(batch, time, 2, 2).transpose(1, 2)
+        return F.scaled_dot_product_attention(q, k, k * 2, is_causal=True, enable_gqa=True)
+
+
 def convnet():
     return nn.Sequential(
         *(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
@@ -162,6 +170,7 @@ def convnet():
 
 ANY_LENGTH = {
     "gpt": (TinyGpt, {0: "batch", 1: "time"}, [(3, 5), (1, 1), (2, 16)], 11),
+    "shared heads": (SharedHeads, {0: "batch", 1: "time"}, [(2, 5, 8), (1, 3, 8)], None),
     "convnet": (convnet, {0: "n", 2: "h", 3: "w"}, [(2, 3, 8, 8), (1, 3, 12, 9)], None),
     "lstm": (lambda: nn.LSTM(3, 4, 2), {0: "time", 1: "batch"}, [(5, 2, 3), (1, 4, 3)], None),
     "flattened": (lambda: Flattened(), [0, 1], [(4, 2, 3), (1, 5, 3)], None),
