@@ -286,6 +286,7 @@ HOST
 void lstm_backward(const T* dy OF(steps * batch * hidden),
                    const T* gates OF(steps * batch * 4 * hidden), const T* w OF(4 * hidden * hidden),
                    const T* c OF((steps + 1) * batch * hidden),
+                   const T* dstates OPTIONAL((steps + 1) * batch * hidden),
                    T* dgates OF(steps * batch * 4 * hidden), T* dh OF(batch * hidden),
                    T* dc OF(batch * hidden), Index steps, Index batch, Index hidden, bool reverse) {
     const Sequence sequence{steps, batch * hidden, reverse};
@@ -311,6 +312,9 @@ void lstm_backward(const T* dy OF(steps * batch * hidden),
                 dgate[u] = i, dgate[hidden + u] = f, dgate[2 * hidden + u] = g,
                 dgate[3 * hidden + u] = o;
             }
+            const T* own = dstates ? dstates + sequence.before(t) + b * hidden : nullptr;
+            for (Index u = part.unit; own && u < part.unit + part.units; ++u)
+                dc[b * hidden + u] += own[u];
         }
     });
 }

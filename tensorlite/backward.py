@@ -18,6 +18,7 @@ from tensorlite.tape import (
     check_not_overwritten,
     last_write,
     mode,
+    put,
     written,
 )
 from tensorlite.tape import unit as tape_unit
@@ -182,16 +183,6 @@ def propagate(
     return cotangents
 
 
-def _write(to: Any, d: Any) -> None:
-    """``to[...] = d``; by a kernel, where a recorder is to see it."""
-    backend = array_backend((to,))
-    alike = to.__class__ is np.ndarray and to.shape == d.shape and to.dtype == d.dtype and d.size
-    if alike and mode.switches.recorder is not None and not np.may_share_memory(to, d):
-        backend.kernels.copy(to, d)
-    else:
-        backend.write(to, d)
-
-
 def _call(name: str, function: Callable, *args: Any) -> Any:
     return function(*args)
 
@@ -327,7 +318,7 @@ class Accumulate:
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
                 # It has a place, as it has a buffer.
-                self.unit("gradient", _write, own_place(leaf).array, d)  # type: ignore[union-attr]
+                self.unit("gradient", put, own_place(leaf).array, d)  # type: ignore[union-attr]
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = tensor_of(d)

@@ -16,6 +16,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import ON_SECOND_DEVICE, Array, array_backend, is_array
 from tensorlite.backend.base import home
 from tensorlite.decorate import decorated
@@ -367,6 +369,36 @@ def unit(name: str, function: Callable, *args: Any) -> Any:
     if profile is not None:
         return profile.operation(name, args, function, *args)
     return function(*args)
+
+
+def put(to: Array, x: Array) -> None:
+    """``to[...] = x``; by a kernel, where a recorder is to see it."""
+    backend = array_backend((to,))
+    seen = recorders and mode.switches.recorder is not None and to.__class__ is np.ndarray
+    alike = seen and to.shape == x.shape and to.dtype == x.dtype and x.size
+    if alike and not np.may_share_memory(to, x):
+        backend.kernels.copy(to, x)
+    else:
+        backend.write(to, x)
+
+
+def zeros(like: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros where `like` is and of its dtype; by a kernel, where a recorder is to see it."""
+    backend = array_backend((like,))
+    if recorders and like.__class__ is np.ndarray and mode.switches.recorder is not None:
+        x = np.empty(shape, like.dtype)
+        backend.kernels.zero(x)
+        return x
+    return backend.xp.zeros(shape, like.dtype)
+
+
+def dense(x: Any) -> Any:
+    """`x`; where it is recorded an array with gaps is copied, so that the recorder sees it."""
+    if not recorders or x.__class__ is not np.ndarray or x.flags.c_contiguous:
+        return x
+    copy = np.empty(x.shape, x.dtype)
+    put(copy, x)
+    return copy
 
 
 def span(name: str, function: Callable, *args: Any) -> Any:

@@ -36,7 +36,7 @@ PyObject* new_before_relu(PyArrayObject* dy, PyObject* out) {
                           operand((PyArrayObject*)(PyObject*)g, true)},
                          {n}, [n](void* const* p) {
                              relu_backward((const T*)p[0], (const T*)p[1], (T*)p[2], n);
-                         });
+                         }, kCheap | kOverwrites);
     return g.release();
 }
 

@@ -146,7 +146,11 @@ size_t BlockAllocator::empty() {
     if (!try_lock()) return 0;
     Header* all = take_old(0);
     unlock();
-    return free_all(all);
+    const size_t bytes = free_all(all);
+#if defined(__GLIBC__)
+    if (!bytes) malloc_trim(0);  // what others freed
+#endif
+    return bytes;
 }
 
 void BlockAllocator::forget_threads() {
@@ -291,10 +295,53 @@ class BlockCache {
 
 }  // namespace
 
+namespace {
+
+// The large scratch memory of a thread: what it has, what it had at most, and what is lent to it.
+struct LargeScratch {
+    size_t now = 0, most = 0;
+    char* lent = nullptr;
+    size_t lent_bytes = 0, lent_used = 0;
+};
+
+LargeScratch& large_scratch() {
+#if defined(__linux__)  // as of `open_log`
+    __attribute__((tls_model("initial-exec")))
+#endif
+    static thread_local LargeScratch own;
+    return own;
+}
+
+size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+Lending::Lending(char* memory, size_t bytes)
+    : before_(large_scratch().lent), bytes_before_(large_scratch().lent_bytes) {
+    LargeScratch& own = large_scratch();
+    own.lent = memory, own.lent_bytes = memory ? bytes : 0, own.lent_used = 0;
+}
+
+Lending::~Lending() {
+    LargeScratch& own = large_scratch();
+    own.lent = before_, own.lent_bytes = bytes_before_, own.lent_used = bytes_before_;
+}
+
+size_t most_scratch() {
+    LargeScratch& own = large_scratch();
+    return std::exchange(own.most, own.now);
+}
+
 void* take_scratch(size_t& bytes) {
     if (bytes > kLarge - kPage) {
         bytes = bytes < kLarge ? kLarge : bytes;
+        LargeScratch& own = large_scratch();
+        own.now += whole_lines(bytes);
+        if (own.most < own.now) own.most = own.now;
+        if (own.lent_used + whole_lines(bytes) <= own.lent_bytes)
+            return own.lent + std::exchange(own.lent_used, own.lent_used + whole_lines(bytes));
         if (void* memory = block_allocator().allocate(bytes, false)) return memory;
+        own.now -= whole_lines(bytes);
         throw NoMemory(bytes);
     }
     BlockCache* cache = BlockCache::of_this_thread();
@@ -308,7 +355,15 @@ void* take_scratch(size_t& bytes) {
 }
 
 void give_back_scratch(void* memory, size_t bytes) {
-    if (bytes >= kLarge) return block_allocator().release(memory);
+    if (bytes >= kLarge) {
+        LargeScratch& own = large_scratch();
+        const size_t size = whole_lines(bytes);
+        own.now -= own.now < size ? own.now : size;
+        const size_t at = (size_t)((char*)memory - own.lent);
+        if (!own.lent || at >= own.lent_bytes) return block_allocator().release(memory);
+        if (at + size == own.lent_used) own.lent_used = at;
+        return;
+    }
     if (BlockCache* cache = BlockCache::of_this_thread())
         cache->give_back(memory, bytes);
     else

@@ -28,6 +28,19 @@ inline void prepare_to_throw() {
 void* take_scratch(size_t& bytes);
 void give_back_scratch(void* memory, size_t bytes);
 
+// Lends this thread memory, aligned to 64 bytes, that large scratch memory comes from first.
+class Lending {
+    char* before_;
+    size_t bytes_before_;
+
+  public:
+    Lending(char* memory, size_t bytes);
+    ~Lending();
+    Lending(const Lending&) = delete;
+};
+// How much large scratch memory this thread had at a time since it was asked last.
+size_t most_scratch();
+
 // `count` elements of `each` bytes; NoMemory if there are no such sizes.
 inline size_t bytes_of(int64_t count, size_t each) {
     size_t bytes;

@@ -271,6 +271,7 @@ PyObject* py_log_cut(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_times(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_again(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_arrange(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -290,6 +291,7 @@ PyObject* py_cuda_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t 
 
 // host/pad.cpp
 PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_zero(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -365,6 +367,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     {"forget_products", py_forget_products, METH_NOARGS, "forget_products()"}, \
     {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
     TL_METHOD("copy", py_copy, "copy(to, from)"), \
+    TL_METHOD("zero", py_zero, "zero(to)"), \
     TL_METHOD("new_pad", py_new_pad, "new_pad(x, widths, how)"), \
     {"use_allocator", py_use_allocator, METH_NOARGS, "use_allocator()"}, \
     {"log_open", py_log_open, METH_NOARGS, "log_open()"}, \
@@ -378,7 +381,8 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"), \
     {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"}, \
     TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
-    TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable)"), \
+    TL_METHOD("log_again", py_log_again, "log_again(log, i)"), \
+    TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable, left_out, nodes)"), \
     TL_METHOD("block_sums", py_block_sums, "block_sums(memory, sums)"), \
     TL_METHOD("read_summed", py_read_summed, "read_summed(file, at, memory, sums)"), \
     TL_METHOD("write_summed", py_write_summed, "write_summed(file, memory, sums)"), \

@@ -269,14 +269,29 @@ PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
             std::copy(kept.begin(), kept.end(), lost);
             copy_strided((char*)p[0], (const char*)p[1], lost, count, size);
         };
+        const bool whole = PyArray_IS_C_CONTIGUOUS(to) && PyArray_IS_C_CONTIGUOUS(from);
         std::vector<Scalar> form;  // of each axis: its length, both strides
         for (const CopyAxis& axis : kept) form.insert(form.end(), {axis.count, axis.to, axis.from});
-        open_log()->note("copy", {operand(to, true), operand(from, false)}, form, again);
+        open_log()->note("copy", {operand(to, true), operand(from, false)}, form, again,
+                         whole ? unsigned(kWholeCopy) : 0u);
     }
     {
         const WithoutLock unlocked;
         copy_strided((char*)PyArray_DATA(to), (const char*)PyArray_DATA(from), axes, count, size);
     }
+    Py_RETURN_NONE;
+}
+
+// zero(to): to[...] = 0, of an array without gaps.
+PyObject* py_zero(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    auto* to = (PyArrayObject*)args[0];
+    if (given != 1 || !PyArray_Check(to) || !PyArray_ISCARRAY(to) || PyDataType_REFCHK(PyArray_DESCR(to)))
+        return PyErr_Format(PyExc_TypeError, "zero(to) takes a writeable NumPy array without gaps");
+    const size_t bytes = PyArray_NBYTES(to);
+    std::memset(PyArray_DATA(to), 0, bytes);
+    if (recording())
+        open_log()->note("zero", {operand(to, true)}, {}, [bytes](void* const* p) { std::memset(p[0], 0, bytes); },
+                         kZeroes);
     Py_RETURN_NONE;
 }
 

@@ -1,6 +1,6 @@
 // Recording what the extension does: while a log is open in a thread, every kernel, product and copy
 // that runs there is noted with its arguments, and can be run again in one call without Python's lock
-// (tensorlite/capture). Every block of memory that NumPy allocates meanwhile is kept for it.
+// (tensorlite/recording). Every block of memory that NumPy allocates meanwhile is kept for it.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,13 @@
 #include <vector>
 
 #include "host/allocator.h"
+#include "host/memory.h"
 #include "host/numpy.h"
 #include "types.h"
 
 namespace tl {
+
+constexpr const char* kLogName = "tensorlite.log";  // of the capsules that hold logs
 
 // An array of a call: the bytes from data + low up to data + high may be read, or `written`, too.
 struct Operand {
@@ -65,6 +68,14 @@ struct Scalar {
     Scalar(uint64_t value) : kind('Q'), bits(value) {}
 };
 
+// What a plan may do with a call.
+enum Traits : unsigned {
+    kOverwrites = 1,   // its output may lie where an input of the same size was
+    kCheap = 2,     // it reads its inputs only, and is done again sooner than its result is kept
+    kWholeCopy = 4,  // it copies bytes that lie side by side
+    kZeroes = 8,     // it fills an array with zeros
+};
+
 class Log {
   public:
     using Run = std::function<void(void* const*)>;
@@ -74,7 +85,20 @@ class Log {
         std::vector<Scalar> scalars;
         std::vector<void*> arrays;  // where they are now
         Run run;
-        bool dead = false;  // nobody reads what it writes
+        unsigned traits = 0;
+        size_t scratch = 0;         // bytes of large scratch memory that this thread took
+        char* lent = nullptr;       // where the plan has room for it
+        std::vector<Entry> again{};  // calls from before whose results were given up, done again first
+        bool dead = false;          // nobody reads what it writes
+
+        void replay() const {
+            for (const Entry& each : again) each.replay();
+            replay_alone();
+        }
+        void replay_alone() const {
+            const Lending lending(lent, scratch);
+            run(arrays.data());
+        }
     };
     std::vector<Entry> entries;
     std::vector<void*> blocks;  // in the order in which they were allocated
@@ -88,11 +112,13 @@ class Log {
         block_allocator().release(room);
     }
 
-    void note(const char* name, std::vector<Operand> operands, std::vector<Scalar> scalars, Run run) {
+    void note(const char* name, std::vector<Operand> operands, std::vector<Scalar> scalars, Run run,
+              unsigned traits = 0) {
         std::vector<void*> arrays;
         for (const Operand& each : operands) arrays.push_back(each.data);
-        entries.push_back(
-            {name, std::move(operands), std::move(scalars), std::move(arrays), std::move(run)});
+        const size_t scratch = most_scratch();
+        entries.push_back({name, std::move(operands), std::move(scalars), std::move(arrays),
+                           std::move(run), traits, scratch});
     }
 
     // False where there is no memory to note it.
@@ -118,7 +144,7 @@ class Log {
 
     void replay(size_t first, size_t last) const {
         for (size_t i = first; i < last; ++i)
-            if (!entries[i].dead) entries[i].run(entries[i].arrays.data());
+            if (!entries[i].dead) entries[i].replay();
     }
 };
 

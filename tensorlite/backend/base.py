@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from math import prod
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -233,8 +234,8 @@ class Backend:
     def sum_to(self, x: Array, shape: tuple[int, ...]) -> Array:
         """Sum floats down to a shape that broadcasting enlarged to that of `x`."""
         extra = x.ndim - len(shape)
-        if len(shape) == 1 and shape[0] == x.shape[-1] > 0:
-            return self.column_sums(x.reshape(-1, shape[0]))
+        if 0 < len(shape) < x.ndim and shape == x.shape[extra:] and x.size:
+            return self.column_sums(x.reshape(-1, prod(shape))).reshape(shape)
         axes = tuple(range(extra)) + tuple(
             [extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1]
         )

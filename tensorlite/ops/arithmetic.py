@@ -20,7 +20,7 @@ from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
 from tensorlite.ops.rounding import trunc
 from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
-from tensorlite.tape import mode
+from tensorlite.tape import mode, recorders
 
 __all__ = [
     "add",
@@ -72,9 +72,14 @@ def _add(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
         return NotImplemented
     if x1.shape == x2.shape:
         return k.new_axpy(x2, x1, alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
-    if alpha != 1 or x2.ndim != 1 or x2.shape != x1.shape[-1:]:
+    if alpha != 1 or not 0 < x2.ndim < x1.ndim or x2.shape != x1.shape[-x2.ndim :]:
         return NotImplemented
-    return k.new_bias_add(x1, x2)
+    if x2.ndim == 1:
+        return k.new_bias_add(x1, x2)
+    if not (x1.flags.c_contiguous and x2.flags.c_contiguous):
+        return NotImplemented
+    y = k.new_bias_add(x1.reshape(-1, x2.size), x2.reshape(-1))
+    return y if y is NotImplemented else y.reshape(x1.shape)
 
 
 add.kernel(_add, from_size=LARGE)  # fewer NumPy has added before a kernel is called
@@ -169,14 +174,19 @@ def mul(xp: Any, x1: Array, x2: Array) -> Array:
     return x1 * x2
 
 
-mul.defvjp(x1=lambda g, x2: g * x2, x2=lambda g, x1: g * x1)
+def _product(g: Any, x: Any) -> Any:
+    return mul(g, x) if recorders else g * x  # a recorder sees what kernels do, not what NumPy does
+
+
+mul.defvjp(x1=lambda g, x2: _product(g, x2), x2=lambda g, x1: _product(g, x1))
 
 
 def _mul(k: Any, x1: Array, x2: Any) -> Any:
-    if isinstance(x2, float) and is_array(x1) and x1.dtype.char in "fd":
+    number = x2.__class__ is float or (x2.__class__ is int and abs(x2) <= 1 << 53)
+    if number and is_array(x1) and x1.dtype.char in "fd":
         # NumPy multiplies as fast, but a recorded call needs no Python.
         recorded = mode.switches.recorder is not None
-        return k.new_scale(x1, x2) if recorded or not k.on_host else NotImplemented
+        return k.new_scale(x1, float(x2)) if recorded or not k.on_host else NotImplemented
     if x1.__class__ is not x2.__class__:
         return NotImplemented
     if x1.shape == x2.shape:

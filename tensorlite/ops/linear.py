@@ -11,6 +11,7 @@ from tensorlite.ops.channels import channel_sum
 from tensorlite.ops.linalg import matmul
 from tensorlite.ops.rectifiers import relu, relu_backward
 from tensorlite.primitive import primitive
+from tensorlite.tape import dense
 
 __all__ = ["linear"]
 
@@ -49,9 +50,9 @@ def linear(xp: ModuleType, x: Array, weight: Array, bias: Array | None = None) -
     _check(x, weight, bias)
     multiply = array_backend((x,)).matmul
     if bias is not None and x.dtype == weight.dtype == bias.dtype:
-        y = multiply(rows_of(x), weight.T, bias)  # CUDA adds it in the same pass
+        y = multiply(rows_of(dense(x)), weight.T, bias)  # CUDA adds it in the same pass
     else:
-        y = multiply(rows_of(x), weight.T)
+        y = multiply(rows_of(dense(x)), weight.T)
         y = y if bias is None else y + bias
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
@@ -119,7 +120,7 @@ def affine_gradients(
     Gradients of x, if wanted, of weight, and of bias
     """
     dy = rows_of(dy if out is None else relu_backward(dy, out))
-    both = array_backend((dy,)).matmul_and_row_sums(dy.T, rows_of(x), dweight, dbias)
+    both = array_backend((dy,)).matmul_and_row_sums(dy.T, rows_of(dense(x)), dweight, dbias)
     return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)
 
 
@@ -128,7 +129,7 @@ def _affine_gradients(
     dy: Any, x: Any, weight: Any, out: Any, dweight: None, dbias: None
 ) -> tuple[Any, ...]:
     dy = rows_of(dy if out is None else relu_backward(dy, out))
-    both = matmul(dy.mT, rows_of(x)), channel_sum(dy)
+    both = matmul(dy.mT, rows_of(dense(x))), channel_sum(dy)
     return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)
 
 
@@ -138,7 +139,9 @@ def _x_gradient(g: Any, weight: Any, shape: tuple[int, ...]) -> Any:
 
 linear.defvjp(
     x=lambda g, weight, x_shape: _x_gradient(g, weight, x_shape),
-    weight=lambda g, x, *, into=None: weight_gradient(rows_of(g), rows_of(x), into and into[1]),
+    weight=lambda g, x, *, into=None: weight_gradient(
+        rows_of(g), rows_of(dense(x)), into and into[1]
+    ),
     bias=lambda g: channel_sum(rows_of(g)),
 )
 
@@ -158,7 +161,7 @@ def _weight_and_bias(g: Any, x: Any, *, into: tuple | None = None) -> tuple:
 linear_relu.defvjp(
     x=lambda g, y, weight, x_shape: _x_gradient(relu_backward(g, y), weight, x_shape),
     weight=lambda g, y, x, *, into=None: weight_gradient(
-        rows_of(relu_backward(g, y)), rows_of(x), into and into[1]
+        rows_of(relu_backward(g, y)), rows_of(dense(x)), into and into[1]
     ),
     bias=lambda g, y: channel_sum(rows_of(relu_backward(g, y))),
 )
@@ -202,5 +205,5 @@ def _on_host(
     if not k.on_host:
         return NotImplemented
     dy = rows_of(dy if out is None else relu_backward(dy, out))
-    both = weight_gradient(dy, rows_of(x), dweight), channel_sum(dy)
+    both = weight_gradient(dy, rows_of(dense(x)), dweight), channel_sum(dy)
     return both if weight is None else (matmul(dy, weight).reshape(x.shape), *both)

@@ -100,7 +100,11 @@ class Captured:
                 if recording.fits() and recording.is_proven(inputs):
                     recording.used = next(self.clock)
                     return recording.replay(inputs)
-            return self._record(slot, args, kwargs, given)
+            before = len(slot.recordings)
+            returned = self._record(slot, args, kwargs, given)
+            if len(slot.recordings) > before and HOST.kernels is not None:
+                HOST.kernels.empty_cache()  # what was held meanwhile is seldom wanted again
+            return returned
 
     def _slot(self, args: tuple, kwargs: dict) -> _Slot:
         switches = mode.switches

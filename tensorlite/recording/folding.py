@@ -28,15 +28,15 @@ class Blocks:
         return self._spans[i][2]
 
 
-def address(x: np.ndarray) -> int:
+def start_of(x: np.ndarray) -> int:
     """Where the memory of an array begins; of one with negative strides, too."""
     return np.lib.array_utils.byte_bounds(x)[0]
 
 
 def folded(
-    program: list[Any], k: Any, log: Any, host_writes: list[int]
-) -> tuple[list[Any], set[int]]:
-    """The program without the steps whose results are constant, and the blocks with those results.
+    program: list[Any], k: Any, log: Any, host_writes: list[int], outputs: list[int]
+) -> tuple[list[Any], set[int], list[int]]:
+    """The program without the steps whose results are constant.
 
     A step is left out if everything it reads is constant: memory that no step of the program
     writes, or the result of a step that is left out. No other step may write to its results.
@@ -48,6 +48,12 @@ def folded(
         Ranges of noted calls, and nodes.
     host_writes
         Addresses that the host writes to before a replay.
+    outputs
+        Addresses of what is returned.
+
+    Returns
+    -------
+    program, the blocks with constants that are still read, the calls that are left out
     """
     blocks = Blocks(k, log)
     steps = list(_steps(program, k, log))
@@ -55,6 +61,8 @@ def folded(
     writers.update({blocks.of(at): 2 for at in host_writes})
     constant: set[int | None] = set()
     kept: list[Any] = []
+    wanted: set[int | None] = {blocks.of(at) for at in outputs}
+    left_out: list[int] = []
     for step, reads, writes, pure in steps:
         sources = {blocks.of(at) for at in reads}
         targets = {blocks.of(at) for at in writes}
@@ -62,19 +70,22 @@ def folded(
         fixed = fixed and all(writers[b] == 0 or b in constant for b in sources)
         if fixed and all(writers[b] == 1 for b in targets):
             constant |= targets
-        elif isinstance(step, int) and kept and isinstance(kept[-1], tuple) and kept[-1][1] == step:
+            left_out += [step] if isinstance(step, int) else []
+            continue
+        wanted |= sources
+        if isinstance(step, int) and kept and isinstance(kept[-1], tuple) and kept[-1][1] == step:
             kept[-1] = (kept[-1][0], step + 1)
         else:
             kept.append((step, step + 1) if isinstance(step, int) else step)
-    return kept, {b for b in constant if b is not None}
+    return kept, {b for b in constant & wanted if b is not None}, left_out
 
 
 def _steps(program: list[Any], k: Any, log: Any) -> Any:
     """Each call or node: itself, where it reads and writes, and whether it does nothing else."""
     for step in program:
         if isinstance(step, Node):
-            given = [address(x) for x in arrays_in(step.arguments)]
-            made = [address(x) for x in step.outputs]
+            given = [start_of(x) for x in arrays_in(step.arguments)]
+            made = [start_of(x) for x in step.outputs]
             # Primitives write to nothing but their results; of others it is not known.
             pure = getattr(step.function, "__name__", "") == "computed"
             pure = pure and not step.streams and not step.moving

@@ -491,7 +491,7 @@ class Recorder:
 
     def seen(self, x: Tensor) -> None:
         """Take note of a Tensor from before: with another array it needs a new recording."""
-        if id(x) not in self.leaves:
+        if id(x) not in self.leaves and not (self.log and self.k.log_owns(self.log, x.array)):
             self.leaves[id(x)] = (x, x.array)
 
     def outer_leaves(self) -> list[tuple[Tensor, Array]]:

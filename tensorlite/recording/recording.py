@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite.backend import HOST
-from tensorlite.recording.folding import Blocks, folded
+from tensorlite.recording.folding import Blocks, folded, start_of
 from tensorlite.recording.recorder import Node, Recorder
 from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.tape import mode, note_write_at, span
@@ -221,16 +221,21 @@ class Recording:
 
     def plan(self) -> None:
         """Leave out constants and dead calls; temporaries not alive at once share memory."""
-        program, constant = folded(self._program, self._k, self._log, self._recorder.made)
-        if self._recorder.fuse:
+        recorder, k, log = self._recorder, self._k, self._log
+        outputs = [start_of(x) for x in self._outputs]
+        calls = k.log_size(log)[0]
+        program, constant, left_out = folded(self._program, k, log, recorder.made, outputs)
+        if recorder.fuse:
             from tensorlite.recording.fusing import fused  # which loads what compiles
 
-            program, self.unfused = fused(program, self._k, self._recorder, self._held())
+            program, self.unfused = fused(program, k, recorder, self._held())
         self._program = program
-        movable = sorted(set(self._recorder.movable) - constant)
-        before, after, self.dead = self._k.log_plan(self._log, movable)
+        if k.log_size(log)[0] != calls:  # the log was arranged anew, without them
+            left_out = []
+        movable = sorted(set(recorder.movable) - constant)
+        nodes = [position for position, _ in recorder.nodes]
+        before, after, self.dead = k.log_plan(log, movable, left_out, nodes)
         self.memory = (before, after)
-        self._k.empty_cache()  # what was held while it was recorded is seldom wanted again
 
     def _held(self) -> list[np.ndarray]:
         """Arrays whose contents are wanted after a replay."""
@@ -254,7 +259,7 @@ class Recording:
             block = block_of(address)
             if block is not None and block not in written and block not in constants:
                 content = k.bytes_at(address, size).tobytes()
-                large = size > 1 << 20
+                large = size > 1 << 12  # of these the content is not kept a second time
                 constants[block] = what, hashlib.sha256(content).digest() if large else content
 
         starts_of = {s.seed: s.start for s in self._recorder.streams.values()}
@@ -302,14 +307,15 @@ class Recording:
         marks = sorted(self._recorder.marks, key=lambda mark: mark[0])
         starts = [position for position, _, _ in marks]
         for i, call in enumerate(self._k.log_calls(self._log, *step), step[0]):
-            name, arrays, numbers, dead = call
-            if dead:
+            if call[-1]:  # dead
                 continue
             at = bisect_right(starts, i) - 1
-            _, operation, source = marks[at] if at >= 0 else (0, name, "")
-            reads = [(a, n) for a, n, writes in arrays if not writes and n]
-            made = [(a, n) for a, n, writes in arrays if writes and n]
-            yield Line(name, operation, source, reads, made, numbers, False)
+            _, operation, source = marks[at] if at >= 0 else (0, call[0], "")
+            again = [(*each, f"{each[0]}, again") for each in self._k.log_again(self._log, i)]
+            for name, arrays, numbers, _, what in (*again, (*call, operation)):
+                reads = [(a, n) for a, n, writes in arrays if not writes and n]
+                made = [(a, n) for a, n, writes in arrays if writes and n]
+                yield Line(name, what, source, reads, made, numbers, False)
 
     def __repr__(self) -> str:
         lines = self.lines()

@@ -39,7 +39,7 @@ model = nn.Sequential(
 optimizer = tl.optim.Adam(model.named_parameters(), lr=1e-3)
 trainer = Trainer(
     model, optimizer, nn.functional.cross_entropy, callbacks=(), device="cpu", out=out,
-    save_every=1, patience=20,
+    save_every=1, patience=20, capture="on",
 )
 loader = DataLoader(data, 8, shuffle=True, num_workers=1)
 trainer.fit(loader, DataLoader(data, 60), epochs=3, resume=resume)

@@ -69,7 +69,7 @@ def run(k, guarded, kind, operands, reverse):
     if kind == "lstm":
         k.lstm(parts + bias, w, gates, *kept, *size)
         final = [history[last].copy() for history in kept]
-        k.lstm_backward(dy, gates, w, kept[1], dgates, *carried, *size)
+        k.lstm_backward(dy, gates, w, kept[1], None, dgates, *carried, *size)
         dproduct = dgates
     else:
         m, dproduct = guarded.empty(dy.shape, dy.dtype), guarded.empty(gates.shape, dy.dtype)

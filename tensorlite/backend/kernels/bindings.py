@@ -239,7 +239,7 @@ def _recorded(
         f'    open_log()->note("{kernel.name}", {{{", ".join(operands)}}}, '
         f"{{{', '.join(scalars)}}}, [=](void* const* at) {{",
         *(f"        {line}" for line in body),
-        "    });",
+        f"    }}{kernel.traits});",
     ]
 
 

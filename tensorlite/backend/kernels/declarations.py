@@ -81,6 +81,16 @@ class Kernel:
         ordered = list(self.parameters) == in_order and in_order[len(arrays)].name == "n"
         return inputs if alike and ordered and inputs == len(arrays) - 1 else 0
 
+    @property
+    def traits(self) -> str:
+        """What a recording's plan may do with a call, as the last argument of `note`."""
+        outputs = [p for p in self.parameters if p.is_array and not p.is_input]
+        quick = self.launch in ("EACH", "ROWS") and all(
+            p.word in ("LIKE", "PER_ROW") for p in outputs
+        )
+        traits = ["kCheap"] * quick + ["kOverwrites"] * bool(self.mapped)
+        return f", {' | '.join(traits)}" if traits else ""
+
 
 _DECLARATION = re.compile(
     r"^(?:template <(?P<types>[^>]*)>\s+)?"

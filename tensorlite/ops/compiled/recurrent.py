@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlite.backend import Array
+from tensorlite.backend import HOST, Array, array_backend
 from tensorlite.backend.base import rows_of
 from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.fused import float32_inside
@@ -18,18 +18,23 @@ from tensorlite.ops.recurrent import (
     states_before,
     walk,
 )
-from tensorlite.tape import recorders
+from tensorlite.tape import put, recorders, zeros
 
 
 def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
     """Room for all states, the initial one in its place."""
     states = k.empty((steps + 1, *initial.shape), initial.dtype)
-    first = states[-1 if reverse else 0]
-    if k.on_host and recorders and first.shape == initial.shape:  # a recorder sees what kernels do
-        k.copy(first, initial)
-    else:
-        first[...] = initial
+    put(states[-1 if reverse else 0], initial)
     return states
+
+
+def _carried(k: Any, like: Array, d: Array | None = None) -> Array:
+    """What the walk starts with: the cotangent of the last state, or zeros."""
+    if d is None:
+        return zeros(like, like.shape[1:])
+    carried = k.empty(like.shape[1:], like.dtype)
+    put(carried, d)
+    return carried
 
 
 def _room(k: Any, x: Array, overwrite: bool) -> Array:
@@ -97,24 +102,20 @@ def _lstm_backward(
     reverse: bool,
     overwrite: bool = False,
 ) -> Any:
-    arrays = packed(gates, h, c, weight, dh)
+    arrays = packed(gates, h, c, weight, dh, dc)
     if arrays is None or dh is None or dgates is not None:
         return NotImplemented
-    gates, h, c, weight, dh = arrays
+    gates, h, c, weight, dh, dc = arrays
     steps, batch, hidden = len(gates), h.shape[1], h.shape[2]
     last, first = (0, -1) if reverse else (-1, 0)
-    if k.on_host and dc is not None and states_before(dc, reverse).any():
-        return NotImplemented  # the kernel carries the cotangent of the last c alone
-    dc_carried = k.empty(c.shape[1:], c.dtype)
-    dc_carried[...] = 0 if dc is None else dc[last]
+    dc_carried = _carried(k, c, None if dc is None else dc[last])
     dy = dh[:-1] if reverse else dh[1:]
     inner = _room(k, gates, overwrite)
     if k.on_host:
-        dh_carried = k.empty(h.shape[1:], h.dtype)
-        dh_carried[...] = 0
+        dh_carried = _carried(k, h)
         size = (steps, batch, hidden, reverse)
-        k.lstm_backward(dy, gates, weight, c, inner, dh_carried, dc_carried, *size)
-        dh0 = dh_carried + dh[first]
+        k.lstm_backward(dy, gates, weight, c, dc, inner, dh_carried, dc_carried, *size)
+        dh0 = HOST.plus(dh_carried, dh[first], small=bool(recorders))
     else:
         carried = dh.copy()  # of each state, to which the step that reads it adds its part
         each_c, each, each_inner = (_rows(k, x) for x in (c, carried, inner))
@@ -182,8 +183,7 @@ def _gru_backward(
     gates, h, m, weight, dh = arrays
     steps, batch, hidden = m.shape
     dstate = k.empty(gates.shape, gates.dtype)
-    carried = k.empty(h.shape[1:], h.dtype)
-    carried[...] = 0
+    carried = _carried(k, h)
     inner = _room(k, gates, overwrite)
     if k.on_host:
         dy = dh[:-1] if reverse else dh[1:]
@@ -195,6 +195,6 @@ def _gru_backward(
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
             k.matmul(dstate[t], weight, carried, None, True)
     each_row = rows_of(dstate)
-    dh0 = carried + dh[-1 if reverse else 0]
+    dh0 = array_backend((dh,)).plus(carried, dh[-1 if reverse else 0], small=bool(recorders))
     dweight = matmul(each_row.T, rows_of(states_before(h, reverse)))
-    return inner, dh0, dweight, each_row.sum(axis=0)
+    return inner, dh0, dweight, array_backend((dh,)).column_sums(each_row)
