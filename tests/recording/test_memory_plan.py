@@ -25,8 +25,11 @@ def test_a_map_may_write_over_any_of_its_inputs(kernel, dtype):
     numbers = [2 if p.type in ("int", "bool", "Index") else 0.5 for p in kernel.parameters]
     numbers = numbers[kernel.mapped + 2 :]
     run = getattr(k, kernel.name)
-    expected = np.empty(n, dtype)
+    expected, other = np.zeros(n, dtype), np.ones(n, dtype)
     run(*inputs, expected, n, *numbers)
+    run(*inputs, other, n, *numbers)
+    if other.tobytes() != expected.tobytes():
+        return  # it reads what was there: an output of a plan's call is new
     for i in range(kernel.mapped):
         given = [x.copy() for x in inputs]
         run(*given, given[i], n, *numbers)
@@ -106,7 +109,7 @@ def test_what_is_computed_again_and_scratch_memory_have_the_same_bits(threads):
 
 
 def test_an_output_takes_the_place_of_an_input():
-    @tl.capture
+    @tl.capture(fuse=False)
     def call(x):
         for _ in range(10):
             x = tl.tanh(tl.exp(x))
