@@ -18,7 +18,7 @@ from tensorlite.data import DataLoader, TensorDataset, digits
 from tensorlite.training import Trainer
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-OPTIONAL = ("tensorlite.einops", "tensorlite.distributed")  # need other packages, or processes
+OPTIONAL = ("tensorlite.einops", "tensorlite.sklearn", "tensorlite.distributed")  # need others
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[-+]\d+)?")
 APART = {
     "tensorlite.cuda.Event": "needs a GPU",

@@ -25,6 +25,7 @@ FLOORS = (
     ("cuda", "accelerator", "backends", "amp", "nn", "optim", "io", "data", "utils"),
     ("distributions", "einops", "array_api", "array_api_linalg"),
     ("distributed", "training", "onnx"),
+    ("sklearn",),
     ("bench",),
     ("cli", "__main__"),
 )

@@ -19,7 +19,7 @@ SECTIONS = [s for s in re.split(r"^## ", TEXT, flags=re.MULTILINE) if "```py\n" 
 def test_the_code_of_a_section_runs(section, tmp_path):
     blocks = re.findall(r"^```py(?:thon)?\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
     code = "\n".join(blocks)
-    for package in ("onnx", "onnxruntime", "einops"):
+    for package in ("onnx", "onnxruntime", "einops", "sklearn"):
         if re.search(rf"^(import|from) {package}\b", code, re.MULTILINE):
             pytest.importorskip(package, reason=f"{package} is not installed")
     if "TensorBoard" in code:

@@ -310,7 +310,7 @@ def test_every_primitive_has_samples(device: Device) -> None:
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            optional = {"jax", "einops"} | ({"cupy"} if device.type == "cpu" else set())
+            optional = {"jax", "einops", "sklearn"} | ({"cupy"} if device.type == "cpu" else set())
             assert error.name in optional
     tested = {getattr(sample.op, "primitive", None) for sample in SAMPLES}
     missing = [
