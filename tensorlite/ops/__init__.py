@@ -2,7 +2,7 @@
 
 What few programs need is imported when it is first named: see `LATER`.
 """
-# ruff: noqa: F403, F405
+# ruff: noqa: F403
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
@@ -96,11 +96,11 @@ __all__ += _MODULE_OF
 
 # Modules of functions of elements, and those of their functions that are something else.
 _OF_ELEMENTS = (
-    *(elementwise, rounding, trigonometry, arithmetic, limits, binary, compare),
-    *(activation, rectifiers),
+    *("elementwise", "rounding", "trigonometry", "arithmetic", "limits", "binary", "compare"),
+    *("activation", "rectifiers"),
 )
 _ELSE = {"allclose", "cast", "equal", "frexp", "glu", "masked_fill"}
-_undescribed = {name for module in _OF_ELEMENTS for name in module.__all__} - _ELSE
+_undescribed = {name for module in _OF_ELEMENTS for name in globals()[module].__all__} - _ELSE
 _undescribed.update(*[LATER[m] for m in ("bessel", "gamma", "incomplete_gamma", "probabilities")])
 _described: set[_Any] = set()
 

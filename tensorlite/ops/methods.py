@@ -47,8 +47,9 @@ FAMILIES = (
     ops.extremes,
     ops.scan,
 )
-LATER_FAMILIES = ("bessel", "gamma", "incomplete_gamma", "norms", "order", "probabilities")
-LATER_FAMILIES += ("statistics",)
+LATER_FAMILIES = (
+    *("bessel", "gamma", "incomplete_gamma", "norms", "order", "probabilities", "statistics"),
+)
 NOT_METHODS = ("cast", "rsub", "where")
 METHODS = (
     *("adjoint", "as_strided", "expand_dims", "flatten", "moveaxis", "movedim", "narrow", "ravel"),
