@@ -167,13 +167,29 @@ bool Entry::understand(PyObject* const* args, Making& making) const {
         const Ref dtype = dtype_of(array);
         const int type = type_of((PyArray_Descr*)(PyObject*)dtype);
         if (type != (slot.type ? slot.type : slot.wide ? making.wide() : making.type)) return false;
-        if (!slot.alike) {
-            if (size_of(array) != slot.count.of(making.lengths)) return false;
-        } else if (making.on_cuda) {
-            if (PyObject_RichCompareBool(cuda().shape(array), making.shape_tuple, Py_EQ) != 1) return false;
-        } else if (!PyArray_SAMESHAPE((PyArrayObject*)array, (PyArrayObject*)x)) {
-            return false;
-        }
+        if (!fits(array, slot, making)) return false;
+    }
+    return true;
+}
+
+// Whether an input has the shape that the declaration says.
+bool Entry::fits(PyObject* array, const EntrySlot& slot, const Making& making) const {
+    const Index count = slot.count.of(making.lengths);
+    if (size_of(array) != count) return false;
+    if (slot.form == EntrySlot::kAnyhow) return true;
+    const Ref lengths = making.on_cuda ? cuda().shape(array) : Ref();
+    if (making.on_cuda && !lengths) return false;
+    const int axes = making.on_cuda ? (int)PyTuple_GET_SIZE((PyObject*)lengths)
+                                    : PyArray_NDIM((PyArrayObject*)array);
+    if (slot.form == EntrySlot::kAxis || slot.form == EntrySlot::kNumber)
+        return axes == (slot.form == EntrySlot::kAxis);  // and so many elements
+    if (axes != making.axes) return false;
+    for (int i = 0; i < axes; ++i) {
+        const npy_intp length = making.on_cuda
+                                    ? PyLong_AsSsize_t(PyTuple_GET_ITEM((PyObject*)lengths, i))
+                                    : PyArray_DIM((PyArrayObject*)array, i);
+        const bool last = slot.form == EntrySlot::kEachRow && i == axes - 1;
+        if (length != (last ? 1 : making.shape[i])) return false;
     }
     return true;
 }
@@ -272,12 +288,12 @@ PyObject* py_cuda_entry(PyObject*, PyObject* const* args, Py_ssize_t given) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[4]); ++i) {
         EntrySlot slot;
         PyObject* steps;
-        int wide, alike;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[4], i), "iippiO!", &slot.role, &slot.type, &wide,
-                              &alike, &slot.of, &PyTuple_Type, &steps) ||
+        int wide;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args[4], i), "iipiiO!", &slot.role, &slot.type, &wide,
+                              &slot.form, &slot.of, &PyTuple_Type, &steps) ||
             !slot.count.read(steps))
             return nullptr;
-        slot.wide = wide, slot.alike = alike;
+        slot.wide = wide;
         slots.push_back(std::move(slot));
     }
     const unsigned long allowed = PyLong_AsUnsignedLong(args[3]);

@@ -15,11 +15,13 @@ struct EntrySlot {
     enum Role { kInput, kOptional, kLike, kPerRow, kSums, kLength, kGiven };
     // How a length follows from the first array.
     enum Length { kSize, kLeading, kLast, kFirst, kSecond, kRest, kParts };
+    // The shape of an input: the first array's, one axis, the first's with 1 as the last axis, no axes.
+    enum Form { kAnyhow, kAlike, kAxis, kEachRow, kNumber };
 
     int role;
     int type;    // of an array: its Type; ANY if it is the first array's, or what that is summed in
     bool wide;   // the latter
-    bool alike;  // an input of the first array's shape
+    int form;    // of an input: a `Form`
     int of;      // of an output: the parameter whose shape it takes; of a length: a `Length`
     Expression count;
 };
@@ -47,6 +49,7 @@ class Entry {
   private:
     struct Making;
     bool understand(PyObject* const* args, Making& making) const;
+    bool fits(PyObject* array, const EntrySlot& slot, const Making& making) const;
     bool make(PyObject* const* args, Making& making) const;
     Ref finish(Making& making) const;
 };

@@ -44,7 +44,9 @@ def _right(name, xp, dtype="f"):
             own = wide if p.type.startswith("Acc<") else dtype
             if p.type not in kernel.types and not p.type.startswith("Acc<"):
                 own = {"uint8_t": "B", "Index": "q"}[p.type]
-            size = SHAPE if p.count == first.count else eval(p.count, {}, dict(lengths))
+            size = {first.count: SHAPE, "1": (), "rows": (*SHAPE[:-1], 1)}.get(p.count)
+            if size is None:
+                size = eval(p.count, {}, dict(lengths))
             arguments.append(xp.asarray(rng.uniform(0.1, 0.9, size).astype(own)))
         elif not p.is_array and p.name not in lengths and p.name != "parts":
             arguments.append(SCALARS[p.type])
@@ -79,14 +81,15 @@ def test_an_entry_does_what_python_says(name, dtype, both, backend):
         if isinstance(value, xp.ndarray):
             others += [
                 3.5,
-                value[:0],
+                value.reshape(-1)[:0],
                 value.astype("e" if dtype == "f" else "f"),
                 value.astype("q"),
                 value.reshape(-1),
-                value[..., :1],
-                xp.asarray(np.repeat(value.get() if hasattr(value, "get") else value, 2, -1))[
-                    ..., ::2
-                ],
+                value.reshape(1, *value.shape),
+                value.reshape(*value.shape, 1),
+                value.reshape(value.shape[::-1]),
+                value.reshape(-1)[:1],
+                xp.repeat(value.reshape(*value.shape, 1), 2, -1)[..., 0],  # with gaps
                 value.T.copy().T,
                 np.ones(3, dtype) if xp is not np else [1.0],
             ]
@@ -94,6 +97,27 @@ def test_an_entry_does_what_python_says(name, dtype, both, backend):
             arguments = [*right[:i], other, *right[i + 1 :]]
             found, wanted = _outcome(compiled, arguments), _outcome(plain, arguments)
             assert found == wanted, (i, other)
+
+
+REFUSED = {
+    "bias_add": {1: [(1, 4), (4, 1), (2, 2)]},
+    "scale_by": {1: [(1,), (1, 1, 1)]},
+    "layer_norm": {1: [(1, 4), (2, 2)], 2: [(1, 4), (4, 1)]},
+    "layer_norm_backward": {2: [(6,), (2, 3), (3, 2, 1), (6, 1)], 3: [(6,)], 4: [(1, 4)]},
+    "rms_norm_backward": {2: [(6,), (2, 3)], 3: [(2, 2)]},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_as_many_elements_in_another_shape_are_declined(name, both, backend):
+    """Per column is one axis, per row the shape with 1 as its last axis, a number has no axes."""
+    right = _right(name, backend.xp)
+    for call in both(name):
+        assert call(*right) is not NotImplemented
+        for i, shapes in REFUSED[name].items():
+            for shape in shapes:
+                wrong = [*right[:i], right[i].reshape(shape), *right[i + 1 :]]
+                assert call(*wrong) is NotImplemented, (i, shape)
 
 
 def test_outputs_are_what_the_declaration_says(kernels, backend):

@@ -154,7 +154,7 @@ def _for_short_floats(kernel: Kernel, name: str) -> str:
 def _allocating(kernel: Kernel) -> str:
     """The same call, which makes its outputs itself."""
     slots = ", ".join(
-        f"{{{s.role}, {s.type}, {str(s.wide).lower()}, {str(s.alike).lower()}, {s.of}, "
+        f"{{{s.role}, {s.type}, {str(s.wide).lower()}, {s.form}, {s.of}, "
         f"{{{', '.join(map(str, s.of_count))}}}}}"
         for s in slots_of(kernel) or ()
     )

@@ -19,6 +19,7 @@ from .declarations import Kernel, Parameter
 # As in kernels/host/entry.h.
 INPUT, OPTIONAL, LIKE, PER_ROW, SUMS, LENGTH, GIVEN = range(7)
 SIZE, LEADING, LAST, FIRST, SECOND, REST, PARTS = range(7)
+ANYHOW, ALIKE, AXIS, EACH_ROW, NUMBER = range(5)
 _OUTPUTS = {"LIKE": LIKE, "PER_ROW": PER_ROW, "SUMS": SUMS}
 # How the factors of the first array's count follow from its axes, by how many there are.
 _FACTORS = {1: (SIZE,), 2: (LEADING, LAST), 3: (FIRST, SECOND, REST)}
@@ -31,7 +32,7 @@ class Slot(NamedTuple):
     role: int
     type: int = 0
     wide: bool = False
-    alike: bool = False
+    form: int = ANYHOW
     of: int = 0
     of_count: tuple[int, ...] = ()
 
@@ -62,8 +63,17 @@ def _slot(
     kind = 0 if of_t else ARRAYS.index(p.type)
     if p.is_input:
         role = OPTIONAL if p.optional else INPUT
-        return Slot(role, kind, wide, p.count == first.count, 0, steps(p.count, names))
+        return Slot(role, kind, wide, _form(p, first, lengths), 0, steps(p.count, names))
     return Slot(_OUTPUTS[p.word], kind, wide)
+
+
+def _form(p: Parameter, first: Parameter, lengths: dict[str, int]) -> int:
+    """The shape that an input must have: the first array's, one axis, one number a row, or none."""
+    if p.count == first.count:
+        return ALIKE
+    if p.count == "1":
+        return NUMBER
+    return {LEADING: EACH_ROW, None: ANYHOW}.get(lengths.get(p.count), AXIS)
 
 
 def allowed(kernel: Kernel) -> int:
@@ -96,7 +106,6 @@ class Entry:
         self._array: Any = array
         self._slots = slots_of(kernel) or ()
         self._first = next(p for p in kernel.parameters if p.type in kernel.types)
-        self._inputs = [p for p in kernel.parameters if p.is_array and p.is_input]
         self._dtypes = [d for d, cpp in FLOATS.items() if cpp in next(iter(kernel.types.values()))]
 
     def __call__(self, *args: Any) -> Any:
@@ -148,14 +157,23 @@ class Entry:
                 if length is None:
                     return False
                 values[p.name] = length
-        for p in self._inputs:
+        for p, slot in zip(self._kernel.parameters, self._slots, strict=True):
+            if slot.role not in (INPUT, OPTIONAL):
+                continue
             value = values[p.name]
             if value is None and p.optional:
                 continue
             if value.__class__ is not self._array or value.dtype != self._dtype(p.type, x):
                 return False
-            alike = p.count == self._first.count
-            if value.shape != x.shape if alike else value.size != eval(p.count, {}, dict(values)):
+            count = eval(p.count, {}, dict(values))
+            shape = {
+                ALIKE: x.shape,
+                AXIS: (count,),
+                EACH_ROW: (*x.shape[:-1], 1),
+                NUMBER: (),
+                ANYHOW: value.shape,
+            }[slot.form]
+            if value.shape != shape or value.size != count:
                 return False
         return True
 
