@@ -97,4 +97,42 @@ TL_INLINE A smaller(A x, A y) {
     return x != x || x < y ? x : y;
 }
 
+#if !defined(__CUDACC__)
+// ---- sums of rows, added in the order in which NumPy adds what lies one behind the other --------
+
+constexpr Index kPairwise = 128;
+
+// At most kPairwise numbers: eight sums side by side, then the rest.
+template <typename A>
+TL_APART A block_sum(const A* x, Index n) {
+    if (n < 8) {
+        A sum = 0;
+        for (Index i = 0; i < n; ++i) sum += x[i];
+        return sum;
+    }
+    A sums[8];
+    for (int k = 0; k < 8; ++k) sums[k] = x[k];
+    Index i = 8;
+    for (; i + 8 <= n; i += 8)
+        for (int k = 0; k < 8; ++k) sums[k] += x[i + k];
+    A sum = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+    for (; i < n; ++i) sum += x[i];
+    return sum;
+}
+
+// The sum of f(j), computed a block at a time; longer rows are halved, at multiples of eight.
+template <typename A, typename F>
+A row_total(const F& f, Index first, Index n) {
+    if (n > kPairwise) {
+        const Index half = n / 2 - n / 2 % 8;
+        const A low = row_total<A>(f, first, half);
+        return low + row_total<A>(f, first + half, n - half);
+    }
+    alignas(64) A block[kPairwise];
+    TL_INDEPENDENT
+    for (Index j = 0; j < n; ++j) block[j] = f(first + j);
+    return block_sum(block, n);
+}
+#endif
+
 }  // namespace tl

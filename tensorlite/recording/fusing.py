@@ -16,8 +16,9 @@ import numpy as np
 
 from tensorlite.backend.generated import Generated, generated
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
-from tensorlite.recording.chains import Chain, Written, source, written
+from tensorlite.recording.chains import Chain
 from tensorlite.recording.folding import Blocks
+from tensorlite.recording.kernel_text import Written, source, written
 from tensorlite.recording.links import is_copy, link_of_call, link_of_node
 from tensorlite.recording.recorder import Node
 from tensorlite.recording.trees import arrays_in

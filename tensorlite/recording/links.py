@@ -81,11 +81,23 @@ class Link(NamedTuple):
     output: View
     numbers: tuple[float, ...] = ()
     type: str = "f"
+    reduces: bool = False  # it adds up the rows of its one input
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that it goes through."""
+        return self.inputs[0].shape if self.reduces else self.output.shape
+
+    @property
+    def size(self) -> int:
+        """How many elements that are."""
+        return self.inputs[0].size if self.reduces else self.output.size
 
     @property
     def flat(self) -> bool:
         """Whether its shape does not matter: each input is like the output, or one element."""
-        return all(v.dense and v.size in (1, self.output.size) for v in self.inputs)
+        alike = all(v.dense and v.size in (1, self.output.size) for v in self.inputs)
+        return alike and not self.reduces
 
 
 # What the array libraries compute with one right result, by the primitive's name. Fields are the
@@ -137,13 +149,32 @@ def link_of_node(node: Node) -> Link | None:
     """What a primitive that Python calls at a replay does, if it is a link."""
     if is_copy(node):
         return link_of("positive", node.arguments, {}, node.outputs[0])
+    if node.name == "sum to shape":
+        x, shape, _ = node.arguments
+        rows = shape == (*x.shape[:-1], 1)
+        return _sum_of_rows("sum to shape", x, node.outputs[0]) if rows else None
     primitive = getattr(node.function, "__self__", None)
     if getattr(node.function, "__name__", "") != "computed" or primitive is None:
         return None
     if node.streams or node.moving or len(node.outputs) != 1:
         return None
     raw, static, _ = node.arguments
+    if primitive.name in ("sum", "mean"):
+        last = static["axis"] in (-1, raw[0].ndim - 1, (-1,), (raw[0].ndim - 1,))
+        plain = last and static["dtype"] is None
+        return _sum_of_rows(primitive.name, raw[0], node.outputs[0]) if plain else None
     return link_of(primitive.name, raw, static, node.outputs[0])
+
+
+def _sum_of_rows(name: str, x: Any, output: Any) -> Link | None:
+    """A sum over the last axis, where NumPy adds up what lies one behind the other."""
+    given, made = view_of(x), view_of(output)
+    if given is None or made is None or not given.dense or not made.dense:
+        return None
+    if given.type == "B" or made.type != given.type or given.shape[-1] < 2 or not given.shape[:-1]:
+        return None
+    text = "over({0}, {T}(columns))" if name == "mean" else "{0}"
+    return Link(name, text, (given,), made, (), given.type, True)
 
 
 def is_copy(node: Node) -> bool:

@@ -20,8 +20,8 @@ import numpy as np
 
 from tensorlite.backend import Array, is_array
 from tensorlite.debug import users_line
+from tensorlite.recording.primitives_of import taken_apart
 from tensorlite.recording.trees import arrays_in, leaves, mapped
-from tensorlite.tape import mode
 from tensorlite.tensor import Tensor, tensor_of
 
 
@@ -265,7 +265,7 @@ class Recorder:
                         self.keep(x)
             else:
                 self.k.log_cut(self.log, calls)
-                apart = self._taken_apart(function, arguments, outputs, calls)
+                apart = taken_apart(self, function, arguments, outputs, calls)
                 if apart is None:
                     self._add(name, line, function, arguments, outputs)
                 else:
@@ -273,39 +273,6 @@ class Recorder:
             # Arrays of a node are held by it, and stay where they are as long as it does.
             self.movable += range(blocks, self.k.log_size(self.log)[1])
         return result
-
-    def _taken_apart(
-        self, function: Callable, arguments: tuple, outputs: list[np.ndarray], calls: int
-    ) -> Any:
-        """The result of a rule or a formula, whose primitives are units themselves.
-
-        None where that is not the same to the bit, or it is not made of primitives.
-        """
-        run = in_primitives(function)
-        if not self.fuse or run is None:
-            return None
-        nodes, marks, leaves_before = len(self.nodes), len(self.marks), dict(self.leaves)
-        kept = len(self.kept)
-        before = mode.switches.set(grad=False)
-        self.inside = False
-        self.open()
-        try:
-            result = run(*mapped(arguments, _as_tensor))
-        except Exception:
-            result = None
-        finally:
-            self.close()
-            mode.switches.set(**before)
-            self.leaves = leaves_before
-        refused, self.reason, self.inside = self.reason, None, False
-        result = mapped(result, _raw)
-        made = arrays_in(result)
-        same = refused is None and len(made) == len(outputs)
-        if same and all(_identical(x, y) for x, y in zip(made, outputs, strict=True)):
-            return result
-        self.k.log_cut(self.log, calls)
-        del self.nodes[nodes:], self.marks[marks:], self.kept[kept:]
-        return None
 
     def _reproduced(
         self,
@@ -537,24 +504,6 @@ def _held_elsewhere(leaves: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 _ONE = 0
 _ONE = next(getrefcount(leaf[0]) for leaf in [(object(), None)])
-
-
-def in_primitives(function: Callable) -> Callable | None:
-    """What a unit computes, as a function of Tensors; None if it is no rule and no formula."""
-    if hasattr(function, "of"):  # a gradient rule
-        return function
-    formula = getattr(getattr(function, "__self__", None), "formula", None)
-    if formula is None or getattr(function, "__name__", "") != "computed":
-        return None
-    return lambda raw, static, save: (formula(*raw, **static), ())
-
-
-def _as_tensor(x: Any) -> Any:
-    return tensor_of(x) if isinstance(x, np.ndarray) else x
-
-
-def _identical(x: np.ndarray, y: np.ndarray) -> bool:
-    return x.shape == y.shape and x.dtype == y.dtype and _bytes(x) == _bytes(y)
 
 
 def owner_of(array: Any) -> Any:
