@@ -149,6 +149,8 @@ def link_of_node(node: Node) -> Link | None:
     """What a primitive that Python calls at a replay does, if it is a link."""
     if is_copy(node):
         return link_of("positive", node.arguments, {}, node.outputs[0])
+    if getattr(node.function, "__name__", "") == "_add_to":  # a gradient's, in place
+        return link_of("add", node.arguments, {}, node.arguments[0])
     if node.name == "sum to shape":
         x, shape, _ = node.arguments
         rows = shape == (*x.shape[:-1], 1)

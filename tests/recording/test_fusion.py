@@ -137,6 +137,30 @@ def test_chains_made_by_chance_have_eagers_bits(host, seed, dtype):
     assert any(name.startswith("fused[") for name in names(recording))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [2, 7, 8, 9, 127, 128, 129, 300, 1111])
+def test_sums_of_rows_are_added_in_numpys_order(host, dtype, columns):
+    def call(x, scale):
+        y = tl.exp(x) * scale
+        return y.sum(dim=-1), (y - 1).mean(dim=1, keepdim=True), (x * x).mean(-1).sum()
+
+    recording = replayed(call, drawn(9, columns, dtype=dtype), drawn(9, 1, dtype=dtype))
+    assert "fused[exp mul sum sub]" in names(recording)
+    assert not any(line.by_python for line in recording.lines())
+
+
+def test_layer_normalization_by_its_formula_needs_no_python(host):
+    def call(x):
+        x = (x * 1).requires_grad_()
+        centred = x - x.mean(dim=-1, keepdim=True)
+        y = centred / tl.sqrt((centred * centred).mean(dim=-1, keepdim=True) + 1e-5)
+        y.sum().backward()
+        return y.detach(), x.grad
+
+    recording = replayed(call, drawn(4, 6, 50))
+    assert not any(line.by_python for line in recording.lines())
+
+
 def test_what_is_used_elsewhere_is_written_and_in_place_writes_keep_their_order(host):
     state = tl.zeros(6, 8)
 
