@@ -5,6 +5,16 @@
 Every process computes on one thread. All take their turns in one run, so that a busy machine
 disturbs them alike; what is printed are medians over the turns, of ratios within a turn. It needs
 two idle cores, ``pip install "tensorlite[mpi]"``, and for the comparison torch with gloo.
+
+    one     one process, on twice the batch
+    two     two processes, each on the batch
+    apart   the same without communication: two trainings that have nothing to do with each other
+    alone   one of these, while the other core is idle
+    ddp     PyTorch's
+
+"machine" is apart beside alone: how much slower two cores are at once, where nothing is exchanged.
+"limit" is what two processes could give without communication, in samples per second against one.
+Where other programs run, "cpu" still holds: processor time of a step, two beside apart.
 """
 
 from __future__ import annotations
@@ -28,7 +38,7 @@ from tensorlite.bench import steps
 from tensorlite.bench.frameworks import Framework
 
 BATCHES = {"mlp-large": 256, "cnn": 64, "gpt": 8}  # of a process
-KINDS = ("one", "two", "apart", "ddp")
+KINDS = ("one", "two", "apart", "alone", "ddp")
 TURN = 1.5  # seconds
 
 
@@ -110,12 +120,13 @@ def work(kind: str, name: str, rank: int, folder: str) -> None:
     while gather(rank == 0 and sys.stdin.readline() != "")[0]:
         step()
         gather(None)
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         for _ in range(count):
             step()
         seconds = max(gather((time.perf_counter() - begun) / count))
+        cpu = max(gather((time.process_time() - used) / count))
         if rank == 0:
-            print(json.dumps({"seconds": seconds}), flush=True)
+            print(json.dumps({"seconds": seconds, "cpu": cpu}), flush=True)
 
 
 class Group:
@@ -126,7 +137,7 @@ class Group:
             return [sys.executable, __file__, "--work", kind, str(rank), folder, name]
 
         beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
-        launcher = [beside or "mpiexec", "-n", "1" if kind == "one" else "2"]
+        launcher = [beside or "mpiexec", "-n", "1" if kind in ("one", "alone") else "2"]
         first = command(0) if kind == "ddp" else launcher + command(0)
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment = {**os.environ, **threads}
@@ -142,11 +153,11 @@ class Group:
             raise SystemExit("a process has ended; what it said is above")
         return json.loads(line)
 
-    def measure(self) -> float:
-        """Seconds of a step."""
+    def measure(self) -> dict[str, float]:
+        """Seconds of a step, and those of the processor."""
         self.processes[0].stdin.write("\n")
         self.processes[0].stdin.flush()
-        return self._answer()["seconds"]
+        return self._answer()
 
     def stop(self) -> None:
         """End the processes."""
@@ -163,14 +174,17 @@ def measure(name: str, kinds: list[str], rounds: int) -> None:
         for group in groups.values():
             group.stop()
 
-    def ratio(a: str, b: str) -> float:
-        return statistics.median(turn[a] / turn[b] for turn in times) if b in kinds else np.nan
+    def ratio(a: str, b: str, what: str = "seconds") -> float:
+        return statistics.median(turn[a][what] / turn[b][what] for turn in times)
 
-    ms = [f"{1000 * statistics.median(t[k] for t in times):8.1f}" for k in kinds]
+    ms = [f"{1000 * statistics.median(t[k]['seconds'] for t in times):8.1f}" for k in kinds]
     state = groups["two"].state / groups["one"].state
+    ddp = f"{ratio('two', 'ddp'):.2f}" if "ddp" in kinds else "-"
     print(
-        f"{name:10} {' '.join(ms)}   samples/s {ratio('one', 'two'):.2f}   beside ddp "
-        f"{ratio('two', 'ddp'):.2f}   beside apart {ratio('two', 'apart'):.3f}   state {state:.3f}",
+        f"{name:10} {' '.join(ms)}   samples/s {ratio('one', 'two'):.2f} (limit "
+        f"{ratio('one', 'apart'):.2f}, machine {ratio('apart', 'alone'):.2f})   beside ddp {ddp}   "
+        f"beside apart {ratio('two', 'apart'):.3f} (cpu {ratio('two', 'apart', 'cpu'):.3f})   "
+        f"state {state:.3f}",
         flush=True,
     )
 

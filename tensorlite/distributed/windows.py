@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 _SHARE = 0.5  # of the free shared memory that windows may take
-_CHUNK = 1 << 14  # elements that are added at a time: they stay in the first cache
+_CHUNK = 1 << 16  # elements that are added at a time: they stay in the second cache
 _REDUCED, _READ, _FIRST = 0, 1, 2  # what a process has read, and where the buckets' counters begin
 
 
