@@ -143,11 +143,13 @@ class Batch:
         self.shard = shard
         if self.world.is_cut:
             self._outside = default_generator._seed, default_generator.offset
+            # A stream of its own: the same seed, which a captured call wants, and a place in it
+            # that is drawn for this batch and this shard.
             low, high = self.key
             words = philox_bits(
                 np, 4, (low, high ^ (0x9E3779B9 * (shard + 1) & 0xFFFFFFFF)), self.block
             )
-            default_generator.manual_seed(int(words[0]) | int(words[1]) << 32)
+            default_generator.offset = (int(words[0]) | int(words[1]) << 32) >> 2
 
     def leave(self) -> None:
         """Compute no shard: random numbers go on as they would in one process."""

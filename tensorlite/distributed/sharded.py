@@ -20,7 +20,7 @@ from tensorlite.optim.arena import Arena
 from tensorlite.optim.flat import FlatOptimizer
 from tensorlite.optim.optimizer import Optimizer
 from tensorlite.ranks import World
-from tensorlite.tape import Node, on_device_of
+from tensorlite.tape import Node, mode, on_device_of, recorders
 from tensorlite.tensor import Tensor
 
 T = TypeVar("T")
@@ -183,8 +183,10 @@ class Sharing:
         """All that are divided."""
         return [place.parameter for part in self.parts for place in part.arena.places]
 
-    def before_backward(self) -> Arrivals | None:
+    def before_backward(self, root: Node) -> Arrivals | None:
         """A backward pass begins; return the leaves to watch, or None."""
+        if recorders and (recorder := mode.switches.recorder) is not None:
+            return self._record_backward(recorder, root)
         if self.is_settled:
             for part in self.parts:
                 self._on_device(part.keep)
@@ -207,6 +209,20 @@ class Sharing:
             return None
         self.sends = sends
         return self.arrivals
+
+    def _record_backward(self, recorder: Any, root: Node) -> None:
+        """A backward pass is captured: the step, which is not, sends what its replays leave."""
+        own = set(map(id, self.parameters()))
+        if not any(id(leaf) in own for node in engine.reachable([root]) for leaf in node.parents):
+            return  # it is about another model
+        if self.is_settled or self.apart:
+            recorder.refuse("gradients are added to those of an earlier step, or of several shards")
+            return
+        self._count_backward()
+        recorder.on_host("backward of all processes", _weakly(self, Sharing._count_backward))
+
+    def _count_backward(self) -> None:
+        self.backwards += 1
 
     def _arrivals(self) -> Arrivals:
         """The buckets that each parameter has elements in; `_filled` is called for full ones."""
@@ -343,7 +359,12 @@ class Sharing:
             self.world.link.step_done()
 
     def forget(self) -> None:
-        """Forget the gradients, and transfers in progress."""
+        """Forget the gradients, and transfers in progress; again in every replay of a capture."""
+        if recorders and (recorder := mode.switches.recorder) is not None:
+            recorder.on_host("zero_grad of all processes", _weakly(self, Sharing._forget))
+        self._forget()
+
+    def _forget(self) -> None:
         for part in self.parts:
             self._on_device(part.forget)
         self._begin()
@@ -495,4 +516,4 @@ def _listener(root: Node) -> Arrivals | None:
     """The leaves that a backward pass is to watch, for all divided optimizers; or None."""
     world = ranks.world()  # of this thread
     own = [sharing for sharing in list(_watched) if sharing.world is world]
-    return merged([leaves for s in own if (leaves := s.before_backward()) is not None])
+    return merged([leaves for s in own if (leaves := s.before_backward(root)) is not None])

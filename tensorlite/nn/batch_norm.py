@@ -156,8 +156,13 @@ class BatchNormNd(NormBase):
                 f"{type(self).__name__}: running statistics of several shards are put together "
                 "batch by batch: take batches from a loader given to tl.distributed.cut"
             )
+        self._tell_batch()
+        if mode.switches.recorder is not None:
+            mode.switches.recorder.on_host("running statistics", self._tell_batch)
+
+    def _tell_batch(self) -> None:
         buffers = (self.running_mean, self.running_var)
-        world.batch.track(self, buffers, self.num_batches_tracked)
+        ranks.world().batch.track(self, buffers, self.num_batches_tracked)
 
 
 class BatchNorm1d(BatchNormNd):

@@ -107,6 +107,10 @@ class SyncBatchNorm(BatchNormNd):
         if not (self.training and world.is_cut):
             return super().forward(input)
         self._check(input)
+        if mode.switches.recorder is not None:
+            raise RuntimeError(
+                "SyncBatchNorm cannot be captured: the processes exchange statistics in the middle"
+            )
         batch = world.batch
         if batch is None or (len(world.own) > 1 and batch.meeting is None):
             raise RuntimeError(

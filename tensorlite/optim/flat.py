@@ -198,7 +198,8 @@ class FlatOptimizer(Optimizer):
         if sharing is not None:
             if mode.switches.recorder is not None:
                 raise RuntimeError(
-                    "a step that processes divide cannot be captured: MPI takes part"
+                    "a step that processes divide cannot be captured: they exchange gradients in "
+                    "it. Capture forward and backward, and call step() outside"
                 )
             sharing.settle()
         if skip is not None and (self.kernel_name is None or skip.__class__ is np.ndarray):

@@ -19,6 +19,7 @@ from tensorlite.distributed.agreement import check_same, code_of
 from tensorlite.distributed.beat import busy
 from tensorlite.nn.batch_norm import BatchNormNd
 from tensorlite.nn.module import Module
+from tensorlite.nn.sync_batch_norm import SyncBatchNorm
 from tensorlite.optim import Optimizer
 from tensorlite.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tensorlite.recording import Captured
@@ -184,25 +185,30 @@ class Trainer:
         )
         self.averaged = None if ema is None else Averaged(model, ema)
         self._captured: Callable | None = None
-        self.not_captured = self._hindrance()
+        self.not_captured = self._hindrance(capture)
         if capture == "on" and self.not_captured is not None:
             raise ValueError(f"capture='on': {self.not_captured}")
         can_be = backend_for(self.device).kernels is not None  # else there is nothing to record
         if self.not_captured is None and (capture == "on" or (capture == "auto" and can_be)):
-            self._captured = Captured(self._step, most=8, strict=capture == "on")
+            if self.world.size > 1:  # cut where processes exchange: between backward and step
+                self.update.captured = Captured(self.update.gradients, most=8, strict=True)
+            else:
+                self._captured = Captured(self._step, most=8, strict=capture == "on")
         self.history: list[dict[str, Any]] = []
         self.epochs = self.batches = 0
         self.stopped_by: str | None = None
         self._new_epoch()
 
-    def _hindrance(self) -> str | None:
+    def _hindrance(self, capture: str) -> str | None:
         """Why steps cannot be captured."""
-        if self.world.size > 1:
+        if self.world.size > 1 and capture != "on":
             return f"{self.world.size} processes exchange gradients within a step"
-        if self.world.is_cut:
+        if len(self.world.own) > 1:
             return f"a step goes through {self.world.shards} shards"
         if self.accumulate > 1 or self.scaler is not None or self.weight is not None:
             return "accumulate, scaler and weight are for steps that are not captured"
+        if self.world.is_cut and any(isinstance(m, SyncBatchNorm) for m in self.model.modules()):
+            return "SyncBatchNorm exchanges statistics within a step"
         return None
 
     # --- using it -----------------------------------------------------------------------------

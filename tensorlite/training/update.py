@@ -53,6 +53,8 @@ class Update:
         self.clip_norm, self.scaler, self.weight = clip_norm, scaler, weight
         self.device, self.before = device, before
         self._counts: list[float] = []  # of the batches since the last step
+        #: `gradients`, captured: what processes do between two exchanges.
+        self.captured: Callable[..., Tensor] | None = None
 
     def step(self, *batch: Tensor) -> Tensor:
         """One step on one batch, which can be captured; its loss."""
@@ -61,6 +63,13 @@ class Update:
         self.optimizer.zero_grad()
         loss.backward()
         self._finish()
+        return loss
+
+    def gradients(self, *batch: Tensor) -> Tensor:
+        """Forward and backward of one batch, or of the only shard here; its loss."""
+        *inputs, target = batch
+        loss = self.loss(self.model(*inputs), target)
+        loss.backward()
         return loss
 
     def add(self, batch: Batch, progress: Epoch) -> None:
@@ -96,6 +105,8 @@ class Update:
         self._counts.append(counts)
 
     def _backward(self, batch: list[Tensor], counts: float) -> Array:
+        if self.captured is not None:
+            return self.captured(*batch).array
         *inputs, target = batch
         loss = self.loss(self.model(*inputs), target)
         scaled = loss if self.scaler is None else self.scaler.scale(loss)

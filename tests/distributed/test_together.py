@@ -58,6 +58,14 @@ def test_a_trainer_with_everything():
 
 
 @with_mpi
+def test_what_lies_between_two_exchanges_is_captured():
+    done = run(2, "captured.py")
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"digest (\w+)", done.stdout)
+    assert len(found) == 8 and len(set(found)) == 1
+
+
+@with_mpi
 def test_the_command_line(device, tmp_path, capsys):
     if device.type != "cpu":
         pytest.skip(
