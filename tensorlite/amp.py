@@ -178,14 +178,46 @@ def _half(device: str, dtype: Any, wanted: bool) -> np.dtype | None:
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Whether operations on a type of device are being cast."""
+    """Whether operations on a type of device are being cast.
+
+    Parameters
+    ----------
+    device_type : {"cuda", "cpu"}
+
+    Raises
+    ------
+    ValueError
+        If there is no such type.
+
+    Examples
+    --------
+    >>> tl.amp.is_autocast_enabled("cpu")
+    False
+    """
     policy = mode.switches.autocast
     owner: Any = getattr(policy, "__self__", None)
     return owner is not None and owner.device == _device_type(device_type)
 
 
 def get_autocast_dtype(device_type: str) -> np.dtype:
-    """What `autocast` casts to on a type of device."""
+    """What `autocast` casts to on a type of device.
+
+    Parameters
+    ----------
+    device_type : {"cuda", "cpu"}
+
+    Raises
+    ------
+    ValueError
+        If there is no such type.
+    RuntimeError
+        If that dtype needs ml_dtypes, and it is not installed.
+
+    Examples
+    --------
+    >>> str(tl.amp.get_autocast_dtype("cpu"))
+    'bfloat16'
+    """
     if is_autocast_enabled(device_type):
         policy: Any = mode.switches.autocast
         return policy.__self__.fast_dtype
@@ -222,6 +254,11 @@ class GradScaler:
     enabled
         False makes `scale` return what it is given, and `step` the optimizer's own step.
 
+    Raises
+    ------
+    ValueError
+        If a factor or the interval is out of range, or there is no such device type.
+
     Examples
     --------
     >>> scaler = tl.amp.GradScaler("cuda")
@@ -232,6 +269,19 @@ class GradScaler:
     ...     scaler.scale(loss).backward()
     ...     scaler.step(optimizer)
     ...     scaler.update()
+
+    >>> scaler = tl.amp.GradScaler("cpu")
+    >>> optimizer.zero_grad()
+    >>> scaler.scale(F.cross_entropy(model(tl.rand(8, 4)), y)).backward()
+    >>> scaler.unscale_(optimizer)
+    >>> scaler.step(optimizer)
+    >>> scaler.update()
+    >>> scaler.is_enabled(), scaler.get_scale(), scaler.get_growth_interval()
+    (True, 65536.0, 2000)
+    >>> scaler.set_growth_factor(scaler.get_growth_factor())
+    >>> scaler.set_backoff_factor(scaler.get_backoff_factor())
+    >>> scaler.set_growth_interval(1000)
+    >>> scaler.load_state_dict(scaler.state_dict())
     """
 
     def __init__(
@@ -270,7 +320,17 @@ class GradScaler:
             self._good_steps = backend.asarray(np.array(good_steps, np.float32), device=device)
 
     def scale(self, outputs: Any) -> Any:
-        """A loss times the scale: call backward on it. Lists and tuples of them are scaled, too."""
+        """A loss times the scale: call backward on it. Lists and tuples of them are scaled, too.
+
+        Parameters
+        ----------
+        outputs : Tensor, of any shape, or list or tuple of them
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
@@ -289,7 +349,17 @@ class GradScaler:
         return self._growth_factor, self._backoff_factor, self._growth_interval
 
     def unscale_(self, optimizer: Optimizer) -> None:
-        """Divide the gradients by the scale now, to clip or read them before `step`."""
+        """Divide the gradients by the scale now, to clip or read them before `step`.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+
+        Raises
+        ------
+        RuntimeError
+            If it was called before since the last `update`, or after `step`.
+        """
         if not self._enabled:
             return
         recorder = mode.switches.recorder
@@ -337,6 +407,11 @@ class GradScaler:
         Returns
         -------
         What the optimizer's step returns, or None if it was left out.
+
+        Raises
+        ------
+        RuntimeError
+            If it was called before since the last `update`, or with a closure.
         """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
@@ -365,7 +440,7 @@ class GradScaler:
         Parameters
         ----------
         new_scale
-            The scale from now on, instead of an adapted one.
+            The scale from now on (a Tensor of shape () or a number), instead of an adapted one.
         """
         if not self._enabled:
             return
@@ -419,7 +494,12 @@ class GradScaler:
         return self._growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Change the growth factor."""
+        """Change the growth factor.
+
+        Parameters
+        ----------
+        new_factor : float
+        """
         self._growth_factor = new_factor
 
     def get_backoff_factor(self) -> float:
@@ -427,7 +507,12 @@ class GradScaler:
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Change the backoff factor."""
+        """Change the backoff factor.
+
+        Parameters
+        ----------
+        new_factor : float
+        """
         self._backoff_factor = new_factor
 
     def get_growth_interval(self) -> int:
@@ -435,7 +520,12 @@ class GradScaler:
         return self._growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Change the growth interval."""
+        """Change the growth interval.
+
+        Parameters
+        ----------
+        new_interval : int
+        """
         self._growth_interval = new_interval
 
     def state_dict(self) -> dict[str, Any]:
@@ -452,7 +542,13 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+        """Go on from a `state_dict`.
+
+        Raises
+        ------
+        RuntimeError
+            If `state` is of a disabled scaler.
+        """
         if not self._enabled:
             return
         if not state_dict:

@@ -20,7 +20,13 @@ _OURS = (str(Path(__file__).parent), FILES)
 
 
 def users_line() -> str:
-    """File and line of the innermost frame outside this package."""
+    """File and line of the innermost frame outside this package.
+
+    Examples
+    --------
+    >>> ":" in tl.debug.users_line()
+    True
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
@@ -69,12 +75,32 @@ def detect_anomaly() -> Any:
 
 
 def trace_lines() -> Any:
-    """Inside this block, nodes remember the line of your code that made them."""
+    """Inside this block, nodes remember the line of your code that made them.
+
+    Examples
+    --------
+    >>> with tl.debug.trace_lines():
+    ...     y = model(x)
+    """
     return _switched(trace=users_line)
 
 
 class SavedArrays(NamedTuple):
-    """What one operation at one line keeps for backward."""
+    """What one operation at one line keeps for backward.
+
+    Attributes
+    ----------
+    op, source : str
+        The operation, and the line that called it.
+    nbytes, arrays : int
+        How many bytes, and arrays.
+
+    Examples
+    --------
+    >>> rows = tl.debug.saved_memory(model(x).sum())
+    >>> rows[0].nbytes >= rows[-1].nbytes
+    True
+    """
 
     op: str
     source: str | None
@@ -83,7 +109,17 @@ class SavedArrays(NamedTuple):
 
 
 class SavedMemory(list):
-    """Rows of `saved_memory`, most bytes first; prints as a table."""
+    """Rows of `saved_memory`, most bytes first; prints as a table.
+
+    Parameters
+    ----------
+    iterable : iterable of SavedArrays
+
+    Examples
+    --------
+    >>> len(tl.debug.saved_memory(model(x).sum())) > 0
+    True
+    """
 
     @property
     def nbytes(self) -> int:
@@ -109,7 +145,13 @@ def saved_memory(loss: Tensor) -> SavedMemory:
     Parameters
     ----------
     loss
-        The result of a forward pass.
+        The result of a forward pass, of any shape.
+
+    Examples
+    --------
+    >>> x = tl.zeros(1000, requires_grad=True)
+    >>> tl.debug.saved_memory(x.exp().sum())[0].nbytes
+    4000
     """
     seen: set[int] = set()
     rows: dict[tuple[str, str | None], list[int]] = {}

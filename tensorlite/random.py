@@ -139,6 +139,20 @@ class Generator:
     >>> g = Generator(7)
     >>> g.uniform((2, 3)).shape
     (2, 3)
+
+    >>> generator = tl.Generator()
+    >>> generator.manual_seed(7).initial_seed()
+    7
+    >>> state = generator.get_state()
+    >>> numbers = generator.normal((2,)), generator.uniform((2,)), generator.integers(0, 10, (2,))
+    >>> generator.set_state(state)
+    >>> (generator.normal((2,)) == numbers[0]).all()
+    np.True_
+    >>> sorted(generator.permutation(3).tolist()), generator.seed() >= 0
+    ([0, 1, 2], True)
+    >>> generator.load_state_dict(generator.state_dict())
+    >>> len(generator.key), len(generator.reserve(4))
+    (2, 2)
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Generator:
@@ -152,7 +166,13 @@ class Generator:
         self.manual_seed(seed if isinstance(seed, int) else 0)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start again from `seed`, of which the last 64 bits count; returns the generator."""
+        """Start again from `seed`, of which the last 64 bits count; returns the generator.
+
+        Raises
+        ------
+        ValueError
+            If the seed does not fit in 64 bits.
+        """
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError(f"a seed is an integer in [-2**63, 2**64), not {seed}")
         self._seed = int(seed) % (1 << 64)
@@ -168,11 +188,26 @@ class Generator:
         return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
 
     def get_state(self) -> Tensor:
-        """Seed and place in the stream, as 16 bytes (uint8)."""
+        """Seed and place in the stream, as 16 bytes (uint8).
+
+        Returns
+        -------
+        Tensor of uint8, shape (16,)
+        """
         return tensor_of(np.array([self._seed, self.offset], np.uint64).view(np.uint8))
 
     def set_state(self, new_state: Tensor) -> None:
-        """Go on where a generator was when `get_state` was called."""
+        """Go on where a generator was when `get_state` was called.
+
+        Parameters
+        ----------
+        new_state : Tensor of uint8, shape (16,)
+
+        Raises
+        ------
+        RuntimeError
+            If it is something else.
+        """
         state = np.ascontiguousarray(new_state.numpy())
         if state.dtype != np.uint8 or state.shape != (16,):
             raise RuntimeError(
@@ -200,7 +235,12 @@ class Generator:
         return {"seed": self._seed, "offset": self.offset}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue a stream where `state_dict` was taken."""
+        """Continue a stream where `state_dict` was taken.
+
+        Parameters
+        ----------
+        state : dict
+        """
         self.manual_seed(int(state["seed"]))
         self.offset = int(state["offset"])
 
@@ -209,7 +249,18 @@ class Generator:
     def uniform(
         self, shape: tuple[int, ...] = (), dtype: Any = np.float32, device: Device = CPU
     ) -> Array:
-        """Uniform in [0, 1): 53 random bits in float64, 24 in float32, 11 and 8 in the halves."""
+        """Uniform in [0, 1): 53 random bits in float64, 24 in float32, 11 and 8 in the halves.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the array.
+
+        Returns
+        -------
+        array
+            Of that shape.
+        """
         return unit("random uniform", self._uniform, shape, dtype, device)
 
     def _uniform(self, shape: tuple[int, ...], dtype: Any, device: Device) -> Array:
@@ -231,7 +282,18 @@ class Generator:
     def normal(
         self, shape: tuple[int, ...] = (), dtype: Any = np.float32, device: Device = CPU
     ) -> Array:
-        """Standard normal, drawn in float32 whatever the dtype."""
+        """Standard normal, drawn in float32 whatever the dtype.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the array.
+
+        Returns
+        -------
+        array
+            Of that shape.
+        """
         return unit("random normal", self._normal, shape, dtype, device)
 
     def _normal(self, shape: tuple[int, ...], dtype: Any, device: Device) -> Array:
@@ -246,7 +308,25 @@ class Generator:
         dtype: Any = np.int64,
         device: Device = CPU,
     ) -> Array:
-        """Integers in [low, high), each with probability equal within 2⁻³²·(high − low)."""
+        """Integers in [low, high), each with probability equal within 2⁻³²·(high − low).
+
+        Parameters
+        ----------
+        low, high : int
+            The range.
+        shape : tuple of int
+            Of the array.
+
+        Returns
+        -------
+        array
+            Of that shape.
+
+        Raises
+        ------
+        ValueError
+            If there are no numbers in the range, or more than 2³².
+        """
         if not 0 < high - low <= 1 << 32:
             raise ValueError(f"integers in [{low}, {high}): the range must hold 1 to 2**32 numbers")
         return unit("random integers", self._integers, low, high, shape, dtype, device)

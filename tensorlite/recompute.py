@@ -100,6 +100,21 @@ def checkpoint_sequential(
         Of the first.
     use_reentrant, preserve_rng_state
         As in `checkpoint`.
+
+    Returns
+    -------
+    Tensor
+        What the last returns.
+
+    Raises
+    ------
+    ValueError
+        If there are more segments than functions, or none.
+
+    Examples
+    --------
+    >>> tl.utils.checkpoint.checkpoint_sequential(model, 2, x, use_reentrant=False).shape
+    (24, 3)
     """
     steps = list(functions.children()) if hasattr(functions, "children") else list(functions)
     if not 1 <= segments <= max(1, len(steps)):

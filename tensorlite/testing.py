@@ -52,6 +52,10 @@ def gradcheck(
     AssertionError
         If rule and difference quotient disagree, or no step is small enough for two difference
         quotients to agree: the message gives the numbers.
+
+    Examples
+    --------
+    >>> tl.testing.gradcheck(tl.sin, [tl.tensor([0.5], dtype=tl.float64, requires_grad=True)])
     """
     if order not in (1, 2):
         raise ValueError(f"gradcheck: order {order}: it is 1 or 2")

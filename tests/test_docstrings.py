@@ -13,16 +13,18 @@ from test_public_names import public
 
 import tensorlite
 import tensorlite as tl
-from tensorlite import nn
+from tensorlite import nn, ranks
 from tensorlite.data import DataLoader, TensorDataset, digits
 from tensorlite.training import Trainer
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-OPTIONAL = ("tensorlite.einops", "tensorlite.sklearn", "tensorlite.distributed")  # need others
+OPTIONAL = ("tensorlite.einops", "tensorlite.sklearn")  # need other packages
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[-+]\d+)?")
 APART = {
     "tensorlite.cuda.Event": "needs a GPU",
     "tensorlite.cuda.Stream": "needs a GPU",
+    "tensorlite.distributed.start.each_shard": "is about a step of the reader's",
+    "tensorlite.distributed.threads.on_devices": "needs several GPUs",
     "tensorlite.distributions.kl.register_kl": "is about a class of the reader's",
     "tensorlite.nn.sync_batch_norm.SyncBatchNorm": "needs several processes",
     "tensorlite.profiler.session.profile": "prints times",
@@ -87,6 +89,9 @@ def readers() -> dict[str, object]:
     return {
         **{name: getattr(tl.distributions, name) for name in tl.distributions.__all__},
         "TensorDataset": TensorDataset,
+        "DataLoader": DataLoader,
+        "data": TensorDataset(x.detach(), y),
+        "loss_of": nn.functional.cross_entropy,
         "digits": digits,
         "target": y,
         "tl": tl,
@@ -116,6 +121,7 @@ def test_an_example_runs(name, tmp_path, monkeypatch, device):
     if device.type != "cpu":
         pytest.skip("examples make their Tensors on the CPU")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ranks, "_world", ranks.world())  # which an example may join
     test = EXAMPLES[name]
     test.globs = readers() | test.globs | {"tl": tl, "nn": nn}
     said = io.StringIO()

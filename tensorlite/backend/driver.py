@@ -12,7 +12,15 @@ _NO_MEMORY, _NO_DEVICE = 2, 100  # cudaErrorMemoryAllocation, cudaErrorNoDevice
 
 
 class OutOfMemoryError(MemoryError):
-    """No device memory is left for an array; the message names the bytes wanted, used and free."""
+    """No device memory is left for an array; the message names the bytes wanted, used and free.
+
+    Examples
+    --------
+    >>> try:
+    ...     y = model(x)
+    ... except tl.cuda.OutOfMemoryError:
+    ...     tl.cuda.empty_cache()
+    """
 
 
 @functools.cache
@@ -126,7 +134,13 @@ def _version(number: int) -> str:
 
 
 def is_available() -> bool:
-    """Whether there is a CUDA device that can be used."""
+    """Whether there is a CUDA device that can be used.
+
+    Examples
+    --------
+    >>> tl.accelerator.is_available() == (tl.accelerator.device_count() > 0)
+    True
+    """
     try:
         return device_count() > 0
     except RuntimeError:

@@ -48,34 +48,80 @@ def __getattr__(name: str) -> Any:
 
 
 def device_count() -> int:
-    """Count the CUDA devices that can be used; 0 without CuPy or a driver."""
+    """Count the CUDA devices that can be used; 0 without CuPy or a driver.
+
+    Examples
+    --------
+    >>> tl.accelerator.device_count() >= 0
+    True
+    """
     return _driver.device_count() if is_available() else 0
 
 
 def current_device() -> int:
-    """Return the index of the device that "cuda" without a number is made on."""
+    """Return the index of the device that "cuda" without a number is made on.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     print(tl.cuda.current_device())
+    """
     here = default_device()
     return here.index if here.type == "cuda" else home()
 
 
 def set_device(device: int | str | Device) -> None:
-    """Make this the device of Tensors that are made without naming one."""
+    """Make this the device of Tensors that are made without naming one.
+
+    Parameters
+    ----------
+    device
+        "cuda:1", or a number.
+
+    Raises
+    ------
+    ValueError
+        If `device` is no CUDA device.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     tl.cuda.set_device(0)
+    """
     set_default_device(_cuda(device))
 
 
 def get_device_name(device: int | str | Device = "cuda") -> str:
-    """Return the name that the driver has for a device."""
+    """Return the name that the driver has for a device.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     print(tl.cuda.get_device_name())
+    """
     return _properties(device)["name"].decode()
 
 
 def get_device_capability(device: int | str | Device = "cuda") -> tuple[int, int]:
-    """Return major and minor number of the device's compute capability."""
+    """Return major and minor number of the device's compute capability.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     print(tl.cuda.get_device_capability())
+    """
     properties = _properties(device)
     return properties["major"], properties["minor"]
 
 
 def is_bf16_supported() -> bool:
-    """Tell whether tensor cores compute in bfloat16: from compute capability 8.0 on."""
+    """Tell whether tensor cores compute in bfloat16: from compute capability 8.0 on.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available() and tl.cuda.is_bf16_supported():
+    ...     dtype = tl.bfloat16
+    """
     return is_available() and get_device_capability() >= (8, 0)
 
 
@@ -85,7 +131,16 @@ def _properties(device: int | str | Device) -> dict[str, Any]:
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the default generator, which serves all devices (their bits are the same)."""
+    """Seed the default generator, which serves all devices (their bits are the same).
+
+    Parameters
+    ----------
+    seed : int
+
+    Examples
+    --------
+    >>> tl.cuda.manual_seed(0)
+    """
     random.manual_seed(seed)
 
 
@@ -93,7 +148,18 @@ manual_seed_all = manual_seed
 
 
 def synchronize(device: int | str | Device = "cuda") -> None:
-    """Wait until all work queued on a device has finished."""
+    """Wait until all work queued on a device has finished.
+
+    Raises
+    ------
+    ValueError
+        If `device` is no CUDA device.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     tl.cuda.synchronize()
+    """
     device = _cuda(device)
     backend = backend_for(device)
     with backend.on(device):
@@ -109,6 +175,16 @@ def memory_stats(device: int | str | Device = "cuda") -> dict[str, int]:
         In bytes: ``allocated`` by arrays of this process, ``reserved`` by its pool (which keeps
         what arrays gave back, see `empty_cache`), ``free`` on the device and its ``total``; and
         ``device``, its index.
+
+    Raises
+    ------
+    ValueError
+        If `device` is no CUDA device.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     print(tl.cuda.memory_stats()["free"])
     """
     device = _cuda(device)
     backend_for(device)
@@ -116,17 +192,35 @@ def memory_stats(device: int | str | Device = "cuda") -> dict[str, int]:
 
 
 def memory_allocated(device: int | str | Device = "cuda") -> int:
-    """Count the bytes that arrays of this process hold on a device; 0 without CUDA."""
+    """Count the bytes that arrays of this process hold on a device; 0 without CUDA.
+
+    Examples
+    --------
+    >>> tl.cuda.memory_allocated() >= 0
+    True
+    """
     return memory_stats(device)["allocated"] if is_available() else 0
 
 
 def memory_reserved(device: int | str | Device = "cuda") -> int:
-    """Count the bytes that this process holds on a device, used or not; 0 without CUDA."""
+    """Count the bytes that this process holds on a device, used or not; 0 without CUDA.
+
+    Examples
+    --------
+    >>> tl.cuda.memory_reserved() >= 0
+    True
+    """
     return memory_stats(device)["reserved"] if is_available() else 0
 
 
 def mem_get_info(device: int | str | Device = "cuda") -> tuple[int, int]:
-    """Return the free and all bytes of a device."""
+    """Return the free and all bytes of a device.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     print(tl.cuda.mem_get_info())
+    """
     stats = memory_stats(device)
     return stats["free"], stats["total"]
 
@@ -136,6 +230,10 @@ def empty_cache() -> None:
 
     It waits for all devices. Speed never gains from it: it makes room for other processes.
     Without CUDA there is nothing to do.
+
+    Examples
+    --------
+    >>> tl.cuda.empty_cache()
     """
     if is_available():
         backend: Any = backend_for("cuda")
@@ -153,6 +251,11 @@ class Stream:
     ----------
     device : str or Device
         Where the work runs.
+
+    Raises
+    ------
+    ValueError
+        If `device` is no CUDA device.
 
     Examples
     --------
@@ -193,6 +296,12 @@ class Stream:
         """Let later work here wait for all work queued so far on `other`.
 
         Without `other`: on the stream that is current on this stream's device.
+
+        Examples
+        --------
+        >>> if tl.cuda.is_available():
+        ...     side = tl.cuda.Stream()
+        ...     side.wait()
         """
         device = self.device if other is None else other.device
         with self._backend.on(device):
@@ -208,7 +317,14 @@ class Stream:
 
 
 def stream(stream: Stream) -> Stream:
-    """Return `stream`, for ``with tl.cuda.stream(side):``."""
+    """Return `stream`, for ``with tl.cuda.stream(side):``.
+
+    Examples
+    --------
+    >>> if tl.cuda.is_available():
+    ...     with tl.cuda.stream(tl.cuda.Stream()):
+    ...         y = model(x)
+    """
     return stream
 
 
@@ -241,7 +357,15 @@ class Event:
         self._event.synchronize()
 
     def query(self) -> bool:
-        """Tell whether all work before the mark has finished."""
+        """Tell whether all work before the mark has finished.
+
+        Examples
+        --------
+        >>> if tl.cuda.is_available():
+        ...     mark = tl.cuda.Event()
+        ...     mark.record()
+        ...     print(mark.query())
+        """
         return self._event.done
 
     def elapsed_time(self, end: Event) -> float:

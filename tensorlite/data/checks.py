@@ -10,7 +10,25 @@ __all__ = ["check_finite", "check_labels", "check_same_length", "check_split"]
 
 
 def check_finite(values: np.ndarray, name: str = "data") -> None:
-    """Raise `ValueError` if a floating-point array holds NaN or infinity."""
+    """Raise `ValueError` if a floating-point array holds NaN or infinity.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Of any shape.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.data.check_finite(np.ones(3))
+    """
     if values.dtype.kind != "f":
         return
     finite = np.isfinite(values)
@@ -26,12 +44,22 @@ def check_finite(values: np.ndarray, name: str = "data") -> None:
 def check_labels(labels: np.ndarray, classes: int, name: str = "labels") -> None:
     """Raise unless labels are integers in ``0 .. classes - 1``.
 
+    Parameters
+    ----------
+    name : str
+        What the messages call them.
+
     Raises
     ------
     TypeError
         If the dtype is not an integer one.
     ValueError
         If a label is negative or at least `classes`; names the first and its index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.data.check_labels(np.array([0, 2]), classes=3)
     """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name} must be class indices of an integer dtype, got {labels.dtype}")
@@ -64,6 +92,16 @@ def check_split(
         Number of classes; then `targets` must be labels below it.
     name : str
         What the messages call the data, such as "training data".
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.data.check_split(np.ones((2, 3)), np.array([0, 1]), classes=2)
     """
     check_same_length((features, targets), name)
     if len(features) == 0:

@@ -72,7 +72,18 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 def default_convert(data: Any) -> Any:
-    """Make Tensors of the arrays of one sample: the `collate_fn` where `batch_size` is None."""
+    """Make Tensors of the arrays of one sample: the `collate_fn` where `batch_size` is None.
+
+    Parameters
+    ----------
+    data : array, number, text, or mapping or sequence of such
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.data.default_convert({"x": np.array([1, 2])})
+    {'x': tensor([1, 2])}
+    """
     return mapped(data, _converted, tuples=list)
 
 

@@ -42,6 +42,17 @@ class Dataset(Generic[T]):
     * ``__getitems__(indices)`` takes a list of indices and returns a list of samples, as in torch;
     * ``__getbatch__(indices)`` takes an array of indices and returns the samples already joined:
       what `default_collate` would make of them.
+
+    Examples
+    --------
+    >>> class Squares(tl.data.Dataset):
+    ...     def __len__(self):
+    ...         return 5
+    ...
+    ...     def __getitem__(self, i):
+    ...         return tl.tensor(i), tl.tensor(i * i)
+    >>> Squares()[3]
+    (tensor(3), tensor(9))
     """
 
     def __getitem__(self, index: Any) -> T:
@@ -65,6 +76,14 @@ class IterableDataset(Dataset[T]):
 
     With ``num_workers`` each worker iterates over its own copy: ask `get_worker_info` which part
     of the stream is this worker's, or every sample comes once from each.
+
+    Examples
+    --------
+    >>> class Numbers(tl.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         yield from range(3)
+    >>> list(Numbers())
+    [0, 1, 2]
     """
 
     def __iter__(self) -> Iterator[T]:
@@ -105,6 +124,11 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     ------
     ValueError
         If there are none or their lengths differ; names the shapes.
+
+    Examples
+    --------
+    >>> tl.data.TensorDataset(tl.tensor([[1.0], [2.0]]), tl.tensor([0, 1]))[1]
+    (tensor([2.]), tensor(1))
     """
 
     def __init__(self, *tensors: Any) -> None:
@@ -134,6 +158,16 @@ class StackDataset(Dataset):
     ----------
     *args, **kwargs : Dataset
         Positional for tuples, by name for dictionaries; all of one length.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or lengths differ.
+
+    Examples
+    --------
+    >>> tl.data.StackDataset(range(3), "abc")[1]
+    (1, 'b')
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -177,6 +211,19 @@ class ConcatDataset(Dataset[T]):
     datasets : list
     cumulative_sizes : list of int
         Where each of them ends.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    TypeError
+        If one is a stream.
+
+    Examples
+    --------
+    >>> both = tl.data.ConcatDataset([range(3), range(10, 12)])
+    >>> len(both), both[3], both.cumulative_sizes
+    (5, 10, [3, 5])
     """
 
     def __init__(self, datasets: Iterable[Any]) -> None:
@@ -200,7 +247,20 @@ class ConcatDataset(Dataset[T]):
 
 
 class ChainDataset(IterableDataset[T]):
-    """Streams one after another."""
+    """Streams one after another.
+
+    Parameters
+    ----------
+    datasets : iterable of IterableDataset
+
+    Examples
+    --------
+    >>> class Numbers(tl.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         yield from range(2)
+    >>> list(tl.data.ChainDataset([Numbers(), Numbers()]))
+    [0, 1, 0, 1]
+    """
 
     def __init__(self, datasets: Iterable[Any]) -> None:
         super().__init__()
@@ -225,6 +285,11 @@ class Subset(Dataset[T]):
     ------
     IndexError
         If an index is outside the dataset.
+
+    Examples
+    --------
+    >>> list(tl.data.Subset("abcd", [3, 0]))
+    ['d', 'a']
     """
 
     def __init__(self, dataset: Any, indices: Sequence[Any] | np.ndarray) -> None:
@@ -295,6 +360,11 @@ def random_split(
     ------
     ValueError
         If the lengths do not add up, or one is negative.
+
+    Examples
+    --------
+    >>> [len(part) for part in tl.data.random_split(range(10), [0.8, 0.2])]
+    [8, 2]
     """
     total = len(dataset)
     sizes = list(lengths)
@@ -339,6 +409,18 @@ def windows(values: np.ndarray, length: int, stride: int | None = None) -> np.nd
     -------
     numpy.ndarray, shape (N, length, ...)
         A view of `values`: memory is used only for the batches taken from it.
+
+    Raises
+    ------
+    ValueError
+        If no window fits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tl.data.windows(np.arange(5), 2)
+    array([[0, 1],
+           [2, 3]])
     """
     stride = length if stride is None else stride
     if not 1 <= length <= len(values) or stride < 1:

@@ -76,6 +76,11 @@ def digits() -> Splits:
     """Handwritten digits: 1,797 grey images of 8×8 pixels, embedded in the package.
 
     Features (N, 1, 8, 8) in 0..1, labels 0..9; a stratified 20 % is for testing.
+
+    Examples
+    --------
+    >>> tl.data.digits().train.features.shape
+    (1438, 1, 8, 8)
     """
     location = EMBEDDED / "digits.npz"
     arrays = read_npz(location, ("images", "labels"))
@@ -102,6 +107,11 @@ def diabetes() -> Splits:
     Features (N, 10): age, sex, body mass index, blood pressure and six serum measurements;
     targets (N,). Both have mean 0 and variance 1 over the training samples; `feature_scaling`
     and `target_scaling` give the raw units back. A random 20 % is for testing.
+
+    Examples
+    --------
+    >>> tl.data.diabetes().train.features.shape
+    (354, 10)
     """
     location = EMBEDDED / "diabetes.npz"
     arrays = read_npz(location, ("features", "target"))
@@ -127,6 +137,11 @@ def mnist1d() -> Splits:
 
     Features (N, 1, 40) with mean 0 and variance 1, labels 0..9. A convolutional network reaches
     about 0.93, a fully connected one 0.6. Greydanus and Kobak, arXiv:2011.14439.
+
+    Examples
+    --------
+    >>> tl.data.mnist1d().train.features.shape
+    (4000, 1, 40)
     """
     signals, labels = generate(5000, Generator(SPLIT_SEED))
     signals = signals[:, None]
@@ -154,6 +169,11 @@ def mnist() -> Splits:
         If the files are nowhere and cannot be downloaded.
     ValueError
         If a file is truncated or damaged.
+
+    Examples
+    --------
+    >>> if "mnist" in [it.name for it in tl.data.describe() if it.present]:
+    ...     print(tl.data.mnist().train.features.shape)
     """
     return _idx_images(
         MNIST,
@@ -167,6 +187,11 @@ def fashion_mnist() -> Splits:
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, a harder MNIST.
 
     Features (N, 1, 28, 28) in 0..1, labels 0..9. Errors as in `mnist`.
+
+    Examples
+    --------
+    >>> if "fashion-mnist" in [it.name for it in tl.data.describe() if it.present]:
+    ...     print(tl.data.fashion_mnist().train.features.shape)
     """
     classes = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot"
     return _idx_images(
@@ -181,6 +206,11 @@ def cifar10() -> Splits:
     """CIFAR-10: 50,000 training and 10,000 test colour photographs in ten classes.
 
     Features (N, 3, 32, 32) in 0..1, labels 0..9. Errors as in `mnist`.
+
+    Examples
+    --------
+    >>> if "cifar10" in [it.name for it in tl.data.describe() if it.present]:
+    ...     print(tl.data.cifar10().train.features.shape)
     """
     files, folder = CIFAR10.read()
     arrays = decode_cifar10(files[CIFAR10_ARCHIVE])
@@ -213,6 +243,19 @@ def text(path: str | Path | None = None) -> Splits:
     Splits
         Features and targets (T,) int64; the last 10 % of the text is for testing. `classes` are
         the characters: ``Vocabulary(splits.classes)`` encodes and decodes.
+
+    Raises
+    ------
+    ValueError
+        If there are too few characters.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> splits = tl.data.text()
+    >>> splits.task
+    'language'
     """
     content, location = read_text(path)
     if len(content) < 20:

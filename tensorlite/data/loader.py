@@ -100,6 +100,12 @@ class DataLoader:
     >>> loader = DataLoader(TensorDataset(*digits().train), batch_size=64, shuffle=True)
     >>> for images, labels in loader:  # (64, 1, 8, 8), (64,)
     ...     ...
+
+    >>> state = loader.state_dict()
+    >>> first = next(iter(loader))
+    >>> loader.load_state_dict(state)
+    >>> [number for number, batch in loader.every(0, 2)][:3]
+    [0, 2, 4]
     """
 
     def __init__(
@@ -195,7 +201,22 @@ class DataLoader:
     # --- several processes --------------------------------------------------------------------
 
     def cut(self, world: World) -> None:
-        """Yield this process's shards of every batch from now on; see `tensorlite.distributed`."""
+        """Yield this process's shards of every batch from now on; see `tensorlite.distributed`.
+
+        Parameters
+        ----------
+        world : World
+            What `tl.distributed.init` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is a stream.
+
+        Examples
+        --------
+        >>> loader.cut(world) if (world := None) else None
+        """
         plain = type(self.batch_sampler) is BatchSampler or self.batch_sampler is not None
         if self._streams or not plain:
             what = "a stream" if self._streams else "samples without batches (batch_size=None)"
@@ -207,7 +228,13 @@ class DataLoader:
             self._world = world
 
     def every(self, first: int, stride: int) -> Iterator[tuple[int, Any]]:
-        """Iterate over one whole batch in `stride`, with their numbers."""
+        """Iterate over one whole batch in `stride`, with their numbers.
+
+        Parameters
+        ----------
+        first, stride : int
+            The number of the first, and the distance to the next.
+        """
         if self._streams:
             yield from itertools.islice(enumerate(self), first, None, stride)
             return

@@ -36,7 +36,7 @@ def from_path(
     task: Task | None = None,
     size: int | None = None,
 ) -> Splits:
-    """Read a .csv or .tsv table, .npz or .npy arrays, or a folder of images by class.
+    r"""Read a .csv or .tsv table, .npz or .npy arrays, or a folder of images by class.
 
     Parameters
     ----------
@@ -56,6 +56,14 @@ def from_path(
     ------
     FileNotFoundError, ValueError, ImportError
         If something is missing or cannot be learnt from; the message says what to do.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> rows = "\n".join(f"{size},{10 * size}" for size in range(20))
+    >>> Path("prices.csv").write_text("size,price\n" + rows)
+    >>> tl.data.from_path("prices.csv", target="price").task
+    'regression'
     """
     path = Path(path)
     table, images = path.suffix.lower() in TABLES, path.is_dir()

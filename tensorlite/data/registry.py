@@ -23,7 +23,20 @@ class Entry(NamedTuple):
 
 
 class Description(NamedTuple):
-    """A line of ``tensorlite data``."""
+    """A line of ``tensorlite data``.
+
+    Attributes
+    ----------
+    name, task, size, where : str
+        What it is called, what there is to learn, how large it is, where it comes from.
+    present : bool
+        Whether it is there.
+
+    Examples
+    --------
+    >>> tl.data.describe()[0].name
+    'digits'
+    """
 
     name: str
     task: Task
@@ -68,7 +81,13 @@ REGISTRY = {
 
 
 def names() -> tuple[str, ...]:
-    """Names that `load` knows."""
+    """Names that `load` knows.
+
+    Examples
+    --------
+    >>> "mnist" in tl.data.names()
+    True
+    """
     return tuple(REGISTRY)
 
 
@@ -86,12 +105,23 @@ def load(name: str, **options: Any) -> Splits:
     ------
     ValueError
         If there is no such dataset; suggests the nearest names.
+
+    Examples
+    --------
+    >>> tl.data.load("digits").name
+    'digits'
     """
     return REGISTRY[choose("dataset", name, REGISTRY)].load(**options)
 
 
 def describe() -> list[Description]:
-    """Tell of every dataset what it is, where it would come from, and whether it is there."""
+    """Tell of every dataset what it is, where it would come from, and whether it is there.
+
+    Examples
+    --------
+    >>> len(tl.data.describe()) == len(tl.data.names())
+    True
+    """
     rows = []
     for name, entry in REGISTRY.items():
         where, present = entry.files, True

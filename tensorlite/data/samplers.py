@@ -31,6 +31,22 @@ class Sampler(Generic[T]):
 
     A sampler with ``state_dict`` and ``load_state_dict`` is resumed exactly in mid-epoch: the
     loader keeps the state from the beginning of the epoch and goes on from the batch it was at.
+
+    Parameters
+    ----------
+    data_source : sized, optional
+        Taken as torch takes it.
+
+    Examples
+    --------
+    >>> class Backwards(tl.data.Sampler):
+    ...     def __init__(self, n):
+    ...         self.n = n
+    ...
+    ...     def __iter__(self):
+    ...         return iter(range(self.n - 1, -1, -1))
+    >>> list(Backwards(3))
+    [2, 1, 0]
     """
 
     def __init__(self, data_source: Any = None) -> None:
@@ -41,7 +57,13 @@ class Sampler(Generic[T]):
 
 
 class SequentialSampler(Sampler[int]):
-    """The samples of `data_source` in their own order."""
+    """The samples of `data_source` in their own order.
+
+    Examples
+    --------
+    >>> list(tl.data.SequentialSampler("abc"))
+    [0, 1, 2]
+    """
 
     def __init__(self, data_source: Any) -> None:
         self.data_source = data_source
@@ -86,6 +108,18 @@ class RandomSampler(RandomOrder):
         How many to draw; as many as there are by default.
     generator : Generator, optional
         Gives the seed; the global one by default.
+
+    Raises
+    ------
+    ValueError
+        If `num_samples` is not positive.
+    TypeError
+        If `replacement` is no bool.
+
+    Examples
+    --------
+    >>> sorted(tl.data.RandomSampler(range(4)))
+    [0, 1, 2, 3]
     """
 
     def __init__(
@@ -122,7 +156,13 @@ class RandomSampler(RandomOrder):
 
 
 class SubsetRandomSampler(RandomOrder):
-    """The given indices in random order."""
+    """The given indices in random order.
+
+    Examples
+    --------
+    >>> sorted(tl.data.SubsetRandomSampler([2, 5, 7]))
+    [2, 5, 7]
+    """
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
         self.indices = indices
@@ -151,10 +191,22 @@ class WeightedRandomSampler(RandomOrder):
     generator : Generator, optional
         Gives the seed; the global one by default.
 
+    Raises
+    ------
+    ValueError
+        If weights or `num_samples` are out of range.
+    TypeError
+        If `replacement` is no bool.
+
     Notes
     -----
     Without replacement: Efraimidis and Spirakis, "Weighted random sampling with a reservoir",
     2006.
+
+    Examples
+    --------
+    >>> list(tl.data.WeightedRandomSampler([0.0, 1.0], 3))
+    [1, 1, 1]
     """
 
     def __init__(
@@ -214,6 +266,18 @@ class BatchSampler(Sampler[list[int]]):
         Indices in a list.
     drop_last : bool
         Leave out the last list if it is shorter.
+
+    Raises
+    ------
+    ValueError
+        If `batch_size` is not positive.
+    TypeError
+        If `drop_last` is no bool.
+
+    Examples
+    --------
+    >>> list(tl.data.BatchSampler(range(5), 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
     """
 
     def __init__(self, sampler: Any, batch_size: int, drop_last: bool) -> None:
@@ -257,6 +321,20 @@ class DistributedSampler(Sampler[int]):
         Of the shuffling; the same in all processes.
     drop_last : bool
         Drop samples so that all shares are of one length; otherwise some come twice.
+
+    Raises
+    ------
+    RuntimeError
+        If `num_replicas` or `rank` is missing.
+    ValueError
+        If there is no such rank.
+
+    Examples
+    --------
+    >>> sampler = tl.data.DistributedSampler(range(5), num_replicas=2, rank=0, shuffle=False)
+    >>> list(sampler), sampler.num_samples, sampler.total_size
+    ([0, 2, 4], 3, 6)
+    >>> sampler.set_epoch(1)
     """
 
     def __init__(
@@ -309,7 +387,12 @@ class DistributedSampler(Sampler[int]):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Give the next pass an order of its own."""
+        """Give the next pass an order of its own.
+
+        Parameters
+        ----------
+        epoch : int
+        """
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, int]:

@@ -19,7 +19,13 @@ LARGEST = 1 << 30  # bytes of a file whose size is not known
 
 
 def cache_dir() -> Path:
-    """Folder for downloaded data: ``$XDG_CACHE_HOME/tensorlite/data``, else under ``~/.cache``."""
+    """Folder for downloaded data: ``$XDG_CACHE_HOME/tensorlite/data``, else under ``~/.cache``.
+
+    Examples
+    --------
+    >>> tl.data.cache_dir().name
+    'data'
+    """
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "tensorlite" / "data"
 

@@ -21,6 +21,15 @@ class Split(NamedTuple):
 
     Features are float32 (token indices, int64, for language); targets are int64 labels, float32
     values, or, for language, the token that follows each feature.
+
+    Attributes
+    ----------
+    features, targets : numpy.ndarray, shapes (N, …) and (N, …)
+
+    Examples
+    --------
+    >>> tl.data.digits().train.features.shape
+    (1438, 1, 8, 8)
     """
 
     features: np.ndarray
@@ -28,7 +37,13 @@ class Split(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """How raw values became those in a split: ``(raw - offset) / scale``, by column."""
+    """How raw values became those in a split: ``(raw - offset) / scale``, by column.
+
+    Examples
+    --------
+    >>> tl.data.diabetes().target_scaling.scale > 1
+    np.True_
+    """
 
     offset: np.ndarray | np.floating | float = 0.0
     scale: np.ndarray | np.floating | float = 1.0
@@ -74,6 +89,12 @@ class Splits:
         What was decided about the user's own data, in sentences.
     files : tuple of Path
         The user's own files, all that the values come from.
+
+    Examples
+    --------
+    >>> splits = tl.data.digits()
+    >>> splits.task, len(splits.classes), splits.test.targets.shape
+    ('classification', 10, (359,))
     """
 
     name: str

@@ -17,6 +17,12 @@ class Vocabulary:
     ----------
     characters : iterable of str
         Characters; repetitions count once.
+
+    Examples
+    --------
+    >>> words = tl.data.Vocabulary("hello")
+    >>> words.decode(words.encode("hole"))
+    'hole'
     """
 
     def __init__(self, characters: Iterable[str]):

@@ -55,7 +55,13 @@ _info: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """What this worker process is, or None in the process that has the loader."""
+    """What this worker process is, or None in the process that has the loader.
+
+    Examples
+    --------
+    >>> tl.data.get_worker_info() is None
+    True
+    """
     return _info
 
 

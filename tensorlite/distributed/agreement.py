@@ -85,10 +85,21 @@ def _script() -> str:
 def check_same(who: str, mine: dict[str, Any]) -> None:
     """Raise, in all processes, if the description of one differs from that of rank 0.
 
+    Parameters
+    ----------
+    who : str
+        What the message calls it.
+    mine : dict
+        This process's description.
+
     Raises
     ------
     RuntimeError
         It names the rank and the first difference.
+
+    Examples
+    --------
+    >>> tl.distributed.check_same("the model", {"layers": 3})
     """
     world = ranks.world()
     if world.size == 1:

@@ -60,6 +60,12 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
         If mpi4py is missing, or processes ask for different numbers of shards.
     ValueError
         If there are fewer shards than processes.
+
+    Examples
+    --------
+    >>> world = tl.distributed.init()
+    >>> world.rank < world.size
+    True
     """
     world = ranks.world()
     if isinstance(world.link, ThreadLink) and world.link.begin():
@@ -182,22 +188,47 @@ def _own_device(local_rank: int) -> int:
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """The number of this process, from 0.
+
+    Examples
+    --------
+    >>> tl.distributed.rank()
+    0
+    """
     return ranks.world().rank
 
 
 def size() -> int:
-    """How many processes there are."""
+    """How many processes there are.
+
+    Examples
+    --------
+    >>> tl.distributed.size()
+    1
+    """
     return ranks.world().size
 
 
 def local_rank() -> int:
-    """The number of this process among those on its machine."""
+    """The number of this process among those on its machine.
+
+    Examples
+    --------
+    >>> tl.distributed.local_rank()
+    0
+    """
     return ranks.world().local_rank
 
 
 def is_main() -> bool:
-    """Whether this is rank 0, which prints and writes."""
+    """Whether this is rank 0, which prints and writes.
+
+    Examples
+    --------
+    >>> if tl.distributed.is_main():
+    ...     print("written by one")
+    written by one
+    """
     return ranks.world().rank == 0
 
 
@@ -217,6 +248,10 @@ def cut(loader: DataLoader) -> DataLoader:
     ------
     RuntimeError
         If another process has a dataset of another length, another batch size or order.
+
+    Examples
+    --------
+    >>> loader = tl.distributed.cut(loader)
     """
     world = ranks.world()
     loader.cut(world)
@@ -316,7 +351,22 @@ def _number(value: Any) -> Any:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """Do something on rank 0 alone; all get what it returns, or raise what it raises."""
+    """Do something on rank 0 alone; all get what it returns, or raise what it raises.
+
+    Parameters
+    ----------
+    work : callable
+
+    Raises
+    ------
+    Exception
+        What `work` raises, in all processes.
+
+    Examples
+    --------
+    >>> tl.distributed.on_main(lambda: 3)
+    3
+    """
     world = ranks.world()
     if world.size == 1:
         return work()
@@ -337,7 +387,12 @@ def on_main(work: Callable[[], T]) -> T:
 
 
 def finish() -> None:
-    """Wait until all processes have come to this line; call it at the end of a program."""
+    """Wait until all processes have come to this line; call it at the end of a program.
+
+    Examples
+    --------
+    >>> tl.distributed.finish()
+    """
     world = ranks.world()
     if world.link is not None:
         world.gather(None)

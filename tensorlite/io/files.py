@@ -104,6 +104,13 @@ def write_atomically(
     ------
     OSError
         If that fails; says what, where and why, and `size` beside the room there is.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> tl.io.write_atomically("notes.txt", lambda path: Path(path).write_text("done"))
+    >>> Path("notes.txt").read_text()
+    'done'
     """
     path = Path(os.path.realpath(path))
     handled = sys.exception()
@@ -172,7 +179,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, name: str = "") -> None:
-    """Take away the temporary files for `name`, or for all names, of processes that are gone."""
+    """Take away the temporary files for `name`, or for all names, of processes that are gone.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> tl.io.sweep(Path("."))
+    """
     try:
         with os.scandir(folder) as entries:
             found = [

@@ -21,7 +21,13 @@ from tensorlite.tensor import Tensor
 
 
 class ExportError(RuntimeError):
-    """A model has no form in ONNX; the message says what in it, and where."""
+    """A model has no form in ONNX; the message says what in it, and where.
+
+    Examples
+    --------
+    >>> issubclass(tl.onnx.ExportError, Exception)
+    True
+    """
 
 
 class Value(NamedTuple):

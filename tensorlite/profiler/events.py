@@ -29,6 +29,16 @@ class Event:
         Whether it was named by `record_function`, not by an operation.
     thread : int
         The thread it ran in.
+
+    Examples
+    --------
+    >>> with tl.profiler.profile() as prof:
+    ...     y = model(x)
+    >>> event = prof.events()[0]
+    >>> event.cpu_time_total >= event.self_cpu_time_total > 0
+    True
+    >>> event.device_time_total, event.self_device_time_total
+    (0.0, 0.0)
     """
 
     def __init__(self, name: str, start: int, source: str | None, thread: int) -> None:
@@ -69,6 +79,11 @@ class Event:
 class Average:
     """Events of one kind, added up.
 
+    Parameters
+    ----------
+    shapes : list
+        Of the inputs, where they were told apart by them.
+
     Attributes
     ----------
     key : str
@@ -81,6 +96,15 @@ class Average:
         Bytes that they read and wrote.
     input_shapes, stack : list
         Where they were told apart by them.
+
+    Examples
+    --------
+    >>> with tl.profiler.profile() as prof:
+    ...     y = model(x)
+    >>> average = prof.key_averages()[0]
+    >>> average.add(average)
+    >>> average.cpu_time > 0, average.device_time
+    (True, 0.0)
     """
 
     def __init__(self, key: str, shapes: list, stack: list[str]) -> None:
@@ -91,7 +115,12 @@ class Average:
         self.is_user_annotation = False
 
     def add(self, event: Any) -> None:
-        """Count an event, or another average's."""
+        """Count an event, or another average's.
+
+        Parameters
+        ----------
+        event : Event or Average
+        """
         self.count += getattr(event, "count", 1)
         self.nbytes += event.nbytes
         self.is_user_annotation |= getattr(event, "annotation", False)
@@ -117,12 +146,35 @@ _SORTABLE = (*_TIMES, "cpu_time", "device_time", "count", "nbytes")
 
 
 class EventList(list):
-    """Events or averages of them."""
+    """Events or averages of them.
+
+    Parameters
+    ----------
+    iterable : iterable of Event or Average
+
+    Examples
+    --------
+    >>> with tl.profiler.profile() as prof:
+    ...     y = model(x)
+    >>> events = prof.events()
+    >>> events.key_averages().total_average().count == len(events)
+    True
+    >>> events.self_cpu_time_total > 0, "Name" in events.table() or len(events.table()) > 0
+    (True, True)
+    >>> events.export_chrome_trace("trace.json")
+    """
 
     def key_averages(
         self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0
     ) -> EventList:
-        """Events of one name added up; told apart by shapes and by the user's line, if asked."""
+        """Events of one name added up; told apart by shapes and by the user's line, if asked.
+
+        Parameters
+        ----------
+        group_by_input_shapes : bool
+        group_by_stack_n : int
+            Above 0 for the line.
+        """
         found: dict[Any, Average] = {}
         for event in self:
             shapes = event.input_shapes if group_by_input_shapes else []
@@ -200,7 +252,13 @@ class EventList(list):
         return text + "\n"
 
     def export_chrome_trace(self, path: str | os.PathLike) -> None:
-        """Write events as a file for ``chrome://tracing`` or https://ui.perfetto.dev."""
+        """Write events as a file for ``chrome://tracing`` or https://ui.perfetto.dev.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+        """
         process = os.getpid()
         rows: list[dict[str, Any]] = []
         for event in self:

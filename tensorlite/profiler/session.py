@@ -20,14 +20,36 @@ from tensorlite.tensor import Tensor
 
 
 class ProfilerActivity(enum.Enum):
-    """What is looked at; the host always is."""
+    """What is looked at; the host always is.
+
+    Parameters
+    ----------
+    value, names, module, qualname, type, start, boundary
+        As of every `enum.Enum`.
+
+    Examples
+    --------
+    >>> [activity.name for activity in tl.profiler.ProfilerActivity]
+    ['CPU', 'CUDA']
+    """
 
     CPU = 0
     CUDA = 3
 
 
 class ProfilerAction(enum.Enum):
-    """What a profile does in one step; see `schedule`."""
+    """What a profile does in one step; see `schedule`.
+
+    Parameters
+    ----------
+    value, names, module, qualname, type, start, boundary
+        As of every `enum.Enum`.
+
+    Examples
+    --------
+    >>> tl.profiler.schedule(wait=1, warmup=0, active=1)(0).name
+    'NONE'
+    """
 
     NONE = 0
     WARMUP = 1
@@ -100,6 +122,11 @@ class profile:
         Remember the user's lines, for ``key_averages(group_by_stack_n=1)``. Those of captured
         steps are known anyhow.
 
+    Raises
+    ------
+    TypeError
+        If an activity is no `ProfilerActivity`.
+
     Notes
     -----
     Each operation is called in Python's slow way, which takes some microseconds more. A captured
@@ -111,6 +138,14 @@ class profile:
     ...     step(x, y)
     >>> print(prof.key_averages().table(sort_by="self_cpu_time_total", row_limit=10))
     >>> prof.export_chrome_trace("trace.json")
+
+    >>> prof = tl.profiler.profile()
+    >>> prof.start()
+    >>> y = model(x)
+    >>> prof.step()
+    >>> prof.stop()
+    >>> len(prof.events())
+    2
     """
 
     def __init__(
@@ -148,7 +183,13 @@ class profile:
         self.stop()
 
     def start(self) -> None:
-        """Begin, in this thread."""
+        """Begin, in this thread.
+
+        Raises
+        ------
+        RuntimeError
+            If a profile is open in this thread already.
+        """
         if mode.switches.profile is not None:
             raise RuntimeError("a profile is open in this thread already")
         self.step_num = 0
@@ -186,7 +227,13 @@ class profile:
         return self.events().key_averages(group_by_input_shape, group_by_stack_n)
 
     def export_chrome_trace(self, path: str | os.PathLike) -> None:
-        """Write a file that ``chrome://tracing`` and https://ui.perfetto.dev show."""
+        """Write a file that ``chrome://tracing`` and https://ui.perfetto.dev show.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+        """
         self.events().export_chrome_trace(path)
 
     # --- beginning and ending ----------------------------------------------------------------
@@ -323,6 +370,11 @@ class profile:
 
 class record_function:
     """Name a block, or a function, in the profile that is open; nothing without one.
+
+    Parameters
+    ----------
+    name : str
+        Of the block.
 
     Examples
     --------

@@ -24,7 +24,13 @@ from tensorlite.tensor import Tensor, tensor_of
 
 
 class CaptureError(RuntimeError):
-    """A function cannot be captured; the message says why, and where."""
+    """A function cannot be captured; the message says why, and where.
+
+    Examples
+    --------
+    >>> issubclass(tl.capture(lambda x: x)(tl.zeros(2)).__class__, tl.Tensor)
+    True
+    """
 
 
 class _Slot:
@@ -42,12 +48,31 @@ class _Slot:
 class Captured:
     """A function that is recorded, and replayed; see `capture`.
 
+    Parameters
+    ----------
+    most : int
+        How many recordings are kept.
+    strict : bool
+        Whether a call that cannot be captured is an error.
+    fuse : bool
+        Whether chains of operations become one kernel.
+
     Attributes
     ----------
     recordings : list of Recording
         The last one used at the end.
     reason : str or None
         Why calls are not captured, once that is known.
+
+    Examples
+    --------
+    >>> double = tl.capture(lambda x: x * 2)
+    >>> for _ in range(3):
+    ...     y = double(tl.ones(2))
+    >>> len(double.recordings)
+    1
+    >>> double.forget()
+    >>> double.clear()
     """
 
     def __init__(self, function: Callable, most: int, strict: bool, fuse: bool = True) -> None:

@@ -51,6 +51,17 @@ class Recording:
         Bytes of the temporaries, and of the memory that they share now.
     replays : int
         How often it was run.
+
+    Examples
+    --------
+    >>> double = tl.capture(lambda x: x * 2)
+    >>> for _ in range(3):
+    ...     y = double(tl.ones(2))
+    >>> recording = double.recordings[-1]
+    >>> len(recording.lines()), recording.fits(), recording.leaves(), len(recording.summary())
+    (1, True, [], 2)
+    >>> "digraph" in recording.to_dot()
+    True
     """
 
     def __init__(self, recorder: Recorder, inputs: list[np.ndarray], name: str) -> None:
@@ -125,7 +136,13 @@ class Recording:
         return ""
 
     def leaves(self) -> list[Tensor]:
-        """The Tensors from before the call that it depends on."""
+        """The Tensors from before the call that it depends on.
+
+        Returns
+        -------
+        list of Tensor
+            Of any shapes.
+        """
         return [t for t, _, _ in self._leaves]
 
     def compare(self, inputs: list[np.ndarray]) -> None:

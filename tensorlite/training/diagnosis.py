@@ -34,7 +34,17 @@ TRY = {
 
 
 class Finding(NamedTuple):
-    """Something that went wrong: its kind, what was seen, what to try."""
+    """Something that went wrong: its kind, what was seen, what to try.
+
+    Attributes
+    ----------
+    kind, seen, advice : str
+
+    Examples
+    --------
+    >>> tl.training.Finding("stalled", "the loss stays", "a larger rate").advice
+    'a larger rate'
+    """
 
     kind: str
     seen: str
@@ -56,6 +66,11 @@ def diagnose(history: Sequence[Record]) -> list[Finding]:
     -------
     list of Finding
         Empty if nothing is wrong.
+
+    Examples
+    --------
+    >>> tl.training.diagnose([{"epoch": 1, "lr": 0.1, "train_loss": 1.0}])
+    []
     """
     if not history or min(record["train_loss"] for record in history) < 0:
         return []

@@ -59,7 +59,7 @@ def evaluate(
     model
         Called with all Tensors of a batch but the last, in evaluation mode.
     loss
-        ``loss(output, target)``, a mean over the samples of a batch.
+        ``loss(output, target)``, a mean over the samples of a batch, of shape ().
     loader
         Batches whose last Tensor is the target.
     metrics
@@ -72,6 +72,11 @@ def evaluate(
     -------
     dict
         "loss", and each metric's result by its name.
+
+    Examples
+    --------
+    >>> sorted(tl.training.evaluate(model, F.cross_entropy, loader, [tl.training.Accuracy()]))
+    ['accuracy', 'loss']
     """
     for metric in metrics:
         metric.reset()
@@ -166,6 +171,16 @@ def predict(model: Module, data: Any, batch_size: int = 256) -> np.ndarray:
     -------
     numpy.ndarray
         The outputs of all samples along axis 0.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples.
+
+    Examples
+    --------
+    >>> tl.training.predict(model, x.detach()).shape
+    (24, 3)
     """
     device = device_of(model)
     outputs = []

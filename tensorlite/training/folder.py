@@ -22,12 +22,27 @@ LOCK = ".lock"
 class RunFolder:
     """Names and files of a run's folder.
 
+    Parameters
+    ----------
+    path : path
+        Of the folder.
+
     Attributes
     ----------
     best, last : Path
         The checkpoint of the lowest loss, and the latest.
     history : Path
         One JSON object per line, one line per epoch.
+
+    Examples
+    --------
+    >>> folder = tl.training.RunFolder("runs")
+    >>> folder.check_free()
+    >>> with folder.lock(make=True):
+    ...     folder.save({"history": []}, best=True)
+    ...     folder.tidy([])
+    >>> folder.best.name
+    'best.safetensors'
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -165,6 +180,11 @@ def _is_left_over(name: str) -> bool:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint that a `Trainer` wrote.
 
+    Parameters
+    ----------
+    path : path
+        Of the file.
+
     Returns
     -------
     dict
@@ -176,6 +196,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     ------
     FileNotFoundError, ValueError
         If the file is not there, truncated, damaged, or no checkpoint; names what is wrong in it.
+
+    Examples
+    --------
+    >>> trainer = Trainer(model, optimizer, F.cross_entropy, callbacks=[], out="run")
+    >>> trainer.fit(loader, epochs=1)
+    >>> tl.training.load_checkpoint("run/last.safetensors")["history"][0]["epoch"]
+    1
     """
     checkpoint = io.load(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:

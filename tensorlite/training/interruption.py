@@ -20,6 +20,16 @@ class Stopped(SystemExit):
 
     It need not be caught: the process ends without a traceback, with the status that a shell gives
     a process ended by that signal.
+
+    Parameters
+    ----------
+    number : int
+        Of the signal.
+
+    Examples
+    --------
+    >>> issubclass(tl.training.Stopped, BaseException)
+    True
     """
 
     def __init__(self, number: int) -> None:

@@ -22,7 +22,19 @@ FEWEST = 10
 
 
 class LRCurve(NamedTuple):
-    """Rates, the smoothed losses at them, and the rate where the loss fell fastest."""
+    """Rates, the smoothed losses at them, and the rate where the loss fell fastest.
+
+    Attributes
+    ----------
+    rates, losses : numpy.ndarray, shape (n,)
+    suggestion : float
+
+    Examples
+    --------
+    >>> curve = tl.training.find_lr(model, optimizer, F.cross_entropy, loader, steps=10)
+    >>> curve.rates.shape == curve.losses.shape
+    True
+    """
 
     rates: np.ndarray
     losses: np.ndarray
@@ -49,7 +61,7 @@ def find_lr(
     model, optimizer
         To be trained.
     loss
-        ``loss(output, target)``: the mean over a batch.
+        ``loss(output, target)``: the mean over a batch, of shape ().
     loader
         Batches whose last Tensor is the target; begun again where it ends.
     lowest, highest

@@ -33,6 +33,31 @@ class Metric:
     ----------
     name : str
         Key of the result; in histories it is preceded by "val_".
+
+    Examples
+    --------
+    >>> class Largest(tl.training.Metric):
+    ...     name = "largest"
+    ...
+    ...     def reset(self):
+    ...         self.seen = []
+    ...
+    ...     def update(self, output, target):
+    ...         self.add(*self.of(output, target))
+    ...
+    ...     def of(self, output, target):
+    ...         return (output.max(),)
+    ...
+    ...     def add(self, *part):
+    ...         self.seen += part
+    ...
+    ...     def compute(self):
+    ...         return float(max(self.seen))
+    >>> metric = Largest()
+    >>> metric.reset()
+    >>> metric.update(tl.ones(2).numpy(), tl.zeros(2).numpy())
+    >>> metric.compute()
+    1.0
     """
 
     name: str
@@ -42,15 +67,33 @@ class Metric:
         raise NotImplementedError
 
     def update(self, output: Array, target: Array) -> None:
-        """Take in a batch, as raw arrays of one device; nothing is to be read from it here."""
+        """Take in a batch, as raw arrays of one device; nothing is to be read from it here.
+
+        Parameters
+        ----------
+        output, target : array
+            Of shapes (N, …).
+        """
         raise NotImplementedError
 
     def of(self, output: Array, target: Array) -> tuple[Any, ...]:
-        """What `add` needs of a batch: arrays and numbers."""
+        """What `add` needs of a batch: arrays and numbers.
+
+        Parameters
+        ----------
+        output, target : array
+            Of shapes (N, …).
+        """
         return output, target
 
     def add(self, *part: Any) -> None:
-        """Take in what `of` made of a batch."""
+        """Take in what `of` made of a batch.
+
+        Parameters
+        ----------
+        *part
+            What `of` returned.
+        """
         self.update(*part)
 
     def compute(self) -> Any:
@@ -67,7 +110,17 @@ class _Sums(Metric):
 
 
 class Accuracy(_Sums):
-    """Part of the samples whose highest score, along the last axis, is that of their label."""
+    """Part of the samples whose highest score, along the last axis, is that of their label.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = tl.training.Accuracy()
+    >>> metric.reset()
+    >>> metric.update(np.array([[0.0, 1.0], [1.0, 0.0]], "f4"), np.array([1, 1]))
+    >>> round(float(metric.compute()), 3)
+    0.5
+    """
 
     name = "accuracy"
 
@@ -105,6 +158,16 @@ class ConfusionMatrix(_Sums):
     ----------
     classes
         Number of classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = tl.training.ConfusionMatrix(2)
+    >>> metric.reset()
+    >>> metric.update(np.array([[0.0, 1.0], [1.0, 0.0]], "f4"), np.array([1, 1]))
+    >>> metric.compute()
+    array([[0, 0],
+           [1, 1]])
     """
 
     name = "confusion"
@@ -163,7 +226,17 @@ class _Mean(_Sums):
 
 
 class MeanSquaredError(_Mean):
-    """Mean of (prediction − target)²."""
+    """Mean of (prediction − target)².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = tl.training.MeanSquaredError()
+    >>> metric.reset()
+    >>> metric.update(np.array([[0.0, 1.0], [1.0, 0.0]], "f4"), np.array([[0.0, 1.0], [1.0, 0.5]]))
+    >>> round(float(metric.compute()), 3)
+    0.062
+    """
 
     name = "mse"
 
@@ -173,7 +246,17 @@ class MeanSquaredError(_Mean):
 
 
 class MeanAbsoluteError(_Mean):
-    """Mean of |prediction − target|."""
+    """Mean of |prediction − target|.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = tl.training.MeanAbsoluteError()
+    >>> metric.reset()
+    >>> metric.update(np.array([[0.0, 1.0], [1.0, 0.0]], "f4"), np.array([[0.0, 1.0], [1.0, 0.5]]))
+    >>> round(float(metric.compute()), 3)
+    0.125
+    """
 
     name = "mae"
 
@@ -187,6 +270,15 @@ class R2(_Sums):
 
     1 − Σ(prediction − target)² / Σ(target − mean)². The mean and the second sum are merged batch by
     batch (Chan, Golub and LeVeque, 1979), which is exact however large the mean is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = tl.training.R2()
+    >>> metric.reset()
+    >>> metric.update(np.array([[0.0, 1.0], [1.0, 0.0]], "f4"), np.array([[0.0, 1.0], [1.0, 0.5]]))
+    >>> round(float(metric.compute()), 3)
+    0.636
     """
 
     name = "r2"

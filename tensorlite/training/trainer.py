@@ -119,6 +119,11 @@ class Trainer:
     stopped_by : str or None
         "epochs", "patience", "target_loss" or what `stop` was called with.
 
+    Raises
+    ------
+    ValueError
+        If an option is out of range, or they do not fit each other.
+
     Examples
     --------
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -126,6 +131,14 @@ class Trainer:
     >>> trainer = Trainer(model, optimizer, nn.functional.cross_entropy, metrics=["accuracy"])
     >>> trainer.fit(train_loader, val_loader, epochs=20)
     >>> trainer.evaluate(test_loader)["accuracy"]
+
+    >>> loss = nn.functional.cross_entropy
+    >>> trainer = Trainer(model, optimizer, loss, callbacks=[], out="run")
+    >>> trainer.stop("enough")
+    >>> history = trainer.fit(train_loader, epochs=1)
+    >>> trainer.load_best()
+    >>> trainer.predict(tl.zeros(2, 1, 8, 8)).shape, trainer.epoch, trainer.findings
+    ((2, 10), 1, [])
     """
 
     def __init__(
@@ -289,7 +302,13 @@ class Trainer:
         return evaluate(self._evaluated, self.loss, loader, chosen, self.weight)
 
     def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:
-        """Outputs for an array of samples, or for a loader."""
+        """Outputs for an array of samples, or for a loader.
+
+        Parameters
+        ----------
+        data, batch_size
+            As of `predict`.
+        """
         return predict(self._evaluated, data, batch_size)
 
     @property
@@ -301,6 +320,11 @@ class Trainer:
         """Give the model the weights of its lowest loss, from ``best.safetensors``.
 
         With `ema` they are averages, and the average goes on from them.
+
+        Raises
+        ------
+        ValueError
+            If the trainer has no folder.
         """
         if self.folder is None or self._saver is None:
             raise ValueError("load_best: this trainer writes no checkpoints; give it a folder, out")
@@ -313,7 +337,12 @@ class Trainer:
             self.averaged.load_state_dict(checkpoint["averaged"])
 
     def stop(self, reason: str) -> None:
-        """End the run after this epoch; for callbacks."""
+        """End the run after this epoch; for callbacks.
+
+        Parameters
+        ----------
+        reason : str
+        """
         self.stopped_by = reason
 
     @property

@@ -59,7 +59,21 @@ class CosineAnnealingLR(LRScheduler):
         return 1 + math.cos(math.pi * t / self.T_max)
 
     def lr_at(self, base: float, t: int) -> float:
-        """eta_min + (base − eta_min) · (1 + cos(π t / T_max)) / 2."""
+        """eta_min + (base − eta_min) · (1 + cos(π t / T_max)) / 2.
+
+        Parameters
+        ----------
+        base : float
+            The base rate.
+        t : int
+            The step.
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
+        >>> scheduler.lr_at(0.1, 1)
+        0.05
+        """
         return self.eta_min + (base - self.eta_min) * self._height(t) / 2
 
 

@@ -148,7 +148,18 @@ class CyclicLR(_WithMomentum):
             self.max_momentums.append(self.max_momentums[-1])
 
     def scale_fn(self, x: float) -> float:
-        """The amplitude in cycle `x`, or at step `x`."""
+        """The amplitude in cycle `x`, or at step `x`.
+
+        Parameters
+        ----------
+        x : float
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.CyclicLR(optimizer, 0.1, 0.5, cycle_momentum=False)
+        >>> scheduler.scale_fn(1.0)
+        1.0
+        """
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         if self.mode == "triangular":

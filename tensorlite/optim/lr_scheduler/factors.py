@@ -104,7 +104,21 @@ class MultiStepLR(_Factors):
         return self.gamma ** self.milestones[t] if t in self.milestones else 1.0
 
     def lr_at(self, base: float, t: int) -> float:
-        """Base rate · gamma^(milestones passed)."""
+        """Base rate · gamma^(milestones passed).
+
+        Parameters
+        ----------
+        base : float
+            The base rate.
+        t : int
+            The step.
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.MultiStepLR(optimizer, [1, 3])
+        >>> scheduler.lr_at(0.1, 1)
+        0.010000000000000002
+        """
         return base * self.gamma ** bisect_right(sorted(self.milestones.elements()), t)
 
     def state_dict(self) -> dict[str, Any]:
@@ -162,7 +176,21 @@ class ConstantLR(_Factors):
         return super().get_lr()
 
     def lr_at(self, base: float, t: int) -> float:
-        """Base rate · factor, or the base rate in the end."""
+        """Base rate · factor, or the base rate in the end.
+
+        Parameters
+        ----------
+        base : float
+            The base rate.
+        t : int
+            The step.
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.ConstantLR(optimizer, 0.5)
+        >>> scheduler.lr_at(0.1, 1)
+        0.05
+        """
         return base * (1.0 if t >= self.total_iters else self.factor)
 
 
@@ -216,7 +244,21 @@ class LinearLR(_Factors):
         return 1 + change / (self.total_iters * self.start_factor + (t - 1) * change)
 
     def lr_at(self, base: float, t: int) -> float:
-        """The line between the two factors, then constant."""
+        """The line between the two factors, then constant.
+
+        Parameters
+        ----------
+        base : float
+            The base rate.
+        t : int
+            The step.
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.LinearLR(optimizer, 0.5)
+        >>> scheduler.lr_at(0.1, 1)
+        0.06
+        """
         done = min(t, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
 
@@ -248,7 +290,21 @@ class ExponentialLR(_Factors):
         return self.gamma if t > 0 else 1.0
 
     def lr_at(self, base: float, t: int) -> float:
-        """Base rate · gammaᵗ."""
+        """Base rate · gammaᵗ.
+
+        Parameters
+        ----------
+        base : float
+            The base rate.
+        t : int
+            The step.
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        >>> scheduler.lr_at(0.1, 1)
+        0.05
+        """
         return base * self.gamma**t
 
 
@@ -288,7 +344,21 @@ class PolynomialLR(_Factors):
         return (left / before) ** self.power
 
     def lr_at(self, base: float, t: int) -> float:
-        """Base rate · (1 − t / total_iters)^power, then 0."""
+        """Base rate · (1 − t / total_iters)^power, then 0.
+
+        Parameters
+        ----------
+        base : float
+            The base rate.
+        t : int
+            The step.
+
+        Examples
+        --------
+        >>> scheduler = tl.optim.lr_scheduler.PolynomialLR(optimizer, 2)
+        >>> scheduler.lr_at(0.1, 1)
+        0.05
+        """
         return base * (1 - min(t, self.total_iters) / self.total_iters) ** self.power
 
 
