@@ -19,7 +19,7 @@ from tensorlite.backend.totals import BLOCK
 from tensorlite.ops.compare import where
 from tensorlite.outside import plain
 from tensorlite.primitive import primitive
-from tensorlite.tape import mode, put, zeros
+from tensorlite.tape import mode, put, recorders, zeros
 from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["getitem", "setitem", "take_along_axis"]
@@ -173,8 +173,12 @@ def basic_getitem(xp: ModuleType, x: Array, *, parts: tuple) -> Array:
 @primitive
 def slice_backward(xp: ModuleType, d: Array, *, shape: tuple[int, ...], parts: tuple) -> Array:
     """Put `d` at ``[parts]`` of zeros."""
-    x = zeros(d, shape)
-    put(x[parts], d)
+    if recorders:  # kernels write it, which need no Python at a replay
+        x = zeros(d, shape)
+        put(x[parts], d)
+        return x
+    x = xp.zeros(shape, d.dtype)
+    x[parts] = d
     return x
 
 

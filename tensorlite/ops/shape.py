@@ -17,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tensorlite.backend import BACKENDS, HOST, Array, array_backend
 from tensorlite.backend.numpy import LARGE
 from tensorlite.primitive import primitive
-from tensorlite.tape import mode
+from tensorlite.tape import recorders
 from tensorlite.tensor import Tensor
 
 __all__ = ["broadcast_to", "reshape", "swapaxes", "unbind"]
@@ -181,7 +181,7 @@ def _large_on_host(k: Any, xs: tuple[Array, ...]) -> bool:
     return (
         k.on_host
         and all(x.__class__ is np.ndarray and x.dtype == xs[0].dtype for x in xs)
-        and (sum(x.size for x in xs) >= LARGE or mode.switches.recorder is not None)
+        and (sum(x.size for x in xs) >= LARGE or bool(recorders))
     )
 
 
