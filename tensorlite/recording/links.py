@@ -241,6 +241,8 @@ def _text_of(
 
 def view_of(x: Any) -> View | None:
     """An array as a view; None if its elements are not of a type that chains have."""
+    if not isinstance(x, np.ndarray):  # a NumPy scalar, which lies nowhere
+        return None
     kind = "B" if x.dtype.char == "?" else x.dtype.char
     if kind not in SIZES or not x.size or any(s % x.itemsize for s in x.strides):
         return None

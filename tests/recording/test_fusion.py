@@ -205,6 +205,24 @@ def test_a_number_that_is_spread_lives_as_long_as_the_recording(host):
         _litter = [tl.rand(n) for n in range(1, 9)]  # in the place of what was given back
 
 
+def test_arrays_from_before_live_as_long_as_the_kernel_that_reads_them(host):
+    table = {"row": np.full(40, 3, np.float32)}
+
+    def call(x):
+        return tl.tanh(x - tl.add(table["row"], x) * np.float32(0.5))
+
+    captured = tl.capture(call)
+    x = tl.ones(30, 40)
+    expected = call(x)
+    for _ in range(3):
+        captured(x)
+    table.clear()
+    others = [np.full(40, i, np.float32) for i in range(200)]  # where it was
+    (recording,) = captured.recordings
+    assert recording.replay([x.array]).numpy().tobytes() == expected.numpy().tobytes()
+    assert len(others) == 200
+
+
 def test_dead_links_are_dropped(host):
     def call(x):
         y = tl.exp(x) + 1  # nobody's
