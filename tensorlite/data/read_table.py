@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import warnings
 from collections.abc import Iterable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 __all__ = ["MISSING", "Columns", "is_number", "read_table"]
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
+FIRST = 1000  # rows, by which a column is taken for one of numbers until a word comes
 Columns = dict[str, np.ndarray]
 
 
@@ -78,11 +81,15 @@ def _by_polars(path: Path, separator: str, titles: list[str]) -> Columns | None:
         import polars as pl
     except ImportError:
         return None
-    read = partial(
-        pl.read_csv, path, separator=separator, null_values=list(MISSING), new_columns=titles
-    )
+    plain = partial(pl.read_csv, path, separator=separator, new_columns=titles)
+    read = partial(plain, null_values=list(MISSING))  # which takes a sixth longer
+    frame = None
     try:
-        frame = read(infer_schema_length=1000)
+        if _begins_with_numbers(path, separator):
+            with contextlib.suppress(pl.exceptions.PolarsError):  # there are words further down
+                frame = plain(infer_schema_length=FIRST)
+        if frame is None:
+            frame = read(infer_schema_length=FIRST)
         if any(dtype not in (pl.Int64, pl.Float64, pl.String) for dtype in frame.dtypes):
             frame = read(infer_schema=False)  # "true" is a word
     except pl.exceptions.PolarsError:
@@ -104,6 +111,13 @@ def _by_polars(path: Path, separator: str, titles: list[str]) -> Columns | None:
         else:
             columns[series.name] = series.fill_null("").to_numpy().astype(str)
     return columns
+
+
+def _begins_with_numbers(path: Path, separator: str) -> bool:
+    """Whether there is nothing else in the first rows."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = islice(csv.reader(file, delimiter=separator), 1, FIRST)
+        return all(is_number(cell) for row in rows for cell in row)
 
 
 def _by_python(path: Path, separator: str, titles: list[str]) -> Columns:

@@ -89,7 +89,8 @@ class Table:
         if absent:
             raise ValueError(f"{where} has no column {', '.join(map(repr, absent))}")
         rows = len(next(iter(columns.values())))
-        inputs = np.zeros((rows, sum(f.width for f in self.features)), np.float32)
+        # Column by column: to write them into rows would go through all of the memory each time.
+        inputs = np.zeros((rows, sum(f.width for f in self.features)), np.float32, order="F")
         at = 0
         for feature in self.features:
             values = columns[feature.name]
@@ -110,7 +111,7 @@ class Table:
                 part[:, 0] = np.where(missing, feature.fill, values) if missing.any() else values
                 if feature.flagged:
                     part[:, 1] = missing
-        return inputs
+        return np.ascontiguousarray(inputs)
 
     def scaling(self, inputs: np.ndarray) -> Scaling:
         """Mean and standard deviation of the columns of numbers; 0 and 1 for the others."""
