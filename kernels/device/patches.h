@@ -99,12 +99,13 @@ struct Column {
 template <typename T>
 struct Patches {
     const T* image;  // the first of the group's channels
-    Index images, next_image;
+    uint32_t images;
+    Index next_image;
     Axes axes;
     Divisor of_image, of_plane, of_row;
 
     TL_INLINE Patches(const T* image, Index images, Index next_image, const Axes& axes)
-        : image(image), images(images), next_image(next_image), axes(axes),
+        : image(image), images((uint32_t)images), next_image(next_image), axes(axes),
           of_image(axes.places()), of_plane(axes.h.places * axes.w.places), of_row(axes.w.places) {}
 
     // A place by its number among those of all images.
@@ -143,12 +144,11 @@ TL_INLINE T taken(const Place<T>& place, Column column) {
 template <typename T>
 struct MatrixRows {
     const T* data;
-    Index next_row;
-    int rows, count;  // count: elements of a row
+    int next_row, rows, count;  // count: elements of a row
     bool in_packs;
 
     TL_INLINE MatrixRows(const T* data, Index next_row, Index rows, int count)
-        : data(data), next_row(next_row), rows((int)rows), count(count) {
+        : data(data), next_row((int)next_row), rows((int)rows), count(count) {
         constexpr int pack = 16 / sizeof(T);
         in_packs = count % pack == 0 && next_row % pack == 0 && (uint64_t)data % 16 == 0;
     }
@@ -159,7 +159,7 @@ struct MatrixRows {
 #pragma unroll
         for (int i = threadIdx.x; i < kRows * 4; i += kStripThreads) {
             const int row = i / 4, first = s * depth + i % 4 * pack;
-            const T* source = data + row * next_row + first;
+            const T* source = data + (Index)row * next_row + first;
             T* target = strip.at(row, i % 4);
             const bool inside = row < rows && first < count;
             if (inside && in_packs) {
@@ -234,13 +234,14 @@ struct PatchColumns {
 template <typename T>
 struct PlaceRows {
     const T* data;  // the first row's
-    Index next_image, images;
+    Index next_image;
+    uint32_t images;
     int rows;
     Divisor places;
     bool in_packs;
 
     TL_INLINE PlaceRows(const T* data, Index next_image, Index images, Index rows, Index places)
-        : data(data), next_image(next_image), images(images), rows((int)rows), places(places) {
+        : data(data), next_image(next_image), images((uint32_t)images), rows((int)rows), places(places) {
         in_packs = places % (16 / sizeof(T)) == 0 && (uint64_t)data % 16 == 0;
     }
 

@@ -34,6 +34,8 @@ class Check:
     """Multiplications and additions, forward and backward; bytes count where there is none."""
     slack: float = 1.0
     """A factor of the tolerance, where long sums of rounded numbers are looked at."""
+    tf32: bool = False
+    """Whether products of float32 may be rounded to TF32."""
 
     def draw(self, shapes: dict[str, Shape]) -> dict[str, np.ndarray]:
         """Operands in float64, the same on every machine."""
@@ -65,17 +67,19 @@ def _map(name: str, run: Callable[..., Tensor], operand: str = "x") -> Check:
     return Check(name, run, {operand: (3, 333)}, {operand: (8192, 3072)})
 
 
-def _attention(name: str, dim: int, **options: Any) -> Check:
+def _attention(name: str, dim: int, kv_heads: int = 3, tf32: bool = False, **options: Any) -> Check:
     def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, **options)
+        tl.manual_seed(0)  # what is dropped is the same everywhere
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=kv_heads < 3, **options)
 
     odd, large = (2, 3, 33, dim), (8, 12 * 64 // dim, 1024, dim)
     return Check(
         name,
         run,
-        dict.fromkeys("qkv", odd),
-        dict.fromkeys("qkv", large),
+        {"q": odd, **dict.fromkeys("kv", (2, kv_heads, 33, dim))},
+        dict.fromkeys("qkv", large) if kv_heads == 3 else {},
         work=_products(_attention_pairs),
+        tf32=tf32,
     )
 
 
@@ -229,7 +233,14 @@ CHECKS = [
         stride=2,
         padding=1,
     ),
-    _conv("depthwise convolution", (2, 6, 9, 9), (6, 1, 3, 3), None, padding=1, groups=6),
+    _conv(
+        "depthwise convolution",
+        (2, 6, 9, 9),
+        (6, 1, 3, 3),
+        None,
+        padding=1,
+        groups=6,
+    ),
     _conv("convolution, one axis", (2, 5, 100), (7, 5, 9), None, dilation=2),
     _conv("convolution, three axes", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3), None, padding=1),
     Check(
@@ -254,6 +265,11 @@ CHECKS = [
     _attention("attention, 64 wide", 64),
     _attention("attention, causal", 64, is_causal=True),
     _attention("attention, 128 wide", 128, is_causal=True),
+    _attention("attention, 256 wide", 256, is_causal=True),
+    _attention("attention, shared heads", 64, kv_heads=1, is_causal=True),
+    _attention("attention, dropout", 64, dropout_p=0.2),
+    _attention("attention, TF32", 64, tf32=True),
+    _attention("attention, 128 wide, TF32", 128, tf32=True),
     _recurrent("LSTM", 4),
     _recurrent("GRU", 3),
     Check("sum", lambda x: x.sum(-1), {"x": (33, 1000)}, {"x": (8192, 1024)}, slack=4),

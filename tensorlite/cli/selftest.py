@@ -8,7 +8,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from tensorlite.cli.checks import CHECKS, Check, Shape
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
 """Of the largest element, be it of the result or of a gradient."""
+TF32_TOLERANCE = 5e-3
 
 
 class Report:
@@ -102,18 +103,32 @@ def _checked(check: Check, dtype: str, device: Device, rates: bool) -> tuple[str
     """Errors of a check, if there are any, and its line of the report."""
     given = check.draw(check.odd)
     problem, error = "", 0.0
+    rounded = check.tf32 and dtype == "float32" and device.type == "cuda"
+    tolerance = check.slack * (TF32_TOLERANCE if rounded else TOLERANCE[dtype])
     try:
-        actual = _run(check, given, dtype, device)
+        with _precision("high" if check.tf32 else "highest"):
+            actual = _run(check, given, dtype, device)
         expected = _run(check, _as_stored(given, dtype), dtype, Device("cpu"), wide=True)
         error = max(_error(a, e) for a, e in zip(actual, expected, strict=True))
-        if not error <= check.slack * TOLERANCE[dtype]:
-            problem = f"off by {error:.1e}, where {check.slack * TOLERANCE[dtype]:.1e} is expected"
+        if not error <= tolerance:
+            problem = f"off by {error:.1e}, where {tolerance:.1e} is expected"
     except Exception as failure:
         problem = f"{type(failure).__name__}: {failure}".split("\n")[0]
     line = f"{check.name:28} {dtype:9} {'WRONG' if problem else 'ok':5} {error:8.1e}"
     if rates and check.large and not problem and dtype != "float64":
-        line += "  " + _rate(check, dtype, device)
+        with _precision("high" if check.tf32 else "highest"):
+            line += "  " + _rate(check, dtype, device)
     return problem, line
+
+
+@contextlib.contextmanager
+def _precision(precision: Literal["highest", "high"]) -> Iterator[None]:
+    before = tl.get_float32_matmul_precision()
+    tl.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        tl.set_float32_matmul_precision(before)
 
 
 def _as_stored(given: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:

@@ -36,6 +36,8 @@ MOST_PLACES = 1 << 30  # in an image, so that padding fits into 32 bits, too
 MOST_TAPS = 32  # that a kernel works on at a time: kMostTaps in kernels/device/patches.h
 COLUMNS = 128  # of a block's part of the product: kStripColumns in kernels/device/strips.h
 STRIP = 64  # bytes of a row that are multiplied at a time: kStripBytes there
+EACH = 256  # places of a block of kernels/conv_each.cu: kEachThreads there
+TOGETHER = 9  # taps of a block of its gradient: kTogether there
 
 Shape = tuple[int, ...]
 planned = functools.lru_cache(maxsize=1024)
@@ -307,16 +309,23 @@ def _weight(
     tiles = sum(
         -(-channels * min(MOST_TAPS, taps - t) // COLUMNS) for t in range(0, taps, MOST_TAPS)
     )
-    rows = 64 if filters <= 64 or machine.itemsize == 8 else 128
-    blocks = groups * -(-filters // rows) * tiles
-    strips = -(-min(most, x[0]) * math.prod(d[2:]) * machine.itemsize // STRIP)
+    places = min(most, x[0]) * math.prod(d[2:])
+    if _are_few(channels, filters, taps):
+        name = "conv_each_weights"
+        blocks = groups * filters * channels * -(-taps // TOGETHER)
+        strips = -(-places // EACH)
+    else:
+        rows = 64 if filters <= 64 or machine.itemsize == 8 else 128
+        name = f"conv_weights_{machine.tf32}{rows}"
+        blocks = groups * -(-filters // rows) * tiles
+        strips = -(-places * machine.itemsize // STRIP)
     sums = max(4, machine.itemsize)
     room = max(math.prod(x), math.prod(d)) * machine.itemsize // (math.prod(shape) * sums)
     parts = max(1, min(-(-4 * machine.processors // blocks), room, strips // 8))
     launches = []
     for images, number in _images_at_a_time(x[0], most):
         numbers = (number, groups, channels, filters, *_numbers(axes), parts, parts * blocks)
-        launches.append(Launch(images, f"conv_weights_{machine.tf32}{rows}", numbers))
+        launches.append(Launch(images, name, numbers))
     return shape, parts, tuple(launches)
 
 
@@ -352,17 +361,26 @@ def _launches(
     places = math.prod(axis.places for axis in axes)
     if not places:
         return ()
-    count = y[1] // groups
+    channels, count = x[1] // groups, y[1] // groups
     made = []
-    for images, number in _images_at_a_time(x[0], (MOST - COLUMNS) // places):
-        tiles = groups * -(-number * places // COLUMNS)
-        rows = _rows(count, tiles, machine)
+    for images, number in _images_at_a_time(x[0], (MOST - EACH) // places):
+        if _are_few(channels, count, math.prod(axis.taps for axis in axes)):
+            name, blocks = "conv_each", groups * count * -(-number * places // EACH)
+        else:
+            tiles = groups * -(-number * places // COLUMNS)
+            rows = _rows(count, tiles, machine)
+            name, blocks = f"conv_product_{machine.tf32}{rows}", tiles * -(-count // rows)
         numbers = (
-            *(number, groups, x[1] // groups, count, *_numbers(axes)),
-            *(*_padded(y[2:], 1), *first, *stride, tiles * -(-count // rows)),
+            *(number, groups, channels, count, *_numbers(axes)),
+            *(*_padded(y[2:], 1), *first, *stride, blocks),
         )
-        made.append(Launch(images, f"conv_product_{machine.tf32}{rows}", numbers))
+        made.append(Launch(images, name, numbers))
     return tuple(made)
+
+
+def _are_few(channels: int, filters: int, taps: int) -> bool:
+    """Whether a group is so small that its product would be zeros for the most part."""
+    return channels * filters <= 8 and taps <= MOST_TAPS
 
 
 def _images_at_a_time(count: int, most: int) -> Iterator[tuple[slice | None, int]]:
