@@ -20,6 +20,11 @@ def test_bits_are_those_of_one_process(kind, steps):
     assert four.stdout.count("windows") == 4  # not messages: they share memory
 
 
+def test_bits_of_short_floats():
+    alone, two, four = (digests(n, "mlp", 4, 6, DTYPE="bfloat16") for n in (0, 2, 4))
+    assert len(alone) == 1 and two == four == alone
+
+
 def test_shards_that_no_process_has_whole_nodes_of():
     assert digests(0, "mlp", 6, 20) == digests(2, "mlp", 6, 20) == digests(4, "mlp", 6, 20)
 
