@@ -1,12 +1,10 @@
-"""The function behind a primitive's name, written out for its inputs.
+"""The function behind a primitive's name, and what it does.
 
-A loop over the inputs would cost as much as a small operation itself, so the call is generated as
-text, once a primitive, the way `dataclasses` writes ``__init__``. What it uses are globals of the
-generated function, which CPython reads fastest; names begin or end with an underscore so that a
-primitive's own parameters cannot shadow them.
-
-On the CPU the compiled kernels have the same call in C++ (`kernels/host/call.h`), which is tried
-first; what is out of the ordinary it leaves to the text.
+The function only binds arguments: its parameters are the primitive's, so it is generated as text,
+once a primitive, the way `dataclasses` writes ``__init__``. The kernels' extension makes the call
+in C++ (`kernels/host/call.h`); what that declines, and everything where there is no compiler, is
+done by one loop over the inputs, `plainly`. Names in the text begin or end with an underscore so
+that a primitive's own parameters cannot shadow them.
 """
 
 from __future__ import annotations
@@ -51,55 +49,10 @@ def is_plain(x: Any) -> bool:
     return x.__class__ in BACKENDS or isinstance(x, (np.generic, int, float))
 
 
-_UNWRAP = """
-    if isinstance({x}, _Tensor):
-        {x}_raw = {x}.array
-        if {x}_raw.__class__ is not kind_:
-            kind_ = {x}_raw.__class__ if kind_ is None else _mixed(({all}))
-        {x}_parent = ({x}.node or {x}) if {x}.requires_grad else None
-    else:
-        {x}_raw = {x} if {x}.__class__ in _PLAIN else _from_outside({x})
-        {x}_parent = None
-"""
-
 _CALL = """
 def {name}({parameters}):
 {also}    y_ = _compiled({all}{values})
-    if y_ is not _NotImplemented:
-        return y_
-    switches_ = _mode.switches
-    if switches_.special:
-        return _observed(({all}), {static})
-{common_dtype}    kind_ = None
-{unwrap}
-    bare_ = kind_ is None
-    if bare_:
-        kind_ = {first}_raw.__class__
-        if kind_ not in _BACKENDS:
-            return _forward(({raw}), {static})[0]
-    needs_ = ({needs})
-    record_ = switches_.grad and True in needs_
-    aux_ = ()
-    y_ = _NotImplemented
-    try:
-        backend_ = _BACKENDS[kind_]
-        if _kernel is not None and backend_.kernels is not None{large_enough}:
-            y_ = _kernel(backend_.kernels, {arguments})
-        if y_ is _NotImplemented:
-            y_ = _reference(backend_.xp, {arguments})
-    except _ERRORS as error:
-        raise _explained(error, ({raw}))
-    {split}
-    if y_.__class__ is not kind_:
-        y_ = _as_arrays(y_)
-    if not record_:
-        return y_ if bare_ else {mark}_wrap(y_){marked}
-    plan_ = _plans.get(needs_) or _new_plan(needs_)
-    saved_ = plan_.save(({raw}y_, aux_, {values}))
-    if y_.__class__ is kind_ and plan_.differentiable:
-        node_ = _Node(plan_, ({parents}), saved_, y_.shape, y_.dtype)
-        return {mark}_tensor_of(y_, node_){marked}
-    return {mark}_record_outputs(plan_, ({parents}), saved_, y_){marked}
+    return _plainly(({all}), {static}) if y_ is _NotImplemented else y_
 """
 
 # NumPy's name of a parameter is taken beside torch's.
@@ -110,30 +63,6 @@ _ALSO = """
 _NEEDED = """
     if {torchs} is _unset:
         raise TypeError("{name}() needs {torchs}")
-"""
-
-_CALL_VARIADIC = """
-def {name}({parameters}):
-{also}    if _mode.switches.special:
-        return _observed(args_, {static})
-    kinds_ = {{x.array.__class__ for x in args_ if isinstance(x, _Tensor)}}
-    if len(kinds_) > 1:
-        _mixed(args_)
-{common_dtype}    raw_ = tuple(
-        [x.array if isinstance(x, _Tensor) else _from_outside(x) for x in args_]
-    )
-    if not kinds_:
-        return _forward(raw_, {static})[0]
-    parents_ = tuple(
-        [(x.node or x) if isinstance(x, _Tensor) and x.requires_grad else None for x in args_]
-    )
-    needs_ = tuple([parent is not None for parent in parents_])
-    record_ = _mode.switches.grad and True in needs_
-    y_, aux_ = _forward(raw_, {static}, record_)
-    if not record_:
-        return _wrap(y_)
-    plan_ = _plans.get(needs_) or _new_plan(needs_)
-    return _record_outputs(plan_, parents_, plan_.save((*raw_, y_, aux_, {values})), y_)
 """
 
 
@@ -166,34 +95,48 @@ def write_again(call: Any) -> None:
 def _used_by(self: Primitive) -> dict[str, Any]:
     """The globals of the text."""
     return {
-        "_BACKENDS": BACKENDS,
-        "_HostArray": np.ndarray,
-        "_ERRORS": (ValueError, TypeError, IndexError, AttributeError),
-        "_Node": Node,
         "_NotImplemented": NotImplemented,
-        "_PLAIN": PLAIN,
-        "_Tensor": Tensor,
-        "_from_outside": functools.partial(from_outside, self.name),
-        "_tensor_of": tensor_of,
-        "_as_arrays": as_arrays,
         "_compiled": declined,
-        "_explained": self.explained,
-        "_forward": self.forward,
-        "_kernel": self.kernel_fn,
-        "_mark": mark,
-        "_mixed": self.mixed,
-        "_mode": mode,
-        "_new_plan": self.new_plan,
-        "_observed": self.observed,
-        "_operands": self.operands,
-        "_plans": self.plans,
-        "_record_outputs": record_outputs,
-        "_reference": self.reference,
-        "_self": self,
+        "_plainly": functools.partial(plainly, self),
         "_unset": _UNSET,
-        "_wrap": wrap,
         **{f"_default_{n}": v for n, v in (self.input_defaults | self.defaults).items()},
     }
+
+
+def plainly(self: Primitive, args: tuple, static: dict[str, Any]) -> Any:
+    """Call a primitive: unwrap, compute, put the call on the tape, wrap."""
+    switches = mode.switches
+    if switches.special:
+        return self.observed(args, static)
+    if self.operands is not None:
+        args = self.operands([from_outside(self.name, x) for x in args])
+    kind, raw, parents = None, [], []
+    for x in args:
+        parent = None
+        if isinstance(x, Tensor):
+            array = x.array
+            if kind is None:
+                kind = array.__class__
+            elif array.__class__ is not kind:
+                self.mixed(args)
+            if x.requires_grad:
+                parent = x.node or x
+        else:
+            array = x if x.__class__ in PLAIN else from_outside(self.name, x)
+        raw.append(array)
+        parents.append(parent)
+    needs = tuple([parent is not None for parent in parents])
+    record = switches.grad and True in needs
+    y, aux = self.forward(tuple(raw), static, record)
+    if not record:
+        if kind is None:
+            return y
+        result = wrap(y)
+    else:
+        plan = self.plans.get(needs) or self.new_plan(needs)
+        saved = plan.save((*raw, y, aux, *static.values()))
+        result = record_outputs(plan, tuple(parents), saved, y)
+    return mark(result, args[0], self, tuple(static.values())) if self.view else result
 
 
 def _not_yet_written(*args: Any, **static: Any) -> Any:
@@ -201,7 +144,7 @@ def _not_yet_written(*args: Any, **static: Any) -> Any:
 
 
 def declined(*args: Any) -> Any:
-    """Stand in for the call in C++ where there are no kernels: the text runs."""
+    """Stand in for the call in C++ where there are no kernels."""
     return NotImplemented
 
 
@@ -275,48 +218,21 @@ def _compile_written(kernels: Any) -> None:
 
 
 def _text(self: Primitive) -> str:
-    """The source of one primitive's call; see `_CALL`."""
+    """The source of one primitive's function; see `_CALL`."""
     named = self.names.get
-    xs, static = [named(x, x) for x in self.inputs], {n: named(n, n) for n in self.defaults}
-    everything = "".join(f"{x}, " for x in xs)
-    by_name = [f"{n}={v}" for n, v in static.items()] + ["save=record_"] * bool(self.aux)
+    static = {n: named(n, n) for n in self.defaults}
     also = {ours: torchs for ours, torchs in self.names.items() if ours in self.defaults}
-    common_dtype = ""
-    if self.operands is not None:
-        common_dtype = f"    {everything} = _operands([*map(_from_outside, ({everything}))])\n"
-        if self.variadic:
-            common_dtype = "    args_ = _operands([*map(_from_outside, args_)])\n"
-    marked = (
-        f", {xs[0]}, _self, ({''.join(f'{v}, ' for v in static.values())}))" if self.view else ""
-    )
-    large_enough = ""
-    if self.kernel_from:
-        large_enough = (
-            f" and {xs[0]}_raw.__class__ is kind_"
-            f" and (kind_ is not _HostArray or {xs[0]}_raw.size >= {self.kernel_from})"
-        )
-    return (_CALL_VARIADIC if self.variadic else _CALL).format(
+    return _CALL.format(
         name=self.reference.__name__,
         parameters=", ".join(_parameters(self)),
-        all=everything,
-        first=xs[0] if xs else "",
+        all="*args_, " if self.variadic else "".join(f"{named(x, x)}, " for x in self.inputs),
         also="".join(
             _ALSO.format(ours=o, torchs=t)
             + _NEEDED.format(torchs=t, name=self.name) * (self.defaults[o] is _MISSING)
             for o, t in also.items()
         ),
-        common_dtype=common_dtype,
-        mark="_mark(" * self.view,
-        marked=marked,
         static="{" + ", ".join(f"{n!r}: {v}" for n, v in static.items()) + "}",
         values="".join(f"{v}, " for v in static.values()),
-        unwrap="".join(_UNWRAP.format(x=x, all=everything) for x in xs),
-        raw="".join(f"{x}_raw, " for x in xs),
-        arguments=", ".join([f"{x}_raw" for x in xs] + by_name),
-        large_enough=large_enough,
-        split="y_, *aux_ = y_" if self.aux else "",
-        needs="".join(f"{x}_parent is not None, " for x in xs),
-        parents="".join(f"{x}_parent, " for x in xs),
     )
 
 

@@ -199,7 +199,7 @@ class Primitive:
             self.entries.append(_entry(f"new_{fn}", scalars, only))
             fn = self.entries[0] if len(self.entries) == 1 else _first_of(self.entries)
         self.kernel_fn, self.kernel_from, self.exact = fn, from_size, exact
-        self.call.__globals__.update(_kernel=fn, _compiled=declined)
+        self.call.__globals__.update(_compiled=declined)
         return fn
 
     def rename(self, names: dict[str, str]) -> None:
