@@ -119,6 +119,9 @@ class SavedMemory(list):
     --------
     >>> len(tl.debug.saved_memory(model(x).sum())) > 0
     True
+
+    >>> tl.debug.saved_memory(model(x).sum()).nbytes > 0
+    True
     """
 
     @property

@@ -116,6 +116,8 @@ EXAMPLES = examples()
 
 
 @pytest.mark.filterwarnings("ignore:.*no CUDA device:UserWarning")
+@pytest.mark.filterwarnings("ignore:lr_scheduler.step:UserWarning")
+@pytest.mark.filterwarnings("ignore:`nn.utils.weight_norm`:FutureWarning")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs(name, tmp_path, monkeypatch, device):
     if device.type != "cpu":

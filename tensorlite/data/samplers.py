@@ -120,6 +120,9 @@ class RandomSampler(RandomOrder):
     --------
     >>> sorted(tl.data.RandomSampler(range(4)))
     [0, 1, 2, 3]
+
+    >>> tl.data.RandomSampler(range(4)).num_samples
+    4
     """
 
     def __init__(
@@ -335,6 +338,9 @@ class DistributedSampler(Sampler[int]):
     >>> list(sampler), sampler.num_samples, sampler.total_size
     ([0, 2, 4], 3, 6)
     >>> sampler.set_epoch(1)
+
+    >>> sampler = tl.data.DistributedSampler(range(5), num_replicas=2, rank=0)
+    >>> sampler.load_state_dict(sampler.state_dict())
     """
 
     def __init__(
@@ -400,7 +406,12 @@ class DistributedSampler(Sampler[int]):
         return {"epoch": self.epoch, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave.
+
+        Parameters
+        ----------
+        state : dict
+        """
         self.epoch, self.seed = int(state["epoch"]), int(state["seed"])
 
 

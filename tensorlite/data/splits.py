@@ -43,6 +43,11 @@ class Scaling(NamedTuple):
     --------
     >>> tl.data.diabetes().target_scaling.scale > 1
     np.True_
+
+    >>> import numpy as np
+    >>> scaling = tl.data.Scaling(offset=10.0, scale=2.0)
+    >>> scaling.invert(scaling.apply(np.array([12.0])))
+    array([12.], dtype=float32)
     """
 
     offset: np.ndarray | np.floating | float = 0.0

@@ -45,6 +45,11 @@ class Recording:
 
     Print it to see the calls in order; `to_dot` draws them.
 
+    Parameters
+    ----------
+    recorder, inputs, name
+        What took it down, the arrays it was called with, and what it is called.
+
     Attributes
     ----------
     memory : tuple of int
