@@ -1,90 +1,22 @@
-// What a fully connected layer takes beside its product: bias and activation in one pass, and sums over
+// What a fully connected layer takes beside its product: adding the bias, and sums over
 // columns, which are the gradient of a bias. The backward passes leave one row of partial sums a team;
 // column_total adds them, in the same order every time.
-#include "activation.h"
+#include "tensorlite.h"
 #if defined(__CUDACC__)
 #include "device/column_sums.h"
 #endif
 
 namespace tl {
 
-template <typename T, typename F>
-TL_INLINE void with_bias(const T* x, const T* bias, T* y, Index rows, Index columns, const F& f) {
-    each_team<T>(rows, columns, [=](auto team) {
-        const auto b = team.common_row(bias);
-        for (Index r : team) {
-            auto in = team.row(x + r * columns);
-            team.store(y + r * columns, [&](Slot j) { return f(in[j] + b[j]); }, in);
-        }
-    });
-}
-
 template <typename T>
 ROWS(rows, columns)
 void bias_add(const T* x OF(rows * columns), const T* bias OF(columns), T* y LIKE(x),
               Index rows, Index columns) {
-    with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return x; });
-}
-
-template <typename T>
-ROWS(rows, columns)
-void bias_relu(const T* x OF(rows * columns), const T* bias OF(columns), T* y LIKE(x),
-               Index rows, Index columns) {
-    with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return relu_of(x); });
-}
-
-// y = gelu(x + bias), the tanh form
-template <typename T>
-ROWS(rows, columns)
-void bias_gelu(const T* x OF(rows * columns), const T* bias OF(columns), T* y LIKE(x),
-               Index rows, Index columns) {
-    with_bias(x, bias, y, rows, columns, [](Acc<T> x) { return gelu_tanh_of(x); });
-}
-
-// dx = g where y > 0; partial[p] = the sum of dx over the rows of part p
-template <typename T>
-ROWS(parts, columns)
-void bias_relu_backward(const T* g OF(rows * columns), const T* y OF(rows * columns),
-                        T* dx LIKE(g), Acc<T>* partial SUMS(parts, columns), Index rows,
-                        Index columns, Index parts) {
-    each_team<T>(parts, columns, rows, [=](auto team) {
-        for (Index p : team) {
-            auto sums = team.sums(partial + p * columns);
-            const Share mine = share(rows, p, parts);
-            for (Index r = mine.first; r < mine.last; ++r) {
-                auto gradient = team.row(g + r * columns);
-                auto active = team.row(y + r * columns);
-                auto rule = [&](Slot j) { return active[j] > 0 ? gradient[j] : 0; };
-                team.each([&](Slot j) { sums[j] += rule(j); }, gradient, active);
-                team.store(dx + r * columns, rule, gradient, active);
-            }
-            team.finish(sums);
-        }
-    });
-}
-
-// dx = g gelu'(x + bias); partial as above
-template <typename T>
-ROWS(parts, columns)
-void bias_gelu_backward(const T* g OF(rows * columns), const T* x OF(rows * columns),
-                        const T* bias OF(columns), T* dx LIKE(g),
-                        Acc<T>* partial SUMS(parts, columns), Index rows, Index columns,
-                        Index parts) {
-    each_team<T>(parts, columns, rows, [=](auto team) {
+    each_team<T>(rows, columns, [=](auto team) {
         const auto b = team.common_row(bias);
-        for (Index p : team) {
-            auto sums = team.sums(partial + p * columns);
-            const Share mine = share(rows, p, parts);
-            for (Index r = mine.first; r < mine.last; ++r) {
-                auto gradient = team.row(g + r * columns);
-                auto in = team.row(x + r * columns);
-                team.store(dx + r * columns, [&](Slot j) {
-                    const auto value = gradient[j] * gelu_tanh_slope(in[j] + b[j]);
-                    sums[j] += value;
-                    return value;
-                }, gradient, in);
-            }
-            team.finish(sums);
+        for (Index r : team) {
+            auto in = team.row(x + r * columns);
+            team.store(y + r * columns, [&](Slot j) { return in[j] + b[j]; }, in);
         }
     });
 }

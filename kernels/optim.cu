@@ -1,50 +1,51 @@
-// One step of an optimizer over an arena of n elements. What changes between steps is read from
-// `hyper`, an array on the device (a captured graph replays with new values):
-//
-//     0 lr   1 weight decay   2 gradient scale   3 skip the step if not 0   4 … by optimizer
+// One step of an optimizer over an arena of n elements. Its numbers are an array on the device (a
+// captured graph replays with new values). A struct names them, and Python fills them in by these names
+// (`hyper` in tensorlite/optim/): `decay` is that of weights, `scale` multiplies gradients (it undoes loss
+// scaling, and clips), and `skip`, if not 0, makes the step change nothing.
 //
 // Formulas and names are torch's.
 #include "tensorlite.h"
 
 namespace tl {
 
-// Numbers that all lanes want: on CUDA read from memory once a block.
-template <int count>
-TL_INLINE const double* once(const double* numbers) {
+// The numbers of a step; on CUDA read from memory once a block.
+template <typename Numbers>
+TL_INLINE const Numbers& once(const double* hyper) {
 #if defined(__CUDACC__)
-    __shared__ double read[count];
-    if (threadIdx.x < count) read[threadIdx.x] = numbers[threadIdx.x];
+    __shared__ double read[sizeof(Numbers) / sizeof(double)];
+    if (threadIdx.x < sizeof(Numbers) / sizeof(double)) read[threadIdx.x] = hyper[threadIdx.x];
     __syncthreads();
-    return read;
+    return *(const Numbers*)read;
 #else
-    return numbers;
+    return *(const Numbers*)hyper;
 #endif
 }
 
-// What every optimizer reads; the gradient scale undoes loss scaling and clips.
+// What every optimizer computes with, as A.
 template <typename A>
 struct Common {
     A lr, decay, scale;
-    TL_INLINE explicit Common(const double* hyper)
-        : lr(A(hyper[0])), decay(A(hyper[1])), scale(A(hyper[2])) {}
+    template <typename Numbers>
+    TL_INLINE explicit Common(const Numbers& h) : lr(A(h.lr)), decay(A(h.decay)), scale(A(h.scale)) {}
 };
 
-// hyper: 4 momentum, 5 dampening, 6 nesterov, 7 first step
+struct Sgd NAMES(lr, decay, scale, skip, momentum, dampening, nesterov, first);
+
 template <REAL T>
 EACH(n)
-void sgd(T* p OF(n), const T* g OF(n), T* buffer OPTIONAL(n), const double* hyper OF(8), Index n) {
+void sgd(T* p OF(n), const T* g OF(n), T* buffer OPTIONAL(n), const double* hyper HYPER(Sgd), Index n) {
     using A = Acc<T>;
-    hyper = once<8>(hyper);
-    if (hyper[3] != 0) return;
-    const Common<A> c(hyper);
+    const auto& h = once<Sgd>(hyper);
+    if (h.skip != 0) return;
+    const Common<A> c(h);
     if (!buffer) {
         map(n, [=](A& p, A g) { p -= c.lr * (g * c.scale + c.decay * p); }, inout(p), g);
         return;
     }
-    const bool first = hyper[7] != 0;
-    const A momentum = first ? A(0) : A(hyper[4]), fresh = first ? A(1) : 1 - A(hyper[5]);
+    const bool first = h.first != 0;
+    const A momentum = first ? A(0) : A(h.momentum), fresh = first ? A(1) : 1 - A(h.dampening);
     // nesterov: p -= lr (d + momentum buffer)
-    const A look_ahead = A(hyper[4]), direct = hyper[6] != 0 ? A(1) : A(0);
+    const A look_ahead = A(h.momentum), direct = h.nesterov != 0 ? A(1) : A(0);
     auto step = [=](A& p, A& buffer, A g) {
         const A d = g * c.scale + c.decay * p;
         buffer = momentum * buffer + fresh * d;
@@ -53,20 +54,22 @@ void sgd(T* p OF(n), const T* g OF(n), T* buffer OPTIONAL(n), const double* hype
     map(n, step, inout(p), inout(buffer), g);
 }
 
-// hyper: 4 beta1, 5 beta2, 6 eps, 7 1 - beta1^t, 8 1 - beta2^t, 9 decoupled weight decay (AdamW)
+// correction1, 2: 1 - beta^t; decoupled: weight decay as in AdamW
+struct Adam NAMES(lr, decay, scale, skip, beta1, beta2, eps, correction1, correction2, decoupled);
+
 template <REAL T>
 EACH(n)
 void adam(T* p OF(n), const T* g OF(n), T* m OF(n), T* v OF(n), T* greatest OPTIONAL(n),
-          const double* hyper OF(10), Index n) {
+          const double* hyper HYPER(Adam), Index n) {
     using A = Acc<T>;
-    hyper = once<10>(hyper);
-    if (hyper[3] != 0) return;
-    const Common<A> c(hyper);
-    const A beta1 = A(hyper[4]), beta2 = A(hyper[5]), eps = A(hyper[6]);
-    const A rate = A(hyper[0] / hyper[7]), root = A(1 / sqrt(hyper[8]));
-    const bool decoupled = hyper[9] != 0;
-    const A shrink = decoupled ? A(1 - hyper[0] * hyper[1]) : A(1), decay = decoupled ? 0 : c.decay;
-    const A fresh1 = A(1 - hyper[4]), fresh2 = A(1 - hyper[5]);
+    const auto& h = once<Adam>(hyper);
+    if (h.skip != 0) return;
+    const Common<A> c(h);
+    const A beta1 = A(h.beta1), beta2 = A(h.beta2), eps = A(h.eps);
+    const A rate = A(h.lr / h.correction1), root = A(1 / sqrt(h.correction2));
+    const bool decoupled = h.decoupled != 0;
+    const A shrink = decoupled ? A(1 - h.lr * h.decay) : A(1), decay = decoupled ? 0 : c.decay;
+    const A fresh1 = A(1 - h.beta1), fresh2 = A(1 - h.beta2);
     auto move = [=](A& m, A& v, A d) {
         m = beta1 * m + fresh1 * d;
         v = beta2 * v + fresh2 * d * d;
@@ -91,16 +94,17 @@ void adam(T* p OF(n), const T* g OF(n), T* m OF(n), T* v OF(n), T* greatest OPTI
 template <typename A>
 constexpr A kHalfUlp = sizeof(A) == 4 ? A(0x1p-24) : A(0x1p-53);
 
-// hyper: 4 alpha, 5 eps, 6 momentum
+struct RmsProp NAMES(lr, decay, scale, skip, alpha, eps, momentum);
+
 template <REAL T>
 EACH(n)
 void rmsprop(T* p OF(n), const T* g OF(n), T* square OF(n), T* mean OPTIONAL(n),
-             T* buffer OPTIONAL(n), const double* hyper OF(7), Index n) {
+             T* buffer OPTIONAL(n), const double* hyper HYPER(RmsProp), Index n) {
     using A = Acc<T>;
-    hyper = once<7>(hyper);
-    if (hyper[3] != 0) return;
-    const Common<A> c(hyper);
-    const A alpha = A(hyper[4]), eps = A(hyper[5]), momentum = A(hyper[6]), fresh = A(1 - hyper[4]);
+    const auto& h = once<RmsProp>(hyper);
+    if (h.skip != 0) return;
+    const Common<A> c(h);
+    const A alpha = A(h.alpha), eps = A(h.eps), momentum = A(h.momentum), fresh = A(1 - h.alpha);
     // The direction g / sqrt(E g^2 [- (E g)^2]); centered where `mean` is kept.
     auto plain = [=](A p, A& square, A g) {
         const A d = g * c.scale + c.decay * p;
@@ -132,15 +136,17 @@ void rmsprop(T* p OF(n), const T* g OF(n), T* square OF(n), T* mean OPTIONAL(n),
     }
 }
 
-// hyper: 4 eps; lr is the decayed one
+// lr is the decayed one
+struct Adagrad NAMES(lr, decay, scale, skip, eps);
+
 template <REAL T>
 EACH(n)
-void adagrad(T* p OF(n), const T* g OF(n), T* sum OF(n), const double* hyper OF(5), Index n) {
+void adagrad(T* p OF(n), const T* g OF(n), T* sum OF(n), const double* hyper HYPER(Adagrad), Index n) {
     using A = Acc<T>;
-    hyper = once<5>(hyper);
-    if (hyper[3] != 0) return;
-    const Common<A> c(hyper);
-    const A eps = A(hyper[4]);
+    const auto& h = once<Adagrad>(hyper);
+    if (h.skip != 0) return;
+    const Common<A> c(h);
+    const A eps = A(h.eps);
     auto step = [=](A& p, A& sum, A g) {
         const A d = g * c.scale + c.decay * p;
         sum += d * d;
@@ -149,15 +155,17 @@ void adagrad(T* p OF(n), const T* g OF(n), T* sum OF(n), const double* hyper OF(
     map(n, step, inout(p), inout(sum), g);
 }
 
-// hyper: 4 beta1, 5 beta2. Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
+// Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023.
+struct Lion NAMES(lr, decay, scale, skip, beta1, beta2);
+
 template <REAL T>
 EACH(n)
-void lion(T* p OF(n), const T* g OF(n), T* m OF(n), const double* hyper OF(6), Index n) {
+void lion(T* p OF(n), const T* g OF(n), T* m OF(n), const double* hyper HYPER(Lion), Index n) {
     using A = Acc<T>;
-    hyper = once<6>(hyper);
-    if (hyper[3] != 0) return;
-    const Common<A> c(hyper);
-    const A beta1 = A(hyper[4]), beta2 = A(hyper[5]);
+    const auto& h = once<Lion>(hyper);
+    if (h.skip != 0) return;
+    const Common<A> c(h);
+    const A beta1 = A(h.beta1), beta2 = A(h.beta2);
     auto step = [=](A& p, A& m, A g) {
         const A d = g * c.scale, u = beta1 * m + (1 - beta1) * d;
         p -= c.lr * ((u > 0 ? A(1) : u < 0 ? A(-1) : A(0)) + c.decay * p);

@@ -23,6 +23,8 @@
 #define OPTIONAL(count)
 #define LIKE(array)
 #define PER_ROW(array)
+#define HYPER(names)
+#define NAMES(...) { double __VA_ARGS__; }
 #define SUMS(parts, columns)
 #define AXES(batch, heads, length, dim)
 #define REAL typename

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
 from operator import attrgetter
 from sys import getrefcount
 from typing import Any, NoReturn
@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorlite.arrivals import Arrivals
 from tensorlite.backend import BACKENDS, HOST, array_backend
+from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
     at,
@@ -48,7 +49,7 @@ def leading_to(order: list[Node], wanted: set) -> set:
     return needed
 
 
-def _fitted(d: Any, target: Any) -> Any:
+def fitted(d: Any, target: Any) -> Any:
     """A cotangent in the shape and the dtype of `target`, the node or the array that it is for."""
     return _in_form(d, target.shape, target.dtype)
 
@@ -66,8 +67,10 @@ def plus(d1: Any, d2: Any) -> Any:
     """The sum of two cotangents: arrays, or Tensors under ``create_graph``."""
     if isinstance(d1, Tensor):
         return d1 + d2
-    # A kernel needs no Python at a replay.
-    return array_backend((d1,)).plus(d1, d2, small=mode.switches.recorder is not None)
+    recorded = mode.switches.recorder is not None  # then a kernel adds: it needs no Python later
+    if d1.__class__ is np.ndarray and d1.size < LARGE and not recorded:
+        return d1 + d2
+    return array_backend((d1,)).plus(d1, d2, small=recorded)
 
 
 def _used_twice(node: Node) -> NoReturn:
@@ -75,6 +78,13 @@ def _used_twice(node: Node) -> NoReturn:
         f"{node.name}: backward through this graph a second time{at(node)}, but its saved arrays "
         "were freed by the first. Pass retain_graph=True to the first call"
     )
+
+
+def check_saved(node: Node) -> None:
+    """Refuse to go back through a node that has been used, or whose arrays were overwritten."""
+    if node.saved is None:
+        _used_twice(node)
+    check_not_overwritten(node)
 
 
 def rule_failed(node: Node, error: BaseException) -> None:
@@ -90,112 +100,165 @@ def _nowhere(parents: tuple) -> None:
     """No gradient has a place of its own."""
 
 
-def propagate(
-    roots: list[tuple[Node, Any]],
-    deliver: Callable[[Tensor, Any, tuple], None],
-    *,
-    retain_graph: bool,
-    create_graph: bool,
-    needed: set | None = None,
-    captured: dict | None = None,
-    stop: int = -1,
-    places: Callable[[tuple], tuple | None] = _nowhere,
-) -> dict[Node, Any]:
-    """Send cotangents from `roots` down the graph; hand those of leaves to `deliver`.
+ONE_PER_INPUT = "a rule must return one gradient, or None, per input"
 
-    `deliver` is called with a leaf, its cotangent, and everything that the rule read and returned:
-    if the cotangent is found in there a second time, the leaf must copy it before keeping it.
 
-    `captured` has inner nodes as keys, and receives their cotangents; `needed` is the set of nodes
-    to visit then. Nodes with an index up to `stop` are not visited; their cotangents are returned.
-    `places` gives, for the parents of a node, arrays that a rule may write their gradients to.
+def unit_of(create_graph: bool) -> Callable:
+    """How what computes with arrays is called: as a unit, if it is recorded or profiled.
+
+    Under create_graph each primitive is a unit.
     """
-    cotangents: dict[Node, Any] = {}
-    for node, g in roots:
-        cotangents[node] = plus(cotangents[node], g) if node in cotangents else g
-    heap = [(-node.index, node) for node in cotangents]  # the newest first: what it feeds is done
-    heapify(heap)
     switches = mode.switches
-    anomaly, several_devices = switches.anomaly, switches.devices
-    overwritten = last_write()
-    last = not (retain_graph or create_graph)
-    unit = _call if create_graph else tape_unit  # of what is recorded each primitive is a unit
-    profile = switches.profile
-    while heap and -heap[0][0] > stop:
-        node = heappop(heap)[1]
-        g = cotangents.pop(node)
-        if several_devices:
+    alone = create_graph or (switches.profile is None and switches.recorder is None)
+    return _call if alone else tape_unit
+
+
+class Walk:
+    """A walk down the graph. `propagate` is its specification, and that of ``kernels/host/walk.h``.
+
+    Parameters
+    ----------
+    deliver
+        Called with a leaf, a gradient of it, and everything that the rule read and returned: if the
+        gradient is found in there a second time, the leaf must copy it before keeping it.
+    retain_graph, create_graph
+        As in `Tensor.backward`.
+    needed, captured
+        The nodes to visit, if not all; and inner nodes as keys, which get their cotangents.
+    places
+        Gives, for the parents of a node, arrays that a rule may write their gradients to.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Tensor, Any, tuple], None],
+        *,
+        retain_graph: bool,
+        create_graph: bool,
+        needed: set | None = None,
+        captured: dict | None = None,
+        places: Callable[[tuple], tuple | None] = _nowhere,
+    ) -> None:
+        switches = mode.switches
+        self.deliver, self.places = deliver, places
+        self.retain_graph, self.create_graph = retain_graph, create_graph
+        self.needed, self.captured = needed, captured
+        self.anomaly, self.several_devices = switches.anomaly, switches.devices
+        self.profile = switches.profile
+        self.last = not (retain_graph or create_graph)
+        self.unit = unit_of(create_graph)
+        watched = create_graph or self.several_devices or self.anomaly is not None
+        self.plain = self.unit is _call and needed is None and not watched
+        self.overwritten = last_write()
+        self.cotangents: dict[Node, Any] = {}
+        self.heap: list[tuple[int, Node]] = []  # the newest first: what it feeds is done
+
+    def propagate(self, roots: Iterable[tuple[Node, Any]], stop: int = -1) -> dict[Node, Any]:
+        """Send cotangents from `roots` down; return those of nodes with an index up to `stop`."""
+        cotangents, heap, deliver = self.cotangents, self.heap, self.deliver
+        plain, overwritten, retain_graph = self.plain, self.overwritten, self.retain_graph
+        for node, g in roots:
+            self.send(node, g)
+        while heap and -heap[0][0] > stop:
+            node = heappop(heap)[1]
+            g = cotangents.pop(node)
+            if not plain or node.hooks is not None:
+                g = self.arrive(node, g)
+                if g is None:
+                    continue
+            plan, saved = node.plan, node.saved
+            if plan is None:
+                self.collect(node, g)
+                continue
+            if saved is None or node.index < overwritten:
+                check_saved(node)
+            if self.create_graph:
+                saved = plan.as_tensors(node)
+            if plan.keeps and not retain_graph:
+                node.saved = None
+            try:
+                if plain and plan.keyword is None:
+                    found = plan.pull(g, saved)
+                else:
+                    found = self.pull(node, plan, g, saved)
+            except Exception as error:
+                rule_failed(node, error)
+                raise
+            if len(found) != len(node.parents):
+                raise ValueError(ONE_PER_INPUT)
+            for parent, d in zip(node.parents, found):  # noqa: B905  # strict takes a fifth longer
+                if parent is None or d is None:
+                    continue
+                leaf = isinstance(parent, Tensor)
+                target = parent.array if leaf else parent
+                if not plain or d.shape != target.shape or d.dtype is not target.dtype:
+                    d = self.fit(node, target, d)
+                if leaf:
+                    read = () if self.last and plan.keyword == "last" else saved
+                    deliver(parent, d, (g, read, found))
+                elif parent in cotangents:
+                    cotangents[parent] = self.unit("sum of gradients", plus, cotangents[parent], d)
+                else:
+                    cotangents[parent] = d
+                    heappush(heap, (-parent.index, parent))
+        return cotangents
+
+    def arrive(self, node: Node, g: Any) -> Any:
+        """A node's cotangent after its hooks; None where no needed node is below it."""
+        if self.several_devices:
             _follow(g)
         if node.hooks is not None:
-            g = run_hooks(node.hooks, g, create_graph)
-        parents = node.parents
-        if needed is not None:
-            if captured is not None and node in captured:
-                captured[node] = g
-            if needed.isdisjoint(parents):
-                continue
-        plan = node.plan
-        if plan is None:
-            _collect(cotangents, heap, node, g, unit)
-            continue
-        saved = node.saved
-        if saved is None:
-            _used_twice(node)
-        if node.index < overwritten:
-            check_not_overwritten(node)
-        name = plan.name if profile is None else profile.rule(node)
-        if create_graph:
-            saved = plan.as_tensors(node)
-        if plan.keeps and not retain_graph:
-            node.saved = None
-        try:
-            if needed is not None:
-                wanted = tuple([parent in needed for parent in parents])
-                found = unit(name, plan.pull_some, g, saved, wanted)
-            elif plan.keyword is None:
-                found = unit(name, plan.pull, g, saved)
-            elif plan.keyword == "last":
-                found = unit(name, plan.pull, g, saved, last)
-            else:  # no variable may refer to a place: references to it are counted (`own_place`)
-                found = unit(name, plan.pull, g, saved, places(parents))
-        except Exception as error:
-            rule_failed(node, error)
-            raise
-        for parent, d in zip(parents, found, strict=True):
-            if parent is None or d is None:
-                continue
-            leaf = isinstance(parent, Tensor)
-            target = parent.array if leaf else parent
-            if several_devices:
-                _follow(d)
-            if d.shape != target.shape or d.dtype != target.dtype:
-                d = unit("sum to shape", _in_form, d, target.shape, target.dtype)
-            if anomaly is not None:
-                anomaly(d.array if create_graph else d, f"the gradient of {plan.name}", node.source)
-            if leaf:
-                read = () if last and plan.keyword == "last" else saved
-                deliver(parent, d, (g, read, found))
-            elif parent in cotangents:
-                cotangents[parent] = unit("sum of gradients", plus, cotangents[parent], d)
-            else:
-                cotangents[parent] = d
-                heappush(heap, (-parent.index, parent))
-    return cotangents
+            g = run_hooks(node.hooks, g, self.create_graph)
+        if self.captured is not None and node in self.captured:
+            self.captured[node] = g
+        ends = self.needed is not None and self.needed.isdisjoint(node.parents)
+        return None if ends else g
+
+    def send(self, node: Node, d: Any) -> None:
+        """Add to the cotangent of a node, which is visited once all that it feeds has been."""
+        if node in self.cotangents:
+            self.cotangents[node] = plus(self.cotangents[node], d)
+        else:
+            self.cotangents[node] = d
+            heappush(self.heap, (-node.index, node))
+
+    def collect(self, node: Any, g: Any) -> None:
+        """Put the cotangent of one output, an OutputNode, beside those of the other outputs."""
+        (parent,) = node.parents
+        if parent not in self.cotangents:
+            self.send(parent, [None] * parent.shape[0])
+        slots = self.cotangents[parent]
+        previous = slots[node.position]  # of another alias of this output
+        total = g if previous is None else self.unit("sum of gradients", plus, previous, g)
+        slots[node.position] = total
+
+    def pull(self, node: Node, plan: Any, g: Any, saved: tuple) -> Sequence:
+        """Call the rules of `node` with all that they may ask for."""
+        name = plan.name if self.profile is None else self.profile.rule(node)
+        if self.needed is not None:
+            wanted = tuple([parent in self.needed for parent in node.parents])
+            return self.unit(name, plan.pull_some, g, saved, wanted)
+        if plan.keyword is None:
+            return self.unit(name, plan.pull, g, saved)
+        if plan.keyword == "last":
+            return self.unit(name, plan.pull, g, saved, self.last)
+        # No variable may refer to a place: references to it are counted (`own_place`).
+        return self.unit(name, plan.pull, g, saved, self.places(node.parents))
+
+    def fit(self, node: Node, target: Any, d: Any) -> Any:
+        """A gradient in its target's form, on its device; anomalies are looked for."""
+        if self.several_devices:
+            _follow(d)
+        if d.shape != target.shape or d.dtype != target.dtype:
+            d = self.unit("sum to shape", _in_form, d, target.shape, target.dtype)
+        if self.anomaly is not None:
+            array = d.array if self.create_graph else d
+            self.anomaly(array, f"the gradient of {node.name}", node.source)
+        return d
 
 
 def _call(name: str, function: Callable, *args: Any) -> Any:
     return function(*args)
-
-
-def _collect(cotangents: dict, heap: list, node: Any, g: Any, unit: Callable) -> None:
-    """Put the cotangent of one output, an OutputNode, beside those of the other outputs."""
-    (parent,) = node.parents
-    if parent not in cotangents:
-        cotangents[parent] = [None] * parent.shape[0]
-        heappush(heap, (-parent.index, parent))
-    slots = cotangents[parent]
-    previous = slots[node.position]  # of another alias of this output
-    slots[node.position] = g if previous is None else unit("sum of gradients", plus, previous, g)
 
 
 def _follow(g: Any) -> None:
@@ -304,7 +367,7 @@ class Accumulate:
 
     def __init__(self, create_graph: bool) -> None:
         self.create_graph = create_graph
-        self.unit = _call if create_graph else tape_unit
+        self.unit = unit_of(create_graph)
         self.waiting: dict[Tensor, Any] = {}
 
     def __call__(self, leaf: Tensor, d: Any, holders: tuple) -> None:
@@ -336,6 +399,8 @@ class Accumulate:
         grad = leaf.grad
         if self.create_graph:
             leaf.grad = d if grad is None else grad + d
+        elif grad is not None and self.unit is _call:
+            grad.array += d
         elif grad is not None:
             self.unit("sum of gradients", _add_to, grad.array, d)
         else:  # a copy: others may hold it, or write to what it is a view of
@@ -382,7 +447,7 @@ listener: Callable[[Node], Arrivals | None] | None = None
 
 _HELPERS = (
     plus,
-    _fitted,
+    fitted,
     run_hooks,
     _used_twice,
     check_not_overwritten,
@@ -402,13 +467,12 @@ def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph:
     if output.node is None:
         accumulate(output, seed, (seed, seed))  # the caller's, so it is copied
     elif not hasattr(kernels, "walk") or create_graph or mode.switches.special:
-        propagate(
-            [(output.node, seed)],
+        Walk(
             accumulate if arrivals is None else _notifying(accumulate, arrivals, output.node),
             retain_graph=retain_graph,
             create_graph=create_graph,
             places=accumulate.places,
-        )
+        ).propagate([(output.node, seed)])
     else:
         kernels.walk(output.node, seed, accumulate, retain_graph, last_write(), _HELPERS, arrivals)
     if accumulate.waiting:
@@ -416,7 +480,7 @@ def backward_of(output: Tensor, gradient: Any, retain_graph: bool, create_graph:
 
 
 def _notifying(accumulate: Accumulate, arrivals: Arrivals, root: Node) -> Callable:
-    """A `deliver` for `propagate` that accumulates, and then counts the gradient as arrived."""
+    """A `deliver` for a `Walk` that accumulates, and then counts the gradient as arrived."""
     arrived = arrivals.counter(reachable([root]))
 
     def deliver(leaf: Tensor, d: Any, holders: tuple) -> None:

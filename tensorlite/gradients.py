@@ -7,10 +7,10 @@ from typing import Any
 
 from tensorlite.backward import (
     Accumulate,
+    Walk,
     backward_of,
     leading_to,
     plus,
-    propagate,
     reachable,
     run_hooks,
     seed_of,
@@ -142,7 +142,7 @@ def backward_of_all(
                 else:
                     roots.append((output.node, seed))
         with on_device_of(outputs[0].array):
-            propagate(roots, accumulate, retain_graph=retain, create_graph=create_graph)
+            Walk(accumulate, retain_graph=retain, create_graph=create_graph).propagate(roots)
             accumulate.finish()
 
 
@@ -183,14 +183,13 @@ def gradients_of(
             deliver(output, seed)
     order = reachable(node for node, _ in roots)
     with set_grad_enabled(create_graph), on_device_of(outputs[0].array):
-        propagate(
-            roots,
+        Walk(
             deliver,
             retain_graph=retain,
             create_graph=create_graph,
             needed=leading_to(order, set(wanted)),
             captured=found,
-        )
+        ).propagate(roots)
         for leaf in set(wanted):
             if isinstance(leaf, Tensor) and leaf.hooks is not None and found[leaf] is not None:
                 found[leaf] = run_hooks(leaf.hooks, found[leaf], create_graph)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tensorlite import random
-from tensorlite.backward import Accumulate, plus, propagate
+from tensorlite.backward import Accumulate, Walk, plus
 from tensorlite.plan import Residual, is_float
 from tensorlite.tape import (
     Node,
@@ -211,9 +211,8 @@ class _Recompute:
                 roots.append((output.node, part))
             elif part is not None and output.requires_grad:
                 deliver(output, part, (part, part))
-        left = propagate(
-            roots, deliver, retain_graph=create_graph, create_graph=create_graph, stop=start
-        )
+        walk = Walk(deliver, retain_graph=create_graph, create_graph=create_graph)
+        left = walk.propagate(roots, stop=start)
         others.finish()
         if strange := next((node for node in left if node not in parents), None):
             raise RuntimeError(

@@ -176,7 +176,7 @@ class Walk {
         const Ref each(PySequence_Fast(found, "a rule returns a tuple"));
         if (!each) return false;
         if (length(each) != length(parents)) {
-            PyErr_SetString(PyExc_ValueError, "a rule must return a gradient, or None, an input");
+            PyErr_SetString(PyExc_ValueError, "a rule must return one gradient, or None, per input");
             return false;
         }
         for (Py_ssize_t i = 0; i < length(parents); ++i) {

@@ -15,11 +15,11 @@ import cupy
 
 from tensorlite.backend import cublaslt
 from tensorlite.backend.base import Array, rows_of
-from tensorlite.backend.epilogue import Epilogue, Kind, empty_aux
+from tensorlite.backend.epilogue import Epilogue
 from tensorlite.backend.matmul_plan import MatmulPlan, plan_matmul
 from tensorlite.backend.precision import ON_CHANGE, get_float32_matmul_precision
 
-__all__ = ["empty_aux", "if_fit", "matmul"]
+__all__ = ["if_fit", "matmul"]
 
 
 def matmul(
@@ -29,8 +29,7 @@ def matmul(
     out: Array | None = None,
     accumulate: bool = False,
     bias: Array | None = None,
-    epilogue: Kind | None = None,
-    aux: Array | None = None,
+    row_sums: Array | None = None,
 ) -> Array:
     """Matrix product of CuPy arrays with NumPy's rules for vectors and batches.
 
@@ -47,37 +46,29 @@ def matmul(
     accumulate
         Add the product to what `out` holds.
     bias
-        A vector along the last axis that is added to the product. With "dgelu", "bgrad_a" and
-        "bgrad_b" it is written instead.
-    epilogue
-        "relu", or "gelu" (the tanh form) of product plus bias;
-        "dgelu": the product times gelu'(`aux`), its sum over rows into `bias`, if given;
-        "bgrad_a": the sum of `a` (2-d) along the contracted axis into `bias`;
-        "bgrad_b": the sum of `b` (2-d) along the contracted axis into `bias`.
-        Where "relu" is fused it gives 0 for NaN.
-    aux
-        Of the result's shape (see `empty_aux`). With "gelu", product plus bias is stored here,
-        if given; "dgelu" reads it.
+        A vector along the last axis that is added to the product.
+    row_sums
+        An array for the sum of each row of `a` (2-d), which is a bias's gradient: written.
 
     Raises
     ------
     ValueError, TypeError
         If shapes, dtypes or devices do not fit each other; nothing has been written then.
     """
-    if _compiled is not None and epilogue in (None, "bgrad_a") and aux is None:
-        form = PLAIN if epilogue is None else WITH_ROW_SUMS
-        done = _compiled(form, a, b, bias, out, accumulate)
+    if _compiled is not None and (bias is None or row_sums is None):
+        form, vector = (PLAIN, bias) if row_sums is None else (WITH_ROW_SUMS, row_sums)
+        done = _compiled(form, a, b, vector, out, accumulate)
         if done is not NotImplemented:
             return done
     a, b = _promoted(a, b)
     plan = _plan(a, b, out)
     follows = None
-    if epilogue is not None or bias is not None or aux is not None:
-        follows = Epilogue(epilogue, bias, aux)
+    if bias is not None or row_sums is not None:
+        follows = Epilogue(bias, row_sums)
         follows.check(a, b, plan.shape)
     if accumulate and out is None:
         raise ValueError("matmul: accumulate=True needs out")
-    _check_same(a, [x for x in (b, out, bias, aux) if x is not None])
+    _check_same(a, [x for x in (b, out, bias, row_sums) if x is not None])
     with cupy.cuda.Device(a.data.device_id):
         if follows is None:
             return _product(a, b, plan, out, accumulate)
@@ -85,7 +76,7 @@ def matmul(
             out = cupy.empty(plan.shape, a.dtype)
         if not _fused(a, b, plan, out, accumulate, follows):
             _product(a, b, plan, out, accumulate)
-            follows.apply(a, b, out)
+            follows.apply(a, out)
         return out
 
 
@@ -106,13 +97,12 @@ PLAIN, LINEAR, TRANSPOSED, WITH_SUMS, WITH_ROW_SUMS = range(5)
 
 
 def plan_compiled(
-    form: int, a: Array, b: Array, bias: Array | None, out: Array | None, accumulate: bool
+    form: int, a: Array, b: Array, vector: Array | None, out: Array | None, accumulate: bool
 ) -> tuple | None:
     """Make a product ready for the compiled call; None where it is one for `matmul`, or an error.
 
     What is returned serves all arrays of these layouts, dtypes, devices and alignments.
     """
-    kind: Kind | None = None
     shape = None
     left, right = a, b
     try:
@@ -121,13 +111,12 @@ def plan_compiled(
         elif form == TRANSPOSED:
             left = a.T
         elif form == WITH_SUMS:
-            left, right, kind = rows_of(a).T, rows_of(b), "bgrad_a"
-        elif form == WITH_ROW_SUMS:
-            kind = "bgrad_a"
+            left, right = rows_of(a).T, rows_of(b)
         plan = _plan(left, right, out)
-        follows = Epilogue(kind, bias, None)
+        sums = form in (WITH_SUMS, WITH_ROW_SUMS)
+        follows = Epilogue(None, vector) if sums else Epilogue(vector)
         follows.check(left, right, plan.shape)
-        _check_same(a, [x for x in (b, out, bias) if x is not None])
+        _check_same(a, [x for x in (b, out, vector) if x is not None])
     except (ValueError, TypeError, IndexError):
         return None
     g = plan
@@ -135,9 +124,9 @@ def plan_compiled(
     packed = g.copy_a or g.copy_b or g.copy_out
     code = follows.fused_code()
     simple = g.batch == len(g.offsets) == 1 and left.ndim > 1 and right.ndim > 1
-    if moved or packed or not g.offsets or code is None or (bias is not None and not simple):
+    if moved or packed or not g.offsets or code is None or (vector is not None and not simple):
         return None
-    product = cublaslt.Product(_problem(left, right, g, out, *code))
+    product = cublaslt.Product(_problem(left, right, g, out, code))
     if not product.supported:
         return None
     size = a.dtype.itemsize
@@ -184,7 +173,9 @@ def _check_same(a: Array, others: list[Array]) -> None:
         raise TypeError(f"matmul: dtype {a.dtype} is not supported on CUDA")
     for other in others:
         if other.dtype != a.dtype:
-            raise TypeError(f"matmul: out, bias and aux must be {a.dtype}, one is {other.dtype}")
+            raise TypeError(
+                f"matmul: out, bias and row_sums must be {a.dtype}, one is {other.dtype}"
+            )
         if other.data.device_id != a.data.device_id:
             raise ValueError(
                 f"matmul: operands on different devices: shape {a.shape} on "
@@ -207,7 +198,7 @@ def _product(a: Array, b: Array, plan: MatmulPlan, out: Array | None, accumulate
     a, b = _packed(a, b, plan)
     if out is None:
         out = cupy.empty(plan.shape, a.dtype)
-    problem = _problem(a, b, plan, out, cublaslt.DEFAULT, 0)
+    problem = _problem(a, b, plan, out, cublaslt.DEFAULT)
     exact = problem._replace(tf32=False)  # a chip without TF32 can do the product all the same
     if not any(_run(each, a, b, out, accumulate) for each in dict.fromkeys((problem, exact))):
         raise cublaslt.CublasLtError(f"cuBLASLt has no algorithm for {problem}")
@@ -237,19 +228,19 @@ def _fused(
     if code is None or _overlaps(out, a, b):
         return False
     a, b = _packed(a, b, plan)
-    product = cublaslt.product(_problem(a, b, plan, out, *code))
+    product = cublaslt.product(_problem(a, b, plan, out, code))
     return product.supported and product.run(
         a.data.ptr,
         b.data.ptr,
         out.data.ptr,
         accumulate,
         cupy.cuda.get_current_stream().ptr,
-        *[0 if x is None else x.data.ptr for x in (follows.bias, follows.aux)],
+        0 if follows.vector is None else follows.vector.data.ptr,
     )
 
 
 def _problem(
-    a: Array, b: Array, plan: MatmulPlan, out: Array | None, epilogue: int, aux_ld: int
+    a: Array, b: Array, plan: MatmulPlan, out: Array | None, epilogue: int
 ) -> cublaslt.Problem:
     """The product of these operands; a new result is aligned as well as can be."""
     size = a.dtype.itemsize
@@ -263,7 +254,6 @@ def _problem(
         _alignment(b.data.ptr | bits_b * size),
         _alignment((0 if out is None else out.data.ptr) | bits_out * size),
         epilogue,
-        aux_ld,
     )
 
 

@@ -27,10 +27,9 @@ COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 MATRIX_TYPES = {"e": R_16F, "E": R_16BF, "f": R_32F, "d": R_64F}  # by dtype.char
 
 # An epilogue is a sum of what happens to a result before it is stored.
-DEFAULT, RELU, BIAS, BGRAD, GELU, DGELU, AUX, BGRADA, BGRADB = 1, 2, 4, 16, 32, 64, 128, 256, 512
+DEFAULT, BIAS, BGRADB = 1, 4, 512
 
 _DESC_TRANSA, _DESC_TRANSB, _DESC_EPILOGUE, _DESC_BIAS_POINTER = 3, 4, 7, 8
-_DESC_AUX_POINTER, _DESC_AUX_LD = 11, 12
 _LAYOUT_BATCH_COUNT, _LAYOUT_BATCH_OFFSET = 5, 6
 _PREF_MAX_WORKSPACE, _PREF_REDUCTION_SCHEMES = 1, 3
 _PREF_ALIGNMENT_A, _PREF_ALIGNMENT_B, _PREF_ALIGNMENT_C, _PREF_ALIGNMENT_D = 5, 6, 7, 8
@@ -130,7 +129,7 @@ class Problem(NamedTuple):
     """What distinguishes one product from another: the key under which an algorithm is kept.
 
     Equal plans are one object, so it is compared by identity. Alignments are those of
-    a, b and out in bytes; `aux_ld` is in elements.
+    a, b and out in bytes.
     """
 
     device: int
@@ -141,7 +140,6 @@ class Problem(NamedTuple):
     align_b: int
     align_out: int
     epilogue: int
-    aux_ld: int
 
     def __str__(self) -> str:
         g = self.plan
@@ -177,8 +175,6 @@ class Product:
         self._desc.set(_DESC_TRANSA, c_int32(g.b.transposed))
         self._desc.set(_DESC_TRANSB, c_int32(g.a.transposed))
         self._desc.set(_DESC_EPILOGUE, c_uint32(p.epilogue))
-        if p.epilogue & AUX:
-            self._desc.set(_DESC_AUX_LD, c_int64(p.aux_ld))
         self._left = self._layout(g.b, g.k, g.n)
         self._right = self._layout(g.a, g.m, g.k)
         self._out = self._layout(g.out, g.m, g.n)
@@ -234,22 +230,18 @@ class Product:
             self.problem.char == "d",
         )
 
-    def run(
-        self, a: int, b: int, out: int, accumulate: bool, stream: int, bias: int = 0, aux: int = 0
-    ) -> bool:
+    def run(self, a: int, b: int, out: int, accumulate: bool, stream: int, vector: int = 0) -> bool:
         """Queue the product on `stream`; all operands are device addresses.
 
-        `bias` is read (BIAS) or written (BGRAD, BGRADA, BGRADB), `aux` likewise (GELU, DGELU).
+        `vector` is what the epilogue reads (BIAS) or writes (BGRADB).
         False, and nothing queued, where the library cannot after all, whatever its heuristic said;
         the product is then not `supported` any more.
         """
         size = self._heuristic.workspace
         scratch = workspace(self.problem.device, stream) if size else 0
         with self._lock:  # the descriptor holds the pointers until the call has read them
-            if bias:
-                self._desc.set(_DESC_BIAS_POINTER, c_void_p(bias))
-            if aux:
-                self._desc.set(_DESC_AUX_POINTER, c_void_p(aux))
+            if vector:
+                self._desc.set(_DESC_BIAS_POINTER, c_void_p(vector))
             status = library().cublasLtMatmul(
                 _handle(self.problem.device),
                 self._desc.handle,

@@ -156,7 +156,7 @@ class CudaBackend(Backend):
     def matmul(
         self, a: Array, b: Array, bias: Array | None = None, out: Array | None = None
     ) -> Array:
-        """Multiply by cuBLASLt, which adds the bias; `blas.matmul` also fuses activations."""
+        """Multiply by cuBLASLt, which adds the bias."""
         from tensorlite.backend.blas import if_fit, matmul
 
         return matmul(a, b, bias=bias, out=if_fit(out, a, b))
@@ -170,7 +170,7 @@ class CudaBackend(Backend):
         sums = if_fit(sums, a, b)
         if sums is None:
             sums = self.xp.empty(a.shape[0], a.dtype)
-        return matmul(a, b, bias=sums, epilogue="bgrad_a", out=if_fit(out, a, b)), sums
+        return matmul(a, b, row_sums=sums, out=if_fit(out, a, b)), sums
 
     def on(self, device: Device) -> Any:
         """Context manager: new arrays are made on `device`."""

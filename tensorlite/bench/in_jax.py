@@ -253,7 +253,6 @@ def _op(name: str, dtype: str) -> dict[str, Callable[[], Any]]:
         "cross-entropy": (_cross_entropy, [_draw(dtype, *rows)], [labels]),
         "layer-norm": (layer_norm, [_draw(dtype, *rows), row, row], []),
         "dropout": (_dropout, [_draw(dtype, *rows)], [jax.random.key(0)]),
-        "bias-relu": (lambda x, b: jax.nn.relu(x + b), [_draw(dtype, *rows), row], []),
         "batch-norm": (_batch_norm, [_draw(dtype, *image), channel, channel], []),
         "matmul": (jnp.matmul, [_draw(dtype, 1024, 1024)] * 2, []),
         "conv": (_conv, [_draw(dtype, 32, 64, 32, 32), _draw(dtype, 64, 64, 3, 3)], []),

@@ -80,14 +80,6 @@ def _two_rows(framework: Framework, n: int) -> tuple[Any, Any]:
     return _normal(framework, n), _normal(framework, n)
 
 
-def _bias_relu(framework: Framework) -> tuple:
-    """In one primitive where the framework has one; the others add and rectify."""
-    x, bias = _normal(framework, ROWS, COLUMNS), _normal(framework, COLUMNS)
-    functional = framework.functional
-    fused = getattr(functional, "bias_relu", lambda x, bias: functional.relu(x + bias))
-    return (lambda: fused(x, bias)), [x, bias]
-
-
 def _batch_norm(framework: Framework) -> tuple:
     x, (weight, bias) = _normal(framework, 64, 64, 32, 32), _two_rows(framework, 64)
     function = framework.functional.batch_norm
@@ -135,7 +127,6 @@ OPS: dict[str, Operation] = {
         (2 * _N, 2 * _N),
         random=True,
     ),
-    "bias-relu": Operation(_bias_relu, (2 * _N, 2 * _N), (2 * _N, 3 * _N)),
     "batch-norm": Operation(_batch_norm, (8 * _IMAGE, 12 * _IMAGE), (2 * _IMAGE, 3 * _IMAGE)),
     "matmul": Operation(_matmul, (2 * 1024.0**3, 4 * 1024.0**3), (3 * 1024**2, 5 * 1024**2)),
     "conv": Operation(_conv, (18 * _IMAGE / 2 * 64, 36 * _IMAGE / 2 * 64), (_IMAGE, 2 * _IMAGE)),

@@ -11,7 +11,6 @@ from tensorlite.ops.activation import __all__ as _smooth
 from tensorlite.ops.adaptive_pooling import *
 from tensorlite.ops.attention import *
 from tensorlite.ops.bags import *
-from tensorlite.ops.bias_activation import *
 from tensorlite.ops.bilinear import *
 from tensorlite.ops.channel_norm import *
 from tensorlite.ops.compiled import attention, convolution, recurrent

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class Adadelta(FlatOptimizer):
@@ -68,19 +68,18 @@ class Adadelta(FlatOptimizer):
         if not 0 <= settings["rho"] <= 1:
             raise ValueError(f"rho must lie in [0, 1], not {settings['rho']}")
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """ρ, eps."""
-        return [group["rho"], group["eps"]]
+        return {"rho": group["rho"], "eps": group["eps"]}
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, rho, eps = h
         square, total = state["square_avg"], state["acc_delta"]
-        if decay:
-            g += decay * p
-        square *= rho
-        square += (1 - rho) * g * g
-        g *= xp.sqrt(total + eps) / xp.sqrt(square + eps)
-        total *= rho
-        total += (1 - rho) * g * g
-        p -= lr * g
+        if h.decay:
+            g += h.decay * p
+        square *= h.rho
+        square += (1 - h.rho) * g * g
+        g *= xp.sqrt(total + h.eps) / xp.sqrt(square + h.eps)
+        total *= h.rho
+        total += (1 - h.rho) * g * g
+        p -= h.lr * g

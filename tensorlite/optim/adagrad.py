@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class Adagrad(FlatOptimizer):
@@ -85,15 +85,14 @@ class Adagrad(FlatOptimizer):
         """The decayed rate lrₜ."""
         return group["lr"] / (1 + (step - 1) * group["lr_decay"])
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """Eps."""
-        return [group["eps"]]
+        return {"eps": group["eps"]}
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, eps = h
-        if decay:
-            g += decay * p
+        if h.decay:
+            g += h.decay * p
         total = state["sum"]
         total += g * g
-        p -= lr * g / (xp.sqrt(total) + eps)
+        p -= h.lr * g / (xp.sqrt(total) + h.eps)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 from tensorlite.optim.foreign import as_number
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -87,36 +87,41 @@ class Adam(FlatOptimizer):
         """The greatest second moment only for AMSGrad."""
         return self.state_names if group["amsgrad"] else _MOMENTS
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """β₁, β₂, eps, 1 − β₁ᵗ, 1 − β₂ᵗ, decoupled."""
         beta1, beta2 = group["betas"]
         if not (beta1.__class__ is beta2.__class__ is float):
             beta1, beta2 = as_number(beta1), as_number(beta2)
-        corrections = [1 - beta1**step, 1 - beta2**step]
-        return [beta1, beta2, group["eps"], *corrections, group["decoupled_weight_decay"]]
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "correction1": 1 - beta1**step,
+            "correction2": 1 - beta2**step,
+            "decoupled": group["decoupled_weight_decay"],
+        }
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, beta1, beta2, eps, correction1, correction2, decoupled = h
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        if decay:
-            if decoupled:
-                p *= 1 - lr * decay
+        if h.decay:
+            if h.decoupled:
+                p *= 1 - h.lr * h.decay
             else:
-                g += decay * p
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
+                g += h.decay * p
+        m *= h.beta1
+        m += (1 - h.beta1) * g
+        v *= h.beta2
         g *= g
-        g *= 1 - beta2
+        g *= 1 - h.beta2
         v += g
         if "max_exp_avg_sq" in state:
             v = xp.maximum(v, state["max_exp_avg_sq"], out=state["max_exp_avg_sq"])
         xp.sqrt(v, out=g)
-        g /= correction2**0.5
-        g += eps
+        g /= h.correction2**0.5
+        g += h.eps
         xp.divide(m, g, out=g)
-        g *= lr / correction1
+        g *= h.lr / h.correction1
         p -= g
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class Adamax(FlatOptimizer):
@@ -62,23 +62,27 @@ class Adamax(FlatOptimizer):
         }
         super().__init__(params, defaults)
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """β₁, β₂, eps, 1 − β₁ᵗ."""
         beta1, beta2 = group["betas"]
-        return [beta1, beta2, group["eps"], 1 - beta1**step]
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "correction": 1 - beta1**step,
+        }
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, beta1, beta2, eps, correction = h
         m, u = state["exp_avg"], state["exp_inf"]
-        if decay:
-            g += decay * p
-        m *= beta1
-        m += (1 - beta1) * g
+        if h.decay:
+            g += h.decay * p
+        m *= h.beta1
+        m += (1 - h.beta1) * g
         xp.abs(g, out=g)
-        g += eps
-        u *= beta2
+        g += h.eps
+        u *= h.beta2
         xp.maximum(u, g, out=u)
         xp.divide(m, u, out=g)
-        g *= lr / correction
+        g *= h.lr / h.correction
         p -= g

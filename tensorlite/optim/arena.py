@@ -86,7 +86,7 @@ class Arena:
         self.scalars: list[tuple[float, ...]] = [()] * len(parameters)
         self.extra: dict[int, dict[str, Any]] = {}
         self.skipped: Array | None = None
-        self.hyper: tuple[list, Array] | None = None
+        self.hyper: tuple[dict[str, Any], Array] | None = None
         self.forget_parts()
         self.own: list[tuple[int, int, int]] | None = None  # see `divide`
         self.sharing: Any = None  # what divides it among processes, if it is divided

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class ASGD(FlatOptimizer):
@@ -74,19 +74,19 @@ class ASGD(FlatOptimizer):
         lr, lambd = float(group["lr"]), group["lambd"]
         return (lr / (1 + lambd * lr * step) ** group["alpha"], 1 / max(1, step - group["t0"]))
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """λ, η, μ."""
-        return [group["lambd"], *scalars]
+        eta, mu = scalars
+        return {"lambd": group["lambd"], "eta": eta, "mu": mu}
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        _, decay, _, _, lambd, eta, mu = h
         average = state["ax"]
-        if decay:
-            g += decay * p
-        p *= 1 - lambd * eta
-        p -= eta * g
-        if mu == 1:
+        if h.decay:
+            g += h.decay * p
+        p *= 1 - h.lambd * h.eta
+        p -= h.eta * g
+        if h.mu == 1:
             average[...] = p
         else:
-            average += mu * (p - average)
+            average += h.mu * (p - average)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from tensorlite.backend import Array, is_array
+from tensorlite.backend.kernels.declarations import names_read_by
 from tensorlite.optim import glances
 from tensorlite.optim.arena import Arena, Moved
 from tensorlite.optim.foreign import as_array, as_number, brought
 from tensorlite.optim.optimizer import Optimizer
-from tensorlite.optim.replay import Replay
+from tensorlite.optim.replay import Replay, as_numbers
 from tensorlite.optim.states import ParameterState, States
 from tensorlite.tape import (
     mode,
@@ -26,6 +28,7 @@ from tensorlite.tape import (
 from tensorlite.tensor import Tensor
 
 _PLAIN = (float, int)  # types of most settings
+Numbers = SimpleNamespace  # of a step, by name
 
 
 class _Flat:
@@ -105,18 +108,19 @@ class FlatOptimizer(Optimizer):
         """The rate of this step: a number, or an array on the device if `step` is one."""
         return group["lr"]
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
-        """What the update needs beyond the arrays, from position 4 of the kernel's `hyper`.
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
+        """The numbers of a step by the names that the kernel's ``NAMES`` and `reference` use.
 
-        Positions 0 to 3 are lr, weight decay, gradient scale and the skip flag. `step` counts
-        from 1; it is an array on the device where steps may have been skipped there.
+        To them come "lr", "decay" (weight decay), "scale" (of gradients) and "skip" (the step, if
+        not 0). `step` counts from 1; it is an array on the device where steps may have been skipped
+        there.
         """
         raise NotImplementedError
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """Update `p` and `state` in place from the gradient `g`: the formula, in array operations.
 
-        `g` is scratch space: the reference may overwrite it.
+        `h` has the numbers of `hyper`. `g` is scratch space: the reference may overwrite it.
         """
         raise NotImplementedError
 
@@ -340,8 +344,8 @@ class FlatOptimizer(Optimizer):
         scale: Any = None,
         skip: Any = None,
         scalars: tuple[float, ...] = (),
-    ) -> list:
-        """The numbers that a kernel gets for a step: see `hyper` for their order."""
+    ) -> dict[str, Any]:
+        """The numbers of a step by name: see `hyper`."""
         lr = self.learning_rate(group, count)
         if type(lr) not in _PLAIN and not is_array(lr):
             lr = as_number(lr)
@@ -351,7 +355,7 @@ class FlatOptimizer(Optimizer):
         if group.get("maximize"):
             scale = -1.0 if scale is None else -scale
         hyper = self.hyper(group, count, *scalars) if scalars else self.hyper(group, count)
-        return [lr, decay, scale, skip, *hyper]
+        return {"lr": lr, "decay": decay, "scale": scale, "skip": skip, **hyper}
 
     def _note_scalars(
         self, arena: Arena, start: int, stop: int, scalars: tuple[float, ...]
@@ -367,7 +371,7 @@ class FlatOptimizer(Optimizer):
         start: int,
         stop: int,
         names: tuple[str, ...],
-        values: list,
+        values: dict[str, Any],
         scaled: bool,
     ) -> None:
         p, g, state = arena.part(start, stop, names)
@@ -387,30 +391,34 @@ class FlatOptimizer(Optimizer):
         if arena.short:
             arena.data[start:stop] = arena.backend.cast(p, arena.dtype)
 
-    def _hyper_array(self, arena: Arena, values: list, scaled: bool) -> Array:
-        """The numbers of `_values` as an array on the arena's device.
+    def names_of_numbers(self, arena: Arena) -> tuple[str, ...]:
+        """The names of what the kernel reads, in its order: its declaration says them."""
+        return names_read_by(getattr(arena.backend.kernels, self.kernel_name))
+
+    def _hyper_array(self, arena: Arena, values: dict[str, Any], scaled: bool) -> Array:
+        """The numbers of `_values` as an array on the arena's device, in the kernel's order.
 
         If `scaled`, some come from a gradient scaler, and only the device knows their values.
         """
         last = arena.hyper
         if not scaled and last is not None and last[0] == values:
             return last[1]
-        on_device = {i: v for i, v in enumerate(values) if is_array(v)} if scaled else {}
-        numbers = [0.0 if i in on_device else float(v or 0) for i, v in enumerate(values)]
-        numbers[2] = 1.0 if values[2] is None else numbers[2]
-        hyper = arena.backend.asarray(np.array(numbers), device=arena.device)
-        for i, value in on_device.items():
-            hyper[i] = value
+        names = self.names_of_numbers(arena)
+        on_device = {name for name in names if is_array(values[name])} if scaled else set()
+        known = {**values, **dict.fromkeys(on_device, 0.0)}
+        hyper = arena.backend.asarray(np.array(as_numbers(names, known)), device=arena.device)
+        for name in on_device:
+            hyper[names.index(name)] = values[name]
         recorder = mode.switches.recorder
         graph = recorder is not None and recorder.graph
         arena.hyper = None if scaled and not graph else (values, hyper)
         return hyper
 
     def _reference_update(
-        self, xp: Any, p: Array, g: Array, state: dict[str, Array], values: list
+        self, xp: Any, p: Array, g: Array, state: dict[str, Array], values: dict[str, Any]
     ) -> None:
         """Run the reference; where the step is to be skipped, put everything back."""
-        grad_scale, skip = values[2:4]
+        grad_scale, skip = values["scale"], values["skip"]
         if grad_scale is not None:
             g *= grad_scale.astype(g.dtype) if is_array(grad_scale) else grad_scale
         changing = [p, *state.values()]
@@ -418,7 +426,7 @@ class FlatOptimizer(Optimizer):
         if skip is not None:
             before = [array.copy() for array in changing]
             xp.copyto(g, 0, where=skip != 0)  # what is not finite would only raise warnings
-        self.reference(xp, p, g, state, values)
+        self.reference(xp, p, g, state, Numbers(**values))
         for array, old in zip(changing, before, strict=False):
             xp.copyto(array, old, where=skip != 0)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class Lion(FlatOptimizer):
@@ -47,15 +47,15 @@ class Lion(FlatOptimizer):
         settings = {"betas": tuple(betas), "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, {"lr": lr, **settings})
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """β₁, β₂."""
-        return list(group["betas"])
+        beta1, beta2 = group["betas"]
+        return {"beta1": beta1, "beta2": beta2}
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, beta1, beta2 = h
         m = state["exp_avg"]
-        direction = xp.sign(beta1 * m + (1 - beta1) * g)
-        p -= lr * (direction + decay * p)
-        m *= beta2
-        m += (1 - beta2) * g
+        direction = xp.sign(h.beta1 * m + (1 - h.beta1) * g)
+        p -= h.lr * (direction + h.decay * p)
+        m *= h.beta2
+        m += (1 - h.beta2) * g

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class NAdam(FlatOptimizer):
@@ -85,34 +85,38 @@ class NAdam(FlatOptimizer):
         """Πₜ."""
         return (scalars[0] * _mu(group, step),)
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """β₁, β₂, eps, 1 − β₂ᵗ, the factors of d and of m, decoupled."""
         beta1, beta2 = group["betas"]
         mu, following = _mu(group, step), _mu(group, step + 1)
         product = scalars[0] * mu
-        factors = [(1 - mu) / (1 - product), following / (1 - product * following)]
-        correction = 1 - beta2**step
-        decoupled = group["decoupled_weight_decay"]
-        return [beta1, beta2, group["eps"], correction, *factors, decoupled]
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "correction": 1 - beta2**step,
+            "of_d": (1 - mu) / (1 - product),
+            "of_m": following / (1 - product * following),
+            "decoupled": group["decoupled_weight_decay"],
+        }
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, beta1, beta2, eps, correction, of_d, of_m, decoupled = h
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        if decay:
-            if decoupled:
-                p *= 1 - lr * decay
+        if h.decay:
+            if h.decoupled:
+                p *= 1 - h.lr * h.decay
             else:
-                g += decay * p
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * g * g
+                g += h.decay * p
+        m *= h.beta1
+        m += (1 - h.beta1) * g
+        v *= h.beta2
+        v += (1 - h.beta2) * g * g
         root = xp.sqrt(v)
-        root /= correction**0.5
-        root += eps
-        g *= lr * of_d
-        g += lr * of_m * m
+        root /= h.correction**0.5
+        root += h.eps
+        g *= h.lr * h.of_d
+        g += h.lr * h.of_m * m
         g /= root
         p -= g
 

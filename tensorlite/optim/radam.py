@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class RAdam(FlatOptimizer):
@@ -67,7 +67,7 @@ class RAdam(FlatOptimizer):
         }
         super().__init__(params, defaults)
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """β₁, β₂, eps, 1 − β₁ᵗ, r √(1 − β₂ᵗ) or 0 at first, decoupled."""
         beta1, beta2 = group["betas"]
         correction = 1 - beta2**step
@@ -77,27 +77,32 @@ class RAdam(FlatOptimizer):
         if rho > 5:
             ratio = (rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)
             rectified = (ratio * correction) ** 0.5
-        decoupled = group["decoupled_weight_decay"]
-        return [beta1, beta2, group["eps"], 1 - beta1**step, rectified, decoupled]
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "correction": 1 - beta1**step,
+            "rectified": rectified,
+            "decoupled": group["decoupled_weight_decay"],
+        }
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, beta1, beta2, eps, correction, rectified, decoupled = h
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        if decay:
-            if decoupled:
-                p *= 1 - lr * decay
+        if h.decay:
+            if h.decoupled:
+                p *= 1 - h.lr * h.decay
             else:
-                g += decay * p
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * g * g
-        if rectified:
+                g += h.decay * p
+        m *= h.beta1
+        m += (1 - h.beta1) * g
+        v *= h.beta2
+        v += (1 - h.beta2) * g * g
+        if h.rectified:
             xp.sqrt(v, out=g)
-            g += eps
+            g += h.eps
             xp.divide(m, g, out=g)
-            g *= rectified * lr / correction
+            g *= h.rectified * h.lr / h.correction
             p -= g
         else:
-            p -= m * (lr / correction)
+            p -= m * (h.lr / h.correction)

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from tensorlite.optim.flat import FlatOptimizer
 
 
+def as_numbers(names: tuple[str, ...], values: dict[str, Any]) -> list[float]:
+    """A step's numbers in the order in which a kernel reads them; gradients are scaled by 1."""
+    return [
+        1.0 if name == "scale" and values[name] is None else float(values[name] or 0)
+        for name in names
+    ]
+
+
 class Replay:
     """The host's part of a recorded step: it counts, and writes the kernels' numbers anew."""
 
@@ -43,6 +51,7 @@ class Replay:
         self.last: list[Any] = [None] * len(runs)
         self.skipped = arena.skipped
         self.settings = self._settings()
+        self.order = optimizer.names_of_numbers(arena)
 
     def _settings(self) -> dict[str, Any] | None:
         """Settings that are part of the device's formulas, if it has any."""
@@ -83,10 +92,9 @@ class Replay:
             if count is not None:
                 count[...] = step
             lr = as_number(optimizer.learning_rate(group, step))
-            values = [lr, decay, scale, None, *optimizer.hyper(group, step)]
+            known = {"lr": lr, "decay": decay, "scale": scale, "skip": None}
+            values = {**known, **optimizer.hyper(group, step)}
             if values != self.last[k]:
                 self.last[k] = values
-                numbers = [float(v or 0) for v in values]
-                numbers[2] = 1.0 if scale is None else scale
-                hyper[:] = numbers  # on the host
+                hyper[:] = as_numbers(self.order, values)  # on the host
         note_write_at(arena.bounds)

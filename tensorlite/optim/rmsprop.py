@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class RMSprop(FlatOptimizer):
@@ -86,28 +86,27 @@ class RMSprop(FlatOptimizer):
         mean = ("grad_avg",) if group["centered"] else ()
         return ("square_avg", *mean, *(("momentum_buffer",) if group["momentum"] else ()))
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """α, eps, momentum."""
-        return [group["alpha"], group["eps"], group["momentum"]]
+        return {"alpha": group["alpha"], "eps": group["eps"], "momentum": group["momentum"]}
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, alpha, eps, momentum = h
-        if decay:
-            g += decay * p
+        if h.decay:
+            g += h.decay * p
         square = state["square_avg"]
-        square *= alpha
-        square += (1 - alpha) * g * g
+        square *= h.alpha
+        square += (1 - h.alpha) * g * g
         variance = square
         if "grad_avg" in state:
             mean = state["grad_avg"]
-            mean += (1 - alpha) * (g - mean)
+            mean += (1 - h.alpha) * (g - mean)
             least = square * (np.finfo(square.dtype).eps / 2)
             variance = xp.maximum(square - mean * mean, least)
-        g /= xp.sqrt(variance) + eps
+        g /= xp.sqrt(variance) + h.eps
         if "momentum_buffer" in state:
             buffer = state["momentum_buffer"]
-            buffer *= momentum
+            buffer *= h.momentum
             buffer += g
             g = buffer
-        p -= lr * g
+        p -= h.lr * g

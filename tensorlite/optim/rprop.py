@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class Rprop(FlatOptimizer):
@@ -72,19 +72,26 @@ class Rprop(FlatOptimizer):
         """The first step size is the learning rate."""
         return float(group["lr"]) if name == "step_size" else 0.0
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """Both etas, the least and the greatest size, first step."""
-        return [*group["etas"], *group["step_sizes"], step == 1]
+        shrink, grow = group["etas"]
+        least, most = group["step_sizes"]
+        return {
+            "shrink": shrink,
+            "grow": grow,
+            "least": least,
+            "most": most,
+            "first": step == 1,
+        }
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, _, _, _, shrink, grow, least, most, first = h
         prev, size = state["prev"], state["step_size"]
-        if first:
-            size[...] = lr
+        if h.first:
+            size[...] = h.lr
         turn = xp.sign(g) * xp.sign(prev)
-        size *= xp.where(turn > 0, grow, xp.where(turn < 0, shrink, 1)).astype(size.dtype)
-        xp.clip(size, least, most, out=size)
+        size *= xp.where(turn > 0, h.grow, xp.where(turn < 0, h.shrink, 1)).astype(size.dtype)
+        xp.clip(size, h.least, h.most, out=size)
         xp.copyto(g, 0, where=turn < 0)
         prev[...] = g
         p -= xp.sign(g) * size

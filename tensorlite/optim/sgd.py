@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensorlite.backend import Array
-from tensorlite.optim.flat import FlatOptimizer
+from tensorlite.optim.flat import FlatOptimizer, Numbers
 
 
 class SGD(FlatOptimizer):
@@ -83,21 +83,25 @@ class SGD(FlatOptimizer):
         """Steps without momentum leave no trace."""
         return bool(group["momentum"])
 
-    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> list:
+    def hyper(self, group: dict[str, Any], step: Any, *scalars: float) -> dict[str, Any]:
         """Momentum, dampening, nesterov, first step."""
-        return [group["momentum"], group["dampening"], group["nesterov"], step == 1]
+        return {
+            "momentum": group["momentum"],
+            "dampening": group["dampening"],
+            "nesterov": group["nesterov"],
+            "first": step == 1,
+        }
 
-    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: list) -> None:
+    def reference(self, xp: Any, p: Array, g: Array, state: dict[str, Array], h: Numbers) -> None:
         """The formula above."""
-        lr, decay, _, _, momentum, dampening, nesterov, first = h
-        if decay:
-            g += decay * p
+        if h.decay:
+            g += h.decay * p
         if "momentum_buffer" in state:
             b = state["momentum_buffer"]
-            if first:
+            if h.first:
                 b[...] = g
             else:
-                b *= momentum
-                b += (1 - dampening) * g
-            g = g + momentum * b if nesterov else b
-        p -= lr * g
+                b *= h.momentum
+                b += (1 - h.dampening) * g
+            g = g + h.momentum * b if h.nesterov else b
+        p -= h.lr * g

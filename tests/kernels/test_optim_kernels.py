@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 from reference import SIZES, close, normal
 
+from tensorlite.backend.kernels.declarations import families
+
 pytestmark = pytest.mark.parametrize(
     ("dtype", "tolerance"), [(np.float32, 2e-6), (np.float64, 1e-14)]
 )
 LR, DECAY, SCALE = 0.1, 0.01, 0.5
+_ADAM = {"beta1": 0.9, "beta2": 0.99}
 
 
-def _hyper(*own, skip=0.0):
-    return np.array([LR, DECAY, SCALE, skip, *own])
+def _hyper(kernel, skip=0.0, **own):
+    """The kernel's numbers, in the order of its declaration."""
+    values = {"lr": LR, "decay": DECAY, "scale": SCALE, "skip": skip, **own}
+    (declared,) = [k for k in families("cpu")["optim"] if k.name == kernel]
+    (names,) = [p.names for p in declared.parameters if p.names]
+    return np.array([values.pop(name) for name in names], float)
 
 
 def _state(n, dtype, count):
@@ -30,7 +37,7 @@ def test_sgd(run, dtype, tolerance, nesterov, first):
         d = gf * SCALE + DECAY * pf
         wanted = d if first else 0.9 * bf + 0.7 * d
         step = d + 0.9 * wanted if nesterov else wanted
-        hyper = _hyper(0.9, 0.3, nesterov, first)
+        hyper = _hyper("sgd", momentum=0.9, dampening=0.3, nesterov=nesterov, first=first)
         new, buffer = run("sgd", p, g, b, hyper, n, update=[0, 2])
         close(new, pf - LR * step, tolerance)
         close(buffer, wanted, tolerance)
@@ -42,7 +49,9 @@ def test_adam(run, dtype, tolerance, decoupled):
     for n in SIZES:
         (p, g, m, v), (pf, gf, mf, vf) = _state(n, dtype, 2)
         c1, c2 = 1 - 0.9**3, 1 - 0.99**3
-        hyper = _hyper(0.9, 0.99, 1e-3, c1, c2, decoupled)
+        hyper = _hyper(
+            "adam", **_ADAM, eps=1e-3, correction1=c1, correction2=c2, decoupled=decoupled
+        )
         d = gf * SCALE + (0 if decoupled else DECAY * pf)
         mf, vf = 0.9 * mf + 0.1 * d, 0.99 * vf + 0.01 * d * d
         start = pf * (1 - LR * DECAY) if decoupled else pf
@@ -73,7 +82,13 @@ def test_rmsprop(run, dtype, tolerance, centered, momentum):
         direction = d / (np.sqrt(variance) + 1e-2)
         step = 0.8 * bf + direction if momentum else direction
         args = (p, g, s, mean if centered else None, b if momentum else None)
-        new, square, *_ = run("rmsprop", *args, _hyper(0.9, 1e-2, 0.8), n, update=[0, 2, 3, 4])
+        new, square, *_ = run(
+            "rmsprop",
+            *args,
+            _hyper("rmsprop", alpha=0.9, eps=1e-2, momentum=0.8),
+            n,
+            update=[0, 2, 3, 4],
+        )
         close(new[sound], (pf - LR * step)[sound], 20 * tolerance)
         close(square, sf, tolerance)
 
@@ -82,7 +97,7 @@ def test_adagrad(run, dtype, tolerance):
     for n in SIZES:
         (p, g, s), (pf, gf, sf) = _state(n, dtype, 1)
         d = gf * SCALE + DECAY * pf
-        new, total = run("adagrad", p, g, s, _hyper(1e-3), n, update=[0, 2])
+        new, total = run("adagrad", p, g, s, _hyper("adagrad", eps=1e-3), n, update=[0, 2])
         close(new, pf - LR * d / (np.sqrt(sf + d * d) + 1e-3), tolerance)
         close(total, sf + d * d, tolerance)
 
@@ -91,14 +106,14 @@ def test_lion(run, dtype, tolerance):
     for n in SIZES:
         (p, g, m), (pf, gf, mf) = _state(n, dtype, 1)
         d = gf * SCALE
-        new, mean = run("lion", p, g, m, _hyper(0.9, 0.99), n, update=[0, 2])
+        new, mean = run("lion", p, g, m, _hyper("lion", beta1=0.9, beta2=0.99), n, update=[0, 2])
         close(new, pf - LR * (np.sign(0.9 * mf + 0.1 * d) + DECAY * pf), tolerance)
         close(mean, 0.99 * mf + 0.01 * d, tolerance)
 
 
 def test_a_skipped_step_changes_nothing(run, dtype, tolerance):
     (p, g, m, v), (pf, _, mf, vf) = _state(33, dtype, 2)
-    hyper = _hyper(0.9, 0.99, 1e-8, 0.1, 0.01, 1, skip=1.0)
+    hyper = _hyper("adam", 1.0, **_ADAM, eps=1e-8, correction1=0.1, correction2=0.01, decoupled=1)
     results = run("adam", p, g, m, v, None, hyper, 33, update=[0, 2, 3])
     np.testing.assert_array_equal(results, [pf, mf, vf])
 

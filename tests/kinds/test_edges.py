@@ -210,8 +210,6 @@ ELSEWHERE = {
     "where": "moves numbers",
     "clone": "returns what it is given",
     "searchsorted": "finds places",
-    "bias_relu": "relu of a sum",
-    "bias_gelu": "gelu of a sum",
     "binary_cross_entropy": "its edges are in tests/ops/test_losses.py",
     "binary_cross_entropy_with_logits": "its edges are in tests/ops/test_losses.py",
     "huber": "its edges are in tests/ops/test_losses.py",

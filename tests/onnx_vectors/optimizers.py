@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnx_vectors import NotCovered, adapts
 from tensorlite.backend import array_backend
 from tensorlite.optim import SGD, Adagrad, Adam
+from tensorlite.optim.flat import Numbers
 from tensorlite.tensor import tensor_of
 
 
@@ -34,7 +35,16 @@ def adam(
 ):
     if count.item() or norm_coefficient_post:
         raise NotCovered("eps inside the correction, or a second decay")
-    hyper = [rate.item(), norm_coefficient, 1, 0, alpha, beta, epsilon, 1.0, 1.0, False]
+    hyper = Numbers(
+        lr=rate.item(),
+        decay=norm_coefficient,
+        beta1=alpha,
+        beta2=beta,
+        eps=epsilon,
+        correction1=1.0,
+        correction2=1.0,
+        decoupled=False,
+    )
     return updated(Adam, tensors, ("exp_avg", "exp_avg_sq"), hyper)
 
 
@@ -42,11 +52,19 @@ def adam(
 def adagrad(rate, count, *tensors, decay_factor=0.0, epsilon=0.0, norm_coefficient=0.0):
     settings = {"lr": rate.item(), "lr_decay": decay_factor}
     lr = Adagrad.learning_rate(Adagrad, settings, count.item() + 1)
-    return updated(Adagrad, tensors, Adagrad.state_names, [lr, norm_coefficient, 1, 0, epsilon])
+    hyper = Numbers(lr=lr, decay=norm_coefficient, eps=epsilon)
+    return updated(Adagrad, tensors, Adagrad.state_names, hyper)
 
 
 @adapts("Momentum")
 def momentum(rate, count, *tensors, alpha, beta, mode, norm_coefficient):
     dampening = 1 - (beta if count.item() else 1)
-    hyper = [rate.item(), norm_coefficient, 1, 0, alpha, dampening, mode == "nesterov", False]
+    hyper = Numbers(
+        lr=rate.item(),
+        decay=norm_coefficient,
+        momentum=alpha,
+        dampening=dampening,
+        nesterov=mode == "nesterov",
+        first=False,
+    )
     return updated(SGD, tensors, SGD.state_names, hyper)

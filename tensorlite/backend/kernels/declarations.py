@@ -7,8 +7,9 @@ numbers of elements, how it is launched. The bindings of both devices are made f
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from .c_types import FLOATS, SHORT
@@ -19,7 +20,8 @@ class Parameter:
     """One parameter of a kernel: an array with its number of elements, or a scalar.
 
     Of an array of heads, of which only the last axis must be dense, `count` is its four lengths.
-    `word` is OF, OPTIONAL, AXES, LIKE, PER_ROW or SUMS, and `of` what stands after it.
+    `word` is OF, OPTIONAL, AXES, LIKE, PER_ROW, SUMS or HYPER, and `of` what stands after it;
+    `names` are the names of its elements, if they have some.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Parameter:
     count: str = ""
     word: str = ""
     of: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,12 @@ class Kernel:
 
     @property
     def signature(self) -> str:
-        """The call as Python sees it: ``softmax(x, y, rows, columns)``."""
-        return f"{self.name}({', '.join(p.name for p in self.parameters)})"
+        """The call as Python sees it: ``softmax(x, y, rows, columns)``.
+
+        An array whose elements have names shows them: ``lion(p, g, m, hyper{lr decay …}, n)``.
+        """
+        shown = [p.name + (f"{{{' '.join(p.names)}}}" if p.names else "") for p in self.parameters]
+        return f"{self.name}({', '.join(shown)})"
 
     @property
     def mapped(self) -> int:
@@ -100,9 +107,11 @@ _DECLARATION = re.compile(
 )
 _PARAMETER = re.compile(
     r"(?P<heads>Heads<)?(?P<const>const )?(?P<type>[\w<>]+?)(?(heads)>|(?P<star>\*)?) (?P<name>\w+)"
-    r"(?: (?P<presence>OF|OPTIONAL|AXES|LIKE|PER_ROW|SUMS)\((?P<count>(?:[^()]|\([^()]*\))*)\))?"
+    r"(?: (?P<presence>OF|OPTIONAL|AXES|LIKE|PER_ROW|SUMS|HYPER)"
+    r"\((?P<count>(?:[^()]|\([^()]*\))*)\))?"
     r"\s*(?:,\s*|$)"
 )
+_NAMES = re.compile(r"^struct (\w+) NAMES\(([^)]*)\);", re.MULTILINE)
 _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 
 
@@ -115,10 +124,22 @@ def kernels_folder() -> Path:
 
 def parse(source: str, family: str) -> list[Kernel]:
     """Read the declarations of all kernels in a source text."""
-    return [_parse_declaration(match, family) for match in _DECLARATION.finditer(source)]
+    named = {m[1]: tuple(m[2].replace(",", " ").split()) for m in _NAMES.finditer(source)}
+    return [_parse_declaration(match, family, named) for match in _DECLARATION.finditer(source)]
 
 
-def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
+@lru_cache(maxsize=64)
+def names_read_by(kernel: Callable) -> tuple[str, ...]:
+    """The names of the elements of a kernel's HYPER array, in order; `kernel` is a library's."""
+    shown = re.search(r"{(.*?)}", kernel.__doc__ or "")
+    if shown is None:
+        raise TypeError(f"{kernel.__doc__}: none of its parameters is declared HYPER, with names")
+    return tuple(shown[1].split())
+
+
+def _parse_declaration(
+    match: re.Match[str], family: str, named: dict[str, tuple[str, ...]]
+) -> Kernel:
     types, stored = {}, set()
     for parameter in filter(None, (match["types"] or "").split(",")):
         kind, name = parameter.split()
@@ -137,6 +158,9 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
             raise ValueError(f"{family}.cu: cannot read {match['name']}'s parameters: {text!r}")
         position = found.end()
         of = " ".join((found["count"] or "").split())
+        names = named.get(of, ()) if found["presence"] == "HYPER" else ()
+        if found["presence"] == "HYPER" and not names:
+            raise ValueError(f"{family}.cu: HYPER({of}): no struct {of} NAMES(...) is before it")
         parameters.append(
             Parameter(
                 name=found["name"],
@@ -145,9 +169,10 @@ def _parse_declaration(match: re.Match[str], family: str) -> Kernel:
                 is_heads=bool(found["heads"]),
                 is_input=bool(found["const"]),
                 optional=found["presence"] == "OPTIONAL",
-                count=_count(found["presence"], of, parameters),
+                count=str(len(names)) if names else _count(found["presence"], of, parameters),
                 word=found["presence"] or "",
                 of=of,
+                names=names,
             )
         )
     # What follows the number of threads tells the assembler how many blocks to make room for.

@@ -233,12 +233,6 @@ def per_channel(g: Graph, x: str, ndim: int) -> str:
     return x if ndim <= 2 else g.node("Reshape", x, g.ints([-1, *[1] * (ndim - 2)]))
 
 
-@converts("bias_relu", "bias_gelu")
-def _bias_activation(g: Graph, s: Step, x: str, bias: str) -> str:
-    x = g.node("Add", x, bias)
-    return g.node("Relu", x) if s.primitive.name == "bias_relu" else gelu(g, s, x, "tanh")
-
-
 @converts("nan_to_num")
 def _nan_to_num(
     g: Graph, s: Step, x: str, nan: float | None, posinf: float | None, neginf: float | None
