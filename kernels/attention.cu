@@ -145,7 +145,7 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
     TL_ATTENTION(T, T);
     const Index block = attention_block(queries, keys, causal),
                 blocks = queries ? ceil_div(queries, block) : 0;
-    // Where heads are few their queries are divided, at the price of packing the keys once a part.
+    // Where heads are few their queries are divided, at the price of packing the keys once per part.
     const Index parts =
         std::min(blocks, ceil_div(4 * num_threads(), std::max<Index>(1, batch * heads)));
     parallel(batch * heads * parts, [&](Index task) {

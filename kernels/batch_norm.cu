@@ -156,7 +156,7 @@ void batch_norm_sums(const T* g OF(n * channels * size), const T* x OF(n * chann
     });
 }
 
-// dx = weight rstd (g - dbias / m - z dweight / m), m = n size elements a channel
+// dx = weight rstd (g - dbias / m - z dweight / m), m = n size elements per channel
 template <typename T>
 ROWS(n * channels, size)
 void batch_norm_backward(const T* g OF(n * channels * size), const T* x OF(n * channels * size),

@@ -8,19 +8,6 @@
 
 namespace tl {
 
-// The numbers of a step; on CUDA read from memory once a block.
-template <typename Numbers>
-TL_INLINE const Numbers& once(const double* hyper) {
-#if defined(__CUDACC__)
-    __shared__ double read[sizeof(Numbers) / sizeof(double)];
-    if (threadIdx.x < sizeof(Numbers) / sizeof(double)) read[threadIdx.x] = hyper[threadIdx.x];
-    __syncthreads();
-    return *(const Numbers*)read;
-#else
-    return *(const Numbers*)hyper;
-#endif
-}
-
 // What every optimizer computes with, as A.
 template <typename A>
 struct Common {

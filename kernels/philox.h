@@ -1,4 +1,4 @@
-// Philox blocks, the two distributions, and map() with a random number an element.
+// Philox blocks, the two distributions, and map() with a random number per element.
 #pragma once
 
 #include "tensorlite.h"

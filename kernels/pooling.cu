@@ -75,7 +75,7 @@ struct AdaptiveAxis {
     TL_INLINE Place high(Place p) const { return up(p + 1, out, in); }
 };
 
-// body(plane, row, column) for every element of all planes: one a lane on CUDA; on the CPU a thread
+// body(plane, row, column) for every element of all planes: one per lane on CUDA; on the CPU a thread
 // takes whole rows, so that what depends on the row alone is computed once.
 template <typename F>
 TL_INLINE void each_element(Index planes, Place rows, Place columns, const F& body) {
@@ -289,7 +289,7 @@ void max_pool2d_backward(const T* g OF(planes * out_h * out_w),
             }
         dx[plane * down.in * across.in + at] = T(sum);
     });
-#else  // every window hands out: one thread a plane
+#else  // every window hands out: one thread per plane
     (void)kernel_h, (void)kernel_w, (void)stride_h, (void)stride_w, (void)pad_h, (void)pad_w;
     (void)dilation_h, (void)dilation_w;
     parallel_range(planes, kGrain / (height * width + 1) + 1, [=](Index first, Index last) {

@@ -32,7 +32,7 @@
 #define SHORT typename
 
 #if defined(__CUDACC__)
-// One block a multiprocessor at least: where this is not said, NVRTC spills rather than have one.
+// One block per multiprocessor at least: where this is not said, NVRTC spills rather than have one.
 #define EACH(n) __global__ __launch_bounds__(256)
 #define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>, 1)
 #define BLOCKS(n, threads, ...) __global__ __launch_bounds__(threads, tl::or_one(__VA_ARGS__))
@@ -72,6 +72,19 @@ struct InOut {
 template <typename T>
 TL_INLINE InOut<T> inout(T* data) {
     return {data};
+}
+
+// The numbers of an array declared HYPER, by name; on CUDA read from memory once per block.
+template <typename Numbers>
+TL_INLINE const Numbers& once(const double* hyper) {
+#if defined(__CUDACC__)
+    __shared__ double read[sizeof(Numbers) / sizeof(double)];
+    if (threadIdx.x < sizeof(Numbers) / sizeof(double)) read[threadIdx.x] = hyper[threadIdx.x];
+    __syncthreads();
+    return *(const Numbers*)read;
+#else
+    return *(const Numbers*)hyper;
+#endif
 }
 
 // Two sums of a row.

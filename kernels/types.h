@@ -163,7 +163,7 @@ struct Heads {
 
     // The rows of one head, counted through all batches.
     TL_INLINE Rows<T> of(Index head) const {
-#if defined(__CUDACC__)  // a block a head at least, so 32 bits; a division of 64 is a call
+#if defined(__CUDACC__)  // a block per head at least, so 32 bits; a division of 64 is a call
         const Index batch = uint32_t(head) / uint32_t(heads);
 #else
         const Index batch = head / heads;

@@ -9,7 +9,7 @@ namespace tl {
 constexpr int kRows = 32, kThreads = 128;
 
 template <typename A>
-constexpr int kShare = sizeof(A);  // lanes a row: 4 for float, 8 for double
+constexpr int kShare = sizeof(A);  // lanes per row: 4 for float, 8 for double
 
 // `count` elements of a row of 128 at most: those that belong to this lane, in packs of 16 bytes.
 template <typename A, int count>
@@ -77,7 +77,7 @@ TL_INLINE void each_held_row(Index first, Index rows, const F& body) {
     }
 }
 
-// body(memory, held_type) for the least number of elements a lane that holds `dim` of them.
+// body(memory, held_type) for the least number of elements per lane that holds `dim` of them.
 template <typename A, typename F>
 TL_INLINE void with_dims(Index dim, const F& body) {
     __shared__ __align__(16) A memory[2 * kTile<A> * 128];

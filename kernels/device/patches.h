@@ -11,7 +11,7 @@
 
 namespace tl {
 
-// Division by a number that is known when a block begins, without a division an element.
+// Division by a number that is known when a block begins, without a division per element.
 struct Divisor {
     uint32_t by, multiplier;
     TL_INLINE explicit Divisor(Index by)

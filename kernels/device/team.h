@@ -395,7 +395,7 @@ class Team {
     }
 
     // For all columns: f(slot) for as many as the registers hold, then done(how many). Packs begin
-    // at `head`; what lies before and behind them comes last, a column a lane.
+    // at `head`; what lies before and behind them comes last, a column per lane.
     template <typename F, typename Done, typename... R>
     TL_INLINE void stream(Index head, const F& f, const Done& done, const R&... rows) const {
         constexpr int packs = kHeld / kWide;

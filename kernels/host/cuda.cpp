@@ -134,7 +134,7 @@ struct LaunchLayout {
 class Kernel {
     std::vector<Parameter> parameters_;
     std::vector<int> order_;  // arrays of type Acc<T> after those that say what T is
-    std::vector<unsigned> allowed_;  // of each type parameter, a bit a type
+    std::vector<unsigned> allowed_;  // of each type parameter, a bit per type
     std::vector<Expression> extents_;
     char launch_;  // the first letter of EACH, ROWS, BLOCKS
     LaunchLayout layout_;

@@ -105,7 +105,7 @@ void pad_rows(const char* x, T* y, const List<Axis>& axes, T value) {
         Index plane = begin / rows_each, within = begin % rows_each;
         Index place = row_source(axes, planes, plane);
         for (Index row = begin; row < end; ++row, ++within) {
-            if (within == rows_each) {  // divisions once a plane, not once a row
+            if (within == rows_each) {  // divisions once per plane, not once per row
                 within = 0;
                 place = row_source(axes, planes, ++plane);
             }

@@ -68,7 +68,7 @@ inline void all_written() { std::atomic_thread_fence(std::memory_order_seq_cst);
 // Elements that are made before they are written so.
 constexpr Index kBlock = 256;
 
-// An array that a map reads or writes: where it is, and bytes an element.
+// An array that a map reads or writes: where it is, and bytes per element.
 struct Stream {
     char* data = nullptr;
     Index size = 0;

@@ -133,7 +133,7 @@ struct Powers {
     TL_INLINE A operator[](Slot j) const { return data[j]; }
 };
 
-// Sums over the team's rows, one a column.
+// Sums over the team's rows, one per column.
 template <typename A>
 struct Sums {
     A* data;

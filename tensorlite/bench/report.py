@@ -103,7 +103,7 @@ def counts_table(counted: dict[str, Counts]) -> str:
 
 def host_table(measured: dict[str, HostTime]) -> str:
     """Milliseconds of the host per step, and microseconds per call of the device."""
-    rows = [["host time", "median ms", "best ms", "calls", "µs a call"]]
+    rows = [["host time", "median ms", "best ms", "calls", "µs per call"]]
     for name, t in measured.items():
         calls = ["", ""] if not t.calls else [str(t.calls), f"{1e3 * t.median / t.calls:.1f}"]
         rows.append([name, f"{t.median:.3f}", f"{t.best:.3f}", *calls])

@@ -32,7 +32,7 @@ class Behind(RuntimeError):
 
 
 class Beat:
-    """Reports the state of this process to the others on this machine, ten times a second.
+    """Reports the state of this process to the others on this machine, ten times per second.
 
     Parameters
     ----------

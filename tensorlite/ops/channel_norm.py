@@ -239,7 +239,7 @@ def batch_norm(
     count = _values_per_channel(x)
     if count < 2:
         raise ValueError(
-            f"batch_norm: {count} values a channel in input {x.shape} have no variance; use a "
+            f"batch_norm: {count} values per channel in input {x.shape} have no variance; use a "
             "larger batch, or eval()"
         )
     y, center, variance = batch_norm_channels(x, weight, bias, eps=eps)

@@ -1,4 +1,4 @@
-"""Captured calls on CUDA: one graph launch a step, and the bits of eager steps."""
+"""Captured calls on CUDA: one graph launch per step, and the bits of eager steps."""
 
 from __future__ import annotations
 

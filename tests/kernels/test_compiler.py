@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contributing import blocks
 
 from tensorlite.backend.kernels import cache, declarations
 
@@ -32,6 +33,22 @@ k = library.library("cpu")
 if k is not None:
     x = np.arange(5.0); y = k.empty(5, x.dtype); k.double_it(x, y, 5); assert y[4] == 8
     print("used", k.__file__)
+"""
+KERNELS_IN = ["Its kernel ", "An operation along rows", "An optimizer"]
+USE_ADDED = """
+from tensorlite.backend.kernels.declarations import names_read_by
+for dtype in (np.float32, np.float64):
+    x = np.linspace(-3, 3, 12, dtype=dtype).reshape(3, 4)
+    near = dict(rtol=1e-6, atol=0)
+    np.testing.assert_allclose(k.new_squareplus(x), (x + np.sqrt(x * x + 4)) / 2, **near)
+    length = np.sqrt((x * x).sum(-1, keepdims=True))
+    np.testing.assert_allclose(k.new_unit_rows(x), x / length, **near)
+    assert names_read_by(k.signum) == ("lr", "scale", "skip", "beta")
+    p, m = np.ones(12, dtype), np.zeros(12, dtype)
+    k.signum(p, x.ravel(), m, np.array([0.5, 2.0, 0, 0.75]), 12)
+    np.testing.assert_allclose(m, x.ravel() / 2, **near)
+    np.testing.assert_array_equal(p, 1 - 0.5 * np.sign(x.ravel()))
+print("as their references")
 """
 
 
@@ -123,9 +140,17 @@ def test_clang_is_given_no_flags_that_only_gcc_knows(tree, remembering_compiler)
 
 
 def test_a_changed_source_is_compiled_anew(tree):
+    """Changed as CONTRIBUTING says it: by three kernels, which compute what their references do."""
     assert _use(tree)[0] == 0
-    (tree / "kernels" / "tiny.cu").write_text(TINY.replace("2 * x", "x + x"))
-    assert "compiled in" in _use(tree)[2]
+    kernels = [code for start in KERNELS_IN for file, code in blocks(start) if file.endswith(".cu")]
+    head = (ROOT / "kernels" / "optim.cu").read_text()
+    head = head[: head.index("// What every optimizer computes with")]
+    (tree / "kernels" / "tiny.cu").write_text(
+        "".join([head, *code, TINY[TINY.index("template") :]])
+    )
+    status, out, err = _use(tree, code=USE + USE_ADDED)
+    assert (status, err.count("compiled in")) == (0, 1), err
+    assert "as their references" in out
 
 
 def test_two_processes_at_once_compile_once(tree, remembering_compiler):

@@ -66,7 +66,9 @@ ERRORS = {
     "layer_norm: input of shape (2, 3) does not end with normalized_shape (4,)": lambda: (
         F.layer_norm(zeros(2, 3), 4)
     ),
-    "batch_norm: 1 values a channel": lambda: F.batch_norm(zeros(1, 3), None, None, training=True),
+    "batch_norm: 1 values per channel": lambda: F.batch_norm(
+        zeros(1, 3), None, None, training=True
+    ),
     "batch_norm: a parameter of shape (4,)": lambda: F.batch_norm(
         zeros(2, 3), zeros(4), zeros(4), training=True
     ),

@@ -30,7 +30,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 2e-3, "bfloat16": 1.6
 
 
 def per_operation(check: Callable) -> Callable:
-    """One test an operation, over all its samples: hundreds of tests, not thousands."""
+    """One test per operation, over all its samples: hundreds of tests, not thousands."""
     ordered = sorted(SAMPLES, key=lambda sample: sample.name)
     groups = {name: list(samples) for name, samples in groupby(ordered, lambda s: s.name)}
     return pytest.mark.parametrize("samples", groups.values(), ids=groups.keys())(check)

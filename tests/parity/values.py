@@ -51,7 +51,7 @@ def place(text: str) -> tuple[str, tuple[int, ...], int, bool]:
 
 
 class Store:
-    """Rows of numbers, one a dtype, that arrays are put in one after another."""
+    """Rows of numbers, one per dtype, that arrays are put in one after another."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[np.ndarray]] = {}

@@ -158,11 +158,13 @@ def _allocating(kernel: Kernel) -> str:
         f"{{{', '.join(map(str, s.of_count))}}}}}"
         for s in slots_of(kernel) or ()
     )
+    sums = any(p.word == "SUMS" for p in kernel.parameters)
+    total = "guarded<call_column_total>" if sums else "nullptr"
     return (
         f"static PyObject* new_{kernel.name}"
         "(PyObject*, PyObject* const* args, Py_ssize_t given) {\n"
         f'    static const Entry entry("{kernel.name}", guarded<call_{kernel.name}>, '
-        f"guarded<call_column_total>, {allowed(kernel)}, {{{slots}}});\n"
+        f"{total}, {allowed(kernel)}, {{{slots}}});\n"
         "    return entry.run(args, given);\n}"
     )
 
