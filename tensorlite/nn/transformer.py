@@ -16,8 +16,8 @@ from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module
 from tensorlite.nn.norm import LayerNorm
 from tensorlite.nn.parameter import float_dtype
-from tensorlite.ops import triu
 from tensorlite.ops.creation import full
+from tensorlite.ops.diagonals import triu
 from tensorlite.tensor import Tensor
 
 Activation = str | Callable[[Tensor], Tensor]

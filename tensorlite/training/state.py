@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any], loader: DataLoader) ->
         )
 
 
-def check_weights_of(model: Module, state: dict[str, Any], path: Path | None) -> None:
+def check_weights_of(model: Module, state: Mapping[str, Any], path: Path | None) -> None:
     """Refuse parameters of a checkpoint that are not finite."""
     check_weights(state, [name for name, _ in model.named_parameters()], str(path))
 

@@ -143,11 +143,9 @@ def test_a_changed_source_is_compiled_anew(tree):
     """Changed as CONTRIBUTING says it: by three kernels, which compute what their references do."""
     assert _use(tree)[0] == 0
     kernels = [code for start in KERNELS_IN for file, code in blocks(start) if file.endswith(".cu")]
-    head = (ROOT / "kernels" / "optim.cu").read_text()
-    head = head[: head.index("// What every optimizer computes with")]
-    (tree / "kernels" / "tiny.cu").write_text(
-        "".join([head, *code, TINY[TINY.index("template") :]])
-    )
+    start = TINY.index("template")
+    text = "".join([TINY[:start], *kernels, TINY[start:]])
+    (tree / "kernels" / "tiny.cu").write_text(text)
     status, out, err = _use(tree, code=USE + USE_ADDED)
     assert (status, err.count("compiled in")) == (0, 1), err
     assert "as their references" in out
