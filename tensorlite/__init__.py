@@ -160,7 +160,7 @@ def _array_namespace(self: Tensor, *, api_version: str | None = None) -> Any:
     return importlib.import_module("tensorlite.array_api").namespace(self, api_version=api_version)
 
 
-Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+Tensor.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]  # of the array API standard, which comes later
 
 
 def __getattr__(name: str) -> Any:

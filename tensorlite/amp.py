@@ -431,7 +431,7 @@ class GradScaler:
         if type(optimizer).step is FlatOptimizer.step:
             with on_device_of(self._scale):
                 skip = array_backend((self._scale,)).asarray(seen.found_inf.astype(np.float64))
-            return optimizer.step(skip=skip)  # type: ignore[call-arg]
+            return optimizer.step(skip=skip)  # type: ignore[call-arg]  # a FlatOptimizer takes it
         return optimizer.step(**kwargs) if float(seen.found_inf) == 0 else None
 
     def update(self, new_scale: float | Tensor | None = None) -> None:

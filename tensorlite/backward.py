@@ -381,7 +381,7 @@ class Accumulate:
         elif leaf.grad is None and leaf.grad_buffer is not None and not self.create_graph:
             if d is not leaf.grad_buffer.array:  # else it was put into the optimizer's arena
                 # It has a place, as it has a buffer.
-                self.unit("gradient", put, own_place(leaf).array, d)  # type: ignore[union-attr]
+                self.unit("gradient", put, own_place(leaf).array, d)  # type: ignore[union-attr]  # a leaf with a buffer has a place
             leaf.grad = leaf.grad_buffer
         elif leaf.grad is None and not self.create_graph and _is_ours(d, holders):
             leaf.grad = tensor_of(d)

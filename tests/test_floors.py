@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -85,3 +86,10 @@ def test_a_circle_would_be_seen():
     with pytest.raises(CycleError):
         TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
     assert "tensorlite.backend.cupy" in imports_of("tensorlite.backend")  # inside a function
+
+
+def test_what_mypy_is_told_to_ignore_has_a_reason():
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if "type: ignore" in line:
+                assert re.search(r"type: ignore\[[\w, -]+\]  # \S", line), f"{file}:{number}"

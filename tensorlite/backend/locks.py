@@ -23,7 +23,7 @@ from typing import Self
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # not on Windows
 
 __all__ = ["FileLock", "InUse"]
 

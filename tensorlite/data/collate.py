@@ -158,7 +158,7 @@ def _rebuilt_mapping(like: Mapping, entries: dict) -> Any:
     if type(like) is dict:
         return entries
     try:
-        return type(like)(entries)  # type: ignore[call-arg]
+        return type(like)(entries)  # type: ignore[call-arg]  # or it raises TypeError
     except TypeError:
         return entries
 

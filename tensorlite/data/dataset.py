@@ -89,7 +89,7 @@ class IterableDataset(Dataset[T]):
     def __iter__(self) -> Iterator[T]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__")
 
-    def __add__(self, other: Dataset) -> ChainDataset:  # type: ignore[override]
+    def __add__(self, other: Dataset) -> ChainDataset:  # type: ignore[override]  # of iterable ones: another class, as torch's
         return ChainDataset([self, other])
 
 

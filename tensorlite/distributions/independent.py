@@ -59,12 +59,12 @@ class Independent(Distribution):
         return type(self)(base, self.reinterpreted_batch_ndims, validate_args=False)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:  # type: ignore[override]  # an attribute of the base class
         """As the base distribution."""
         return self.base_dist.has_rsample
 
     @property
-    def has_enumerate_support(self) -> bool:  # type: ignore[override]
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]  # an attribute of the base class
         """As the base distribution, where no axes are taken."""
         return self.reinterpreted_batch_ndims == 0 and self.base_dist.has_enumerate_support
 

@@ -100,7 +100,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     >>> kl_divergence(Normal(0.0, 1.0), Normal(1.0, 1.0))
     tensor(0.5)
     """
-    rule = _rule_of(type(p), type(q))  # type: ignore[arg-type]
+    rule = _rule_of(type(p), type(q))  # type: ignore[arg-type]  # mypy wants hashable classes
     if rule is None:
         raise NotImplementedError(
             f"no KL({type(p).__name__} || {type(q).__name__}) is known: see register_kl"

@@ -77,7 +77,7 @@ class TransformedDistribution(Distribution):
         return new
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:  # type: ignore[override]  # an attribute of the base class
         """As the base distribution."""
         return self.base_dist.has_rsample
 

@@ -22,7 +22,7 @@ from tensorlite.tensor import Tensor
 __all__ = [*activation.__all__, *rectifiers.__all__, "log_softmax", "softmax", "softmin"]
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def relu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """``max(input, 0)``; its derivative at 0 is 0.
 
     Parameters
@@ -45,7 +45,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-red
     return in_place(ops.relu)(input) if inplace else ops.relu(input)
 
 
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """Clip `input` to [0, 6]; the derivative at the bounds is 0.
 
     Parameters
@@ -68,7 +68,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-re
     return in_place(ops.relu6)(input) if inplace else ops.relu6(input)
 
 
-def selu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def selu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """`elu` scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017).
 
     Parameters
@@ -91,7 +91,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-red
     return in_place(ops.selu)(input) if inplace else ops.selu(input)
 
 
-def silu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def silu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """``input * sigmoid(input)``, also called swish.
 
     Parameters
@@ -114,7 +114,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-red
     return in_place(ops.silu)(input) if inplace else ops.silu(input)
 
 
-def mish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def mish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """``input * tanh(softplus(input))`` (Misra 2019).
 
     Parameters
@@ -137,7 +137,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-red
     return in_place(ops.mish)(input) if inplace else ops.mish(input)
 
 
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """``input / 6 + 1/2``, clipped to [0, 1]; the derivative at ±3 is 0.
 
     Parameters
@@ -160,7 +160,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore
     return in_place(ops.hardsigmoid)(input) if inplace else ops.hardsigmoid(input)
 
 
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """``input * hardsigmoid(input)`` (Howard et al. 2019, "Searching for MobileNetV3").
 
     Parameters
@@ -183,7 +183,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:  # type: ignore[n
     return in_place(ops.hardswish)(input) if inplace else ops.hardswish(input)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """Scale what is below 0 by `negative_slope`, which is also the derivative at 0.
 
     Parameters
@@ -209,7 +209,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return op(input, negative_slope)
 
 
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """`alpha` · (exp(x) - 1) below 0, x above (Clevert et al. 2015).
 
     Parameters
@@ -234,7 +234,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # 
     return in_place(ops.elu)(input, alpha) if inplace else ops.elu(input, alpha)
 
 
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """`alpha` · (exp(x / `alpha`) - 1) below 0, x above: smooth for any alpha (Barron 2017).
 
     Parameters
@@ -259,7 +259,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:  #
     return in_place(ops.celu)(input, alpha) if inplace else ops.celu(input, alpha)
 
 
-def hardtanh(  # type: ignore[no-redef]
+def hardtanh(  # type: ignore[no-redef]  # over the operation: torch's arguments
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """Clip `input` to [`min_val`, `max_val`]; the derivative at the bounds is 0.
@@ -292,7 +292,7 @@ def hardtanh(  # type: ignore[no-redef]
     return op(input, min_val, max_val)
 
 
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:  # type: ignore[no-redef]  # over the operation: torch's arguments
     """`input` where it is above `threshold`, `value` elsewhere.
 
     Parameters
@@ -318,7 +318,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return op(input, threshold, value)
 
 
-def rrelu(  # type: ignore[no-redef]
+def rrelu(  # type: ignore[no-redef]  # over the operation: torch's arguments
     input: Tensor,
     lower: float = 1.0 / 8,
     upper: float = 1.0 / 3,

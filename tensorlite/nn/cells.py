@@ -164,7 +164,7 @@ class RNNCell(RNNCellBase):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         x, states, batched = self._batch(input, hx, 1)
         projected = self._project(x, self._bias())
-        _, h = F.rnn(projected, *states, self.weight_hh, self.nonlinearity)  # type: ignore[call-arg]
+        _, h = F.rnn(projected, *states, self.weight_hh, self.nonlinearity)  # type: ignore[call-arg]  # *states are as many as it takes
         return h if batched else h[0]
 
 
@@ -203,7 +203,7 @@ class LSTMCell(RNNCellBase):
     ) -> tuple[Tensor, Tensor]:
         """Map (N, input_size) and (h, c), each (N, hidden_size), to the next (h, c)."""
         x, states, batched = self._batch(input, hx, 2)
-        _, (h, c) = F.lstm(self._project(x, self._bias()), *states, self.weight_hh)  # type: ignore[call-arg]
+        _, (h, c) = F.lstm(self._project(x, self._bias()), *states, self.weight_hh)  # type: ignore[call-arg]  # *states are as many as it takes
         return (h, c) if batched else (h[0], c[0])
 
 
@@ -239,5 +239,5 @@ class GRUCell(RNNCellBase):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """Map (N, input_size) and the state (N, hidden_size) to the next state."""
         x, states, batched = self._batch(input, hx, 1)
-        _, h = F.gru(self._project(x, self.bias_ih), *states, self.weight_hh, self.bias_hh)  # type: ignore[call-arg]
+        _, h = F.gru(self._project(x, self.bias_ih), *states, self.weight_hh, self.bias_hh)  # type: ignore[call-arg]  # *states are as many as it takes
         return h if batched else h[0]

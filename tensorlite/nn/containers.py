@@ -78,7 +78,7 @@ class _List(Module):
 
     def pop(self, key: int | slice = -1) -> Any:
         """Take a member out, and return it."""
-        member = self[key]  # type: ignore[index]
+        member = self[key]  # type: ignore[index]  # a Tensor's index cannot be one
         del self[key]
         return member
 
@@ -297,7 +297,7 @@ class ModuleDict(Module):
                 f"{type(modules).__name__}"
             )
         mapping = isinstance(modules, (Mapping, ModuleDict))
-        pairs: Any = modules.items() if mapping else modules  # type: ignore[union-attr]
+        pairs: Any = modules.items() if mapping else modules  # type: ignore[union-attr]  # a mapping has items
         for i, pair in enumerate(pairs):
             if not isinstance(pair, Iterable):
                 raise TypeError(f"ModuleDict.update: element {i} is no pair of name and module")

@@ -29,7 +29,7 @@ class RemovableHandle:
         self._hooks = hooks
         hooks[self.id] = hook
         if prepend:
-            hooks.move_to_end(self.id, last=False)  # type: ignore[attr-defined]
+            hooks.move_to_end(self.id, last=False)  # type: ignore[attr-defined]  # an OrderedDict, as torch's
 
     def remove(self) -> None:
         """Take the hook away; once more does nothing."""

@@ -44,13 +44,13 @@ class _Lazy(Module):
         """Find the sizes, become the ordinary layer, and compute it."""
         with no_grad():
             self.initialize_parameters(*args, **kwargs)
-        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]  # it becomes the ordinary layer
         return self(*args, **kwargs)
 
     def reset_parameters(self) -> None:
         """Draw the initial values anew, once there is a shape."""
         if not self.has_uninitialized_params():
-            super().reset_parameters()  # type: ignore[misc]
+            super().reset_parameters()  # type: ignore[misc]  # of the layer that it is mixed into
 
 
 class LazyLinear(_Lazy, Linear):
@@ -144,7 +144,7 @@ class _LazyConvNd(_LazyConv):
         dtype: Any = None,
     ) -> None:
         sizes = (kernel_size, stride, padding, dilation, groups)
-        super().__init__(0, 0, *sizes, False, padding_mode)  # type: ignore[call-arg]
+        super().__init__(0, 0, *sizes, False, padding_mode)  # type: ignore[call-arg]  # of the layer that it is mixed into
         self._lay_out(out_channels, bias, device, dtype)
 
 
@@ -224,7 +224,7 @@ class _LazyConvTransposeNd(_LazyConv):
         dtype: Any = None,
     ) -> None:
         sizes = (kernel_size, stride, padding, output_padding, groups)
-        super().__init__(0, 0, *sizes, False, dilation, padding_mode)  # type: ignore[call-arg]
+        super().__init__(0, 0, *sizes, False, dilation, padding_mode)  # type: ignore[call-arg]  # of the layer that it is mixed into
         self._lay_out(out_channels, bias, device, dtype)
 
 
@@ -302,7 +302,7 @@ class _LazyNorm(_Lazy):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(0, eps, momentum, False, False)  # type: ignore[call-arg]
+        super().__init__(0, eps, momentum, False, False)  # type: ignore[call-arg]  # of the layer that it is mixed into
         self.affine = affine
         self.track_running_stats = track_running_stats
         if affine:

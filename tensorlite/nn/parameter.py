@@ -135,7 +135,7 @@ class UninitializedParameter(Parameter):
             The lengths of its axes.
         """
         _materialize(self, shape, device, dtype)
-        self.__class__ = Parameter  # type: ignore[assignment]
+        self.__class__ = Parameter  # type: ignore[assignment]  # it has a shape now, and is an ordinary one
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"
@@ -162,7 +162,7 @@ class UninitializedBuffer(Tensor):
     def materialize(self, shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary Tensor of this shape, with values still to be written."""
         _materialize(self, shape, device, dtype)
-        self.__class__ = Tensor  # type: ignore[assignment]
+        self.__class__ = Tensor  # type: ignore[assignment]  # it has a shape now, and is an ordinary one
 
 
 def _materialize(tensor: Tensor, shape: tuple[int, ...], device: Any, dtype: Any) -> None:

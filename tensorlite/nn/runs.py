@@ -62,7 +62,7 @@ class LstmRun(Run):
 
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Read whole sequences."""
-        return lstm_layer(x, *state, self.weight_ih, self.weight_hh, self.bias, self.reverse)  # type: ignore[call-arg]
+        return lstm_layer(x, *state, self.weight_ih, self.weight_hh, self.bias, self.reverse)  # type: ignore[call-arg]  # *state is as many as it takes
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
         """Read sequences that are projected already."""
@@ -99,7 +99,7 @@ class GruRun(Run):
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Read whole sequences."""
         biases = (self.bias_ih, self.bias_hh)
-        output, h = gru_layer(x, *state, self.weight_ih, self.weight_hh, *biases, self.reverse)  # type: ignore[call-arg]
+        output, h = gru_layer(x, *state, self.weight_ih, self.weight_hh, *biases, self.reverse)  # type: ignore[call-arg]  # *state is as many as it takes
         return output, (h,)
 
     def project(self, x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class RnnRun(Run):
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
         """Read sequences that are projected already."""
-        output, h = F.rnn(projected, *state, self.weight_hh, self.nonlinearity, self.reverse)  # type: ignore[call-arg]
+        output, h = F.rnn(projected, *state, self.weight_hh, self.nonlinearity, self.reverse)  # type: ignore[call-arg]  # *state is as many as it takes
         return output, (h,)
 
 

@@ -163,7 +163,7 @@ def _step(
 
     def copy() -> None:
         if is_uninitialized(own):
-            own.materialize(value.shape)  # type: ignore[attr-defined]
+            own.materialize(value.shape)  # type: ignore[attr-defined]  # an uninitialized parameter can
         with no_grad():
             copy_(own, value.detach())  # in place: an optimizer's arena may hold the values
 

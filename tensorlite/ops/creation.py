@@ -38,7 +38,7 @@ Where = str | Device | int | None
 
 def place(device: Where) -> Device:
     """The device to make a Tensor on; the default one unless it is given."""
-    return backend.device(device)  # type: ignore[arg-type]
+    return backend.device(device)  # type: ignore[arg-type]  # it takes an int, too
 
 
 def leaf(data: Array, requires_grad: bool) -> Tensor:

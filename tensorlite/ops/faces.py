@@ -73,7 +73,7 @@ def _naming_wrong_types(function: Callable) -> Callable:
 
 def names_wrong_types(function: Callable) -> Callable:
     """Mark a function that calls `name_wrong_type` itself, which saves a call each time."""
-    function.names_wrong_types = True  # type: ignore[attr-defined]
+    function.names_wrong_types = True  # type: ignore[attr-defined]  # functions take attributes
     return function
 
 

@@ -81,7 +81,7 @@ def sum(
     if axis.__class__ is int and dtype is None and x.__class__ is np.ndarray:
         shape = x.shape  # the commonest, made fast
         if x.dtype.char in "fd" and -len(shape) <= axis < len(shape) and shape[axis] <= BLOCK:
-            return add_reduce(x, axis, None, None, keepdims)  # type: ignore[call-overload]
+            return add_reduce(x, axis, None, None, keepdims)  # type: ignore[call-overload]  # the ufunc's stub lacks None
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)
     y = total(xp, x, axis, keepdims)

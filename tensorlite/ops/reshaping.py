@@ -60,7 +60,7 @@ def view(input: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
         try:
             shape = (operator.index(shape[0]),)
         except TypeError:
-            shape, dtype = (), shape[0]  # type: ignore[misc]
+            shape, dtype = (), shape[0]  # type: ignore[misc]  # a dtype came in its place
     if dtype is not None:
         return _bits(input, as_dtype(dtype))
     sizes = tuple(map(operator.index, one_by_one(shape)))

@@ -98,7 +98,7 @@ class LBFGS(Optimizer):
                 f"line_search_fn is None or 'strong_wolfe', not {settings['line_search_fn']!r}"
             )
 
-    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]  # LBFGS needs a closure, as torch's
         """Run up to `max_iter` iterations.
 
         Parameters

@@ -49,7 +49,7 @@ def _with_hooks(step: Callable) -> Callable:
         self.steps_taken += 1
         return self.between_hooks(functools.partial(step, self), *args, **kwargs)
 
-    wrapped.has_hooks = True  # type: ignore[attr-defined]
+    wrapped.has_hooks = True  # type: ignore[attr-defined]  # functions take attributes
     return wrapped
 
 
@@ -110,7 +110,7 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         step = cls.__dict__.get("step")
         if callable(step) and not hasattr(step, "has_hooks"):
-            cls.step = _with_hooks(step)  # type: ignore[method-assign]
+            cls.step = _with_hooks(step)  # type: ignore[method-assign]  # of a subclass in the making
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):

@@ -49,7 +49,7 @@ def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Modu
         fused.weight,
         fused.bias,
         *statistics,
-        transpose,  # type: ignore[call-arg]
+        transpose,  # type: ignore[call-arg]  # *statistics are four
     )
     return fused
 
