@@ -65,6 +65,8 @@ def add(monkeypatch):
                 monkeypatch.setattr(importlib.import_module(parent), own, made, raising=False)
                 monkeypatch.setitem(sys.modules, module, made)
                 names[file] = vars(made)
+            # The library here has none of the kernels: test_compiler.py compiles and compares them.
+            code = re.sub(r"^\w+\.kernel\(.*\)\n", "", code, flags=re.MULTILINE)
             exec(compile(code, file, "exec"), names[file])
         return names
 
