@@ -186,7 +186,8 @@ class Sharing:
     def before_backward(self, root: Node) -> Arrivals | None:
         """A backward pass begins; return the leaves to watch, or None."""
         if recorders and (recorder := mode.switches.recorder) is not None:
-            return self._record_backward(recorder, root)
+            self._record_backward(recorder, root)
+            return None
         if self.is_settled:
             for part in self.parts:
                 self._on_device(part.keep)
