@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tensorlite import io
+from tensorlite import io, ranks
 from tensorlite.backend.locks import FileLock, InUse
 from tensorlite.training.checked import check_checkpoint
 
@@ -126,7 +126,9 @@ class RunFolder:
         checkpoint = {"format": FORMAT, **checkpoint}
         self._make_again(checkpoint["history"])
         if best:
+            resumable = ranks.world().checkpoint
             io.save(checkpoint, self.best)
+            ranks.world().checkpoint = resumable  # a run goes on from the last one
         io.save(checkpoint, self.last)
         for record in checkpoint["history"][self._lines :]:
             self._append(record)
