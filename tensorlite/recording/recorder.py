@@ -458,7 +458,9 @@ class Recorder:
 
     def seen(self, x: Tensor) -> None:
         """Take note of a Tensor from before: with another array it needs a new recording."""
-        if id(x) not in self.leaves and not (self.log and self.k.log_owns(self.log, x.array)):
+        on_host = x.array.__class__ is np.ndarray  # CUDA's are seen before a graph records them
+        made_here = on_host and self.log and self.k.log_owns(self.log, x.array)
+        if id(x) not in self.leaves and not made_here:
             self.leaves[id(x)] = (x, x.array)
 
     def outer_leaves(self) -> list[tuple[Tensor, Array]]:
