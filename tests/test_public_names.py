@@ -262,6 +262,11 @@ def test_the_list_of_names_that_lack_something_only_shrinks():
     assert not done, f"take off tests/undocumented.txt: {sorted(done)}"
 
 
+def test_the_site_has_every_public_module():
+    pages = "".join(path.read_text() for path in (LIST.parents[1] / "docs/api").glob("*.md"))
+    assert [m for m in MODULES if f"::: tensorlite.{m}\n" not in pages] == []
+
+
 def main(arguments: list[str]) -> None:
     """What the first lines of this file say."""
     found = undocumented()
