@@ -22,6 +22,7 @@ from tensorlite.backend import CPU, Device, backend_for
 from tensorlite.backend import device as parse_device
 from tensorlite.backend.dtypes import as_dtype
 from tensorlite.io import safetensors
+from tensorlite.io.digest import STRUCTURE
 from tensorlite.io.elements import MissingPackage
 from tensorlite.io.files import (
     PARTIAL,
@@ -39,7 +40,6 @@ from tensorlite.tensor import Tensor, tensor_of
 
 __all__ = ["PARTIAL", "load", "save", "sweep", "write_atomically"]
 
-_STRUCTURE = "tensorlite"  # key of the file's metadata
 _OF_TORCH = (".pt", ".pth", ".bin")
 
 Place = str | Device | Mapping[str, Any] | Callable[[Tensor, str], Any] | None
@@ -84,7 +84,7 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) 
     arrays, structure = separated(obj)
     metadata = {"format": "pt"}  # what Hugging Face's libraries ask for
     if structure is not None:
-        metadata[_STRUCTURE] = json.dumps(structure)
+        metadata[STRUCTURE] = json.dumps(structure)
     size = sum(array.nbytes for array in arrays.values())
     write_to(f, lambda file: safetensors.write(file, arrays, metadata), size)
     if is_path(f):
@@ -184,7 +184,7 @@ def _read(file: IO[bytes], name: str, location: Place, wanted: np.dtype | None) 
             f"{name} cannot be read: it is truncated, damaged or not a safetensors file "
             f"({shortened(str(error), 400)})"
         ) from error
-    structure = metadata.get(_STRUCTURE)
+    structure = metadata.get(STRUCTURE)
     if structure is None:
         value = {key: tensor_of(array) for key, array in arrays.items()}
     else:

@@ -29,9 +29,10 @@ import numpy as np
 
 from tensorlite.backend import HOST
 
-__all__ = ["KEY", "LENGTH", "Digest", "digest_like"]
+__all__ = ["KEY", "LENGTH", "STRUCTURE", "Digest", "digest_like", "digest_of"]
 
-KEY = "tensorlite.digest"  # of a file's metadata
+STRUCTURE = "tensorlite"  # keys of a file's metadata
+KEY = "tensorlite.digest"
 _NAME = "sums1:"  # begins the value: what the digest is made of
 LENGTH = len(_NAME) + 64
 BLOCK = 1 << 18  # bytes that have sums of their own
@@ -128,6 +129,26 @@ class _OldDigest(Digest):
         done = filled(file, at, memory)
         self.add(memory)
         return done
+
+
+def digest_of(metadata: dict[str, str]) -> str | None:
+    """Take the digest out of a file's metadata; None for a file of another program, which has none.
+
+    Raises
+    ------
+    ValueError
+        If the rest says that there was one.
+    """
+    written = metadata.pop(KEY, None)
+    if written is not None:
+        return written
+    for name, value in metadata.items():
+        if name == STRUCTURE or (value.startswith(_NAME) and len(value) == LENGTH):
+            raise ValueError(
+                f"its metadata have {name!r} and no {KEY!r}, with which it was written. A program "
+                "that changes such a file on purpose has to leave out both"
+            )
+    return None
 
 
 def digest_like(written: str) -> Digest:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tensorlite.io.digest import KEY, LENGTH, Digest, digest_like, filled
+from tensorlite.io.digest import KEY, LENGTH, Digest, digest_like, digest_of, filled
 from tensorlite.io.elements import CODES, SHORT, array_of, code_of, itemsize_of
 
 __all__ = ["METADATA", "FormatError", "read", "read_header", "write"]
@@ -128,7 +128,7 @@ def read(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read all arrays, each into memory of its own, and the metadata."""
     table, metadata, begin = read_header(file)
-    written = metadata.pop(KEY, None)
+    written = digest_of(metadata)
     digest = None if written is None else digest_like(written)
     arrays = {}
     for name, entry in table.items():

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tensorlite as tl
-from tensorlite.io import load, save, write_atomically
+from tensorlite.io import load, safetensors, save, write_atomically
 from tensorlite.tensor import Tensor, tensor_of
 
 DTYPES = [
@@ -263,9 +263,21 @@ def test_other_bad_files_are_named(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(IsADirectoryError, match="is a folder, and no checkpoint is in it"):
         load(tmp_path)
-    save_file({"a": np.ones(1)}, tmp_path / "odd", {"tensorlite": json.dumps({"$tensor": "b"})})
+    with open(tmp_path / "odd", "wb") as file:
+        safetensors.write(file, {"a": np.ones(1)}, {"tensorlite": json.dumps({"$tensor": "b"})})
     with pytest.raises(ValueError, match="odd: what its tensors belong to is damaged"):
         load(tmp_path / "odd")
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_file_whose_digest_is_not_found_is_refused(tmp_path, nested):
+    path = tmp_path / "f"
+    save({"a": np.ones(1), **({"b": [1]} if nested else {})}, path)
+    content = path.read_bytes()
+    assert content.count(b"tensorlite.digest") == 1
+    path.write_bytes(content.replace(b"tensorlite.digest", b"tensorlite.digess"))
+    with pytest.raises(ValueError, match="and no 'tensorlite.digest', with which it was written"):
+        load(path)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):

@@ -112,8 +112,8 @@ def test_a_run_cut_twice(tmp_path, device):
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path, device):
-    trainer = run(tmp_path / "run", device, "lion")
-    again = run(tmp_path / "run", device, "lion", resume=True)
+    trainer = run(tmp_path / "run", device, "lion, averaged")
+    again = run(tmp_path / "run", device, "lion, averaged", resume=True)
     assert again.history == trainer.history
     assert again.stopped_by == "epochs"
 
@@ -122,11 +122,11 @@ def test_epochs_after_the_checkpoint_are_taken_out_of_the_history(tmp_path, devi
     """The line was written, the power failed: the epoch is run again and counted once."""
     out = tmp_path / "cut"
     with pytest.raises(Crash):
-        run(out, device, "lion", crash_at=12)
+        run(out, device, "lion, averaged", crash_at=12)
     with open(out / "history.jsonl", "a") as file:
         file.write('{"epoch": 2, "train_loss": 0.5}\n{"epoch": 3, "tra')
     (out / ".last.safetensors.123.partial").write_text("half")
-    run(out, device, "lion", resume=True)
+    run(out, device, "lion, averaged", resume=True)
     assert [record["epoch"] for record in lines(out)] == [1, 2, 3]
     assert not list(out.glob("*.partial")) + list(out.glob(".*"))
 
@@ -141,7 +141,7 @@ def content(folder):
 @pytest.fixture
 def cut(tmp_path, device):
     with pytest.raises(Crash):
-        run(tmp_path / "cut", device, "lion", crash_at=12)
+        run(tmp_path / "cut", device, "lion, averaged", crash_at=12)
     return tmp_path / "cut"
 
 
@@ -150,7 +150,7 @@ def test_another_model_is_refused(cut, device):
     with pytest.raises(
         ValueError, match=r"0\.weight: shape \(8, 4\), but the module has \(16, 4\)"
     ):
-        run(cut, device, "lion", resume=True, width=16)
+        run(cut, device, "lion, averaged", resume=True, width=16)
     assert content(cut) == before
 
 
@@ -178,21 +178,21 @@ def test_a_damaged_checkpoint_is_named(cut, device, damage):
         "gone": r"last\.safetensors: there is no such file",
     }[damage]
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        run(cut, device, "lion", resume=True)
+        run(cut, device, "lion, averaged", resume=True)
     assert content(cut) == before
 
 
 def test_another_machine_is_told_in_one_line(tmp_path, device, capfd):
     """The bits depend on it; the run goes on."""
     out = tmp_path / "run"
-    run(out, device, "lion")
+    run(out, device, "lion, averaged")
     checkpoint = load_checkpoint(out / "last.safetensors")
     capfd.readouterr()
-    run(out, device, "lion", resume=True)
+    run(out, device, "lion, averaged", resume=True)
     assert capfd.readouterr().err == ""
     there = {**checkpoint["machine"], "numpy": "1.0", "kernels": "none", "threads": 3}
     save({**checkpoint, "machine": there}, out / "last.safetensors")
-    run(out, device, "lion", resume=True)
+    run(out, device, "lion, averaged", resume=True)
     said = capfd.readouterr().err
     assert said.startswith("tensorlite: the run goes on, but not to the same bits as before: ")
     assert said.count("\n") == 1

@@ -26,7 +26,9 @@ def _heads(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _has_dense_rows(x: Array) -> bool:
-    return x.shape[-1] == 1 or x.strides[-1] == x.itemsize
+    """Whether kernels can read it: rows without gaps, and each element where it may begin."""
+    dense = x.shape[-1] == 1 or x.strides[-1] == x.itemsize
+    return dense and (x.__class__ is not np.ndarray or x.flags.aligned)
 
 
 def _in_heads(x: Array, batch: int, heads: int) -> Array:
