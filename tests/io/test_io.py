@@ -276,7 +276,7 @@ def test_a_file_whose_digest_is_not_found_is_refused(tmp_path, nested):
     content = path.read_bytes()
     assert content.count(b"tensorlite.digest") == 1
     path.write_bytes(content.replace(b"tensorlite.digest", b"tensorlite.digess"))
-    with pytest.raises(ValueError, match="and no 'tensorlite.digest', with which it was written"):
+    with pytest.raises(ValueError, match=r"and no 'tensorlite\.digest', with which it was written"):
         load(path)
 
 
