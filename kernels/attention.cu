@@ -392,7 +392,7 @@ void attention_backward_queries(
 }
 
 template <typename T>
-BLOCKS(batch * heads * (keys + 31 >> 5), 128)
+BLOCKS(batch * kv_heads * (keys + 31 >> 5), 128)
 void attention_backward_keys(
     Heads<const T> g AXES(batch, heads, queries, dim),
     Heads<const T> q AXES(batch, heads, queries, dim),
@@ -426,13 +426,13 @@ void attention_backward_keys(
                     load_tile<Row::dims>(tile_gradients, all_gradients, first, queries, dim);
                     __syncthreads();
                     const int count = queries - first < kTile<A> ? queries - first : kTile<A>;
-    #pragma unroll 1
+#pragma unroll 1
                     for (int c = 0; c < count; ++c) {
                         const Index i = first + c, row = head * queries + i;
                         const A *query = tile_queries + c * Row::dims,
                                 *gradient = tile_gradients + c * Row::dims;
-                                            const A weight =
-                            exp(scoring.score(key.dot(query), scoring.row(head, i), i, j) - lse[row]);
+                        const A score = scoring.score(key.dot(query), scoring.row(head, i), i, j);
+                        const A weight = exp(score - lse[row]);
                         const A factor = dropout.drops() ? dropout.factor(row, j) : A(1);
                         to_value.add(weight * factor, gradient);
                         const A slope = value.dot(gradient) * factor - mean[row];

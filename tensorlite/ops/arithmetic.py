@@ -78,7 +78,10 @@ def _add(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
         return k.new_bias_add(x1, x2)
     if not (x1.flags.c_contiguous and x2.flags.c_contiguous):
         return NotImplemented
-    y = k.new_bias_add(x1.reshape(-1, x2.size), x2.reshape(-1))
+    rows = math.prod(
+        x1.shape[: -x2.ndim]
+    )  # an axis of -1 cannot be found where there is no element
+    y = k.new_bias_add(x1.reshape(rows, x2.size), x2.reshape(x2.size))
     return y if y is NotImplemented else y.reshape(x1.shape)
 
 

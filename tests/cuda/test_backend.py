@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import subprocess
 import sys
 
@@ -93,7 +94,7 @@ def test_cuda_functions_want_a_cuda_device(name):
 
 
 def test_missing_cupy(monkeypatch):
-    monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     driver.load_cupy.cache_clear()
     with pytest.raises(RuntimeError, match=r'CuPy.*pip install "tensorlite\[cuda13\]"'):
         device("cuda")

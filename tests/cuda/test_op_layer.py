@@ -27,7 +27,7 @@ READS_VALUES = {
     "index.last_writes",
     "index.places_of_nonzero",
     "index.with_item",
-    "unique.different_rows",
+    "distinct.different_rows",
 }
 WAITS = ("memcpyD2H", "stream_synchronize", "event_synchronize", "device_synchronize")
 
