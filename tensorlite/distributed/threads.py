@@ -9,7 +9,6 @@ too.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import threading
 import time
@@ -211,9 +210,10 @@ class Board:
                 if self.size > 1:
                     error.add_note(f"raised on rank {rank} of {self.size}{where(error)}")
             self._news.notify_all()
-        for communicator in self.communicators:
-            with contextlib.suppress(Exception):  # others may have done it
-                communicator.abort()
+            # Each once, whoever comes first: the second would abort what is freed.
+            communicators, self.communicators = self.communicators, []
+        for communicator in communicators:
+            communicator.abort()
 
 
 class _State:
