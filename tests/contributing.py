@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 SECTION = re.compile(r"^### (?P<title>[^\n]+)\n(?P<text>.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE)
+KERNELS_IN = ["Its kernel ", "An operation along rows", "An optimizer"]  # sections with a kernel
 BLOCK = re.compile(r"^`(?P<file>[^`\n]+)`\n```\w+\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contributing import blocks
+from contributing import KERNELS_IN, blocks
 
 from tensorlite.backend.kernels import cache, declarations
 
@@ -34,7 +34,6 @@ if k is not None:
     x = np.arange(5.0); y = k.empty(5, x.dtype); k.double_it(x, y, 5); assert y[4] == 8
     print("used", k.__file__)
 """
-KERNELS_IN = ["Its kernel ", "An operation along rows", "An optimizer"]
 USE_ADDED = """
 from tensorlite.backend.kernels.declarations import names_read_by
 for dtype in (np.float32, np.float64):
