@@ -23,8 +23,8 @@ void plane_moments(const T* x OF(planes * size), Acc<T>* mean OF(planes),
 }
 
 // The mean of each channel, its variance (over the number of elements) and 1 / √(variance + eps), from
-// those of its planes, which share `count` elements evenly. Where a plane is one element, that is its mean, and it has no
-// squares.
+// those of its planes, which share `count` elements evenly. Where a plane is one element, that is its
+// mean, and it has no squares.
 #if defined(__CUDACC__)
 template <typename T>
 BLOCKS(channels + 31 >> 5, 512)
