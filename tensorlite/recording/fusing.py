@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.backend.generated import Generated, generated
+from tensorlite.backend.kernels.generated import Generated, generated
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.recording.chains import Chain
 from tensorlite.recording.folding import Blocks

@@ -14,7 +14,7 @@ from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 def folders(tmp_path, monkeypatch):
     """Two caches, and what was tried in which."""
     first, second = tmp_path / "first", tmp_path / "second"
-    monkeypatch.setattr(cache, "_is_sound", lambda path: False)
+    monkeypatch.setattr(cache, "is_sound", lambda path: False)
     for module in (cache, host):  # each knows them by name
         monkeypatch.setattr(module, "place", lambda: (("g++",), first / "kernels.so"))
         monkeypatch.setattr(module, "second_cache", lambda: second)

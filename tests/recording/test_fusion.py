@@ -8,7 +8,7 @@ from captured import here
 
 import tensorlite as tl
 from tensorlite import nn
-from tensorlite.backend import generated
+from tensorlite.backend.kernels import generated
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.recording import fusing
 

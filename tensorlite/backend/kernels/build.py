@@ -81,7 +81,8 @@ def find_compiler() -> Command:
     return found
 
 
-def _flags(compiler: Command) -> list[str]:
+def flags_of(compiler: Command) -> list[str]:
+    """Options of every source, with the folders of our headers."""
     native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
     folder = kernels_folder()
     return [
@@ -130,7 +131,7 @@ def build(compiler: Command, target: Path) -> Path:
 
     def compile_one(source: Path) -> str:
         output = str(work / f"{source.stem}.o")
-        flags = [*_flags(compiler), *_family_flags(source.stem, compiler), *includes]
+        flags = [*flags_of(compiler), *_family_flags(source.stem, compiler), *includes]
         run([*compiler, *flags, "-c", str(source), "-o", output])
         return output
 

@@ -35,7 +35,7 @@ def built_in(cached: Path, compiler: Command) -> Path:
     with FileLock(cached.parent / "lock", "the kernels are being compiled", PATIENCE, keep=True):
         for left_over in cached.parent.glob(f"{BUILDING}*"):  # of a process that was killed
             shutil.rmtree(left_over, ignore_errors=True)
-        if not _is_sound(cached):
+        if not is_sound(cached):
             with tempfile.TemporaryDirectory(dir=cached.parent, prefix=BUILDING) as work:
                 try:
                     build(compiler, Path(work) / cached.name).replace(cached)
@@ -61,7 +61,7 @@ def build_native() -> Path:
 def compiled() -> Path | None:
     """The extension in a cache, whole, so that nothing will be compiled; or None."""
     cached = place()[1]
-    found = (p for p in (cached, second_cache() / cached.name) if _is_sound(p))
+    found = (p for p in (cached, second_cache() / cached.name) if is_sound(p))
     return next(found, None)
 
 
@@ -148,7 +148,7 @@ def _processor() -> str:
     return f"{platform.machine()} {platform.processor()}"
 
 
-def _is_sound(path: Path) -> bool:
+def is_sound(path: Path) -> bool:
     """Whether a cached file is whole: its last 32 bytes are the digest of the rest."""
     try:
         content = path.read_bytes()

@@ -8,8 +8,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from tensorlite.backend.kernels.build import Command, _flags, run
-from tensorlite.backend.kernels.cache import _is_sound, place, second_cache
+from tensorlite.backend.kernels.build import Command, flags_of, run
+from tensorlite.backend.kernels.cache import is_sound, place, second_cache
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 
 
@@ -55,13 +55,13 @@ def generated(text: str, services: int) -> Generated:
 
 def _built(compiler: Command, target: Path, text: str) -> Path:
     """The library's file, which is whole whoever else writes it at the same time."""
-    if _is_sound(target):
+    if is_sound(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory() as work:
         source, made = Path(work) / "fused.cpp", Path(work) / target.name
         source.write_text(text)
-        run([*compiler, *_flags(compiler), "-shared", str(source), "-o", str(made)])
+        run([*compiler, *flags_of(compiler), "-shared", str(source), "-o", str(made)])
         content = made.read_bytes()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem)
     try:
