@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from typing import Any
@@ -12,6 +14,7 @@ from tensorlite.cli.settings import Settings
 from tensorlite.training import Callback, Trainer
 
 REFRESH = 0.1  # seconds between changes of the bar
+CLEAR = "\r\x1b[K"  # to the front of the line, and rub it out
 HIDDEN = ("epoch", "lr", "seconds", "samples_per_second")
 
 
@@ -19,7 +22,8 @@ class Console(Callback):
     """Prints the epochs as a table, and a progress bar below it where there is a terminal."""
 
     def __init__(self) -> None:
-        self._bar = _Bar() if sys.stdout.isatty() else None
+        shown = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._bar = _Bar() if shown else None
         self._headed = False
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
@@ -52,43 +56,50 @@ class Console(Callback):
 
 
 class _Bar:
-    """A progress bar of one epoch; rich is imported with the first."""
-
-    def __init__(self) -> None:
-        self._progress: Any = None
+    """A progress bar of one epoch, in the line below what has been printed."""
 
     def start(self, trainer: Trainer) -> None:
-        from rich import progress
-
-        self._progress = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[speed]:,.0f} samples/s"),
-            progress.TimeRemainingColumn(),
-            transient=True,
-        )
-        self._task = self._progress.add_task(
-            f"epoch {trainer.epoch + 1}/{trainer.epochs}",
-            total=trainer.batches,
-            completed=len(trainer.progress.sizes),
-            speed=0.0,
-        )
-        self._progress.start()
         self._moved = time.perf_counter()
+        self._show(trainer)
 
     def move(self, trainer: Trainer) -> None:
         now = time.perf_counter()
         if now - self._moved >= REFRESH:
             self._moved = now
-            done = trainer.progress
-            speed = done.samples / done.seconds
-            self._progress.update(self._task, completed=len(done.sizes), speed=speed)
+            self._show(trainer)
 
     def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        self._write(CLEAR)
+
+    def _show(self, trainer: Trainer) -> None:
+        # The cursor stays at the front: what others print begins there, and covers the bar.
+        line = bar_line(trainer, shutil.get_terminal_size().columns - 1, sys.stdout.encoding)
+        self._write(f"{CLEAR}{line}\r")
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def bar_line(trainer: Trainer, columns: int, encoding: str | None) -> str:
+    """The bar of the epoch under way: how many batches, how fast, how long it will take."""
+    done, of = len(trainer.progress.sizes), max(trainer.batches, 1)
+    seconds, samples = trainer.progress.seconds, trainer.progress.samples
+    left = f"epoch {trainer.epoch + 1}/{trainer.epochs} "
+    right = f" {done}/{of}"
+    if seconds and samples:
+        remaining = round(seconds * (of - done) / done)
+        minutes = f"{remaining // 60}:{remaining % 60:02}"
+        right += f"  {samples / seconds:,.0f} samples/s  {minutes}"
+    try:
+        "━─".encode(encoding or "ascii")
+        full, empty = "━─"
+    except UnicodeEncodeError:
+        full, empty = "#-"
+    width = min(40, columns - len(left) - len(right))
+    filled = width * done // of
+    bar = full * filled + empty * (width - filled) if width >= 4 else ""
+    return f"{left}{bar}{right}"[:columns]
 
 
 def header(experiment: Experiment, trainer: Trainer) -> str:

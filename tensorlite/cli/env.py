@@ -50,8 +50,8 @@ def _software() -> list[tuple[str, str]]:
         ("system", f"{platform.platform()}, {usable_cores()} CPUs usable"),
         ("NumPy", f"{np.__version__}, BLAS {blas['name']} {blas['version']}"),
     ]
-    for package in ("rich", *OPTIONAL):
-        missing = f'not installed (pip install "tensorlite[{OPTIONAL.get(package)}]")'
+    for package, extra in OPTIONAL.items():
+        missing = f'not installed (pip install "tensorlite[{extra}]")'
         rows.append((package, cuda_state.installed(package) or missing))
     return rows
 

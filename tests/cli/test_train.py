@@ -7,6 +7,7 @@ import os
 import pty
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from commands import content
 
 from tensorlite import data
 from tensorlite.cli import curves, predict
+from tensorlite.cli.console import bar_line
 from tensorlite.training import load_checkpoint
 
 KEYS = [
@@ -290,7 +292,7 @@ def test_more_epochs_for_a_run_that_was_cut(tl, process):
 
 
 def test_a_terminal_shows_a_progress_bar(process):
-    """The bar counts batches and samples/s, and leaves the table when its epoch is done."""
+    """The bar counts batches, and leaves the table when its epoch is done."""
     screen, terminal = pty.openpty()
     parts = []
 
@@ -308,10 +310,22 @@ def test_a_terminal_shows_a_progress_bar(process):
     assert result.returncode == 0, result.stderr
     shown = b"".join(parts).decode()
     assert "epoch 1/2" in shown
-    assert "0/41" in shown
-    assert "samples/s" in shown.split("0/41")[1]
-    assert "\x1b[2K" in shown  # the bar's line is erased
+    assert " 0/41\r" in shown  # what others print begins at the front of the line
+    assert "\r\x1b[K      2/2" in shown  # the bar's line is rubbed out
     assert "test accuracy" in shown
+
+
+def test_a_bar_fits_the_line():
+    done = SimpleNamespace(sizes=[32] * 10, seconds=2.0, samples=320)
+    trainer = SimpleNamespace(epoch=1, epochs=20, batches=41, progress=done)
+    wide = bar_line(trainer, 79, "utf-8")
+    assert wide == f"epoch 2/20 {'━' * 9}{'─' * 31} 10/41  160 samples/s  0:06"
+    assert bar_line(trainer, 79, "ascii") == wide.replace("━", "#").replace("─", "-")
+    assert bar_line(trainer, 200, "utf-8").count("━") == 9  # of 40
+    assert bar_line(trainer, 41, "utf-8") == "epoch 2/20  10/41  160 samples/s  0:06"
+    assert bar_line(trainer, 10, "utf-8") == "epoch 2/20"
+    done.sizes, done.seconds, done.samples, trainer.batches = [], 0.0, 0, 0
+    assert bar_line(trainer, 79, "utf-8") == f"epoch 2/20 {'─' * 40} 0/1"
 
 
 def test_averaged_weights(tl):
