@@ -16,7 +16,12 @@ from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 from tensorlite.backend.machine import usable_cores
 from tensorlite.cli import cuda_state, processes
 from tensorlite.data import cache_dir
-from tensorlite.distributed.start import launched_rank, launched_size
+from tensorlite.distributed.start import (
+    check_tasks,
+    launched_rank,
+    launched_size,
+    started_by,
+)
 
 OPTIONAL = {"ml_dtypes": "bf16", "matplotlib": "plot"}  # and the extra that brings them
 MPIS = ("mpich", "openmpi", "impi-rt")  # packages that contain an MPI
@@ -108,8 +113,12 @@ def _processes(wrong: list[str]) -> list[tuple[str, str]]:
         nccl = [f"{version} ({name})" for name in NCCL if (version := cuda_state.installed(name))]
         missing = "no package of it (pip install nvidia-nccl-cu13)"
         rows.append(("NCCL", ", ".join(nccl) or missing))
+    try:
+        check_tasks()
+    except RuntimeError as error:
+        wrong.append(str(error))
     size = launched_size()
-    return [*rows, ("ranks", "1" if size == 1 else f"{size}, started by mpiexec")]
+    return [*rows, ("ranks", "1" if size == 1 else f"{size}, started by {started_by()}")]
 
 
 def _caches(wrong: list[str]) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tensorlite import distributed, ranks
 from tensorlite.cli.errors import UsageError
 from tensorlite.distributed import guard
-from tensorlite.distributed.start import is_launched, recut
+from tensorlite.distributed.start import check_tasks, is_launched, recut
 
 __all__ = ["cut", "end_all", "join", "launch"]
 
@@ -34,10 +34,11 @@ def launch(count: int, args: Namespace) -> int:
     UsageError
         If MPI is missing, or has started this process already.
     RuntimeError
-        If the processes failed.
+        If the processes failed, or srun has started several that know nothing of one another.
     """
     if is_launched():
         raise UsageError("--processes is not for a command that mpiexec has started")
+    check_tasks()
     program = mpiexec()
     if program is None or find_spec("mpi4py") is None:
         missing = "mpiexec" if program is None else "mpi4py"
@@ -66,6 +67,7 @@ def join() -> Iterator[None]:
     """
     before = ranks.world()
     if not is_launched():
+        check_tasks()
         try:
             yield
         finally:

@@ -27,9 +27,24 @@ _LAUNCHED = ("PMI_RANK", "PMI_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COM
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # the same for their number
 
 
+_TASKS = "SLURM_STEP_NUM_TASKS"  # what srun says to each of its tasks, with MPI or without
+_HYDRA = "MPI_LOCALNRANKS"  # MPICH's mpiexec sets it, which inside an allocation uses srun
+
+
 def is_launched() -> bool:
     """Whether mpiexec, or srun with MPI, has started this process."""
     return any(name in os.environ for name in _LAUNCHED)
+
+
+def check_tasks() -> None:
+    """Refuse tasks of srun that know nothing of one another: each would train, and write, alone."""
+    tasks = os.environ.get(_TASKS, "1")
+    if tasks != "1" and not is_launched():
+        raise RuntimeError(
+            f"srun started {tasks} tasks without MPI: each would train by itself. Start them with "
+            "srun --mpi=pmi2 (srun --mpi=list shows what there is), or with mpiexec; if they are "
+            f"to be apart, unset {_TASKS}"
+        )
 
 
 def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
@@ -57,7 +72,8 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
     Raises
     ------
     RuntimeError
-        If mpi4py is missing, or processes ask for different numbers of shards.
+        If mpi4py is missing, if srun has started several tasks without MPI, or if processes ask
+        for different numbers of shards.
     ValueError
         If there are fewer shards than processes.
 
@@ -80,6 +96,7 @@ def init(shards: int | None = None, *, timeout: float = 300.0) -> World:
             raise RuntimeError(f"init: this world has {world.shards} shards already, not {shards}")
         return world
     if not is_launched():
+        check_tasks()
         count = 1 if shards is None else shards
         _check_shards(count, 1)
         ranks.set_world(World(shards=count))
@@ -125,7 +142,14 @@ def launched_rank() -> int:
 
 def launched_size() -> int:
     """How many processes mpiexec started, known before MPI is there; 1 without mpiexec."""
-    return next((int(os.environ[name]) for name in _SIZES if name in os.environ), 1)
+    sizes = (*_SIZES, _TASKS) if is_launched() else ()  # PMIx tells the rank alone
+    return next((int(os.environ[name]) for name in sizes if name in os.environ), 1)
+
+
+def started_by() -> str:
+    """What has started this process."""
+    by_srun = _TASKS in os.environ and _HYDRA not in os.environ
+    return "srun" if by_srun else "mpiexec"
 
 
 def recut(shards: int) -> None:

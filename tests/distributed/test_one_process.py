@@ -7,7 +7,9 @@ import pytest
 
 import tensorlite as tl
 from tensorlite import nn, ranks
+from tensorlite.cli import main
 from tensorlite.data import DataLoader, TensorDataset
+from tensorlite.distributed import start
 from tensorlite.distributed.tree import cover, merges, total
 
 
@@ -154,3 +156,20 @@ def test_refusals(four_shards):
     with pytest.raises(ValueError, match="shards=0 must be an integer of at least 1"):
         ranks.set_world(ranks.World())
         tl.distributed.init(shards=0)
+
+
+def test_tasks_of_srun_without_mpi_are_refused(monkeypatch, capsys):
+    for name in start._LAUNCHED + start._SIZES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(RuntimeError, match=r"srun started 2 tasks without MPI.*--mpi=pmi2"):
+        tl.distributed.init()
+    assert main(["train", "digits", "--epochs", "1"]) == 1
+    assert "srun started 2 tasks without MPI" in capsys.readouterr().err
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert start.launched_size() == 1
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("PMIX_RANK", "1")
+    assert (start.launched_size(), start.started_by()) == (2, "srun")
+    monkeypatch.setenv("MPI_LOCALNRANKS", "2")  # srun has started mpiexec's helper alone
+    assert start.started_by() == "mpiexec"
