@@ -282,6 +282,8 @@ def hardtanh(  # type: ignore[no-redef]  # over the operation: torch's arguments
     ------
     ValueError
         If `min_val` is above `max_val`.
+    TypeError
+        If `input` is of booleans, or of unsigned integers and a bound is below 0.
 
     Examples
     --------

@@ -255,9 +255,15 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
 divide = div
 
 
+_NO_NUMBERS = "two booleans are no numbers to divide or to raise: use t.int() first"
+
+
 def _check_divisor(xp: Any, x1: Array, x2: Array) -> None:
     """Refuse division of integers by 0, on the CPU; on CUDA a check would wait for the device."""
-    whole = all(np.result_type(x).kind in "iub" for x in (x1, x2))
+    kinds = {np.result_type(x).kind for x in (x1, x2)}
+    if kinds == {"b"}:
+        raise TypeError(_NO_NUMBERS)
+    whole = not kinds - set("iub")
     if whole and (not is_array(x2) or xp is np) and not np.all(x2):
         raise ZeroDivisionError("integers divided by 0")
 
@@ -378,6 +384,8 @@ def pow(xp: Any, x1: Array, x2: Array) -> Array:
         return _whole_power(xp, x1, int(x2))
     if isinstance(x2, float) and x2 == 0.5 and x1.dtype.kind not in "iub":
         return xp.sqrt(x1)
+    if np.result_type(x1).kind == np.result_type(x2).kind == "b":
+        raise TypeError(_NO_NUMBERS)
     if is_array(x2) and x2.dtype.kind == "i" and np.result_type(x1).kind in "iub":
         return _integer_power(xp, x1, x2)
     return xp.power(*weak(x1, x2))

@@ -72,7 +72,7 @@ def heaviside(xp: Any, x1: Array, x2: Array) -> Array:
 heaviside.primitive.rename({"x1": "input", "x2": "values"})
 
 
-@primitive(operands=same_dtype)
+@primitive(operands=floats)
 def nextafter(xp: Any, x1: Array, x2: Array) -> Array:
     """The number next to `input` on the way to `other`.
 
@@ -126,9 +126,10 @@ def ldexp(xp: Any, x1: Array, x2: Array) -> Array:
     tensor([ 20., -12.])
     """
     x1, x2 = weak(x1, x2)
+    whole = np.result_type(x2).kind in "iub"
     if np.result_type(x1).kind in "iub":
-        x1 = xp.asarray(x1, default_dtype())
-    if np.result_type(x2).kind in "iub":
+        x1 = xp.asarray(x1, default_dtype() if whole else np.result_type(x2))
+    if whole:
         return xp.ldexp(x1, xp.asarray(x2).astype(np.int32, copy=False))
     return x1 * xp.exp2(x2)
 

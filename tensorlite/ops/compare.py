@@ -298,6 +298,7 @@ def bitwise_left_shift(xp: Any, x1: Array, x2: Array) -> Array:
     >>> tl.bitwise_left_shift(tl.tensor([6, 3]), tl.tensor([4, 1]))
     tensor([96,  6])
     """
+    _refuse_booleans(x1, x2)
     return xp.left_shift(x1, x2)
 
 
@@ -310,7 +311,13 @@ def bitwise_right_shift(xp: Any, x1: Array, x2: Array) -> Array:
     >>> tl.bitwise_right_shift(tl.tensor([6, 3]), tl.tensor([4, 1]))
     tensor([0, 1])
     """
+    _refuse_booleans(x1, x2)
     return xp.right_shift(x1, x2)
+
+
+def _refuse_booleans(x1: Any, x2: Any) -> None:
+    if np.result_type(x1).kind == np.result_type(x2).kind == "b":
+        raise TypeError("booleans have no bits to move: use t.int() first")
 
 
 @primitive(name="where", operands=choices)

@@ -21,11 +21,14 @@ def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     return x[(slice(None),) * axis + (slice(start, stop), ...)]
 
 
-def _floating(name: str, x: Any) -> Any:
-    """Integers in the default dtype; floats as they are."""
+def _floating(name: str, x: Any, other: Any = None) -> Any:
+    """Integers in the dtype of other floats or in the default one; floats as they are."""
     if x.dtype == bool:
         raise TypeError(f"{name}: booleans are no samples: use x.float()")
-    return cast(x, default_dtype()) if x.dtype.kind in "iu" else x
+    if x.dtype.kind not in "iu":
+        return x
+    beside = getattr(other, "dtype", None)
+    return cast(x, default_dtype() if beside is None or beside.kind in "iub" else beside)
 
 
 @takes_axis
@@ -176,7 +179,9 @@ def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     if ndim == 0:
         raise IndexError(f"{name}: y has no axes: at least one is needed")
     axis = one_dim(dim, ndim, name)
-    y = _floating(name, y)
+    if x is not None:
+        x = _floating(name, x, y)
+    y = _floating(name, y, x)
     heights = _part(y, axis, 1, None) + _part(y, axis, None, -1)
     if x is None:
         return heights * ((1 if dx is None else dx) / 2), axis

@@ -9,6 +9,7 @@ from typing import Any
 
 from tensorlite import tape
 from tensorlite.backend import Array, Device, array_backend
+from tensorlite.backend.dtypes import is_floating
 from tensorlite.ops.compare import where
 from tensorlite.ops.compiled.arrays import packed
 from tensorlite.ops.fused import float32_inside
@@ -85,6 +86,8 @@ def dropout(
     ------
     ValueError
         If `p` is not in [0, 1].
+    TypeError
+        If `input` is not of floats.
 
     Examples
     --------
@@ -92,6 +95,8 @@ def dropout(
     tensor([1., 2.])
     """
     check_probability("dropout", p)
+    if not is_floating(input.dtype):
+        raise TypeError(f"dropout: input is {input.dtype}, floats are scaled: use input.float()")
     return _dropped(_dropout, input, p, training, inplace, generator)
 
 

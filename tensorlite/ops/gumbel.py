@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tensorlite.backend import array_backend
+from tensorlite.backend.dtypes import is_floating
 from tensorlite.ops.faces import takes_axis
 from tensorlite.ops.softmax import softmax
 from tensorlite.random import Generator, default_generator
@@ -45,11 +46,18 @@ def gumbel_softmax(
     Tensor
         Of `logits`'s shape.
 
+    Raises
+    ------
+    TypeError
+        If `logits` are not floats.
+
     Examples
     --------
     >>> F.gumbel_softmax(tl.tensor([0.0, 1000.0]), hard=True)
     tensor([0., 1.])
     """
+    if not is_floating(logits.dtype):
+        raise TypeError(f"gumbel_softmax: {logits.dtype} logits are no floats: use logits.float()")
     backend = array_backend((logits.array,))
     xp, shape = backend.xp, tuple(logits.shape)
     wide = np.float64 if logits.dtype == np.float64 else np.float32

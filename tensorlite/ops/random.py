@@ -9,6 +9,7 @@ import numpy as np
 from tensorlite.backend import CPU, Array, Device, array_backend
 from tensorlite.backend.dtypes import is_floating
 from tensorlite.ops.creation import Where, as_shape, given_shape, leaf, place, tensor_dtype
+from tensorlite.ops.elementwise import cast
 from tensorlite.random import Generator, default_generator
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -223,6 +224,7 @@ def normal(
     Returns
     -------
     Tensor
+        Of the dtype of `mean`, where that is a Tensor; else of that of `std`.
 
     Raises
     ------
@@ -247,7 +249,7 @@ def normal(
     like = tensors[0]
     values = source(generator).normal(shape, float_dtype("normal", like.dtype), like.device)
     drawn = tensor_of(values) * _detached(std) + _detached(mean)
-    return leaf(drawn.array, requires_grad)
+    return leaf(cast(drawn, like.dtype).array, requires_grad)
 
 
 def _detached(x: Any) -> Any:

@@ -108,6 +108,8 @@ def hardtanh(xp: ModuleType, x: Array, *, min_val: float = -1.0, max_val: float 
     ------
     ValueError
         If `min_val` is above `max_val`.
+    TypeError
+        If `input` is of booleans, or of unsigned integers and a bound is below 0.
 
     Examples
     --------
@@ -116,6 +118,8 @@ def hardtanh(xp: ModuleType, x: Array, *, min_val: float = -1.0, max_val: float 
     """
     if min_val > max_val:
         raise ValueError(f"min_val {min_val} is above max_val {max_val}")
+    if x.dtype.kind == "b" or (x.dtype.kind == "u" and min_val < 0):
+        raise TypeError(f"{x.dtype} does not reach from {min_val} to {max_val}: use t.float()")
     if x.dtype.kind in "iu":
         min_val, max_val = int(min_val), int(max_val)
     return xp.clip(x, min_val, max_val)

@@ -152,7 +152,7 @@ def round(xp: Any, x: Array, *, decimals: int = 0) -> Array:
     >>> tl.round(tl.tensor([-1.5, 0.0, 2.0]))
     tensor([-2.,  0.,  2.])
     """
-    return xp.round(x, decimals)
+    return x.copy() if x.dtype.kind == "b" else xp.round(x, decimals)
 
 
 round.defvjp(x=zero)

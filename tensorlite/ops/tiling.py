@@ -136,6 +136,7 @@ def repeat_interleave(
     """
     if repeats is None:
         places = _repeated_places(input, len(input), "repeat_interleave")
+        places = places.astype(input.dtype)
         return tensor_of(array_backend((input.array,)).asarray(places, device=input.device))
     if dim is None:
         input, dim = flatten(input), 0

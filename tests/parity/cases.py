@@ -153,17 +153,19 @@ class OnDevice:
 def promotions_of(name: str, device: Any, quick: bool) -> Iterator[Problem]:
     library = OnDevice(device)
     if name in promotion.UNARY:
-        function = getattr(tl, name, None)
-        if function is None:
-            yield Problem("missing", f"there is no tensorlite.{name}")
-            return
+        function = promotion.found(tl, name)
         extra = (0,) if name in promotion.ALONG else ()
         ((_, _, _, row),) = TABLES.promotion[name]
         for dtype, expected in zip(DTYPES, row.split(), strict=True):
             x = promotion.operand(library, dtype, "tensor")
+            if expected == "-" and name in promotion.MORE:
+                continue
             yield from dtype_differs(expected, lambda x=x: function(x, *extra), f"{name}({dtype})")
         return
-    function = promotion.BINARY[name]
+    if name in promotion.OF_TWO:
+        function = functools.partial(_of_two, promotion.found(tl, name))
+    else:
+        function = promotion.BINARY[name]
     for a, left, b, row in TABLES.promotion[name]:
         dtypes = promotion.dtypes_of(b)
         for right, expected in zip(dtypes, row.split(), strict=True):
@@ -171,10 +173,13 @@ def promotions_of(name: str, device: Any, quick: bool) -> Iterator[Problem]:
                 continue
             x, y = promotion.operand(library, left, a), promotion.operand(library, right, b)
             text = f"{name}: {left} {a}, {right} {b}"
-            number = "number" in (a, b)
-            if expected == "-" and number:
+            if expected == "-" and ("number" in (a, b) or name in promotion.MORE):
                 continue  # numbers are taken in more places than torch takes them
             yield from dtype_differs(expected, lambda x=x, y=y: function(library, x, y), text)
+
+
+def _of_two(function: Callable, library: Any, x: Any, y: Any) -> Any:
+    return function(x, y)
 
 
 def dtype_differs(expected: str, function: Any, text: str) -> Iterator[Problem]:

@@ -13,10 +13,16 @@ import numpy as np
 from tensorlite.backend import Array
 from tensorlite.ops.activation import logsigmoid, sigmoid
 from tensorlite.ops.compare import where
-from tensorlite.ops.elementwise import cast, log, log1p
+from tensorlite.ops.elementwise import log, log1p
 from tensorlite.ops.fused import float32_inside, fused
 from tensorlite.ops.limits import maximum
-from tensorlite.ops.losses.reduction import check_same_shape, chosen, reduced
+from tensorlite.ops.losses.reduction import (
+    check_floats,
+    check_same_shape,
+    chosen,
+    floats_alike,
+    reduced,
+)
 from tensorlite.ops.reduce import mean
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -130,6 +136,7 @@ def binary_cross_entropy(
     tensor(0.6931472)
     """
     check_same_shape("binary_cross_entropy", input, target)
+    check_floats("binary_cross_entropy", input)
     reduction = chosen("binary_cross_entropy", reduction, size_average, reduce)
     raw = input.array
     if isinstance(raw, np.ndarray) and raw.size and not (raw.min() >= 0 and raw.max() <= 1):
@@ -137,7 +144,7 @@ def binary_cross_entropy(
             f"binary_cross_entropy: input reaches from {raw.min()} to {raw.max()}, but "
             "probabilities are in [0, 1]; for logits use binary_cross_entropy_with_logits"
         )
-    loss = cross_entropy_of_probabilities(input, _as_floats(target, input))
+    loss = cross_entropy_of_probabilities(*floats_alike(input, target))
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -172,8 +179,9 @@ def binary_cross_entropy_with_logits(
     tensor(0.6931472)
     """
     check_same_shape("binary_cross_entropy_with_logits", input, target)
+    check_floats("binary_cross_entropy_with_logits", input)
     reduction = chosen("binary_cross_entropy_with_logits", reduction, size_average, reduce)
-    target = _as_floats(target, input)
+    input, target = floats_alike(input, target)
     if pos_weight is None:
         loss = cross_entropy_of_logits(input, target)
     else:
@@ -208,11 +216,7 @@ def multilabel_soft_margin_loss(
     tensor(0.6931472)
     """
     check_same_shape("multilabel_soft_margin_loss", input, target)
+    check_floats("multilabel_soft_margin_loss", input)
     reduction = chosen("multilabel_soft_margin_loss", reduction, size_average, reduce)
-    loss = cross_entropy_of_logits(input, _as_floats(target, input))
+    loss = cross_entropy_of_logits(*floats_alike(input, target))
     return reduced(mean(loss if weight is None else loss * weight, axis=-1), reduction)
-
-
-def _as_floats(target: Tensor, input: Tensor) -> Tensor:
-    """Targets that are integers or booleans in the dtype of the predictions."""
-    return target if target.array.dtype.kind in "fV" else cast(target, input.dtype)

@@ -17,7 +17,14 @@ from tensorlite.ops.elementwise import exp, log, square
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.like import full_like
 from tensorlite.ops.limits import maximum
-from tensorlite.ops.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.ops.losses.reduction import (
+    check_floats,
+    check_same_shape,
+    chosen,
+    divided_sum,
+    floats_alike,
+    reduced,
+)
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -88,7 +95,9 @@ def kl_div(
     tensor(0.6931472)
     """
     check_same_shape("kl_div", input, target)
+    check_floats("kl_div", input)
     reduction = chosen("kl_div", reduction, size_average, reduce)
+    input, target = floats_alike(input, target)
     loss = log_divergence(input, target) if log_target else divergence(input, target)
     if reduction == "batchmean":
         return divided_sum(loss, input.shape[0] if input.shape else 1)

@@ -11,10 +11,16 @@ from tensorlite.backend import array_backend
 from tensorlite.ops.activation import softplus
 from tensorlite.ops.compare import where
 from tensorlite.ops.distance import in_reach, pairwise_distance
-from tensorlite.ops.elementwise import sqrt, square
+from tensorlite.ops.elementwise import cast, sqrt, square
 from tensorlite.ops.index import take_along_axis
 from tensorlite.ops.limits import minimum
-from tensorlite.ops.losses.reduction import at_least_zero, check_same_shape, chosen, reduced
+from tensorlite.ops.losses.reduction import (
+    at_least_zero,
+    check_floats,
+    check_same_shape,
+    chosen,
+    reduced,
+)
 from tensorlite.ops.reduce import sum
 from tensorlite.tensor import Tensor
 
@@ -85,6 +91,7 @@ def hinge_embedding_loss(
     tensor(0.5)
     """
     check_same_shape("hinge_embedding_loss", input, target)
+    check_floats("hinge_embedding_loss", input)
     reduction = chosen("hinge_embedding_loss", reduction, size_average, reduce)
     apart = where(target != 1, at_least_zero(margin - input), 0.0)
     return reduced(apart + where(target != -1, input, 0.0), reduction)
@@ -116,8 +123,10 @@ def soft_margin_loss(
     tensor(0.6931472)
     """
     check_same_shape("soft_margin_loss", input, target)
+    check_floats("soft_margin_loss", input)
     reduction = chosen("soft_margin_loss", reduction, size_average, reduce)
-    return reduced(softplus(-target * input, threshold=math.inf), reduction)
+    loss = softplus(-cast(target, input.dtype) * input, threshold=math.inf)
+    return reduced(loss, reduction)
 
 
 def margin_ranking_loss(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tensorlite.backend.dtypes import is_floating, promote_types
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import cast
 from tensorlite.ops.reduce import in_float32, mean, sum
@@ -63,6 +64,20 @@ def check_same_shape(op: str, input: Tensor, target: Any, names: str = "input ta
         f"{op}: {a} of shape {tuple(input.shape)} and {b} of shape {tuple(target.shape)} would "
         f"broadcast; {hint}"
     )
+
+
+def check_floats(op: str, input: Tensor) -> None:
+    """Refuse integers, whose losses NumPy would give in dtypes of its own choice."""
+    if not is_floating(input.dtype):
+        raise TypeError(f"{op}: input is {input.dtype}; a loss is of floats: use input.float()")
+
+
+def floats_alike(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions and targets as floats of one dtype; targets may be integers or booleans."""
+    if input.dtype == target.dtype:
+        return input, target
+    dtype = promote_types(input.dtype, target.dtype)
+    return cast(input, dtype), cast(target, dtype)
 
 
 def at_least_zero(x: Tensor) -> Tensor:

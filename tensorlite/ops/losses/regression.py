@@ -5,10 +5,17 @@ from __future__ import annotations
 from types import ModuleType
 
 from tensorlite.backend import Array
-from tensorlite.ops.elementwise import abs, square
+from tensorlite.backend.dtypes import is_floating
+from tensorlite.ops.elementwise import abs, cast, square
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.limits import maximum, minimum
-from tensorlite.ops.losses.reduction import check_same_shape, chosen, divided_sum, reduced
+from tensorlite.ops.losses.reduction import (
+    check_floats,
+    check_same_shape,
+    chosen,
+    divided_sum,
+    reduced,
+)
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
 
@@ -58,7 +65,16 @@ def mse_loss(
     """
     check_same_shape("mse_loss", input, target)
     reduction = chosen("mse_loss", reduction, size_average, reduce)
-    return _weighted("mse_loss", square(input - target), weight, reduction)
+    return _weighted("mse_loss", square(_difference(input, target)), weight, reduction)
+
+
+def _difference(input: Tensor, target: Tensor) -> Tensor:
+    """``input - target``, of which one may be booleans: 0 and 1 beside floats."""
+    if input.dtype.kind == "b" and is_floating(target.dtype):
+        input = cast(input, target.dtype)
+    if target.dtype.kind == "b" and is_floating(input.dtype):
+        target = cast(target, input.dtype)
+    return input - target
 
 
 def l1_loss(
@@ -134,9 +150,10 @@ def huber_loss(
     tensor(2.5)
     """
     check_same_shape("huber_loss", input, target)
+    check_floats("huber_loss", input)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, not {delta}")
-    loss = huber(input - target, delta)
+    loss = huber(_difference(input, target), delta)
     if weight is not None:
         check_same_shape("huber_loss", loss, weight, "input weight")
         loss = loss * weight
@@ -178,8 +195,9 @@ def smooth_l1_loss(
     """
     check_same_shape("smooth_l1_loss", input, target)
     reduction = chosen("smooth_l1_loss", reduction, size_average, reduce)
+    check_floats("smooth_l1_loss", target if is_floating(target.dtype) else input)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, but is {beta}")
     if beta == 0:
-        return reduced(abs(input - target), reduction)
-    return reduced(huber(input - target, beta) / beta, reduction)
+        return reduced(abs(_difference(input, target)), reduction)
+    return reduced(huber(_difference(input, target), beta) / beta, reduction)
