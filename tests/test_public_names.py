@@ -12,31 +12,21 @@ for the same thing (aliases, what a class inherits) count once. After writing do
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import re
 import sys
-import textwrap
-import types
 from collections import Counter
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tensorlite as tl
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+
+from public_names import MODULES, documentation, public
+
 LIST = Path(__file__).parent / "undocumented.txt"
-# Modules whose names people type. `tensorlite.array_api` is not among them: its functions are those
-# of the array API standard, which documents them.
-MODULES = (
-    *("accelerator", "amp", "autograd", "backends", "cuda", "data", "debug", "distributed"),
-    *("distributions", "distributions.constraints", "distributions.transforms", "fft", "func"),
-    *("io", "linalg", "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations"),
-    *("nn.utils.parametrize", "nn.utils.rnn", "onnx", "optim", "optim.lr_scheduler"),
-    *("optim.swa_utils", "profiler", "recording", "signal.windows", "special", "testing"),
-    *("training", "utils.checkpoint", "utils.data"),
-)
 # Parameters that mean the same wherever they stand, many of them for torch's sake alone.
 EVERYWHERE = {"device", "dtype", "requires_grad", "generator", "memory_format", "size_average"}
 EVERYWHERE |= {"reduce", "layout", "pin_memory", "_stacklevel", "args", "kwargs", "keepdims"}
@@ -45,87 +35,6 @@ SHAPE = re.compile(
     r"\((?:\*|\.\.\.|…|[A-Z]\w*)(?:,[^)]*)?\)|\bshapes?\b|\blengths?\b|\bone element\b|\bscalar\b"
     r"|\bvectors?\b|\bmatri(?:x|ces)\b|\bno axes\b|\bnumber of elements\b"
 )
-
-
-def names_of(module: types.ModuleType) -> list[str]:
-    """The public functions and classes of a module: of its ``__all__``, or what is made in it."""
-    listed = getattr(module, "__all__", None)
-    names = [n for n in (dir(module) if listed is None else listed) if n[0] != "_"]
-    values = {n: getattr(module, n) for n in names}
-    return [
-        n
-        for n, v in values.items()
-        if (isinstance(v, type) or inspect.isroutine(v))
-        and str(getattr(v, "__module__", "")).startswith("tensorlite")
-        and (
-            listed is not None or module is tl or module is tl.nn.functional or _made_in(module, v)
-        )
-    ]
-
-
-def _made_in(module: types.ModuleType, value: Any) -> bool:
-    return value.__module__ == module.__name__
-
-
-INSIDE = {"primitive.primitive", "answers_for", "name_as_torch", "name_wrong_types", "Any"}
-
-
-def members_of(cls: type) -> Iterator[tuple[str, Any]]:
-    """Methods and properties that a class has first: not those that a base has, too."""
-    above = {name for base in cls.__mro__[1:] for name in vars(base)}
-    for name in list(vars(cls)):
-        if name[0] == "_" or name in above:
-            continue
-        getattr(cls, name, None)  # many of Tensor's methods are made when one asks for them
-        value = vars(cls)[name]
-        if isinstance(value, (staticmethod, classmethod)):
-            value = value.__func__
-        if isinstance(value, property) or inspect.isfunction(value):
-            yield name, value
-
-
-@cache
-def public() -> dict[str, tuple[Any, type | None]]:
-    """Every public name, and the class that it is a member of."""
-    found: dict[str, tuple[Any, type | None]] = {}
-    seen: set[int] = set()
-
-    def add(name: str, value: Any, owner: type | None = None) -> None:
-        key = id(_below(value))
-        if key not in seen:
-            seen.add(key)
-            found[name] = value, owner
-
-    rooms = {"": tl} | {m: importlib.import_module(f"tensorlite.{m}") for m in MODULES}
-    classes = {}
-    for room, module in rooms.items():
-        for name in names_of(module):
-            if name in INSIDE:
-                continue
-            value = getattr(module, name)
-            add(f"{room}.{name}".lstrip("."), value)
-            if isinstance(value, type) and value.__module__ != "tensorlite.return_types":
-                classes[value] = f"{room}.{name}".lstrip(".")
-    for cls, name in classes.items():
-        for member, value in members_of(cls):
-            add(f"{name}.{member}", value, cls)
-    return found
-
-
-def _below(value: Any) -> Any:
-    """What a wrapper with the same docstring stands for."""
-    while getattr(inner := getattr(value, "__wrapped__", None), "__doc__", "") == value.__doc__:
-        value = inner
-    return value
-
-
-def documentation(value: Any) -> str:
-    """The docstring, with that of a class's ``__init__`` if it has one of its own."""
-    text = value.__doc__ or ""
-    if isinstance(value, type):
-        made = vars(value).get("__init__")
-        text += "\n" + textwrap.dedent(getattr(made, "__doc__", None) or "")
-    return text
 
 
 def lacks(name: str, value: Any, owner: type | None) -> list[str]:
