@@ -375,8 +375,10 @@ class GradScaler:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         shared = divided(parameters)
         grads = flat_gradients(parameters)
+        if not grads:
+            raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
         for sharing, arenas in shared.items():
-            if not sharing.has_all(arenas, grads):
+            if not sharing.has_all(parameters):
                 raise RuntimeError("GradScaler: Sharded() divides other parameters than these")
             grads = sharing.own_gradients(arenas)
         if any(grad.dtype == np.float16 for grad in grads):
@@ -384,8 +386,6 @@ class GradScaler:
                 "GradScaler: a gradient is float16, and would vanish again when it is unscaled; "
                 "keep parameters in float32 and compute inside tl.autocast"
             )
-        if not grads:
-            raise RuntimeError("GradScaler: the optimizer's parameters have no gradients")
         bad = []
         for grad in grads:
             xp = array_backend((grad,)).xp

@@ -7,7 +7,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tensorlite.distributed.guard import is_users
 from tensorlite.distributed.table import Table, described, state_of
 from tensorlite.ranks import World
 
@@ -24,7 +24,6 @@ PATIENT = 300.0  # seconds that one waits before the first step, and for one tha
 SLOWER = 5.0  # times the longest step so far: what another may be late
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _THERE = os.path.join(_HERE, "distributed")
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
 class Behind(RuntimeError):
@@ -87,11 +86,10 @@ class Beat:
         while frame is not None:
             name, line = frame.f_code.co_filename, frame.f_lineno
             file = os.path.abspath(name)
-            if file.startswith(_HERE):
-                if not fallback and not file.startswith(_THERE):
-                    fallback = f"{file}:{line}"
-            elif not (name.startswith("<") or file.startswith(_LIBRARIES)):
+            if is_users(name):
                 return f"{file}:{line}"
+            if not fallback and file.startswith(_HERE) and not file.startswith(_THERE):
+                fallback = f"{file}:{line}"
             frame = frame.f_back
         return fallback
 

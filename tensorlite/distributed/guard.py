@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import time
 import traceback
 from types import TracebackType
@@ -13,6 +14,8 @@ from tensorlite.ranks import World
 
 _TURN, _LAST = 0.2, 3.0  # seconds
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PATHS = ("stdlib", "purelib", "platlib", "scripts")
+_LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in _PATHS})
 
 
 def joined(world: World) -> None:
@@ -91,5 +94,11 @@ def saved(world: World) -> str:
 def where(error: BaseException) -> str:
     """The line of the user's program that led to an error."""
     frames: list[Any] = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not os.path.abspath(f.filename).startswith(_HERE)] or frames
+    own = [f for f in frames if is_users(f.filename)] or frames
     return f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
+def is_users(name: str) -> bool:
+    """Whether a file of code is of the user's program: not of tensorlite, nor of a library."""
+    file = os.path.abspath(name)
+    return not (name.startswith("<") or file.startswith((_HERE + os.sep, *_LIBRARIES)))

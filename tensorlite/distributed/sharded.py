@@ -388,10 +388,16 @@ class Sharing:
 
     # --- for clipping and scaling -----------------------------------------------------------------
 
-    def has_all(self, arenas: list[Arena], grads: list[Array]) -> bool:
-        """Whether flat gradients are those of all arenas here, and of nothing else."""
-        wanted = {id(part.arena.grad) for part in self.parts}
-        return len(arenas) == len(self.parts) and {id(grad) for grad in grads} == wanted
+    def has_all(self, parameters: list[Tensor]) -> bool:
+        """Whether these are all parameters that have a gradient, and gradients in their places.
+
+        Where there is none, zeros are: they change no norm.
+        """
+        places = [place for part in self.parts for place in part.arena.places]
+        places = [place for place in places if place.parameter.grad is not None]
+        at_home = all(place.parameter.grad.array is place.grad for place in places)
+        own = {id(place.parameter) for place in places}
+        return at_home and own == {id(p) for p in parameters if p.grad is not None}
 
     def own_gradients(self, arenas: list[Arena]) -> list[Array]:
         """The parts of the gradients that are updated here."""

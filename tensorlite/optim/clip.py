@@ -68,7 +68,7 @@ def clip_grad_norm_(
     shared = divided(parameters)
     grads = flat_gradients(parameters)
     for sharing, arenas in shared.items():
-        if len(shared) == 1 and sharing.has_all(arenas, grads):
+        if len(shared) == 1 and sharing.has_all(parameters):
             norm = sharing.norm(arenas, _positive(norm_type))
             _check_finite(norm, norm_type, error_if_nonfinite)
             _scale(sharing.own_gradients(arenas), max_norm, norm)

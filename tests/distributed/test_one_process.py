@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sysconfig
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +13,7 @@ import tensorlite as tl
 from tensorlite import nn, ranks
 from tensorlite.cli import main
 from tensorlite.data import DataLoader, TensorDataset
-from tensorlite.distributed import start
+from tensorlite.distributed import guard, start
 from tensorlite.distributed.tree import cover, merges, total
 
 
@@ -173,3 +177,36 @@ def test_tasks_of_srun_without_mpi_are_refused(monkeypatch, capsys):
     assert (start.launched_size(), start.started_by()) == (2, "srun")
     monkeypatch.setenv("MPI_LOCALNRANKS", "2")  # srun has started mpiexec's helper alone
     assert start.started_by() == "mpiexec"
+
+
+def test_parameters_without_a_gradient_do_not_keep_the_others_from_their_parts(four_shards):
+    norms, sent = [], []
+    for divided in (True, False):
+        tl.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+        model[0].bias.requires_grad_(False)
+        optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
+        loader = DataLoader(_data(), 9)
+        if divided:
+            loader, optimizer = tl.distributed.cut(loader), tl.distributed.Sharded(optimizer)
+            optimizer.sharing.gather_gradients = sent.append  # all of them, where a part would do
+        scaler = tl.amp.GradScaler("cpu", init_scale=8.0)
+        for batch in loader:
+            optimizer.zero_grad()
+            for x, y in tl.distributed.shards(batch):
+                scaler.scale(((model(x.float())[:, 0] - y) ** 2).mean()).backward()
+            scaler.unscale_(optimizer)
+            norms.append(nn.utils.clip_grad_norm_(model.parameters(), 0.1).item())
+            scaler.step(optimizer)
+            scaler.update()
+    assert not sent
+    np.testing.assert_allclose(*np.split(np.array(norms), 2), rtol=1e-5)
+
+
+def test_the_line_of_an_error_is_one_of_the_users_program():
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("{")  # raised by the standard library
+    here = f"{__file__}:{caught.tb.tb_lineno}"
+    assert guard.where(caught.value) == f" at {here}"
+    assert not guard.is_users(str(Path(sysconfig.get_path("scripts")) / "tensorlite"))
+    assert not guard.is_users("<frozen runpy>") and not guard.is_users(tl.__file__)

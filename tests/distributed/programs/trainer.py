@@ -20,6 +20,7 @@ tokens[rng.random((58, 7)) < 0.3] = PAD
 tokens[:, :2] = 3  # some that count, in every sample
 train, val = TensorDataset(tokens[:45], tokens[:45]), TensorDataset(tokens[45:], tokens[45:])
 model = nn.Sequential(nn.Embedding(8, 6), nn.Dropout(0.1), nn.Linear(6, 8))
+model[2].bias.requires_grad_(False)  # one without a gradient is scaled and clipped with the others
 
 
 class Sum(Metric):  # one that knows nothing of several processes
