@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array
+from tensorlite.ops.inplace import in_place
 from tensorlite.ops.promotion import floats
 from tensorlite.ops.wide import horner, in_float64
 from tensorlite.primitive import primitive
@@ -196,6 +197,35 @@ def polygamma(n: Any, input: Any) -> Any:
     if n < 0:
         raise ValueError(f"polygamma: n is {n}; it must not be negative")
     return derivative_of_digamma(input, n=n) if n else digamma(input)
+
+
+def polygamma_(input: Any, n: int) -> Any:
+    """`polygamma` in place: writes into the Tensor and returns it.
+
+    Parameters
+    ----------
+    n : int
+        Not negative; 0 is `digamma` itself.
+
+    Returns
+    -------
+    Tensor
+        The Tensor itself, of the shape and dtype that it had.
+
+    Raises
+    ------
+    ValueError
+        If `n` is no integer, or negative.
+    RuntimeError
+        If the Tensor is of integers; if it is a leaf that requires grad and operations are
+        recorded.
+
+    Examples
+    --------
+    >>> tl.tensor([1.0, 2.0]).polygamma_(1)
+    tensor([1.644934  , 0.64493406])
+    """
+    return in_place(polygamma)(input, n)
 
 
 def mvlgamma(input: Any, p: int) -> Any:

@@ -75,6 +75,7 @@ SHAPE_METHODS = ("broadcast_to", "expand", "flip", "permute", "repeat", "reshape
 ONLY_METHODS = {
     **{name: ("axes", name) for name in ("expand", "expand_as")},
     **{name: ("reshaping", name) for name in ("reshape_as", "view", "view_as")},
+    "polygamma_": ("gamma", "polygamma_"),
     "repeat": ("tiling", "repeat"),
     "split": ("splitting", "split_method"),
     "unfold": ("strides", "unfold"),
@@ -101,7 +102,7 @@ IN_PLACE = (
     *("less", "less_equal", "lgamma", "log", "log10", "log1p", "log2", "logical_and"),
     *("logical_not", "logical_or", "logical_xor", "logit", "lt", "masked_fill", "masked_scatter"),
     *("mul", "multiply", "mvlgamma", "nan_to_num", "ne", "neg", "negative", "nextafter"),
-    *("not_equal", "polygamma", "pow", "put", "rad2deg", "reciprocal", "relu", "remainder"),
+    *("not_equal", "pow", "put", "rad2deg", "reciprocal", "relu", "remainder"),
     *("renorm", "round", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "sgn", "sigmoid"),
     *("sign", "sin", "sinc", "sinh", "sqrt", "square", "sub", "subtract", "tan", "tanh", "tril"),
     *("triu", "true_divide", "trunc", "xlogy"),

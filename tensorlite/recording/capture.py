@@ -122,9 +122,9 @@ class Captured:
         with self._lock:
             slot = self._slot(args, kwargs)
             for recording in slot.recordings:
-                if recording.fits() and recording.is_proven(inputs):
+                if recording.fits() and recording._is_proven(inputs):
                     recording.used = next(self.clock)
-                    return recording.replay(inputs)
+                    return recording._replay(inputs)
             before = len(slot.recordings)
             returned = self._record(slot, args, kwargs, given)
             if len(slot.recordings) > before and HOST.kernels is not None:
@@ -175,11 +175,11 @@ class Captured:
         kernels = HOST.kernels
         problem = _problem(given, kernels)
         if problem is not None:
-            self.give_up(f"{problem} at {users_line()}", raises=False)
+            self._give_up(f"{problem} at {users_line()}", raises=False)
             return self.function(*args, **kwargs)
         recorder = Recorder(kernels, self.fuse)
         if not recorder.keeps_memory():
-            self.give_up("NumPy's arrays do not come from our allocator", raises=False)
+            self._give_up("NumPy's arrays do not come from our allocator", raises=False)
             return self.function(*args, **kwargs)
         static: dict[int, np.ndarray] = {}
 
@@ -206,26 +206,26 @@ class Captured:
             return returned
         slot.attempts += 1
         if recorder.reason is not None:
-            self.give_up(recorder.reason)
+            self._give_up(recorder.reason)
             return returned
         recording = Recording(recorder, list(static.values()), self.__name__)
-        recording.returns(result)
+        recording._returns(result)
         del args, kwargs, result
-        recording.finish()
+        recording._finish()
         summary = recording.summary()
-        unsettled = recording.unsettled(set(recorder.entry))
+        unsettled = recording._unsettled(set(recorder.entry))
         if not unsettled and slot.summary == summary:
-            recording.compare(slot.inputs)
+            recording._compare(slot.inputs)
             slot.recordings = [old for old in slot.recordings if not old.fits()]
             recording.used = next(self.clock)
             slot.recordings.insert(0, recording)
             self.forget()
             slot.attempts = 0
-            recording.plan()
+            recording._plan()
         else:
             slot.recordings = [old for old in slot.recordings if not old.fits()]
             if slot.attempts >= ATTEMPTS:
-                self.give_up(unsettled or difference(slot.summary or [], summary))
+                self._give_up(unsettled or difference(slot.summary or [], summary))
         slot.summary, slot.inputs = summary, list(static.values())
         slot.leaves = recording.leaves()
         return returned
@@ -236,7 +236,7 @@ class Captured:
             for slot in self._slots.values():
                 slot.recordings = [each for each in slot.recordings if each is not old]
 
-    def give_up(self, reason: str, raises: bool = True) -> None:
+    def _give_up(self, reason: str, raises: bool = True) -> None:
         """Make later calls without recording; warn once with the reason, or raise."""
         self.reason = reason
         self._slots.clear()

@@ -46,17 +46,17 @@ class GraphRecording(Recording):
         self._ended = cupy.cuda.Event(disable_timing=True)
         self._rooms: list[list[Any]] = []
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Find the Tensors it depends on; call this when the call's own objects are gone."""
-        super().finish()
+        super()._finish()
         self._rooms = [[] for _ in self._outputs]
         self.memory = self._recorder.k.asked, self._made.pool.total_bytes()
 
-    def replay(self, inputs: list[Any]) -> Any:
+    def _replay(self, inputs: list[Any]) -> Any:
         """Launch again over other inputs; return what the function returned, with new values."""
         if cupy.cuda.runtime.getDevice() != self._index:
             with cupy.cuda.Device(self._index):
-                return self.replay(inputs)
+                return self._replay(inputs)
         recorder = self._recorder
         stream = cupy.cuda.get_current_stream()
         if self._last is not None and self._last.ptr != stream.ptr:
@@ -130,7 +130,7 @@ class GraphRecording(Recording):
             if self._last is not None:
                 self._last.synchronize()  # the graph may be running
 
-    def plan(self) -> None:
+    def _plan(self) -> None:
         """CuPy's pool has planned it: what was freed in the call was used again."""
 
     def summary(self) -> list[tuple]:

@@ -33,7 +33,7 @@ def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]
     if device is None or wanting:
         several = "inputs are on several devices"
         what = f"an input of shape {wanting[0].shape} requires grad" if wanting else several
-        captured.give_up(what, raises=False)
+        captured._give_up(what, raises=False)
         return captured.function(*args, **kwargs)
     static: list[Any] = []
     with cupy.cuda.Device(device):
@@ -47,12 +47,12 @@ def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]
             made, result = _made(recorder, captured.function, own, slot.leaves)
         except Refused:
             result = captured.function(*args, **kwargs)
-            captured.give_up(recorder.reason or "CUDA refuses it")
+            captured._give_up(recorder.reason or "CUDA refuses it")
             return mapped(result, detached)
         recording = GraphRecording(recorder, static, captured.__name__, made)
-        recording.returns(result)
+        recording._returns(result)
         del own, result
-        recording.finish()
+        recording._finish()
         returned = recording.first()
         _keep(captured, slot, recorder, recording)
         return returned
@@ -64,7 +64,7 @@ def _noted(captured: Any, slot: Any, recorder: GraphRecorder, given: tuple) -> A
     with _watched_by(recorder, cupy.cuda.get_allocator()):
         result = captured.function(*args, **kwargs)
     if recorder.reason is not None:
-        captured.give_up(recorder.reason)
+        captured._give_up(recorder.reason)
     else:
         slot.leaves = [t for t, _ in recorder.outer_leaves()]
         slot.summary = recorder.summary()
@@ -73,7 +73,7 @@ def _noted(captured: Any, slot: Any, recorder: GraphRecorder, given: tuple) -> A
 
 def _keep(captured: Any, slot: Any, recorder: GraphRecorder, recording: GraphRecording) -> None:
     """Keep a recording if it is that of the call before; give up where none is in the end."""
-    unsettled, summary = recording.unsettled(set(recorder.entry)), recording.summary()
+    unsettled, summary = recording._unsettled(set(recorder.entry)), recording.summary()
     slot.recordings = [old for old in slot.recordings if not old.fits()]
     if not unsettled and slot.summary == summary:
         recording.used = next(captured.clock)
@@ -81,7 +81,7 @@ def _keep(captured: Any, slot: Any, recorder: GraphRecorder, recording: GraphRec
         captured.forget()
         slot.attempts = 0
     elif slot.attempts >= ATTEMPTS:
-        captured.give_up(unsettled or difference(slot.summary or [], summary))
+        captured._give_up(unsettled or difference(slot.summary or [], summary))
     slot.summary, slot.leaves = summary, recording.leaves()
 
 

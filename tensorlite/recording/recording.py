@@ -78,11 +78,11 @@ class Recording:
         self._lines: list[list[Line]] | None = None
         self.unfused = ""  # why no calls were fused
 
-    def returns(self, result: Any) -> None:
+    def _returns(self, result: Any) -> None:
         """Take note of what the call returned."""
         self._result = mapped(result, self._as_output)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Find the Tensors it depends on; call this when the call's own objects are gone."""
         recorder = self._recorder
         own = recorder.outer_leaves()
@@ -129,7 +129,7 @@ class Recording:
 
     # --- replay -------------------------------------------------------------------------------
 
-    def unsettled(self, known: set[int]) -> str:
+    def _unsettled(self, known: set[int]) -> str:
         """Why it could not be used again: a parameter gets other memory, or is a new one."""
         for t, array, requires_grad in self._leaves:
             if t.array is not array:
@@ -150,14 +150,14 @@ class Recording:
         """
         return [t for t, _, _ in self._leaves]
 
-    def compare(self, inputs: list[np.ndarray]) -> None:
+    def _compare(self, inputs: list[np.ndarray]) -> None:
         """Take note of inputs that had the same values when it was recorded before.
 
-        What Python made of them, unseen, would have been the same, too; see `is_proven`.
+        What Python made of them, unseen, would have been the same, too; see `_is_proven`.
         """
         self._unchanged = [i for i, x in enumerate(inputs) if _same(x, self._inputs[i])]
 
-    def is_proven(self, inputs: list[Any]) -> bool:
+    def _is_proven(self, inputs: list[Any]) -> bool:
         """Whether it is known that nothing outside of the list follows from these inputs."""
         return all(_same(self._inputs[i], inputs[i]) for i in self._unchanged)
 
@@ -180,7 +180,7 @@ class Recording:
                 return False
         return all(guard() for guard in self._recorder.guards)
 
-    def replay(self, inputs: list[Any]) -> Any:
+    def _replay(self, inputs: list[Any]) -> Any:
         """Run again over other inputs; return what the function returned, with new values."""
         for to, x in zip(self._inputs, inputs, strict=True):
             HOST.write(to, x)
@@ -241,7 +241,7 @@ class Recording:
             return tensor_of(self._outputs[x].copy())
         return self._outputs[x].copy() if isinstance(x, _Array) else x
 
-    def plan(self) -> None:
+    def _plan(self) -> None:
         """Leave out constants and dead calls; temporaries not alive at once share memory."""
         recorder, k, log = self._recorder, self._k, self._log
         outputs = [start_of(x) for x in self._outputs]

@@ -219,7 +219,7 @@ def test_arrays_from_before_live_as_long_as_the_kernel_that_reads_them(host):
     table.clear()
     others = [np.full(40, i, np.float32) for i in range(200)]  # where it was
     (recording,) = captured.recordings
-    assert recording.replay([x.array]).numpy().tobytes() == expected.numpy().tobytes()
+    assert recording._replay([x.array]).numpy().tobytes() == expected.numpy().tobytes()
     assert len(others) == 200
 
 
