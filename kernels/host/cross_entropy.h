@@ -10,26 +10,40 @@
 
 namespace tl {
 
-// cross_entropy.cu, linear.cu
-template <typename T>
-void label_weight(const Index*, const T*, Acc<T>*, Index, Index, Index);
-template <typename T>
-void cross_entropy(const T*, const Index*, const T*, const Acc<T>*, Acc<T>*, T*, Index, Index, Index,
-                   double);
-template <typename T>
-void row_sum(const T*, T*, Index, Index, double);
+// The kernels of cross_entropy.cu and linear.cu for one type.
+class CrossEntropyKernels {
+    Body weight_ = nullptr, loss_ = nullptr, sum_ = nullptr;
 
-// Of x, labels, the weights of classes, the loss of each row, its mean, and the gradient.
-template <typename T>
-void cross_entropy_in(void* const* p, Index rows, Index classes, Index ignore_index, double smoothing) {
-    const auto* label = (const Index*)p[1];
-    const auto* of_class = (const T*)p[2];
-    T *each_row = (T*)p[3], *mean = (T*)p[4], count = 1;
-    if (mean) label_weight(label, of_class, &count, rows, classes, ignore_index);
-    cross_entropy((const T*)p[0], label, of_class, mean ? &count : nullptr, each_row, (T*)p[5], rows,
-                  classes, ignore_index, smoothing);
-    if (mean) row_sum(each_row, mean, 1, rows, 1.0);
-}
+  public:
+    // False where an error is pending.
+    bool find(Type type) {
+        if (sum_) return true;
+        weight_ = host_body("label_weight", type);
+        loss_ = weight_ ? host_body("cross_entropy", type) : nullptr;
+        sum_ = loss_ ? host_body("row_sum", type) : nullptr;
+        return sum_ != nullptr;
+    }
+
+    // Of x, labels, the weights of classes, the loss of each row, its mean, and the gradient.
+    void run(void* const* p, Index rows, Index classes, Index ignore_index, double smoothing) const {
+        double room = 1;  // the sum of weights, of either type
+        void *each_row = p[3], *mean = p[4], *total = mean ? &room : nullptr;
+        Number numbers[4];
+        if (mean) {
+            void* const at[] = {p[1], p[2], total};
+            numbers[0].integer = rows, numbers[1].integer = classes, numbers[2].integer = ignore_index;
+            weight_(at, numbers);
+        }
+        void* const at[] = {p[0], p[1], p[2], total, each_row, p[5]};
+        numbers[0].integer = rows, numbers[1].integer = classes, numbers[2].integer = ignore_index;
+        numbers[3].real = smoothing;
+        loss_(at, numbers);
+        if (!mean) return;
+        void* const summed[] = {each_row, mean};
+        numbers[0].integer = 1, numbers[1].integer = rows, numbers[2].real = 1;
+        sum_(summed, numbers);
+    }
+};
 
 inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 7)
@@ -63,22 +77,27 @@ inline PyObject* py_new_cross_entropy(PyObject*, PyObject* const* args, Py_ssize
     const Index rows = PyArray_DIM(x, 0), classes = PyArray_DIM(x, 1);
     void* const arrays[] = {data(args[0], true),  data(args[1], true), data(args[2], args[2] != Py_None),
                             data(each_row, true), data(loss, mean),    data(dx, with_gradient)};
-    const auto run = [&](auto type) {
-        using T = decltype(type);
-        cross_entropy_in<T>(arrays, rows, classes, ignore_index, smoothing);
-        if (recording())
-            open_log()->note("cross_entropy",
-                             {operand((const T*)arrays[0], rows * classes),
-                              operand((const Index*)arrays[1], rows), operand((const T*)arrays[2], classes),
-                              operand((T*)arrays[3], rows), operand((T*)arrays[4], 1),
-                              operand((T*)arrays[5], rows * classes)},
-                             {rows, classes, ignore_index, smoothing}, [=](void* const* p) {
-                                 cross_entropy_in<T>(p, rows, classes, ignore_index, smoothing);
-                             });
-    };
+    const Type type = type_of(x);
+    static CrossEntropyKernels of_type[2];
+    CrossEntropyKernels& kernels = of_type[type == F64];
+    if (!kernels.find(type)) return nullptr;
     {
         const WithoutLock unlocked(PyArray_SIZE(x) > 65536);
-        type_of(x) == F32 ? run(float()) : run(double());
+        kernels.run(arrays, rows, classes, ignore_index, smoothing);
+    }
+    if (recording()) {
+        const Index each = item_size(type);
+        const char letter = letter_of(type);
+        open_log()->note("cross_entropy",
+                         {{arrays[0], 0, rows * classes * each, false, letter},
+                          {arrays[1], 0, rows * Index(sizeof(Index)), false},
+                          {arrays[2], 0, classes * each, false, letter},
+                          {arrays[3], 0, rows * each, true, letter},
+                          {arrays[4], 0, each, true, letter},
+                          {arrays[5], 0, rows * classes * each, true, letter}},
+                         {rows, classes, ignore_index, smoothing}, [=](void* const* p) {
+                             kernels.run(p, rows, classes, ignore_index, smoothing);
+                         });
     }
     return with_gradient ? PyTuple_Pack(2, (PyObject*)loss, (PyObject*)dx) : loss.release();
 }

@@ -4,7 +4,6 @@
 #include "host/objects.h"
 #include "types.h"
 
-#include <initializer_list>
 #include <vector>
 
 namespace tl {
@@ -17,7 +16,10 @@ class Expression {
 
   public:
     Expression() = default;
-    Expression(std::initializer_list<long long> steps) : steps_(steps) {}
+    // From a table of host/kernel.h, which -1 ends; null is none.
+    explicit Expression(const int* steps) {
+        for (; steps && *steps >= 0; ++steps) steps_.push_back(*steps);
+    }
 
     // From Python's tuple of them.
     bool read(PyObject* steps) {

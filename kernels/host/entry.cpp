@@ -74,15 +74,8 @@ struct Entry::Making {
     }
 };
 
-Entry::Entry(const char* name, Function function, PyObject* callable, Function total,
-             PyObject* total_callable, unsigned allowed, std::vector<EntrySlot> slots)
-    : name_(name),
-      function_(function),
-      callable_(callable),
-      total_(total),
-      total_callable_(total_callable),
-      allowed_(allowed),
-      slots_(std::move(slots)) {
+Entry::Entry(const char* name, unsigned allowed, std::vector<EntrySlot> slots)
+    : name_(name), allowed_(allowed), slots_(std::move(slots)) {
     for (size_t i = 0; i < slots_.size(); ++i) {
         const EntrySlot& slot = slots_[i];
         if (first_ < 0 && slot.role == EntrySlot::kInput && slot.type == ANY && !slot.wide) first_ = i;
@@ -103,8 +96,8 @@ PyObject* Entry::run(PyObject* const* args, Py_ssize_t given) const {
         Py_RETURN_NOTIMPLEMENTED;
     }
     if (!make(args, making)) return nullptr;
-    const Ref done(function_ ? function_(nullptr, making.passed, slots_.size())
-                             : PyObject_Vectorcall(callable_, making.passed, slots_.size(), nullptr));
+    const Ref done(kernel_ ? run_kernel(*kernel_, making.passed, slots_.size())
+                           : PyObject_Vectorcall(callable_, making.passed, slots_.size(), nullptr));
     return done ? finish(making).release() : nullptr;
 }
 
@@ -250,8 +243,10 @@ Ref Entry::finish(Making& making) const {
             columns(PyLong_FromLongLong(making.columns));
         if (!totals || !sets || !parts || !columns) return Ref();
         PyObject* passed[] = {making.partial, totals, sets, parts, columns};
-        const Ref done(total_ ? total_(nullptr, passed, 5)
-                              : PyObject_Vectorcall(total_callable_, passed, 5, nullptr));
+        const HostKernel* total = kernel_ ? host_kernel("column_total") : nullptr;
+        if (kernel_ && !total) return Ref();
+        const Ref done(total ? run_kernel(*total, passed, 5)
+                             : PyObject_Vectorcall(total_callable_, passed, 5, nullptr));
         if (!done) return Ref();
     }
     Ref outputs[kMost];
@@ -298,7 +293,7 @@ PyObject* py_cuda_entry(PyObject*, PyObject* const* args, Py_ssize_t given) {
     }
     const unsigned long allowed = PyLong_AsUnsignedLong(args[3]);
     if (PyErr_Occurred()) return nullptr;
-    auto* made = new Entry(PyUnicode_AsUTF8(Py_NewRef(args[0])), nullptr, Py_NewRef(args[1]), nullptr,
+    auto* made = new Entry(PyUnicode_AsUTF8(Py_NewRef(args[0])), Py_NewRef(args[1]),
                            Py_NewRef(args[2]), allowed, std::move(slots));  // for good, as the library
     const Ref capsule(PyCapsule_New(made, nullptr, nullptr));
     return capsule ? PyCFunction_New(&definition, capsule) : nullptr;

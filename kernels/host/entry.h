@@ -5,10 +5,9 @@
 
 #include "host/cuda.h"
 #include "host/declaration.h"
+#include "host/kernels.h"
 
 namespace tl {
-
-using Function = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t);
 
 // One parameter of a kernel, as tensorlite/backend/kernels/entry.py tells it (`Slot` there).
 struct EntrySlot {
@@ -28,25 +27,29 @@ struct EntrySlot {
 
 class Entry {
     const char* name_;
-    Function function_;    // the kernel on the host, or
-    PyObject* callable_;   // on CUDA
-    Function total_;       // likewise `column_total`, which ends the sums
-    PyObject* total_callable_;
+    const HostKernel* kernel_ = nullptr;  // on the host, or
+    PyObject* callable_ = nullptr;        // on CUDA
+    PyObject* total_callable_ = nullptr;  // there, `column_total`, which ends the sums
     unsigned allowed_;     // types that T may be, a bit each
     std::vector<EntrySlot> slots_;
     int first_ = -1, sums_ = 0;  // the first array of type T; how many outputs are sums
     size_t given_ = 0;
 
   public:
-    Entry(const char* name, Function function, Function total, unsigned allowed,
-          std::initializer_list<EntrySlot> slots)
-        : Entry(name, function, nullptr, total, nullptr, allowed, slots) {}
-    Entry(const char* name, Function function, PyObject* callable, Function total,
-          PyObject* total_callable, unsigned allowed, std::vector<EntrySlot> slots);
+    Entry(const HostKernel& kernel, std::vector<EntrySlot> slots)
+        : Entry(kernel.name, kernel.allowed, std::move(slots)) {
+        kernel_ = &kernel;
+    }
+    Entry(const char* name, PyObject* callable, PyObject* total, unsigned allowed,
+          std::vector<EntrySlot> slots)
+        : Entry(name, allowed, std::move(slots)) {
+        callable_ = callable, total_callable_ = total;
+    }
 
     PyObject* run(PyObject* const* args, Py_ssize_t given) const;
 
   private:
+    Entry(const char* name, unsigned allowed, std::vector<EntrySlot> slots);
     struct Making;
     bool understand(PyObject* const* args, Making& making) const;
     bool fits(PyObject* array, const EntrySlot& slot, const Making& making) const;

@@ -20,7 +20,10 @@ bool read(PyObject* made, Log::Entry& entry) {
     if (!PyArg_ParseTuple(made, "sKO!O!O!", &name, &function, &PyList_Type, &arrays, &PyList_Type,
                           &reals, &PyList_Type, &integers))
         return false;
-    entry.name = name;
+    // Python keeps one string of each name for good.
+    PyObject* const interned = PyUnicode_InternFromString(name);
+    if (!interned) return false;
+    entry.name = PyUnicode_AsUTF8(interned);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(arrays); ++i) {
         unsigned long long address;
         Py_ssize_t bytes;
@@ -51,8 +54,8 @@ PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given) {
     const size_t i = PyLong_AsSize_t(args[1]);
     if (!log || PyErr_Occurred()) return nullptr;
     if (i >= log->entries.size()) return PyErr_Format(PyExc_IndexError, "no call %zu", i);
-    std::string found;
-    for (const Operand& each : log->entries[i].operands) found += each.type ? each.type : '?';
+    List<char> found;
+    for (const Operand& each : log->entries[i].operands) found.push_back(each.type ? each.type : '?');
     return PyUnicode_FromStringAndSize(found.data(), Py_ssize_t(found.size()));
 }
 

@@ -10,9 +10,6 @@
 
 namespace tl {
 
-// activation.cu
-template <typename T>
-void relu_backward(const T* g, const T* y, T* dx, Index n);
 // host/matmul.cpp: sums = the sum of the rows of x
 template <typename T>
 void sum_rows(const T* x, T* sums, Index rows, Index columns);
@@ -23,27 +20,21 @@ T* data_of(PyObject* array) {
 }
 
 // The gradient of an affine map's result from that of its ReLU, `out`, if there is one.
-template <typename T>
-PyObject* new_before_relu(PyArrayObject* dy, PyObject* out) {
+inline PyObject* new_before_relu(PyArrayObject* dy, PyObject* out) {
     if (out == Py_None) return Py_NewRef((PyObject*)dy);
     Ref g((PyObject*)new_array(dy, PyArray_NDIM(dy), PyArray_DIMS(dy)));
     if (!g) return nullptr;
-    const Index n = PyArray_SIZE(dy);
-    relu_backward(data_of<T>((PyObject*)dy), data_of<T>(out), data_of<T>(g), n);
-    if (recording())
-        open_log()->note("relu_backward",
-                         {operand(dy, false), operand((PyArrayObject*)out, false),
-                          operand((PyArrayObject*)(PyObject*)g, true)},
-                         {n}, [n](void* const* p) {
-                             relu_backward((const T*)p[0], (const T*)p[1], (T*)p[2], n);
-                         }, kCheap | kOverwrites);
-    return g.release();
+    const HostKernel* kernel = host_kernel("relu_backward");
+    const Ref n(PyLong_FromSsize_t(PyArray_SIZE(dy)));
+    PyObject* const passed[] = {(PyObject*)dy, out, g, n};
+    const Ref done(kernel && n ? run_kernel(*kernel, passed, 4) : nullptr);
+    return done ? g.release() : nullptr;
 }
 
 // The gradients of x, if there is a weight, of the weight, and of the bias.
 template <typename T>
 PyObject* new_affine_gradients(PyObject* const* args) {
-    const Ref dy(new_before_relu<T>((PyArrayObject*)args[0], args[3]));
+    const Ref dy(new_before_relu((PyArrayObject*)args[0], args[3]));
     const Ref turned = dy ? transposed(dy) : Ref();
     if (!turned) return nullptr;
     const Ref dw(new_product(turned, args[1], Py_None, args[4]));

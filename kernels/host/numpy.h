@@ -9,11 +9,9 @@
 
 #include <cstring>
 
+#include "host/kernel.h"
+
 namespace tl {
-
-enum Type { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
-
-inline bool is_short(Type type) { return type == F16 || type == BF16; }
 
 inline const char* type_name(Type type) {
     static const char* const names[] = {"a float type", "float32", "float64", "float16", "bfloat16",

@@ -41,7 +41,7 @@ Ref described(const Log::Entry& entry) {
                                          : PyLong_FromUnsignedLongLong(each.bits));
         if (!one || !scalars || PyList_Append(scalars, one)) return Ref();
     }
-    return Ref(Py_BuildValue("sOOO", entry.name.c_str(), (PyObject*)arrays, (PyObject*)scalars,
+    return Ref(Py_BuildValue("sOOO", entry.name, (PyObject*)arrays, (PyObject*)scalars,
                              entry.dead ? Py_True : Py_False));
 }
 

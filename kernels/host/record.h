@@ -5,13 +5,13 @@
 
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <map>
-#include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "host/allocator.h"
+#include "host/kernel.h"
 #include "host/memory.h"
 #include "host/numpy.h"
 #include "types.h"
@@ -45,6 +45,18 @@ Operand operand(T* data, Index size) {
     return {(void*)data, 0, size * Index(sizeof(T)), true, type_char<T>};
 }
 
+// The letter of a type, as in NumPy's dtype.char; 0 where a plan need not know it.
+inline char letter_of(Type type) {
+    switch (type) {
+        case F32: return 'f';
+        case F64: return 'd';
+        case F16: return 'e';
+        case BF16: return 'E';
+        case U8: return 'B';
+        default: return 0;
+    }
+}
+
 // A strided array as an operand of a recorded call.
 inline Operand operand(PyArrayObject* x, bool written) {
     Index low = 0, high = PyArray_ITEMSIZE(x);
@@ -68,19 +80,44 @@ struct Scalar {
     Scalar(uint64_t value) : kind('Q'), bits(value) {}
 };
 
-// What a plan may do with a call.
-enum Traits : unsigned {
-    kOverwrites = 1,   // its output may lie where an input of the same size was
-    kCheap = 2,     // it reads its inputs only, and is done again sooner than its result is kept
-    kWholeCopy = 4,  // it copies bytes that lie side by side
-    kZeroes = 8,     // it fills an array with zeros
+// How a call is done again, at the addresses of its arrays: any function object, shared by its copies.
+// What <functional> has would be half of the time to compile this header.
+class Run {
+    struct Held {
+        int users = 1;
+        virtual ~Held() {}
+        virtual void run(void* const* at) const = 0;
+    };
+    template <typename F>
+    struct Of : Held {
+        F function;
+        explicit Of(F&& f) : function(std::move(f)) {}
+        void run(void* const* at) const override { function(at); }
+    };
+    Held* held_ = nullptr;
+
+  public:
+    Run() = default;
+    template <typename F, typename = std::enable_if_t<!std::is_same<std::decay_t<F>, Run>::value>>
+    Run(F function) : held_(new Of<F>(std::move(function))) {}
+    Run(const Run& other) : held_(other.held_) {
+        if (held_) __atomic_add_fetch(&held_->users, 1, __ATOMIC_RELAXED);
+    }
+    Run(Run&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+    Run& operator=(Run other) noexcept {
+        std::swap(held_, other.held_);
+        return *this;
+    }
+    ~Run() {
+        if (held_ && !__atomic_sub_fetch(&held_->users, 1, __ATOMIC_ACQ_REL)) delete held_;
+    }
+    void operator()(void* const* at) const { held_->run(at); }
 };
 
 class Log {
   public:
-    using Run = std::function<void(void* const*)>;
     struct Entry {
-        std::string name;
+        const char* name = nullptr;  // kept for good
         std::vector<Operand> operands;
         std::vector<Scalar> scalars;
         std::vector<void*> arrays;  // where they are now

@@ -36,4 +36,25 @@ void WidenedArrays::round_all() const {
     }
 }
 
+void map_short(bool is_bf16, void* const* arrays, int count, const Number* numbers, int number_count,
+               Body body) {
+    constexpr Index kBlock = 2048;
+    constexpr int kMostArrays = 4, kMostNumbers = 16;
+    if (count > kMostArrays || number_count > kMostNumbers) throw NoMemory(0);
+    parallel_range(numbers[0].integer, kGrain, [=](Index begin, Index end) {
+        alignas(64) float floats[kMostArrays][kBlock];
+        void* at[kMostArrays];
+        Number own[kMostNumbers];
+        for (int i = 0; i < count; ++i) at[i] = floats[i];
+        for (int i = 0; i < number_count; ++i) own[i] = numbers[i];
+        const auto place = [=](int i, Index first) { return (uint16_t*)arrays[i] + first; };
+        for (Index first = begin; first < end; first += kBlock) {
+            own[0].integer = first + kBlock < end ? kBlock : end - first;
+            for (int i = 0; i + 1 < count; ++i) widen(is_bf16, place(i, first), floats[i], own[0].integer);
+            body(at, own);
+            round(is_bf16, floats[count - 1], place(count - 1, first), own[0].integer);
+        }
+    });
+}
+
 }  // namespace tl

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "host/allocator.h"
+#include "host/kernel.h"
 #include "host/memory.h"
 #include "types.h"
 
@@ -42,21 +43,9 @@ class WidenedArrays {
     void round_all() const;
 };
 
-// A kernel that maps arrays of n elements to one, the last: run(floats, count) for a small block after
-// the other, whose floats stay in the cache.
-template <int kArrays, typename F>
-void map_short(bool is_bf16, void* const (&arrays)[kArrays], Index n, const F& run) {
-    constexpr Index kBlock = 2048;
-    parallel_range(n, kGrain, [=](Index begin, Index end) {
-        alignas(64) float floats[kArrays][kBlock];
-        const auto at = [=](int i, Index first) { return (uint16_t*)arrays[i] + first; };
-        for (Index first = begin; first < end; first += kBlock) {
-            const Index count = first + kBlock < end ? kBlock : end - first;
-            for (int i = 0; i + 1 < kArrays; ++i) widen(is_bf16, at(i, first), floats[i], count);
-            run(floats, count);
-            round(is_bf16, floats[kArrays - 1], at(kArrays - 1, first), count);
-        }
-    });
-}
+// A kernel that maps arrays to one, the last, all of as many elements as its first number says: runs it
+// for a small block after the other, whose floats stay in the cache.
+void map_short(bool is_bf16, void* const* arrays, int count, const Number* numbers, int number_count,
+               Body body);
 
 }  // namespace tl

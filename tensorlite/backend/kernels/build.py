@@ -47,7 +47,10 @@ PLAIN_LOOPS = (
 FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
+    # Run seldom, and never in a loop of a step.
     MODULE: ["-Og"],
+    "plan": ["-Og"],
+    "fusing": ["-Og"],
 }
 
 

@@ -90,13 +90,13 @@ class Kernel:
 
     @property
     def traits(self) -> str:
-        """What a recording's plan may do with a call, as the last argument of `note`."""
+        """What a recording's plan may do with a call, in C++."""
         outputs = [p for p in self.parameters if p.is_array and not p.is_input]
         quick = self.launch in ("EACH", "ROWS") and all(
             p.word in ("LIKE", "PER_ROW") for p in outputs
         )
         traits = ["kCheap"] * quick + ["kOverwrites"] * bool(self.mapped)
-        return f", {' | '.join(traits)}" if traits else ""
+        return " | ".join(traits) or "0"
 
 
 _DECLARATION = re.compile(
