@@ -165,8 +165,10 @@ def _matrix(counts: np.ndarray, classes: tuple[str, ...]) -> str:
         )
         recall = f"{row[i] / whole:.1%}" if row.sum() else "–"
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}<td>{recall}</td></tr>')
+    long = " long" if max(map(len, classes)) > 3 else ""  # then the titles stand upright
     return (
-        '<div class="wide"><table class="matrix"><caption>label (rows) and prediction</caption>'
+        f'<div class="wide"><table class="matrix{long}">'
+        "<caption>label (rows) and prediction</caption>"
         f'<tr><td></td>{head}<th scope="col">recall</th></tr>{"".join(rows)}</table></div>'
     )
 

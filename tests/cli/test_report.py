@@ -26,7 +26,9 @@ for (const width of widths) {
   frame.onload = () => {
     const page = frame.contentDocument, style = frame.contentWindow.getComputedStyle(page.body);
     found.push([width, page.documentElement.scrollWidth, style.backgroundColor, style.color,
-                [...page.images].filter(i => !i.naturalWidth).length].join(" "));
+                [...page.images].filter(i => !i.naturalWidth).length,
+                [...page.querySelectorAll(".matrix")].map(matrix => matrix.parentElement)
+                  .filter(room => room.scrollWidth > room.clientWidth).length].join(" "));
     if (found.length === widths.length) document.title = found.sort().join("; ");
   };
   frame.src = "report.html";
@@ -155,13 +157,13 @@ def test_in_a_browser_at_every_width_in_light_and_dark(tl, folder, dark):
     frames = re.search(r"<title>(.*?)</title>", shown)[1].split("; ")
     assert len(frames) == 3, shown[:500]
     for frame in frames:
-        width, scrolled, *colours, broken = re.match(
-            r"(\d+) (\d+) rgb\((\d+),.*\) rgb\((\d+),.*\) (\d+)", frame
+        width, scrolled, *colours, broken, cut = re.match(
+            r"(\d+) (\d+) rgb\((\d+),.*\) rgb\((\d+),.*\) (\d+) (\d+)", frame
         ).groups()
         assert int(scrolled) <= int(width), frame  # nothing to scroll sideways
         paper, ink = map(int, colours)
         assert (paper < 60 < 200 < ink) if dark else (ink < 60 < 200 < paper), frame
-        assert broken == "0"
+        assert (broken, cut) == ("0", "0")  # and a matrix of ten classes is whole
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
