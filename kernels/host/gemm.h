@@ -254,6 +254,35 @@ inline int tile_height(Index left, bool anywhere) {
     return int(std::min<Index>(kTileRows, left));
 }
 
+// One tile of C, `height` rows and up to kTileCols columns of it: `begin` and `c` are where it begins.
+template <class T>
+TL_INLINE void put_tile(Index height, Index filled, Index depth, const T* a, const Panels<T>& of_a,
+                        const T* b, Index b_stride, const T* begin, Index begin_stride, T* c,
+                        Index c_stride) {
+    constexpr int width = kTileCols<T>;
+    const auto tile = Tiles<T>::of_rows[height - 1];
+    if (filled == width)
+        return tile(depth, a, of_a.depth_stride, of_a.stride, b, b_stride, begin, begin_stride, c,
+                    c_stride);
+    T edge[kTileRows * width];
+    for (Index r = 0; begin && r < height; r++)
+        std::copy_n(begin + r * begin_stride, filled, edge + r * width);
+    tile(depth, a, of_a.depth_stride, of_a.stride, b, b_stride, begin ? edge : nullptr, width, edge,
+         width);
+    for (Index r = 0; r < height; r++) std::copy_n(edge + r * width, filled, c + r * c_stride);
+}
+
+// How many columns of B a tile of A meets before the next one does: a panel, which then stays in the
+// first-level cache; or what stays in the second, so that rows of C, which may be a multiple of 4 KB
+// apart and far away, are written side by side. Few rows meet each panel at once.
+template <class T>
+Index columns_together(Index rows, Index depth) {
+    constexpr Index bytes = 512 << 10;
+    const Index panel = std::max<Index>(depth, 1) * kTileCols<T> * sizeof(T);
+    const bool one = !kBFromSecondLevel || rows <= 2 * kTileRows || panel > bytes;
+    return one ? kTileCols<T> : bytes / panel * kTileCols<T>;
+}
+
 // C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel
 // must be readable to its full width.
 template <class T>
@@ -261,35 +290,26 @@ void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b
                    Index c_stride, Start<T> start) {
     constexpr int width = kTileCols<T>;
     const bool anywhere = a.panel == kTileRows * a.stride;
-    for (Index j = 0; j < cols; j += width, b.data += b.panel) {
-        const Index filled = std::min<Index>(width, cols - j);
+    const Index together = columns_together<T>(rows, depth);
+    for (Index first = 0; first < cols; first += together) {
+        const Index last = std::min(first + together, cols);
         int height;
         for (Index i = 0; i < rows; i += height) {
             height = tile_height(rows - i, anywhere);
             const T* a_tile = a.data + (anywhere ? i * a.stride : i / kTileRows * a.panel);
-            const auto tile = Tiles<T>::of_rows[height - 1];
-            T* target = c + i * c_stride + j;
-            T spread[kTileRows * width], edge[kTileRows * width];
-            const T* begin = start.matrix     ? start.matrix + i * start.stride + j
-                             : start.col_bias ? start.col_bias + j
-                                              : nullptr;
-            Index begin_stride = start.matrix ? start.stride : 0;
-            if (start.row_bias) {
-                for (int r = 0; r < height; r++)
-                    std::fill_n(spread + r * width, width, start.row_bias[i + r]);
-                begin = spread, begin_stride = width;
+            T spread[kTileRows * width];
+            for (int r = 0; start.row_bias && r < height; r++)
+                std::fill_n(spread + r * width, width, start.row_bias[i + r]);
+            for (Index j = first; j < last; j += width) {
+                const T* begin = start.row_bias ? spread
+                                 : start.matrix ? start.matrix + i * start.stride + j
+                                 : start.col_bias ? start.col_bias + j
+                                                  : nullptr;
+                const Index begin_stride = start.row_bias ? width : start.matrix ? start.stride : 0;
+                put_tile(height, std::min<Index>(width, cols - j), depth, a_tile, a,
+                         b.data + j / width * b.panel, b.depth_stride, begin, begin_stride,
+                         c + i * c_stride + j, c_stride);
             }
-            if (filled == width) {
-                tile(depth, a_tile, a.depth_stride, a.stride, b.data, b.depth_stride, begin,
-                     begin_stride, target, c_stride);
-                continue;
-            }
-            for (int r = 0; begin && r < height; r++)
-                std::copy_n(begin + r * begin_stride, filled, edge + r * width);
-            tile(depth, a_tile, a.depth_stride, a.stride, b.data, b.depth_stride,
-                 begin ? edge : nullptr, width, edge, width);
-            for (int r = 0; r < height; r++)
-                std::copy_n(edge + r * width, filled, target + r * c_stride);
         }
     }
 }
@@ -370,12 +390,19 @@ void block_product(const Product<T>& p, Panels<T> a, Panels<T> b) {
     }
 }
 
+// Whether a copy of A would be read no faster than A itself. Its rows must lie along the depth, and no
+// multiple of 4 KB apart: those of a tile would push each other out of the first-level cache.
+template <class T>
+bool as_good_in_place(const Matrix<T>& a) {
+    return a.col_stride == 1 && a.row_stride * sizeof(T) % 4096 != 0;
+}
+
 template <class T>
 void multiply_with_shared_b(const Product<T>& block, Panels<T> b) {
     // A few panels of B do not repay a copy of A; of one that lies across, whose every step along the
     // depth is another line of the cache, they do earlier.
     const Index panels = block.a.row_stride == 1 ? 1 : 4;
-    const bool copy = block.cols > panels * kTileCols<T>;
+    const bool copy = !as_good_in_place(block.a) && block.cols > panels * kTileCols<T>;
     Workspace<T> packed(copy ? round_up(block.rows, kTileRows) * block.depth : 0);
     const Matrix<T>& a = block.a;
     const Panels<T> in_place{a.data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
