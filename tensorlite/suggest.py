@@ -20,5 +20,5 @@ def choose(what: str, name: str, known: Iterable[str]) -> str:
     import difflib  # for this message alone
 
     near = difflib.get_close_matches(key, known, n=2)
-    suggestion = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    raise ValueError(f"unknown {what} {name!r}: {suggestion}Known: {', '.join(known)}")
+    suggestion = f"did you mean {' or '.join(map(repr, near))}? There are" if near else "there are"
+    raise ValueError(f"unknown {what} {name!r}: {suggestion} {', '.join(known)}")

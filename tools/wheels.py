@@ -205,7 +205,13 @@ class _Zopfli:
         return b""
 
     def flush(self) -> bytes:
-        return zopfli.zlib.compress(bytes(self.content))[2:-4]  # without zlib's own frame
+        return _deflated(bytes(self.content))
+
+
+@cache
+def _deflated(content: bytes) -> bytes:
+    """Without zlib's own frame. Zopfli takes minutes a wheel, and most files are in all wheels."""
+    return zopfli.zlib.compress(content)[2:-4]
 
 
 def tighten(wheel: Path) -> None:

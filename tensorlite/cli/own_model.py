@@ -106,7 +106,8 @@ def _check(model: Module, name: str, problem: Problem) -> None:
             f"--model {name}: given samples of shape {samples.shape} it raised {kind}: {error}"
         ) from error
     if tuple(output.shape) != wanted:
+        hint = "; end forward with .squeeze(-1)" if tuple(output.shape) == (*wanted, 1) else ""
         raise ValueError(
             f"--model {name}: given samples of shape {samples.shape} it returns "
-            f"{tuple(output.shape)}, where {problem.dataset} needs {wanted}"
+            f"{tuple(output.shape)}, where {problem.dataset} needs {wanted}{hint}"
         )

@@ -189,7 +189,8 @@ def _predict(parser: Parser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="raw samples: .npy, .npz, .csv (with the columns of training), an image; or a text",
+        help="raw samples: .npy, .npz, .csv (with the columns of training), an image, a folder of "
+        "images; or a text",
     )
     parser.add_argument("--device", default="auto", metavar="NAME")
     parser.add_argument("--out", metavar="FILE", help="write all predictions there, as .csv")

@@ -26,10 +26,13 @@ CHARACTERS, TEMPERATURE = 400, 0.7  # of a continued text
 
 
 def run(args: Namespace) -> int:
-    """Print the predictions of a run's best weights for the samples in a file."""
+    """Print the predictions of a run's best weights for the samples in a file or folder."""
     _, _, settings, problem, model = restored.load(args.dir, args.device)
     file = Path(args.file)
-    if not file.is_file():
+    images = file.is_dir() and len(problem.shape) == 3
+    if file.is_dir() and not images:
+        raise IsADirectoryError(f"{file} is a folder: name a file of samples")
+    if not file.exists():
         raise FileNotFoundError(f"{file}: there is no such file")
     if problem.task == "language":
         vocabulary = Vocabulary(problem.classes)
@@ -40,14 +43,27 @@ def run(args: Namespace) -> int:
         )
         print(vocabulary.decode(tokens))
         return 0
-    raw = samples_of(file, problem)
+    if images:
+        files = images_of(file)
+        raw = np.stack([read_image(each, problem.shape) for each in files])
+        names = [each.name for each in files]
+    else:
+        raw, names = samples_of(file, problem), None
     check_finite(raw, str(file))
     outputs = predict(model, problem.feature_scaling.apply(raw))
     if args.out is None:
-        _print_outputs(outputs, problem)
+        _print_outputs(outputs, problem, names)
     else:
-        _write(Path(args.out), outputs, problem)
+        _write(Path(args.out), outputs, problem, names)
     return 0
+
+
+def images_of(folder: Path) -> list[Path]:
+    """The images in a folder, by name."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGES)
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no images ({', '.join(IMAGES)})")
+    return files
 
 
 def samples_of(file: Path, problem: Problem) -> np.ndarray:
@@ -132,19 +148,23 @@ def _shares(outputs: np.ndarray) -> np.ndarray:
     return F.softmax(tensor(outputs), dim=-1).numpy()
 
 
-def _print_outputs(outputs: np.ndarray, problem: Problem) -> None:
+def _print_outputs(outputs: np.ndarray, problem: Problem, names: list[str] | None) -> None:
     """A line per sample: the likeliest classes, or the value in its raw unit."""
+    shown = names or [str(i) for i in range(len(outputs))]
     if problem.task == "regression":
-        for i, value in enumerate(problem.target_scaling.invert(outputs)):
-            print(f"{i}: {value:.6g}")
+        for name, value in zip(shown, problem.target_scaling.invert(outputs), strict=True):
+            print(f"{name}: {value:.6g}")
         return
-    for i, p in enumerate(_shares(outputs)):
+    for name, p in zip(shown, _shares(outputs), strict=True):
         likeliest = np.argsort(-p, kind="stable")[:SHOWN]
-        print(f"{i}: " + "  ".join(f"{problem.classes[c]} {p[c]:.4f}" for c in likeliest))
+        print(f"{name}: " + "  ".join(f"{problem.classes[c]} {p[c]:.4f}" for c in likeliest))
 
 
-def _write(out: Path, outputs: np.ndarray, problem: Problem) -> None:
-    """Write a .csv: the value in its raw unit, or the likeliest class and every probability."""
+def _write(out: Path, outputs: np.ndarray, problem: Problem, names: list[str] | None) -> None:
+    """Write a .csv: the value in its raw unit, or the likeliest class and every probability.
+
+    Of files their names come first.
+    """
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent} is not a folder: --out {out} cannot be written")
     name = problem.table.target if problem.table is not None else "prediction"
@@ -157,6 +177,8 @@ def _write(out: Path, outputs: np.ndarray, problem: Problem) -> None:
             [problem.classes[int(p.argmax())], *(f"{value:.6f}" for value in p)]
             for p in _shares(outputs)
         ]
+    if names is not None:
+        titles, rows = ["file", *titles], [[n, *row] for n, row in zip(names, rows, strict=True)]
 
     def write(to: str) -> None:
         with open(to, "w", newline="", encoding="utf-8") as file:

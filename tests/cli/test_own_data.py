@@ -165,6 +165,14 @@ def test_a_folder_of_images(tl, folder):
     png(folder / "new.png", np.full((30, 40), 230, np.uint8))
     status, out, _ = tl("predict", "run", "new.png")
     assert out.startswith("0: light ")
+    status, out, _ = tl("predict", "run", "shots/dark")
+    lines = out.splitlines()
+    assert (len(lines), lines[0][:13], lines[1][:14]) == (20, "0.png: dark 0", "1.png: dark 0.")
+    assert tl("predict", "run", "shots/dark", "--out", "dark.csv")[0] == 0
+    table = Path("dark.csv").read_text().splitlines()
+    assert table[0] == "file,prediction,p(dark),p(light)"
+    assert table[1].startswith("0.png,dark,0.")
+    assert "shots holds no images" in tl("predict", "run", "shots")[2]
     status, out, _ = tl(
         *("train", "shots", "--size", 8, "--epochs", 1, "--batch-size", 8, "--out", "small")
     )

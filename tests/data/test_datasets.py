@@ -261,7 +261,7 @@ def test_text_refuses_what_is_no_text(tmp_path):
 def test_unknown_names_get_suggestions():
     with pytest.raises(ValueError, match=r"'fashon_mnist': did you mean 'fashion-mnist'"):
         data.load("fashon_mnist")
-    with pytest.raises(ValueError, match=r"unknown dataset 'zebra': Known: digits, diabetes"):
+    with pytest.raises(ValueError, match=r"unknown dataset 'zebra': there are digits, diabetes"):
         data.load("zebra")
 
 
