@@ -14,6 +14,7 @@ from tensorlite.ranks import World
 
 _TURN, _LAST = 0.2, 3.0  # seconds
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OWN = _HERE + os.sep, _HERE + "_command.py"  # the package, and what lies beside it
 _PATHS = ("stdlib", "purelib", "platlib", "scripts")
 _LIBRARIES = tuple({sysconfig.get_path(name) + os.sep for name in _PATHS})
 
@@ -101,4 +102,4 @@ def where(error: BaseException) -> str:
 def is_users(name: str) -> bool:
     """Whether a file of code is of the user's program: not of tensorlite, nor of a library."""
     file = os.path.abspath(name)
-    return not (name.startswith("<") or file.startswith((_HERE + os.sep, *_LIBRARIES)))
+    return not (name.startswith("<") or file.startswith((*_OWN, *_LIBRARIES)))

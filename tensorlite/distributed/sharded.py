@@ -356,6 +356,9 @@ class Sharing:
         pending = [p for part in self.parts for p in part.spread(part.arena.data, "parameters")]
         for transfer in pending:
             transfer.wait()
+        for part in self.parts:
+            if part.shared is not None:
+                part.shared.await_copies()
         if self.world.link is not None:
             self.world.link.step_done()
 

@@ -1,13 +1,13 @@
 """Memory that all processes of a machine see: MPI's shared windows, in the place of messages.
 
-Where all processes are on one machine, gradients need not travel: each process writes its own into
-a window of MPI (`MPI_Win_allocate_shared`), and who owns a piece reads that of all others where it
-lies. Likewise each process puts the parameters that it has updated into its window, and the others
-copy them. A counter in the window says how far its owner has come; the bits are those of messages.
+Where all processes are on one machine, gradients need not travel: each process has its own in a
+window of MPI (`MPI_Win_allocate_shared`), and who owns a piece reads that of all others where it
+lies. Its parameters are there, too: the others copy those that it has updated. A counter in the
+window says how far its owner has come; the bits are those of messages.
 
 Nobody overwrites what another may still read: gradients of a step are read before the parameters
-of that step are put up, and these before the gradients of the next step are. Only where no step
-comes between does a process wait until all have read.
+of that step are up to date, and no step returns before all have copied these. What is neither the
+parameters nor the gradients in their place is put up in a third part of the window.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def _room() -> int:
 
 
 class Shared:
-    """An arena's gradients and updated parameters in a window.
+    """An arena's gradients and parameters in a window.
 
     Parameters
     ----------
     part
-        The divided arena, whose gradients are put into the window from now on.
+        The divided arena, whose gradients and parameters are in the window from now on.
     window, memory
         From `window_of`, for `bytes_for(part)`.
     """
@@ -89,18 +89,19 @@ class Shared:
         self.mine = self.flags[part.world.rank]
         self.mine[:] = 0
         # The place in a page matters: see `lane` of the NumPy backend.
-        at = arena.grad.__array_interface__["data"][0]
-        self.grads, self.staged = [], []
+        wanted = [a.__array_interface__["data"][0] for a in (arena.grad, arena.data, arena.data)]
+        lanes: list[list[np.ndarray]] = [[], [], []]
         for each in memory:
-            base = each.__array_interface__["data"][0]
-            first = -(-8 * counters // _PAGE) * _PAGE
-            first += (at - base - first) % _PAGE
-            second = first + nbytes + _PAGE
-            self.grads.append(each[first : first + nbytes].view(arena.dtype))
-            self.staged.append(each[second : second + nbytes].view(arena.dtype))
+            base, end = each.__array_interface__["data"][0], 8 * counters
+            for lane, at in zip(lanes, wanted, strict=True):
+                start = end + (at - base - end) % _PAGE
+                end = start + nbytes
+                lane.append(each[start:end].view(arena.dtype))
+        self.grads, self.parameters, self.staged = lanes
         own = self.grads[part.world.rank]
         own[:] = arena.grad
         arena.lay_gradients(own)
+        arena.lay_parameters(self.parameters[part.world.rank])
         self.sent = [0] * len(part.buckets)  # how often
         self.put = [0] * len(part.buckets)
         self.settled = self.puts = 0
@@ -154,25 +155,33 @@ class Shared:
         self._await(_REDUCED, self.settled, "the others' sums of gradients")
 
     def spread(self, array: Array, what: str) -> list[Put]:
-        """Let the others copy this process's pieces of an array, and copy theirs."""
-        staged = self.staged[self.part.world.rank]
+        """Let the others copy this process's pieces of an array, and copy theirs.
+
+        If they are the parameters, `await_copies` must be called then: they lie where they are.
+        """
+        staged, in_place = self.staged[self.part.world.rank], array is self.part.arena.data
         self._await(_READ, self.puts, what)  # of the last time
         if self.elsewhere:
             self.await_readers()  # the gradients are in the same place
-        pending = []
         for bucket in self.part.buckets:
             if bucket.own.start < bucket.own.stop:
-                staged[bucket.own] = array[bucket.own]
+                if not in_place:
+                    staged[bucket.own] = array[bucket.own]
                 length = bucket.own.stop - bucket.own.start
                 self.link.sent += length * staged.itemsize * len(self.others)
             self.put[bucket.number] += 1
             self._tell(_FIRST + len(self.put) + bucket.number, self.put[bucket.number])
         self.puts += 1
+        lanes, puts = self.parameters if in_place else self.staged, []
         for bucket in self.part.buckets:
             for source in self.others:
                 last = bucket is self.part.buckets[-1] and source == self.others[-1]
-                pending.append(Put(self, bucket, source, array, what, last))
-        return pending
+                puts.append(Put(self, bucket, source, (lanes[source], array), what, last))
+        return puts
+
+    def await_copies(self) -> None:
+        """Wait until all have copied this process's parameters, which may change then."""
+        self._await(_READ, self.puts, "the others' copies of parameters")
 
     def _tell(self, counter: int, value: int) -> None:
         """Say how far this process has come, after what it has written."""
@@ -204,10 +213,16 @@ class Put:
     """A piece that another process puts up."""
 
     def __init__(
-        self, shared: Shared, bucket: Bucket, source: int, array: Array, what: str, last: bool
+        self,
+        shared: Shared,
+        bucket: Bucket,
+        source: int,
+        arrays: tuple[Array, Array],
+        what: str,
+        last: bool,
     ) -> None:
         self.shared, self.bucket, self.source = shared, bucket, source
-        self.array, self.what, self.last = array, what, last
+        self.arrays, self.what, self.last = arrays, what, last
 
     def wait(self) -> None:
         """Copy it, once it is there."""
@@ -216,14 +231,15 @@ class Put:
         if piece.start < piece.stop:
             counter = _FIRST + len(shared.put) + number
             shared._await(counter, shared.put[number], self.what, [self.source])
-            self.array[piece] = shared.staged[self.source][piece]
+            theirs, array = self.arrays
+            array[piece] = theirs[piece]
         if self.last:
             shared._tell(_READ, shared.puts)
 
 
 def bytes_for(part: Divided) -> int:
     """The size of a rank's part of a window for a divided arena."""
-    return 8 * _counters(part) + 4 * _PAGE + 2 * part.size * part.arena.dtype.itemsize
+    return 8 * _counters(part) + 4 * _PAGE + 3 * part.size * part.arena.dtype.itemsize
 
 
 def _counters(part: Divided) -> int:

@@ -168,6 +168,17 @@ class Arena:
         self.forget_parts()
         self._give_gradients()
 
+    def lay_parameters(self, data: Array) -> None:
+        """Put parameters into this memory from now on."""
+        self.gather()
+        data[...] = self.data
+        self.data, self.bounds = data, self.backend.byte_bounds(data)
+        for i, place in enumerate(self.places):
+            own = data[place.start : place.stop].reshape(place.data.shape)
+            place.parameter.array = own
+            self.places[i] = place._replace(data=own)
+        self.lay_gradients(self.grad)
+
     def _bring_gradient(self, index: int, grad: Array) -> bool:
         """Copy a gradient that lies elsewhere to its place; say if all places are new."""
         place = self.places[index]
