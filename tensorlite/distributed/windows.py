@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.distributed.tree import total
+from tensorlite.distributed.tree import Node, total
 
 if TYPE_CHECKING:
     from tensorlite.distributed.divide import Bucket, Divided
@@ -136,13 +136,15 @@ class Shared:
         shards, factor = part.world.shards, np.asarray(scale, mean.dtype)[()]
         for start in range(own.start, own.stop, _CHUNK):
             at = slice(start, min(start + _CHUNK, own.stop))
-            sum_ = total({node: each[at] for node, each in nodes.items()}, shards, self._plus)
+            values = {node: each[at] for node, each in nodes.items()}
             if part.arena.short:
-                mean[at] = part.arena.backend.cast(part.wide(sum_) * np.float32(scale), mean.dtype)
-            else:
-                np.multiply(sum_, factor, out=mean[at])
+                sum_ = total(values, shards, self._wide_sum)
+                mean[at] = part.arena.backend.cast(sum_ * np.float32(scale), mean.dtype)
+                continue
+            sum_ = _sum(values, part.covers[part.world.rank][0], shards)
+            np.multiply(sum_, factor, out=mean[at])
 
-    def _plus(self, left: Array, right: Array) -> Array:
+    def _wide_sum(self, left: Array, right: Array) -> Array:
         return np.add(self.part.wide(left), self.part.wide(right))
 
     def done(self) -> None:
@@ -193,6 +195,19 @@ class Shared:
         flags = [self.flags[rank] for rank in who or self.others]
         self.link.until(lambda: all(each[counter] >= value for each in flags), what)
         self.window.Sync()
+
+
+def _sum(values: dict[Node, Array], mine: Node, shards: int) -> Array:
+    """The sum over all shards, in the memory of `mine`, or of its own: the others' is only read."""
+    free = {id(values[mine])}
+
+    def add(left: Array, right: Array) -> Array:
+        out = next((each for each in (left, right) if id(each) in free), None)
+        sum_ = np.add(left, right, out=out)
+        free.add(id(sum_))
+        return sum_
+
+    return total(values, shards, add)
 
 
 class Sent:
