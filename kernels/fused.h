@@ -16,7 +16,16 @@
 #undef EACH
 #undef ROWS
 #define EACH(n) TL_INLINE
-#define ROWS(n, columns) inline
+#define ROWS(n, columns) TL_INLINE
+
+// What stands before a generated kernel: one over elements, one over rows that it adds up.
+#if defined(__CUDACC__)
+#define FUSED_EACH extern "C" __global__ __launch_bounds__(256)
+#define FUSED_ROWS(T) extern "C" __global__ __launch_bounds__(tl::kMaxLanes<T>, 1)
+#else
+#define FUSED_EACH static
+#define FUSED_ROWS(T) static
+#endif
 
 namespace tl {
 
@@ -70,20 +79,37 @@ TL_INLINE double apart(double x, uint64_t zero) {
 #endif
 }
 
+// The result of one operation as an array of type T would hold it.
+template <typename T, typename A>
+TL_INLINE A rounded(A x, uint64_t zero) {
+    if constexpr (sizeof(T) == 2) {
+        return A(T(x));
+    } else if constexpr (A(0.5) == A(0)) {  // whole numbers
+        return x;
+    } else {
+        return apart(x, zero);
+    }
+}
+
 // ---- operations that have no kernel of their own, as the array libraries compute them -----------
 
+// Whole numbers begin anew beyond the largest, as those of the array libraries.
 template <typename A>
 TL_INLINE A plus(A x, A y) {
     return x + y;
 }
+TL_INLINE Index plus(Index x, Index y) { return Index(uint64_t(x) + uint64_t(y)); }
 template <typename A>
 TL_INLINE A minus(A x, A y) {
     return x - y;
 }
+TL_INLINE Index minus(Index x, Index y) { return Index(uint64_t(x) - uint64_t(y)); }
 template <typename A>
 TL_INLINE A times(A x, A y) {
     return x * y;
 }
+TL_INLINE Index times(Index x, Index y) { return Index(uint64_t(x) * uint64_t(y)); }
+TL_INLINE Index abs(Index x) { return x < 0 ? minus(Index(0), x) : x; }
 template <typename A>
 TL_INLINE A over(A x, A y) {
     return x / y;
@@ -97,7 +123,43 @@ TL_INLINE A smaller(A x, A y) {
     return x != x || x < y ? x : y;
 }
 
-#if !defined(__CUDACC__)
+// An element that dropout has scaled, or 0 where the random word says so.
+template <typename A>
+TL_INLINE A dropped(uint32_t word, int least, A scaled) {
+    return int(word >> 8) < least ? A(0) : scaled;
+}
+
+// ---- rows that lie anywhere ---------------------------------------------------------------------
+
+#if defined(__CUDACC__)
+TL_INLINE Index quotient(Index a, Index b) {  // a division of 64 bits is a call
+    return (a | b) >> 32 ? a / b : Index(uint32_t(a) / uint32_t(b));
+}
+
+// body(row, run) for every row, in which run(f) means f(j) for its elements: here for one of them.
+template <typename T, typename F>
+TL_INLINE void each_element(Index rows, Index columns, const F& body) {
+    for (Index i = lane_index(); i < rows * columns; i += lane_count()) {
+        const Index r = quotient(i, columns);
+        body(r, [&](const auto& f) { f(Slot{i - r * columns, -1, -1}); });
+    }
+}
+
+// A team adds up what its lanes hold, and asks for places beyond the row, too: they read another
+// element, and write none.
+TL_INLINE Index inside(Slot j, Index columns) { return j.at < columns ? j.at : columns - 1; }
+TL_INLINE bool is_inside(Slot j, Index columns) { return j.at < columns; }
+#else
+TL_INLINE Index quotient(Index a, Index b) { return a / b; }
+template <typename T, typename F>
+TL_INLINE void each_element(Index rows, Index columns, const F& body) {
+    each_team<T>(rows, columns, [=](auto team) {
+        for (Index r : team) body(r, [&](const auto& f) { team.each(f); });
+    });
+}
+TL_INLINE Index inside(Slot j, Index) { return j; }
+TL_INLINE bool is_inside(Slot, Index) { return true; }
+
 // ---- sums of rows, added in the order in which NumPy adds what lies one behind the other --------
 
 constexpr Index kPairwise = 128;
@@ -132,6 +194,28 @@ A row_total(const F& f, Index first, Index n) {
     TL_INDEPENDENT
     for (Index j = 0; j < n; ++j) block[j] = f(first + j);
     return block_sum(block, n);
+}
+
+// The same of a single long row, whose parts are computed side by side.
+template <typename A, typename F>
+A whole_total(const F& f, Index n) {
+    constexpr int kHalvings = 4, kParts = 1 << kHalvings;
+    if (n <= kPairwise << (kHalvings + 1)) return row_total<A>(f, 0, n);
+    A parts[kParts];
+    parallel_range(kParts, 1, [&](Index begin, Index end) {
+        for (Index part = begin; part < end; ++part) {
+            Index first = 0, left = n;
+            for (int bit = kHalvings - 1; bit >= 0; --bit) {
+                const Index half = left / 2 - left / 2 % 8;
+                if (part >> bit & 1) first += half, left -= half;
+                else left = half;
+            }
+            parts[part] = row_total<A>(f, first, left);
+        }
+    });
+    for (int count = kParts / 2; count; count /= 2)
+        for (int i = 0; i < count; ++i) parts[i] = parts[2 * i] + parts[2 * i + 1];
+    return parts[0];
 }
 #endif
 

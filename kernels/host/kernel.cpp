@@ -235,9 +235,9 @@ class Call {
             const Index each = widened ? 2 : item_size(type);
             Index last = size_[a];
             if (array_[a]->kind == 'h' && data_[a]) last = extent_of(a);
-            const bool named = array_[a]->kind == 'a' && !widened;
+            const Type stored = widened ? stored_types_[(int)array_[a]->choice] : type;
             all.push_back({stored_[a], 0, last * each, bool(array_[a]->access & WRITE),
-                           named ? letter_of(type) : char(0)});
+                           array_[a]->kind == 'a' ? letter_of(stored) : char(0)});
         }
         return all;
     }

@@ -34,6 +34,7 @@ constexpr char type_char = std::is_same<T, float>::value     ? 'f'
                            : std::is_same<T, uint8_t>::value ? 'B'
                            : std::is_same<T, f16>::value     ? 'e'
                            : std::is_same<T, bf16>::value    ? 'E'
+                           : std::is_same<T, Index>::value   ? 'q'
                                                              : 0;
 
 template <typename T>

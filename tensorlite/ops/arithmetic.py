@@ -178,7 +178,11 @@ def mul(xp: Any, x1: Array, x2: Array) -> Array:
 
 
 def _product(g: Any, x: Any) -> Any:
-    return mul(g, x) if recorders else g * x  # a recorder sees what kernels do, not what NumPy does
+    if recorders:
+        return mul(g, x)  # a recorder sees what kernels do, not what NumPy does
+    if x.__class__ is float:
+        g, x = weak(g, x)
+    return g * x
 
 
 mul.defvjp(x1=lambda g, x2: _product(g, x2), x2=lambda g, x1: _product(g, x1))

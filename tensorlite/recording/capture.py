@@ -43,6 +43,7 @@ class _Slot:
         self.leaves: list[Tensor] = []
         self.attempts = 0
         self.on_gpu = False
+        self.chains: Any = None  # on a GPU: what was seen of the first call
 
 
 class Captured:

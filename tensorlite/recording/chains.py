@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tensorlite.recording.links import Link, View
+from tensorlite.recording.links import Link
+from tensorlite.recording.views import View
 
 MOST_LINKS = 48
 MOST_INPUTS = 20
@@ -28,6 +29,7 @@ class Chain:
         self.made: dict[int, View] = {}  # what the chain writes, by address
         self.read: dict[View, None] = {}  # what it reads from memory
         self.reduced = False  # there is a sum of its rows
+        self.draws: tuple | None = None  # the random words that it takes
 
     def takes(self, link: Link, strange: bool = False) -> bool:
         """Whether a link can be added at the end; if `strange`, one that shares nothing with it."""
@@ -38,6 +40,9 @@ class Chain:
             return False
         if link.reduces and self.reduced:
             return False
+        draws = link.draws or self.draws
+        if draws and (self.draws not in (None, draws) or self.shape or not link.flat):
+            return False
         if len(self.read) + len(link.inputs) > MOST_INPUTS:
             return False
         if not strange and not self._related(link):
@@ -47,6 +52,13 @@ class Chain:
         return all(self._in_register(v) or not self._touches(v) for v in link.inputs) and (
             self._writable(link.output)
         )
+
+    def copy(self) -> Chain:
+        """Another chain with the same members."""
+        made = Chain()
+        for at, link in self.members:
+            made.add(at, link)
+        return made
 
     def with_(self, other: Chain) -> Chain | None:
         """Both as one, which runs where the later one does; None where that cannot be."""
@@ -84,7 +96,8 @@ class Chain:
         self.size = link.size
         if not link.flat:
             self.shape = link.shape
-        self.reduced = self.reduced or link.reduces
+        self.reduced = self.reduced or bool(link.reduces)
+        self.draws = self.draws or link.draws
         for view in link.inputs:
             if not self._in_register(view):
                 self.read[view] = None
@@ -97,3 +110,37 @@ class Chain:
         return any(_overlap(a, b) for a in reads for b in made) or any(
             _overlap(a, b) for a in writes for b in used
         )
+
+
+def advanced(
+    opened: list[Chain],
+    at: int,
+    link: Link | None,
+    reads: list[tuple[int, int]],
+    writes: list[tuple[int, int]] | None,
+) -> tuple[list[Chain], list[Chain]]:
+    """The open chains after one more step of a program, and those that must run before it.
+
+    Parameters
+    ----------
+    at, link
+        The step's place; and what it does, if it is a link, which joins a chain or begins one.
+    reads, writes
+        The memory that it reads, and writes; None: it may touch any.
+    """
+    joined = None
+    if link is not None:
+        joined = next((chain for chain in reversed(opened) if chain.takes(link)), Chain())
+        opened = [chain for chain in opened if chain is not joined]
+        joined.add(at, link)
+    left, done = [], []
+    for chain in opened:
+        if writes is not None and not chain.conflicts(reads, writes):
+            left.append(chain)
+            continue
+        both = None if joined is None else joined.with_(chain)
+        if both is None:
+            done.append(chain)
+        else:
+            joined = both
+    return (left if joined is None else [*left, joined]), done

@@ -16,10 +16,11 @@ import numpy as np
 
 from tensorlite.backend.kernels.generated import Generated, generated
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
-from tensorlite.recording.chains import Chain
+from tensorlite.recording.chains import Chain, advanced
 from tensorlite.recording.folding import Blocks
+from tensorlite.recording.kernel_links import link_of_call
 from tensorlite.recording.kernel_text import Written, source, written
-from tensorlite.recording.links import is_copy, link_of_call, link_of_node
+from tensorlite.recording.links import is_copy, link_of_node
 from tensorlite.recording.recorder import Node
 from tensorlite.recording.trees import arrays_in
 
@@ -75,7 +76,7 @@ def fused(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> 
         if not wanted:
             used[members[-1]] = Fused(members, None)
             continue
-        made = written(chain, len(kernels), wanted)
+        made = written(chain, wanted)
         if made is not None:
             kernels.append(made)
             found.append(chain)
@@ -105,7 +106,8 @@ def _steps(program: list[Any], k: Any, log: Any) -> Iterator[Step]:
         if isinstance(step, Node):
             given = [_bounds(x) for x in arrays_in(step.arguments)]
             made = [_bounds(x) for x in step.outputs]
-            pure = getattr(step.function, "__name__", "") == "computed" or is_copy(step)
+            pure = getattr(step.function, "__name__", "") == "computed"
+            pure = pure or is_copy(step.function, step.arguments)
             writes = (made if pure else made + given) if step.listed else None
             yield Step(step, given, writes, link_of_node(step))
             continue
@@ -126,22 +128,8 @@ def _chains(steps: list[Step]) -> list[Chain]:
     done: list[Chain] = []
     opened: list[Chain] = []
     for at, step in enumerate(steps):
-        joined = None
-        if step.link is not None:
-            joined = next((c for c in reversed(opened) if c.takes(step.link)), Chain())
-            opened = [chain for chain in opened if chain is not joined]
-            joined.add(at, step.link)
-        left = []
-        for chain in opened:
-            if step.writes is not None and not chain.conflicts(step.reads, step.writes):
-                left.append(chain)
-                continue
-            both = None if joined is None else joined.with_(chain)
-            if both is None:
-                done.append(chain)
-            else:
-                joined = both
-        opened = left if joined is None else [*left, joined]
+        opened, closed = advanced(opened, at, step.link, step.reads, step.writes)
+        done += closed
     return done + opened
 
 
@@ -212,8 +200,9 @@ def _same_bits(
 
 def _content(view: Any, k: Any) -> np.ndarray:
     low, high = view.span
-    kind = {"B": np.uint8, "f": np.float32, "d": np.float64}[view.type]
-    return k.bytes_at(low, high - low).view(kind).copy()
+    kind = {"B": np.uint8, "q": np.int64, "f": np.float32, "d": np.float64, "e": np.float16}
+    # What no NumPy knows, bfloat16, has no other zeros and NaN than its upper halves of floats.
+    return k.bytes_at(low, high - low).view(kind.get(view.type, np.uint16)).copy()
 
 
 def _alike(x: np.ndarray, y: np.ndarray) -> bool:

@@ -22,9 +22,11 @@ import numpy as np
 
 from tensorlite.backend import BACKENDS, backend_for
 from tensorlite.debug import users_line
+from tensorlite.recording.graph_chains import GraphChains
 from tensorlite.recording.mailbox import Mailbox, common_memory
 from tensorlite.recording.recorder import Offset, Recorder
 from tensorlite.recording.trees import leaves
+from tensorlite.tape import mode
 from tensorlite.tensor import Tensor
 
 _UNIT = 512  # bytes: CuPy's pool gives out multiples of it
@@ -78,12 +80,16 @@ class GraphRecorder(Recorder):
         The number of the one device that takes part.
     capturing
         Whether the graph is being made; else the call runs as always.
+    fuse, first
+        Whether chains become kernels, and what was seen of them in the first call.
     """
 
     graph = True
 
-    def __init__(self, inputs: list[Any], device: int, capturing: bool) -> None:
-        super().__init__(_NoLog())
+    def __init__(
+        self, inputs: list[Any], device: int, capturing: bool, fuse: bool = False, first: Any = None
+    ) -> None:
+        super().__init__(_NoLog(), fuse)
         self.device, self.capturing = device, capturing
         self.units: list[tuple] = []
         self.lines: list[tuple[str, str, list, list]] = []  # operation, line, what it reads, makes
@@ -94,6 +100,7 @@ class GraphRecorder(Recorder):
         self._uploads: dict[int, tuple] = {}  # of arrays from the host: what they are, bytes
         self._mirrors: dict[int, np.ndarray] = {}
         self._alone = 0
+        self.chains = GraphChains(self, first) if fuse and (first or not capturing) else None
 
     # --- what the CPU's log is for ------------------------------------------------------------
 
@@ -135,19 +142,60 @@ class GraphRecorder(Recorder):
                 self.refuse(f"{name} on a second device")
                 with x.device:
                     return function(*arguments)
-        drawn = self._drawn_so_far()
+        if self.chains is not None:
+            return self.chains.unit(name, function, arguments, given)
+        return self.noted(name, function, arguments, given)
+
+    def noted(self, name: str, function: Callable, arguments: tuple, given: list[Any]) -> Any:
+        """Call a function, and take note of it as of a unit."""
+        drawn = self.drawn_so_far()
         result = self._inside(name, function, arguments)
         if self.reason is None:
-            made = [_raw(x) for x in leaves(result)]
-            changing = drawn != self._drawn_so_far() or any(_is_host(x) for x in given)
-            if changing and any(_is_host(x) for x in made):
-                self.refuse(f"{name} on the CPU")
-            self.units.append((name, *_constants([*given, *made])))
-            reads, writes = ([_span(x) for x in some if _is_cuda(x)] for some in (given, made))
-            self.lines.append((name, users_line(), reads, writes))
+            self.took_down(name, given, result, drawn)
         return result
 
-    def _drawn_so_far(self) -> int:
+    def took_down(self, name: str, given: list[Any], result: Any, drawn: int) -> None:
+        """Note what of a unit must be the same at a replay."""
+        made = [_raw(x) for x in leaves(result)]
+        changing = drawn != self.drawn_so_far() or any(_is_host(x) for x in given)
+        if changing and any(_is_host(x) for x in made):
+            self.refuse(f"{name} on the CPU")
+        line = self.noted_later(name, given, made)
+        reads, writes = ([_span(x) for x in some if _is_cuda(x)] for some in (given, made))
+        self.lines.append((name, line, reads, writes))
+
+    def noted_later(self, name: str, given: list[Any], made: list[Any]) -> str:
+        """Take note of a unit that is done later; the user's line."""
+        self.units.append((name, *_constants([*given, *made])))
+        return users_line()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """What happens inside is the recorder's own."""
+        before, self.inside = self.inside, True
+        try:
+            yield
+        finally:
+            self.inside = before
+
+    def launched(self, name: str, arguments: tuple) -> None:
+        """Take note of a kernel that will be launched now."""
+        if self.chains is not None and mode.switches.recorder is self:
+            self.chains.launched(name, arguments)
+
+    def allocated(self, start: int, size: int) -> None:
+        """Take note of memory that the call gets."""
+        self.k.made(start, size)
+        if self.chains is not None:
+            self.chains.allocated()
+
+    def settle(self) -> None:
+        """Queue what waits: something else uses the stream."""
+        if self.chains is not None and not self.inside:
+            self.chains.flush()
+
+    def drawn_so_far(self) -> int:
+        """How many blocks of random numbers the call has drawn."""
         return sum(stream.drawn for stream in self.streams.values())
 
     def _inside(self, name: str, function: Callable, arguments: tuple) -> Any:
@@ -171,12 +219,14 @@ class GraphRecorder(Recorder):
 
     def mark(self, name: str) -> None:
         """Name what is queued outside of units."""
+        self.settle()
         self.lines.append((name, users_line(), [], []))
 
     # --- what changes from call to call -------------------------------------------------------
 
     def on_host(self, name: str, action: Callable[[], None]) -> None:
         """Do something at every replay that touches nothing but what the host keeps."""
+        self.settle()
         if not self._alone:
             self.undo.append(_undoing(action))
             self.host.append(action)
@@ -209,6 +259,7 @@ class GraphRecorder(Recorder):
 
     def upload(self, value: Any, dtype: Any, device: int) -> Any:
         """What comes from the host: an input, or what must be the same in every call."""
+        self.settle()
         if device != self.device:
             self.refuse("a copy to a second device")
         if isinstance(value, np.ndarray) and value.size:

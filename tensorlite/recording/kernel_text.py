@@ -7,31 +7,32 @@ import re
 from typing import NamedTuple
 
 from tensorlite.recording.chains import Chain
-from tensorlite.recording.links import (
-    C_NAMES,
-    FAMILIES,
-    SIZES,
-    Link,
-    View,
-    dense_strides,
-)
+from tensorlite.recording.kernel_links import FAMILIES
+from tensorlite.recording.links import Link
+from tensorlite.recording.views import C_NAMES, SHORT, SIZES, View, computed, dense_strides
 
 MOST_AXES = 4  # of the shape, neighbours that lie one behind the other taken together
 _FIELD = re.compile(r"(&?)\{(\d+)(?::(\w))?\}")
 
 
 class Written(NamedTuple):
-    """The kernel of a chain: its links, its text, and what it is called with."""
+    """The kernel of a chain: its links, its text, and what it is called with.
+
+    `text` has ``@`` where the kernel's name belongs. `team` is the type of the rows that teams
+    add up; "" where the kernel goes over elements.
+    """
 
     links: list[Link]
     text: str
+    team: str
+    shape: tuple[int, int]  # rows and columns
     arrays: list[View]
     outputs: list[View]
     numbers: list[float]
     sizes: list[int]
 
 
-def written(chain: Chain, index: int, stored: set[int]) -> Written | None:
+def written(chain: Chain, stored: set[int]) -> Written | None:
     """Write a kernel that stores what the chain makes at the addresses `stored`."""
     shape = (chain.size,) if chain.shape is None else chain.shape
     values: dict[int, tuple[str, str]] = {}  # by address: variable, type
@@ -52,7 +53,8 @@ def written(chain: Chain, index: int, stored: set[int]) -> Written | None:
         name = f"v{len(lines)}"
         used = any(v.address == link.output.address for later in links for v in later.inputs)
         if link.reduces:
-            total = Total(link, given[0][0])
+            numbers.extend(link.numbers)
+            total = Total(link, given[0][0], len(numbers) - len(link.numbers))
             continue
         lines.append(_line(link, name, given, numbers, used))
         values[link.output.address] = (name, link.output.type)
@@ -66,17 +68,22 @@ def written(chain: Chain, index: int, stored: set[int]) -> Written | None:
     if laid is None:
         return None
     lengths, strides = laid
-    body = _Body(list(inputs.items()), outputs, results, lines, len(numbers), total)
+    draws = next((link.draws for link in links if link.draws), None)
+    if draws and len(lengths) > 1:
+        return None
+    sizes = _sizes(lengths, strides)
+    if draws:
+        seed, offset, base = draws
+        sizes += [_signed(seed), _signed(offset)]
+        if base is not None:
+            inputs[base] = "base"
+    body = _Body(list(inputs.items()), outputs, results, lines, len(numbers), total, draws)
     make = body.flat if len(lengths) == 1 else body.rows
     made = outputs if total is None else [*outputs, total.link.output]
-    return Written(
-        links,
-        make(index, lengths, strides),
-        [*inputs, *made],
-        made,
-        numbers,
-        _sizes(lengths, strides),
-    )
+    team = "" if total is None else C_NAMES[total.link.inputs[0].type]
+    text = make(lengths, strides)
+    rows = math.prod(lengths[:-1]), lengths[-1]
+    return Written(links, text, team, rows, [*inputs, *made], made, numbers, sizes)
 
 
 class Total(NamedTuple):
@@ -84,6 +91,19 @@ class Total(NamedTuple):
 
     link: Link
     variable: str
+    first: int  # of its numbers
+
+    def text(self) -> str:
+        """The sum of a row, in the place where it is stored."""
+        text = self.link.text.replace("{T}", computed(self.link.type)).replace("{0}", "sum")
+        for i in range(len(self.link.numbers)):
+            text = text.replace(f"{{n{i}}}", f"x{self.first + i}")
+        return f"{C_NAMES[self.link.output.type]}({text})"
+
+
+def _signed(bits: int) -> int:
+    """64 bits as a number with a sign."""
+    return bits - (1 << 64) if bits >> 63 else bits
 
 
 def _needed(chain: Chain, stored: set[int]) -> list[Link]:
@@ -152,7 +172,6 @@ def _line(
     link: Link, name: str, given: list[tuple[str, str]], numbers: list[float], used: bool
 ) -> str:
     """A link as statements that give the variable `name` its value, which others may use."""
-    compute = C_NAMES[link.type]
     first = len(numbers)
     numbers.extend(link.numbers)
     before: list[str] = []
@@ -164,22 +183,25 @@ def _line(
             return f"&{name}_{match[2]}"
         return match[1] + text
 
-    text = link.text.replace("{T}", compute).replace("{out}", name)
+    text = link.text.replace("{T}", computed(link.type)).replace("{S}", C_NAMES[link.type])
+    text = text.replace("{out}", name)
     for i in range(len(link.numbers)):
         text = text.replace(f"{{n{i}}}", f"x{first + i}")
     text = _FIELD.sub(variable, text)
-    kind = "float" if link.output.type == "B" else C_NAMES[link.output.type]
+    kind, stored = computed(link.output.type), C_NAMES[link.output.type]
+    short = link.output.type in SHORT
     if "{out}" in link.text:
-        statement = f"{kind} {name}; {text};" + f" {name} = apart({name}, zero);" * used
-    elif used and text.startswith("times"):
-        statement = f"const {kind} {name} = apart({text}, zero);"
+        statement = f"{kind} {name}; {text};"
+        statement += f" {name} = rounded<{stored}>({name}, zero);" * (used or short)
+    elif short or (used and text.startswith(("times", "dropped"))):
+        statement = f"const {kind} {name} = rounded<{stored}>({text}, zero);"
     else:
         statement = f"const {kind} {name} = {text};"
     return " ".join([*before, statement])
 
 
 class _Body:
-    """The text of one kernel and of the function that calls it."""
+    """The text of one kernel, and on the CPU of the function that calls it."""
 
     def __init__(
         self,
@@ -189,130 +211,160 @@ class _Body:
         lines: list[str],
         numbers: int,
         total: Total | None,
+        draws: tuple | None,
     ) -> None:
         self.inputs, self.outputs, self.results, self.lines = inputs, outputs, results, lines
         self.parameters = [f"const {C_NAMES[v.type]}* {name}" for v, name in inputs]
         self.parameters += [f"{C_NAMES[v.type]}* y{i}" for i, v in enumerate(outputs)]
-        self.total = total
+        self.total, self.draws = total, draws
         if total is not None:
             self.parameters.append(f"{C_NAMES[total.link.output.type]}* total")
         self.numbers = [f"double x{i}" for i in range(numbers)]
 
-    def flat(self, index: int, lengths: list[int], strides: list[list[int]]) -> str:
+    def flat(self, lengths: list[int], strides: list[list[int]]) -> str:
         """Over elements one behind the other."""
         mapped = [
             (v, name)
             for (v, name), own in zip(self.inputs, strides, strict=False)
-            if own != [0] or lengths == [1]
+            if (own != [0] or lengths == [1]) and name != "base"
         ]
-        single = [(v, name) for v, name in self.inputs if (v, name) not in mapped]
-        arguments = [f"{_computed(v)} {name}" for v, name in mapped]
-        arguments += [f"{_computed(v)}& {name}" for v, name in self._named()]
+        single = [(v, n) for v, n in self.inputs if (v, n) not in mapped and n != "base"]
+        arguments = ["uint32_t word"] * bool(self.draws)
+        arguments += [f"{_kind(v)} {name}" for v, name in mapped]
+        arguments += [f"{_kind(v)}& {name}" for v, name in self._named()]
         # A buffer of results, as large outputs are written through, is there for one output alone.
         word = "out" if len(self.outputs) == 1 else "inout"
         passed = [name for _, name in mapped] + [f"{word}({name})" for _, name in self._named()]
-        lines = [f"    const {_computed(v)} {n}_ = {_computed(v)}(*{n});" for v, n in single]
+        lines = [f"    const {_kind(v)} {n}_ = {_kind(v)}(*{n});" for v, n in single]
         lines.append(f"    auto rule = [=]({', '.join(arguments)}) {{")
-        lines += [f"        const {_computed(v)} {n} = {n}_;" for v, n in single]
+        lines += [f"        const {_kind(v)} {n} = {n}_;" for v, n in single]
         lines += [f"        {line}" for line in self.lines]
         lines += [
             f"        {name} = {result};"
             for (_, name), result in zip(self._named(), self.results, strict=True)
         ]
-        lines += ["    };", f"    map_arrays(n, rule, {', '.join(passed)});"]
-        return self._function(index, ["Index n"], lines)
+        lines.append("    };")
+        sizes = ["Index n"]
+        if self.draws is None:
+            lines.append(f"    map_arrays(n, rule, {', '.join(passed)});")
+        else:
+            sizes += ["Index seed", "Index offset"]
+            start = "uint64_t(offset)" + " + *base" * (self.draws[2] is not None)
+            passed = [f"uint64_t(seed), {start}", "rule", *passed]
+            lines.append(f"    map_random<Words>(n, {', '.join(passed)});")
+        return self._function("FUSED_EACH", sizes, lines)
 
-    def rows(self, index: int, lengths: list[int], strides: list[list[int]]) -> str:
+    def rows(self, lengths: list[int], strides: list[list[int]]) -> str:
         """Over rows that lie anywhere."""
         outer = len(lengths) - 1
         sizes = ["rows", "columns", *(f"n{i}" for i in range(1, outer))]
-        names = [name for _, name in self.inputs] + [name for _, name in self._named()]
-        views = [v for v, _ in self.inputs] + self.outputs
-        lines = []
-        for name, own in zip(names, strides, strict=True):
+        named = [(name, v) for v, name in self.inputs] + [(n, v) for v, n in self._named()]
+        for (name, _), own in zip(named, strides, strict=True):
             sizes += [f"{name}_s{i}" for i in range(len(own))]
-        large = max((v.type for v in views), key=lambda t: SIZES[t])
-        lines.append(f"    each_team<{C_NAMES[large]}>(rows, columns, [=](auto team) {{")
-        lines.append("        for (Index r : team) {")
-        rest = "r"
+        lines, rest = [], "r"
         for i in range(outer - 1, 0, -1):
-            lines.append(f"            const Index i{i} = {rest} % n{i}, q{i} = {rest} / n{i};")
+            lines.append(f"const Index q{i} = quotient({rest}, n{i}), i{i} = {rest} - q{i} * n{i};")
             rest = f"q{i}"
-        lines.append(f"            const Index i0 = {rest};")
+        lines.append(f"const Index i0 = {rest};")
+        at = "column(j)" if self.total is None else "inside(j, columns)"
         inner = []
-        for v, name, own in zip(views, names, strides, strict=True):
-            is_input = name.startswith("a")
+        for (name, v), own in zip(named, strides, strict=True):
             terms = [f"i{i} * {name}_s{i}" for i in range(outer) if own[i]]
             start = " + ".join([name, *terms])
-            kind = C_NAMES[v.type]
-            if is_input and own[-1] == 0:
-                inner.append(f"const {_computed(v)} {name} = {name}_;")
-                lines.append(
-                    f"            const {_computed(v)} {name}_ = {_computed(v)}(*({start}));"
-                )
-                continue
-            const = "const " * is_input
-            lines.append(f"            {const}{kind}* {name}_row = {start};")
-            step = "" if own[-1] == 1 else f" * {name}_s{outer}"
-            if is_input:
-                inner.append(
-                    f"const {_computed(v)} {name} = {_computed(v)}({name}_row[column(j){step}]);"
-                )
-        lines.append("            auto element = [&](Slot j) {")
-        lines += [f"                {line}" for line in [*inner, *self.lines]]
+            if name.startswith("y"):
+                lines.append(f"{C_NAMES[v.type]}* {name}_row = {start};")
+            elif own[-1] == 0:
+                lines.append(f"const {_kind(v)} {name}_ = {_kind(v)}(*({start}));")
+                inner.append(f"const {_kind(v)} {name} = {name}_;")
+            else:
+                step = "" if own[-1] == 1 else f" * {name}_s{outer}"
+                lines.append(f"const {C_NAMES[v.type]}* {name}_row = {start};")
+                inner.append(f"const {_kind(v)} {name} = {_kind(v)}({name}_row[{at}{step}]);")
+        inner += self.lines
+        whether = "" if self.total is None else "if (is_inside(j, columns)) "
         for (v, name), result in zip(self._named(), self.results, strict=True):
-            lines.append(f"                {name}_row[column(j)] = {C_NAMES[v.type]}({result});")
+            inner.append(f"{whether}{name}_row[column(j)] = {C_NAMES[v.type]}({result});")
+        parameters = [f"Index {name}" for name in sizes]
         if self.total is None:
-            lines += ["            };", "            team.each(element);"]
+            large = max((v.type for _, v in named), key=lambda t: SIZES[t])
+            head = f"each_element<{C_NAMES[large]}>(rows, columns, [=](Index r, const auto& run) {{"
+            element = [*(f"        {line}" for line in inner), "    });", "});"]
+            body = [head, *(f"    {line}" for line in lines), "    run([&](Slot j) {", *element]
+            return self._function("FUSED_EACH", parameters, [f"    {line}" for line in body])
+        body = self._added_up(self.total, lengths[0] == 1 and outer == 1, lines, inner)
+        stored = C_NAMES[self.total.link.inputs[0].type]
+        return self._function(f"FUSED_ROWS({stored})", parameters, body)
+
+    def _added_up(self, total: Total, alone: bool, lines: list[str], inner: list[str]) -> list[str]:
+        """Over rows, each of which is added up."""
+        kind = computed(total.link.type)
+        element = ["auto element = [&](Slot j) {", *(f"    {line}" for line in inner)]
+        element += [f"    return {kind}({total.variable});", "};"]
+        lines = [*lines, *element]
+        if total.link.reduces == "team":
+            lines.append("const auto sum = team.sum(element);")
+            lines.append(f"if (team.leader()) total[r] = {total.text()};")
+        elif alone:  # whose parts all threads add up
+            lines.append(f"const {kind} sum = whole_total<{kind}>(element, columns);")
+            lines = ["const Index r = 0;", *lines, f"*total = {total.text()};"]
+            return [f"    {line}" for line in lines]
         else:
-            kind = C_NAMES[self.total.link.type]
-            text = self.total.link.text.replace("{T}", kind).replace("{0}", "sum")
-            lines.append(f"                return {kind}({self.total.variable});")
-            lines.append("            };")
-            lines.append(f"            const {kind} sum = row_total<{kind}>(element, 0, columns);")
-            lines.append(f"            total[r] = {text};")
-        lines += ["        }", "    });"]
-        return self._function(index, [f"Index {name}" for name in sizes], lines)
+            lines.append(f"const {kind} sum = row_total<{kind}>(element, 0, columns);")
+            lines.append(f"total[r] = {total.text()};")
+        stored = C_NAMES[total.link.inputs[0].type]
+        body = [f"each_team<{stored}>(rows, columns, [=](auto team) {{"]
+        body += [
+            "    for (Index r : team) {",
+            *(f"        {line}" for line in lines),
+            "    }",
+            "});",
+        ]
+        return [f"    {line}" for line in body]
 
     def _named(self) -> list[tuple[View, str]]:
         return [(v, f"y{i}") for i, v in enumerate(self.outputs)]
 
-    def _function(self, index: int, sizes: list[str], lines: list[str]) -> str:
-        everything = [*self.parameters, *sizes, *self.numbers]
+    def _function(self, launch: str, sizes: list[str], lines: list[str]) -> str:
+        everything = [*self.parameters, *sizes, *self.numbers, "uint64_t zero"]
         types = [p.rpartition(" ")[0] for p in self.parameters]
         passed = [f"({kind})at[{i}]" for i, kind in enumerate(types)]
         passed += [f"n[{i}]" for i in range(len(sizes))]
         passed += [f"x[{i}]" for i in range(len(self.numbers))]
         return "\n".join(
             [
-                f"static void fused_{index}({', '.join(everything)}) {{",
-                "    const uint64_t zero = opaque_zero;",
+                f"{launch} void @({', '.join(everything)}) {{",
                 *lines,
                 "}",
-                f'extern "C" EXPORT void call_{index}'
-                "(void* const* at, const double* x, const Index* n) {",
-                f"    fused_{index}({', '.join(passed)});",
+                "#if !defined(__CUDACC__)",
+                'extern "C" EXPORT void call_@(void* const* at, const double* x, const Index* n) {',
+                f"    @({', '.join([*passed, 'opaque_zero'])});",
                 "}",
+                "#endif",
             ]
         )
 
 
-def _computed(view: View) -> str:
+def _kind(view: View) -> str:
     """The type of the variable that an element is in."""
-    return "double" if view.type == "d" else "float"
+    return computed(view.type)
 
 
 def source(kernels: list[str]) -> str:
-    """One source with these kernels."""
+    """One source with these kernels, which are called ``fused_0``, ``fused_1`` and so on."""
+    families = [f'#include "{family}.cu"' for family in FAMILIES]
+    drawing = any("map_random" in text for text in kernels)
     return "\n".join(
         [
             "#define TL_FUSED",
             '#include "tensorlite.h"',
+            "#if !defined(__CUDACC__)",
             '#include "connect.h"',
-            *(f'#include "{family}.cu"' for family in FAMILIES),
             '#define EXPORT __attribute__((visibility("default")))',
+            "#endif",
+            *families,
+            *(['#include "philox.h"'] if drawing else []),
             "namespace tl {",
-            *kernels,
+            *(text.replace("@", f"fused_{i}") for i, text in enumerate(kernels)),
             "}  // namespace tl",
             "",
         ]

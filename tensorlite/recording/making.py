@@ -13,6 +13,7 @@ from tensorlite.backend import backend_for
 from tensorlite.backend.cublaslt import workspace_of
 from tensorlite.backend.cupy import UPLOADS
 from tensorlite.backend.driver import explained
+from tensorlite.backend.kernels.cuda import watched
 from tensorlite.random import restore, states
 from tensorlite.recording.comparison import ATTEMPTS, detached, difference
 from tensorlite.recording.graph import GraphRecorder, Refused
@@ -38,7 +39,8 @@ def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]
     static: list[Any] = []
     with cupy.cuda.Device(device):
         own = _stand_ins((args, kwargs), static)
-        recorder = GraphRecorder(static, device, capturing=slot.summary is not None)
+        capturing = slot.summary is not None
+        recorder = GraphRecorder(static, device, capturing, captured.fuse, slot.chains)
         recorder.entry = {id(t): id(t.grad) for t in slot.leaves}
         slot.attempts += 1
         if slot.summary is None:
@@ -63,9 +65,11 @@ def _noted(captured: Any, slot: Any, recorder: GraphRecorder, given: tuple) -> A
     args, kwargs = given
     with _watched_by(recorder, cupy.cuda.get_allocator()):
         result = captured.function(*args, **kwargs)
+        recorder.settle()
     if recorder.reason is not None:
         captured._give_up(recorder.reason)
     else:
+        slot.chains = recorder.chains
         slot.leaves = [t for t, _ in recorder.outer_leaves()]
         slot.summary = recorder.summary()
     return mapped(result, detached)
@@ -111,13 +115,13 @@ def _watched_by(recorder: GraphRecorder, allocate: Callable) -> Iterator[None]:
 
     def noted(size: int) -> Any:
         memory = allocate(size)
-        recorder.k.made(memory.ptr, max(size, 1))
+        recorder.allocated(memory.ptr, max(size, 1))
         return memory
 
     before = mode.switches.set(recorder=recorder)
     UPLOADS.handler = recorder.upload
     try:
-        with cupy.cuda.using_allocator(noted):
+        with cupy.cuda.using_allocator(noted), watched(recorder.launched):
             yield
     finally:
         UPLOADS.handler = None
@@ -144,7 +148,9 @@ def _made(
         with stream, _watched_by(recorder, explained(pool.malloc)):
             stream.begin_capture()
             try:
-                result = mapped(function(*args, **kwargs), _dense)
+                result = function(*args, **kwargs)
+                recorder.settle()
+                result = mapped(result, _dense)
             except BaseException:
                 with contextlib.suppress(Exception):
                     stream.end_capture()

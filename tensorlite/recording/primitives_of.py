@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlite.backend import is_array
 from tensorlite.recording.trees import arrays_in, mapped
 from tensorlite.tape import mode
 from tensorlite.tensor import Tensor, tensor_of
@@ -24,20 +25,7 @@ def taken_apart(
     if not recorder.fuse or run is None:
         return None
     nodes, marks, kept = len(recorder.nodes), len(recorder.marks), len(recorder.kept)
-    leaves = dict(recorder.leaves)
-    before = mode.switches.set(grad=False)
-    recorder.inside = False
-    recorder.open()
-    try:
-        result = run(*mapped(arguments, _as_tensor))
-    except Exception:  # it is no function of Tensors: then it stays whole
-        result = None
-    finally:
-        recorder.close()
-        mode.switches.set(**before)
-        recorder.leaves = leaves
-    refused, recorder.reason, recorder.inside = recorder.reason, None, False
-    result = mapped(result, lambda x: x.array if isinstance(x, Tensor) else x)
+    result, refused = in_parts(recorder, run, arguments)
     made = arrays_in(result)
     same = refused is None and len(made) == len(outputs)
     if same and all(_identical(x, y) for x, y in zip(made, outputs, strict=True)):
@@ -45,6 +33,27 @@ def taken_apart(
     recorder.k.log_cut(recorder.log, calls)
     del recorder.nodes[nodes:], recorder.marks[marks:], recorder.kept[kept:]
     return None
+
+
+def in_parts(recorder: Any, run: Callable, arguments: tuple) -> tuple[Any, str | None]:
+    """What `run` returns of Tensors, each of whose primitives is a unit; and why it is refused.
+
+    None where it is no function of Tensors.
+    """
+    leaves = dict(recorder.leaves)
+    before = mode.switches.set(grad=False)
+    recorder.inside = False
+    recorder.open()
+    try:
+        result = run(*mapped(arguments, _as_tensor))
+    except Exception:  # then it stays whole
+        result = None
+    finally:
+        recorder.close()
+        mode.switches.set(**before)
+        recorder.leaves = leaves
+    refused, recorder.reason, recorder.inside = recorder.reason, None, False
+    return mapped(result, lambda x: x.array if isinstance(x, Tensor) else x), refused
 
 
 def in_primitives(function: Callable) -> Callable | None:
@@ -58,7 +67,7 @@ def in_primitives(function: Callable) -> Callable | None:
 
 
 def _as_tensor(x: Any) -> Any:
-    return tensor_of(x) if isinstance(x, np.ndarray) else x
+    return tensor_of(x) if is_array(x) and not isinstance(x, np.generic) else x
 
 
 def _identical(x: np.ndarray, y: np.ndarray) -> bool:

@@ -65,16 +65,43 @@ _launching: list[Any] = []  # the host's extension, once it launches kernels
 @contextmanager
 def watched(watcher: Callable[[str, tuple], None]) -> Iterator[None]:
     """Show `watcher` the name and the arguments of each kernel before it is launched on CUDA."""
+    before = _watcher
+    _watch(watcher)
+    try:
+        yield
+    finally:
+        _watch(before)
+
+
+def _watch(watcher: Callable[[str, tuple], None] | None) -> None:
     global _watcher
     _watcher = watcher
     for host in _launching:
         host.watch_launches(watcher)
-    try:
-        yield
-    finally:
-        _watcher = None
-        for host in _launching:
-            host.watch_launches(None)
+
+
+def shape_of_each(count: int, device: int) -> tuple[int, tuple[int, ...]]:
+    """The number of blocks, and their shape, of a kernel over so many elements."""
+    g = LAUNCH_LAYOUT
+    return min(-(-count // g.threads), g.waves * _processors(device)), (g.threads,)
+
+
+def shape_of_rows(
+    rows: int, columns: int, double: bool, device: int
+) -> tuple[int, tuple[int, ...]]:
+    """The number of blocks, and their shape, of a kernel whose teams have a row each."""
+    g = LAUNCH_LAYOUT
+    held, widest = (g.held_double, g.widest_double) if double else (g.held, g.widest)
+    lanes = max(WARP, min(-(-columns // (held * WARP)) * WARP, widest))
+    teams = g.teams if lanes == WARP else 1
+    resident = g.resident // (lanes * teams) * _processors(device)
+    return min(-(-rows // teams), resident), (lanes, teams)
+
+
+def held_of(double: bool) -> int:
+    """How long a row may be that a team holds in its registers."""
+    g = LAUNCH_LAYOUT
+    return g.held_double * g.widest_double if double else g.held * g.widest
 
 
 class CudaKernel:
@@ -230,16 +257,12 @@ class CudaKernel:
         self, extents: tuple[int, ...], double: bool, device: int
     ) -> tuple[int, tuple[int, ...]]:
         """Return the number of blocks and their shape; kernels stride over what is beyond."""
-        g, (count, *rest) = LAUNCH_LAYOUT, extents
+        count, *rest = extents
         if self._kernel.launch == "BLOCKS":
             return max(count, 0), (rest[0],)
         if self._kernel.launch == "EACH":
-            return min(-(-count // g.threads), g.waves * _processors(device)), (g.threads,)
-        held, widest = (g.held_double, g.widest_double) if double else (g.held, g.widest)
-        lanes = max(WARP, min(-(-rest[0] // (held * WARP)) * WARP, widest))
-        teams = g.teams if lanes == WARP else 1
-        resident = g.resident // (lanes * teams) * _processors(device)
-        return min(-(-count // teams), resident), (lanes, teams)
+            return shape_of_each(count, device)
+        return shape_of_rows(count, rest[0], double, device)
 
     def _error(self, kind: type[Exception], message: str) -> Exception:
         return kind(f"{self._kernel.signature}: {message}")

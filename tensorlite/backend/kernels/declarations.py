@@ -212,6 +212,11 @@ def flatten(path: Path) -> str:
     Each is guarded by a macro, so that it counts once, where the compiler first comes to it: an
     ``#if`` may choose between two that include a third.
     """
+    return flattened(path.read_text(), path)
+
+
+def flattened(text: str, path: Path) -> str:
+    """The same of the text of a source that lies, or would lie, at `path`."""
 
     def replace(match: re.Match[str]) -> str:
         for folder in (path.parent, kernels_folder(), kernels_folder() / "host"):
@@ -222,4 +227,4 @@ def flatten(path: Path) -> str:
                 return f"#if !defined({guard})\n#define {guard}\n{flatten(header)}\n#endif\n"
         raise FileNotFoundError(f"{path.name} includes {match[1]}, which is not there")
 
-    return _INCLUDE.sub(replace, path.read_text().replace("#pragma once\n", ""))
+    return _INCLUDE.sub(replace, text.replace("#pragma once\n", ""))

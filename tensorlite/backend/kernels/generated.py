@@ -22,7 +22,7 @@ class Generated:
 
     def address(self, index: int) -> int:
         """Where the function of a kernel is."""
-        function = getattr(self._library, f"call_{index}")
+        function = getattr(self._library, f"call_fused_{index}")
         return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
@@ -33,7 +33,7 @@ def generated(text: str, services: int) -> Generated:
     Parameters
     ----------
     text
-        C++ with functions ``call_0``, ``call_1`` and so on.
+        C++ with functions ``call_fused_0``, ``call_fused_1`` and so on.
     services
         The address of what they call (``fused_services()`` of the extension).
 

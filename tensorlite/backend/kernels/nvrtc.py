@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from .c_types import FLOATS
-from .declarations import Kernel, families, flatten, kernels_folder
+from .declarations import Kernel, families, flatten, flattened, kernels_folder
 
 
 def source_of(family: str) -> str:
@@ -20,6 +20,18 @@ def options_of(family: str) -> tuple[str, ...]:
     """Compiler options of a family; random numbers have the same bits everywhere."""
     # CuPy adds "-default-device", which NVRTC before 12.9 refuses if it is given twice.
     return ("-std=c++17", "--fmad=false") if family == "philox" else ("-std=c++17",)
+
+
+def generated_module(text: str) -> Any:
+    """The module of generated kernels; the text is compiled when a function is first asked for."""
+    import cupy
+
+    return cupy.RawModule(code=generated_source(text), options=("-std=c++17",))
+
+
+def generated_source(text: str) -> str:
+    """A generated source with its headers in it."""
+    return flattened(text, kernels_folder() / "fused.cu")
 
 
 def instance_name(kernel: Kernel, choice: tuple[str, ...]) -> str:
