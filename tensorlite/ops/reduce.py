@@ -151,18 +151,24 @@ _ONE_ROW = 1 << 16  # elements that one team may add up; beyond, NumPy's pairwis
 
 
 def _give_total(primitive: Any, is_mean: bool) -> None:
-    """Let `row_sum` add up all elements of an array that is not large."""
+    """Let `row_sum` add up all elements of an array that is not large; on CUDA rows, too."""
 
     @primitive.kernel
     def run(k: Any, x: Array, *, axis: Any, keepdims: bool, dtype: Any) -> Any:
-        size = x.size
-        if axis is not None or size > _ONE_ROW or dtype is not None:
+        if dtype is not None:
             return NotImplemented
-        arrays = packed(x)
+        rows, columns = 1, x.size
+        if axis is not None:
+            if k.on_host or not x.size or axis not in (-1, x.ndim - 1, (-1,), (x.ndim - 1,)):
+                return NotImplemented
+            rows, columns = x.size // x.shape[-1], x.shape[-1]
+        arrays = packed(x) if columns <= _ONE_ROW else None
         if arrays is None:
             return NotImplemented
-        y = k.empty((1,) * x.ndim if keepdims else (), x.dtype)
-        k.row_sum(*arrays, y, 1, size, 1 / size if is_mean else 1.0)
+        kept = (1,) * x.ndim if axis is None else (*x.shape[:-1], 1)
+        shape = kept if keepdims else () if axis is None else kept[:-1]
+        y = k.empty(shape, x.dtype)
+        k.row_sum(*arrays, y, rows, columns, 1 / columns if is_mean else 1.0)
         return y
 
 

@@ -83,7 +83,8 @@ class GraphChains:
         self._next = 0
         self._opened: list[Chain] = []
         self._members: dict[int, Member] = {}
-        self._owners: dict[int, Any] = {}  # of all memory that open chains have to do with
+        # The memory that open chains have to do with, each in a list, of which copies are kept.
+        self._owners: dict[int, list[Any]] = {}
         self._before: dict[int, Any] = {}  # of the first call: what a link in place wrote over
         self._launches: list[tuple[str, tuple]] = []
         self._zero: Any = None
@@ -157,6 +158,7 @@ class GraphChains:
         self._launches = []
         result = self._recorder.noted(name, function, arguments, given)
         seen = self._unit_of(name, function, arguments, given, result)
+        self._launches = []  # which refers to arrays
         self.units.append(seen)
         if seen.kind == "other":
             self.flush()
@@ -290,7 +292,7 @@ class GraphChains:
         at = self._next if self._first else len(self.units)
         for x in arrays:
             if isinstance(x, cupy.ndarray):
-                self._owners[id(x.data.mem)] = x.data.mem
+                self._owners.setdefault(id(x.data.mem), [x.data.mem])
         reads = [view.span for view in link.inputs]
         self._opened, closed = advanced(self._opened, at, link, reads, [link.output.span])
         for chain in closed:
@@ -329,20 +331,17 @@ class GraphChains:
 
     def _is_wanted(self, address: int) -> bool:
         """Whether anything but this object refers to the memory of a result."""
-        for owner in self._owners.values():
-            if owner.ptr <= address < owner.ptr + max(owner.size, 1):
-                return sys.getrefcount(owner) > _ALONE
+        for cell in self._owners.values():
+            start, size = cell[0].ptr, cell[0].size
+            if start <= address < start + max(size, 1):
+                return sys.getrefcount(cell[0]) > _ALONE
         return True
 
 
 def _counts_alone() -> int:
-    """The count of references to memory in a dictionary that nothing else refers to."""
-    memory = cupy.cuda.UnownedMemory(1, 1, None, 0)
-    owners = {id(memory): memory}
-    del memory
-    for owner in owners.values():
-        return sys.getrefcount(owner)
-    return 0
+    """The count of references to memory in a list that nothing else refers to."""
+    cell = [cupy.cuda.UnownedMemory(1, 1, None, 0)]
+    return sys.getrefcount(cell[0])
 
 
 _ALONE = _counts_alone()
