@@ -108,6 +108,12 @@ class GraphChains:
         if not self._recorder.inside:
             self.flush()
 
+    @property
+    def unfused(self) -> str:
+        """Which chains are not one kernel, and why."""
+        alone = [f"{names}, which run one by one" for names in self.unproven]
+        return "; ".join([*self.kernels.refused, *alone])
+
     # --- the first call -----------------------------------------------------------------------
 
     def _seen(self, name: str, function: Callable, arguments: tuple, given: list[Any]) -> Any:

@@ -51,6 +51,8 @@ class GraphRecording(Recording):
         super()._finish()
         self._rooms = [[] for _ in self._outputs]
         self.memory = self._recorder.k.asked, self._made.pool.total_bytes()
+        chains = self._recorder.chains
+        self.unfused = chains.unfused if chains is not None else ""
 
     def _replay(self, inputs: list[Any]) -> Any:
         """Launch again over other inputs; return what the function returned, with new values."""

@@ -206,6 +206,8 @@ def text_of_cast(given: str, made: str) -> str | None:
         return None
     if made in SHORT and given == "d":
         return "halfway({0})"
+    if given == "B" and made != "q":  # or a compiler would make 0 of 0 times a negative number
+        return f"apart({computed(made)}({{0}}), zero)"
     # A short float of a whole number is that of the float nearest to it, or is not: NumPy decides.
     return None if made in SHORT and given == "q" else f"{computed(made)}({{0}})"
 

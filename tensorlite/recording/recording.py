@@ -352,7 +352,7 @@ class Recording:
         names = _Names(lines)
         before, after = self.memory
         head = f"{self!r}\ntemporaries: {before:,} bytes, in {after:,}\n"
-        head += f"nothing is fused: {self.unfused}\n" if self.unfused else ""
+        head += f"not fused: {self.unfused}\n" if self.unfused else ""
         rows = []
         for i, line in enumerate(lines):
             made = ", ".join(names(*span) for span in line.writes) or "-"
