@@ -53,6 +53,7 @@ inline char letter_of(Type type) {
         case F64: return 'd';
         case F16: return 'e';
         case BF16: return 'E';
+        case I64: return 'q';
         case U8: return 'B';
         default: return 0;
     }
