@@ -34,30 +34,46 @@ class Point(NamedTuple):
         return least / self.seconds
 
 
+def _operation(point: Point) -> str:
+    """The operation that a point is a pass of."""
+    return point.label.rpartition(" ")[0]
+
+
 def draw(points: list[Point], limits: Limits, path: Path, title: str) -> bool:
     """Write the picture as a PNG; return whether matplotlib is there to do it."""
     if find_spec("matplotlib") is None:
         return False
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     intensity = np.geomspace(0.02, 400, 200)
     roof = np.minimum(intensity * limits.bandwidth, limits.flops)
     label = f"{limits.bandwidth / 1e9:.0f} GB/s, {limits.flops / 1e9:.0f} GFLOP/s, measured"
     axes.plot(intensity, roof / 1e9, color="black", label=label)
-    for point in points:
+    colours = {name: f"C{i % 10}" for i, name in enumerate(dict.fromkeys(map(_operation, points)))}
+    for i, point in enumerate(points):
         x, y = point.flops / point.moved, point.flops / point.seconds / 1e9
-        axes.plot(x, y, "o" if point.label.endswith("forward") else "s", markersize=5)
-        axes.annotate(point.label, (x, y), (4, 4), textcoords="offset points", fontsize=7)
+        name, forward = _operation(point), point.label.endswith("forward")
+        # Ten colours, and after them the same again, filled no more.
+        empty = list(colours).index(name) >= 10
+        first = all(_operation(other) != name for other in points[:i])
+        axes.plot(
+            x,
+            y,
+            "o" if forward else "s",
+            color=colours[name],
+            markerfacecolor="none" if empty else colours[name],
+            label=name if first else None,
+        )
     axes.set(
         xscale="log",
         yscale="log",
-        xlabel="floating-point operations a byte of least traffic",
+        xlabel="floating-point operations per byte of least traffic; ○ forward, □ backward",
         ylabel="GFLOP/s",
         title=title,
     )
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right center", fontsize=8)
     io.write_atomically(path, lambda name: figure.savefig(name, format="png", dpi=150))
     return True

@@ -21,6 +21,7 @@ from tensorlite.random import Generator
 __all__ = ["Feature", "Table", "divide", "from_table"]
 
 MOST_WORDS = 100  # of a column, as inputs
+MEDIAN_OF = 100_000  # rows, at least, of a column without gaps
 MOST_CLASSES = 1000
 FEW_VALUES = 10  # whole numbers that are taken for classes
 TEST_FRACTION = 0.2
@@ -64,7 +65,11 @@ class Table:
             if values.dtype.kind == "f":
                 known = values[train]
                 missing = np.isnan(known)
-                fill = float(np.median(known[~missing])) if not missing.all() else 0.0
+                if missing.any():
+                    known = known[~missing]
+                else:  # for gaps in rows to come: the median of some rows will do
+                    known = known[:: max(1, len(known) // MEDIAN_OF)]
+                fill = float(np.median(known)) if known.size else 0.0
                 # a flag also where only rows beyond the training have gaps would never be learnt
                 features.append(Feature(name, (), fill, bool(missing.any())))
             else:
@@ -212,8 +217,11 @@ def targets_of(
         raise ValueError(
             f"{where}: {name!r} is neither numbers nor words{why}. Or say --task classification"
         )
-    distinct = np.unique(values)
-    whole = numbers and bool((distinct == np.rint(distinct)).all())
+    whole = numbers and bool((values == np.rint(values)).all())
+    if numbers and not whole and task != "classification":
+        distinct = np.unique([values.min(), values.max()])  # that there are two is enough to know
+    else:
+        distinct = np.unique(values)
     if task is None:
         few = whole and len(distinct) <= FEW_VALUES
         task = "classification" if few or not numbers else "regression"
