@@ -15,6 +15,10 @@ two idle cores, ``pip install "tensorlite[mpi]"``, and for the comparison torch 
 "machine" is apart beside alone: how much slower two cores are at once, where nothing is exchanged.
 "limit" is what two processes could give without communication, in samples per second against one.
 Where other programs run, "cpu" still holds: processor time of a step, two beside apart.
+
+The first line is the machine itself, by NumPy, in two processes that know nothing of each other:
+how much longer a product of matrices that fit a core's own cache takes while the other core does
+the same, and a sum of arrays that fit no cache. No training can lose less on two such cores.
 """
 
 from __future__ import annotations
@@ -129,6 +133,49 @@ def work(kind: str, name: str, rank: int, folder: str) -> None:
             print(json.dumps({"seconds": seconds, "cpu": cpu}), flush=True)
 
 
+PROBE = """
+import sys, time
+import numpy as np
+x, y, z = (np.ones((n, n), np.float32) for n in [256] * 3)
+a, b, c = (np.ones(1 << 24, np.float32) for _ in range(3))
+print(flush=True)
+for line in sys.stdin:
+    if line.strip() == "sum":
+        work, count = lambda: np.add(a, b, out=c), 20
+    else:
+        work, count = lambda: np.matmul(x, y, out=z), 500
+    begun = time.perf_counter()
+    for _ in range(count):
+        work()
+    print(time.perf_counter() - begun, flush=True)
+"""
+
+
+def probe(rounds: int) -> dict[str, float]:
+    """How much slower NumPy alone is while the other core does the same."""
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    command = [sys.executable, "-c", PROBE]
+    both = [subprocess.Popen(command, env={**os.environ, **threads}, **pipes) for _ in range(2)]
+    for process in both:
+        process.stdout.readline()
+
+    def seconds(what: str, processes: list[subprocess.Popen]) -> float:
+        for process in processes:
+            process.stdin.write(f"{what}\n")
+        return max(float(process.stdout.readline()) for process in processes)
+
+    found = {
+        what: statistics.median(
+            seconds(what, both) / seconds(what, both[:1]) for _ in range(rounds)
+        )
+        for what in ("product", "sum")
+    }
+    for process in both:
+        process.communicate()
+    return found
+
+
 class Group:
     """The processes of one kind."""
 
@@ -202,6 +249,8 @@ def main() -> None:
         work(kind, args.names[0], int(rank), folder)
         return
     kinds = [kind for kind in KINDS if not (args.without_torch and kind == "ddp")]
+    numpys = ", ".join(f"{what} {slower:.2f}" for what, slower in probe(args.rounds).items())
+    print(f"NumPy on both cores at once, beside one: {numpys}", flush=True)
     print(f"load {os.getloadavg()[0]:.1f}; median ms of a step: {', '.join(kinds)}", flush=True)
     for name in args.names:
         measure(name, kinds, args.rounds)
