@@ -1,11 +1,12 @@
 """Captured and eager steps beside torch, torch with fused optimizers, torch.compile and JAX.
 
-    python benchmarks/captured.py [--rounds N] [--jax-python PYTHON] [NAME …]
+    python benchmarks/captured.py [--rounds N] [--cpu-time] [--peers torch jax] [NAME …]
 
 Each variant is a process of its own, and they take turns. It prints the medians, ours over the best
 peer's, what the first calls took (recording and compiling in them), and the most memory that steps
 needed above what the process had when everything was imported. Names are those of `tensorlite bench
-steps` and `tensorlite bench ops`, and the larger ones below.
+steps` and `tensorlite bench ops`, and the larger ones below. With `--cpu-time` one thread runs, and
+its time on the processor is counted, which other processes on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-THREADS = 2
+import numpy as np
+
 SLOW_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 PEERS = ("torch", "torch fused", "torch.compile", "jax")
-VARIANTS = ("eager", "captured", *PEERS)
+OURS = ("eager", "captured")
 NAMES = (
     *("mlp", "mlp-large", "cnn", "gpt", "lstm", "adam10m"),
     *("gelu", "cross-entropy", "layer-norm", "dropout", "bias-relu"),
 )
 LARGER: dict[str, tuple] = {"gpt-192": (4, 192), "gpt-384": (6, 384), "gpt-768": (4, 768)}
+# And mlp-4096, bert and bert-forward.
 ROUND = 0.4  # seconds
 
 
 # --- one variant ----------------------------------------------------------------------------------
 
 
-def build(variant: str, name: str) -> Callable[[], Any]:
+def build(variant: str, name: str, threads: int) -> Callable[[], Any]:
     """What to time."""
     from tensorlite.bench.frameworks import Framework
     from tensorlite.bench.ops import OPS, both_ways
@@ -48,8 +51,10 @@ def build(variant: str, name: str) -> Callable[[], Any]:
         kind = "ops" if name in OPS else "steps"
         phases, _ = in_jax.build(kind, name, "cpu", "float32")
         return phases["both" if kind == "ops" else "step"]
-    ours = variant in ("eager", "captured")
-    framework = Framework("tensorlite" if ours else "torch", "cpu", "float32", THREADS)
+    ours = variant in OURS
+    framework = Framework("tensorlite" if ours else "torch", "cpu", "float32", threads)
+    if ours:
+        framework.library.set_num_threads(threads)
     if variant in ("torch fused", "torch.compile"):
         framework.optim = _Fused(framework.optim)
     if variant == "torch.compile":
@@ -61,6 +66,8 @@ def build(variant: str, name: str) -> Callable[[], Any]:
         step = gpt(framework, *LARGER[name], 256)
     elif name == "mlp-4096":
         step = _wide(framework)
+    elif name in ("bert", "bert-forward"):
+        step = _bert(framework, name == "bert")
     else:
         step = STEPS[name](framework)
     return framework.library.capture(step) if variant == "captured" else step
@@ -71,6 +78,32 @@ def _wide(framework: Any) -> Callable[[], Any]:
 
     model = steps.make_mlp(framework, (4096, 4096, 4096))
     return steps._train(framework, model, "Adam", *steps._batch(framework, (256, 4096), 10))
+
+
+def _bert(framework: Any, training: bool) -> Callable[[], Any]:
+    """A model of BERT's shape: 6 layers 384 wide, 8 sequences of 128 out of 8,000 words, AdamW."""
+    from tensorlite.bench import steps
+
+    nn: Any = framework.nn
+
+    class Bert(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(8000, 384)
+            self.positions = nn.Parameter(framework.library.zeros(128, 384))
+            layer = nn.TransformerEncoderLayer(384, 6, 1536, activation="gelu", batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 6)
+            self.out = nn.Linear(384, 8000)
+
+        def forward(self, x: Any) -> Any:
+            return self.out(self.encoder(self.words(x) + self.positions))
+
+    rng = np.random.default_rng(1)
+    words, labels = (framework.tensor(rng.integers(0, 8000, (8, 128))) for _ in range(2))
+    if training:
+        return steps._train(framework, Bert(), "AdamW", words, labels.reshape(-1))
+    model = framework.load(Bert()).eval()
+    return framework.library.no_grad()(lambda: model(words))
 
 
 class _Fused:
@@ -89,7 +122,16 @@ def _status(key: str) -> float:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith(key))
 
 
-def work(variant: str, name: str) -> None:
+def processor_time(step: Callable[[], Any], budget: float) -> float:
+    """Seconds of the processor that a call takes."""
+    calls, start = 0, time.process_time()
+    while calls == 0 or time.process_time() - start < budget:
+        step()
+        calls += 1
+    return (time.process_time() - start) / calls
+
+
+def work(variant: str, name: str, threads: int, cpu_time: bool) -> None:
     """Say what the first calls took; then, for every line that comes, the seconds of a call."""
     from tensorlite.bench.worker import _time
 
@@ -98,13 +140,13 @@ def work(variant: str, name: str) -> None:
     if variant == "jax":
         import jax  # noqa: F401
     base = _status("VmRSS")
-    step = build(variant, name)
+    step = build(variant, name, threads)
     start = time.perf_counter()
     for _ in range(3):
         step()
     first = time.perf_counter() - start
     recording = _status("VmHWM") - base
-    if variant in ("eager", "captured"):
+    if variant in OURS:
         import tensorlite
 
         tensorlite.empty_cache()
@@ -113,7 +155,8 @@ def work(variant: str, name: str) -> None:
     print(json.dumps({"first": first, "recording": recording}), flush=True)
     framework = "jax" if variant == "jax" else "ours"
     for _ in sys.stdin:
-        seconds = _time(step, ROUND, "cpu", framework)
+        wall = None if cpu_time else _time(step, ROUND, "cpu", framework)
+        seconds = processor_time(step, ROUND) if wall is None else wall
         print(json.dumps({"seconds": seconds, "memory": _status("VmHWM") - base}), flush=True)
 
 
@@ -123,14 +166,15 @@ def work(variant: str, name: str) -> None:
 class Process:
     """A variant, which waits for its turn."""
 
-    def __init__(self, variant: str, name: str, python: str) -> None:
+    def __init__(self, variant: str, name: str, python: str, threads: int, cpu_time: bool) -> None:
         env = {k: v for k, v in os.environ.items() if k not in SLOW_BLAS}
-        env |= {f"{what}_NUM_THREADS": str(THREADS) for what in ("OPENBLAS", "OMP", "MKL")}
-        env["NPROC"] = str(THREADS)
+        env |= {f"{what}_NUM_THREADS": str(threads) for what in ("OPENBLAS", "OMP", "MKL")}
+        env["NPROC"] = str(threads)
         if variant == "jax":
             env["TENSORLITE_KERNELS"] = "reference"  # of which only the initial weights are used
+        options = ["--threads", str(threads), *(["--cpu-time"] if cpu_time else [])]
         self.process = subprocess.Popen(
-            [python, __file__, "--worker", variant, name],
+            [python, __file__, *options, "--worker", variant, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -157,15 +201,15 @@ class Process:
         self.memory = found["memory"]
 
 
-def compare(name: str, rounds: int, jax_python: str) -> None:
+def compare(name: str, rounds: int, wanted: list[str], jax_python: str, *how: Any) -> None:
     """Print the lines of one workload."""
     pythons = {"jax": jax_python}
-    running = {v: Process(v, name, pythons.get(v, sys.executable)) for v in VARIANTS}
+    running = {v: Process(v, name, pythons.get(v, sys.executable), *how) for v in (*OURS, *wanted)}
     running = {variant: process for variant, process in running.items() if process.told}
     for i in range(rounds):
         for process in list(running.values())[:: 1 if i % 2 else -1]:
             process.measure()
-    peers = [variant for variant in PEERS if variant in running]
+    peers = [variant for variant in wanted if variant in running]
     median = {v: statistics.median(process.seconds) for v, process in running.items()}
     best = min(peers, key=lambda v: median[v], default=None)
     print(f"{name}: best peer {best}")
@@ -189,14 +233,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true", help="of one thread")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--jax-python", default=sys.executable, help="a Python that has JAX")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    how = (1 if args.cpu_time else args.threads, args.cpu_time)
     if args.worker:
-        work(*args.worker)
+        work(*args.worker, *how)
         return
     for name in args.names:
-        compare(name, args.rounds, args.jax_python)
+        compare(name, args.rounds, args.peers, args.jax_python, *how)
 
 
 if __name__ == "__main__":
