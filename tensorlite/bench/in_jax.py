@@ -252,6 +252,7 @@ def _op(name: str, dtype: str) -> dict[str, Callable[[], Any]]:
         "softmax": (jax.nn.softmax, [_draw(dtype, *rows)], []),
         "cross-entropy": (_cross_entropy, [_draw(dtype, *rows)], [labels]),
         "layer-norm": (layer_norm, [_draw(dtype, *rows), row, row], []),
+        "bias-relu": (lambda x, bias: jax.nn.relu(x + bias), [_draw(dtype, *rows), row], []),
         "dropout": (_dropout, [_draw(dtype, *rows)], [jax.random.key(0)]),
         "batch-norm": (_batch_norm, [_draw(dtype, *image), channel, channel], []),
         "matmul": (jnp.matmul, [_draw(dtype, 1024, 1024)] * 2, []),

@@ -76,6 +76,11 @@ def _layer_norm(framework: Framework) -> tuple:
     return (lambda: function(x, (COLUMNS,), weight, bias)), [x, weight, bias]
 
 
+def _bias_relu(framework: Framework) -> tuple:
+    x, bias = _normal(framework, ROWS, COLUMNS), _normal(framework, COLUMNS)
+    return (lambda: framework.functional.relu(x + bias)), [x, bias]
+
+
 def _two_rows(framework: Framework, n: int) -> tuple[Any, Any]:
     return _normal(framework, n), _normal(framework, n)
 
@@ -121,6 +126,7 @@ OPS: dict[str, Operation] = {
     ),
     "cross-entropy": Operation(_cross_entropy, (15 * _N, _N), (_N, _N)),
     "layer-norm": Operation(_layer_norm, (8 * _N, 12 * _N), (2 * _N, 3 * _N)),
+    "bias-relu": Operation(_bias_relu, (2 * _N, 2 * _N), (2 * _N, 3 * _N)),
     "dropout": Operation(
         _of_rows(lambda f, x: f.functional.dropout(x, 0.1)),
         (8 * _N, _N),
