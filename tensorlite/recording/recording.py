@@ -238,8 +238,8 @@ class Recording:
 
     def _returned(self, x: Any) -> Any:
         if isinstance(x, Output):
-            return tensor_of(self._outputs[x].copy())
-        return self._outputs[x].copy() if isinstance(x, _Array) else x
+            return tensor_of(HOST.copy(self._outputs[x]))
+        return HOST.copy(self._outputs[x]) if isinstance(x, _Array) else x
 
     def _plan(self) -> None:
         """Leave out constants and dead calls; temporaries not alive at once share memory."""
