@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import statistics
@@ -131,14 +132,19 @@ def processor_time(step: Callable[[], Any], budget: float) -> float:
     return (time.process_time() - start) / calls
 
 
+def _import_all(variant: str) -> None:
+    """Import what a step uses: code is no memory of a step."""
+    modules = {"jax": ["jax"], "captured": ["tensorlite.nn", "tensorlite.recording.capture"]}
+    modules |= {"eager": ["tensorlite.nn"], "torch.compile": ["torch", "torch._dynamo"]}
+    for module in modules.get(variant, ["torch"]):
+        importlib.import_module(module)
+
+
 def work(variant: str, name: str, threads: int, cpu_time: bool) -> None:
     """Say what the first calls took; then, for every line that comes, the seconds of a call."""
     from tensorlite.bench.worker import _time
 
-    if variant not in ("eager", "captured", "jax"):
-        import torch  # noqa: F401  # what is imported is no memory of a step
-    if variant == "jax":
-        import jax  # noqa: F401
+    _import_all(variant)
     base = _status("VmRSS")
     step = build(variant, name, threads)
     start = time.perf_counter()

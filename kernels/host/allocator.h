@@ -19,6 +19,7 @@ class BlockAllocator {
         size_t capacity;
         int size_class;  // -1: not kept
         bool held, released;  // by a recording (host/record.h); and by everybody else
+        bool spent;           // what it holds is not wanted once everybody else has released it
         uint32_t tick;        // when it was freed
         Header* next;
     };
@@ -53,6 +54,9 @@ class BlockAllocator {
     // Keep a block although its owner releases it, until it is let go.
     void hold(void* data) { header_of(data)->held = true; }
     void let_go(void* data);
+    // What a held block holds is not wanted once its owner has released it: its pages go back to the
+    // system, but for its ends.
+    void spend(void* data);
     bool is_released(void* data) const { return header_of(data)->released; }
     size_t capacity(void* data) const { return header_of(data)->capacity; }
 

@@ -24,7 +24,16 @@ constexpr int kTickSeconds = 5;
 constexpr uint32_t kOld = 4;  // ticks after which a block goes back to the system
 constexpr size_t kWorthWatching = 8 << 20;  // bytes
 constexpr size_t kPage = 4096;
+constexpr size_t kEnds = 64 << 10;  // bytes at either end of a spent block that stay as they are
 constexpr size_t kLarge = 512 << 10;  // from here on scratch memory is not kept by its thread
+
+// Gives the pages in the middle of a block back to the system: they read as zeros from then on.
+void drop_pages(char* data, size_t bytes) {
+    if (bytes <= 2 * kEnds + kPage) return;
+    const uintptr_t low = ((uintptr_t)data + kEnds + kPage - 1) / kPage * kPage;
+    const uintptr_t high = ((uintptr_t)data + bytes - kEnds) / kPage * kPage;
+    (void)madvise((void*)low, high - low, MADV_DONTNEED);  // a hint
+}
 
 }  // namespace
 
@@ -174,7 +183,7 @@ BlockAllocator::Header* BlockAllocator::fresh(size_t capacity, int size_class, b
     }
 #endif
     Header* header = header_of((void*)data);
-    *header = {raw, capacity, size_class, false, false, 0, nullptr};
+    *header = {raw, capacity, size_class, false, false, false, 0, nullptr};
     return header;
 }
 
@@ -193,6 +202,7 @@ void BlockAllocator::release(void* data) {
     Header* block = header_of(data);
     if (block->held) {
         block->released = true;
+        if (block->spent) drop_pages((char*)data, block->capacity);
         return;
     }
     if (block->size_class < 0 || !keep(block)) std::free(block->raw);
@@ -201,8 +211,14 @@ void BlockAllocator::release(void* data) {
 void BlockAllocator::let_go(void* data) {
     Header* block = header_of(data);
     const bool released = block->released;
-    block->held = block->released = false;
+    block->held = block->released = block->spent = false;
     if (released) release(data);
+}
+
+void BlockAllocator::spend(void* data) {
+    Header* block = header_of(data);
+    block->spent = true;
+    if (block->released) drop_pages((char*)data, block->capacity);
 }
 
 void* BlockAllocator::resize(void* data, size_t size) {

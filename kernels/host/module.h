@@ -50,6 +50,7 @@ PyObject* py_log_cut(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_replay(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_times(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_spend(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_again(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -160,6 +161,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"), \
     {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"}, \
     TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
+    TL_METHOD("log_spend", py_log_spend, "log_spend(log, first, last)"), \
     TL_METHOD("log_again", py_log_again, "log_again(log, i)"), \
     TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable, left_out, nodes)"), \
     TL_METHOD("block_sums", py_block_sums, "block_sums(memory, sums)"), \

@@ -150,6 +150,16 @@ PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given) {
                          block_allocator().is_released(block) ? Py_True : Py_False);
 }
 
+// log_spend(log, first, last): what these blocks hold is not wanted once they are released.
+PyObject* py_log_spend(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    size_t range[2];
+    Log* log = read(args, given, 3, range);
+    if (!log) return nullptr;
+    for (size_t i = range[0]; i < std::min(range[1], log->blocks.size()); ++i)
+        if (log->blocks[i]) block_allocator().spend(log->blocks[i]);
+    Py_RETURN_NONE;
+}
+
 // log_owns(log, array): whether an array lies in memory that was allocated for the log.
 PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 2 || !PyArray_Check(args[1]))

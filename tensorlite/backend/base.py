@@ -209,6 +209,9 @@ class Backend:
         """
         return self.xp.full(size, value, dtype) if value else self.xp.zeros(size, dtype)
 
+    def give_back(self) -> None:
+        """Let the system have memory of freed arrays that is kept, if it is better off with it."""
+
     def plus(self, x1: Array, x2: Array, small: bool = False) -> Array:
         """``x1 + x2``, of two arrays of this device; by a kernel even if they are `small`."""
         return x1 + x2

@@ -88,6 +88,11 @@ class NumpyBackend(Backend):
             lane.fill(value)
         return lane
 
+    def give_back(self) -> None:
+        """Let the system have the memory of freed arrays that is kept for later ones."""
+        if self.__dict__.get("kernels") is not None:  # without them nothing is kept
+            self.kernels.empty_cache()
+
     def cut(self, flat: Array) -> Callable[[int, tuple[int, ...]], Array]:
         """Return ``part(start, shape)``; NumPy looks for the owner of memory among arrays only."""
         memory = (ctypes.c_char * flat.nbytes).from_buffer(flat.view(np.uint8))

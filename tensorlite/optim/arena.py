@@ -22,6 +22,7 @@ from tensorlite.tape import unit
 from tensorlite.tensor import Tensor, tensor_of
 
 _ALIGN = 16  # elements: every parameter starts on a 64-byte line, or a 32-byte one in half floats
+_LARGE = 1 << 23  # bytes
 
 
 class Place(NamedTuple):
@@ -97,6 +98,8 @@ class Arena:
             self.places.append(Place(name, parameter, start, stop, data, data))
         self._give_gradients()
         self.gather()
+        if self.data.nbytes >= _LARGE:  # old memory of the parameters
+            self.backend.give_back()
 
     def __del__(self) -> None:
         for _, parameter, _, _, _, grad in getattr(self, "places", ()):

@@ -22,6 +22,7 @@ from tensorlite.backend import Array, is_array
 from tensorlite.debug import users_line
 from tensorlite.recording.primitives_of import taken_apart
 from tensorlite.recording.trees import arrays_in, leaves, mapped
+from tensorlite.recording.verifying import Unit
 from tensorlite.tensor import Tensor, tensor_of
 
 
@@ -119,10 +120,6 @@ def _raw(x: Any) -> Any:
 
 def _plain(x: Any) -> Any:
     return np.asarray(x) if isinstance(x, np.generic) else _raw(x)
-
-
-def _bytes(x: np.ndarray) -> bytes:
-    return x.tobytes()
 
 
 class Recorder:
@@ -244,7 +241,7 @@ class Recorder:
         with self.paused():
             line = users_line()
             given = arrays_in(arguments)
-            before = [x.copy() for x in given]
+            before = [np.array(x, order="C") for x in given]
             calls, blocks = self.k.log_size(self.log)
         self._drawn = []
         self.inside = True
@@ -258,7 +255,7 @@ class Recorder:
             result = mapped(result, lambda x: np.array(x) if isinstance(x, np.generic) else x)
         with self.paused():
             outputs = arrays_in(mapped(result, _raw))
-            if self._reproduced(given, before, outputs, calls, blocks):
+            if Unit(self.k, self.log, given, before, outputs, calls, blocks).is_reproduced():
                 self.marks.append((calls, name, line))
                 for x in given:
                     if not self.k.log_owns(self.log, x):
@@ -271,62 +268,10 @@ class Recorder:
                 else:
                     result = apart
             # Arrays of a node are held by it, and stay where they are as long as it does.
-            self.movable += range(blocks, self.k.log_size(self.log)[1])
+            last = self.k.log_size(self.log)[1]
+            self.movable += range(blocks, last)
+            self.k.log_spend(self.log, blocks, last)
         return result
-
-    def _reproduced(
-        self,
-        given: list[np.ndarray],
-        before: list[np.ndarray],
-        outputs: list[np.ndarray],
-        calls: int,
-        blocks: int,
-    ) -> bool:
-        """Whether what was noted, run again over what was given, has the same results."""
-        changed = [i for i, x in enumerate(given) if _bytes(x) != _bytes(before[i])]
-        end, last = self.k.log_size(self.log)
-        own = [self._block(i) for i in range(blocks, last)]
-        if calls == end:
-            if given and not outputs:  # it writes in place, if only what was there this time
-                return False
-            return not changed and not any(_shows(x, block) for x in outputs for block in own)
-        if self._reads_unwritten(calls, end, own):
-            return False
-        after = [x.copy() for x in (*given, *outputs)]
-        contents = [block.copy() for block in own]
-        for i in changed:
-            given[i][...] = before[i]
-        for block in own:
-            block.fill(0xFF)
-        self.k.log_replay(self.log, calls, end)
-        same = all(_bytes(x) == _bytes(y) for x, y in zip((*given, *outputs), after, strict=True))
-        for block, content in zip(own, contents, strict=True):
-            block[...] = content
-        for i in changed:
-            given[i][...] = after[i]
-        return same
-
-    def _block(self, i: int) -> np.ndarray:
-        """The memory of a block, as bytes."""
-        address, size, _ = self.k.log_block(self.log, i)
-        return self.k.bytes_at(address, size)
-
-    def _reads_unwritten(self, calls: int, end: int, own: list[np.ndarray]) -> bool:
-        """Whether a call reads memory of the unit's own that none wrote: NumPy filled it."""
-        spans = [(b.__array_interface__["data"][0], b.size) for b in own]
-        written: set[int] = set()
-        for _, arrays, _, _ in self.k.log_calls(self.log, calls, end):
-            for wanted in (False, True):
-                for address, size, writes in arrays:
-                    if not size or writes is not wanted:
-                        continue
-                    for i, (start, length) in enumerate(spans):
-                        if start <= address < start + length:
-                            if writes:
-                                written.add(i)
-                            elif i not in written:
-                                return True
-        return False
 
     def _add(
         self, name: str, line: str, function: Callable, arguments: Any, outputs: list[np.ndarray]
@@ -514,12 +459,6 @@ def owner_of(array: Any) -> Any:
     while getattr(owner, "base", None) is not None:
         owner = owner.base
     return owner
-
-
-def _shows(x: np.ndarray, block: np.ndarray) -> bool:
-    low, high = np.lib.array_utils.byte_bounds(x)
-    start = block.__array_interface__["data"][0]
-    return start < high and low < start + block.size
 
 
 def direct(name: str, function: Callable, *arguments: Any) -> Any:

@@ -15,6 +15,7 @@ from tensorlite.backend import HOST
 from tensorlite.recording.folding import Blocks, folded, start_of
 from tensorlite.recording.recorder import Node, Recorder
 from tensorlite.recording.trees import arrays_in, is_input, mapped
+from tensorlite.recording.verifying import same_bits
 from tensorlite.tape import mode, note_write_at, span
 from tensorlite.tensor import Tensor, tensor_of
 
@@ -155,11 +156,11 @@ class Recording:
 
         What Python made of them, unseen, would have been the same, too; see `_is_proven`.
         """
-        self._unchanged = [i for i, x in enumerate(inputs) if _same(x, self._inputs[i])]
+        self._unchanged = [i for i, x in enumerate(inputs) if same_bits(x, self._inputs[i])]
 
     def _is_proven(self, inputs: list[Any]) -> bool:
         """Whether it is known that nothing outside of the list follows from these inputs."""
-        return all(_same(self._inputs[i], inputs[i]) for i in self._unchanged)
+        return all(same_bits(self._inputs[i], inputs[i]) for i in self._unchanged)
 
     def fits(self) -> bool:
         """Whether everything it depends on is as it was when it was made."""
@@ -247,6 +248,8 @@ class Recording:
         outputs = [start_of(x) for x in self._outputs]
         calls = k.log_size(log)[0]
         program, constant, left_out = folded(self._program, k, log, recorder.made, outputs)
+        for i in left_out:  # of which the memory may have been given back meanwhile
+            k.log_replay(log, i, i + 1)
         if recorder.fuse:
             from tensorlite.recording.fusing import fused  # which loads what compiles
 
@@ -280,9 +283,12 @@ class Recording:
         def reads(address: int, size: int, what: str) -> None:
             block = block_of(address)
             if block is not None and block not in written and block not in constants:
-                content = k.bytes_at(address, size).tobytes()
+                content = k.bytes_at(address, size)
                 large = size > 1 << 12  # of these the content is not kept a second time
-                constants[block] = what, hashlib.sha256(content).digest() if large else content
+                constants[block] = (
+                    what,
+                    hashlib.sha256(content).digest() if large else content.tobytes(),
+                )
 
         starts_of = {s.seed: s.start for s in self._recorder.streams.values()}
         nodes = iter([*self._recorder.nodes, (end + 1, None)])
@@ -378,8 +384,6 @@ class Recording:
         return "\n".join([*text, "}"])
 
 
-def _same(x: np.ndarray, y: Any) -> bool:
-    return bool(x.tobytes() == y.tobytes())
 
 
 def is_home(t: Tensor) -> bool:
