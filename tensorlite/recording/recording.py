@@ -384,8 +384,6 @@ class Recording:
         return "\n".join([*text, "}"])
 
 
-
-
 def is_home(t: Tensor) -> bool:
     """Whether a leaf's gradient lies in its place in an optimizer's arena."""
     return t.grad is not None and t.grad is t.grad_buffer
