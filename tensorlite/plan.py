@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Residual(NamedTuple):
     """Where a rule's argument comes from: kind, position, and its name in the rule."""
 
-    kind: str  # input, inputs, shape, shapes, output, aux, static
+    kind: str  # input, inputs, shape, shapes, strides, output, aux, static
     key: Any
     name: str
 
@@ -112,6 +112,8 @@ class Plan:
                 return f"v[{first}:{n}]"
             case "shape":
                 return f"getattr(v[{key}], 'shape', ())"
+            case "strides":
+                return f"getattr(v[{key}], 'strides', ())"
             case "shapes":
                 return f"tuple([a.shape for a in v[{first}:{n}]])"
             case "output":

@@ -13,6 +13,7 @@ names are its residual list**: after ``g``, the cotangent of the output, it may 
 ``y``            the output (a tuple of them, if there are several),
 an input         to save that array,
 ``<input>_shape``  to save its shape only,
+``<input>_strides``  to save how it lies in memory: bytes along each axis, () if that is not known,
 a static parameter, or an auxiliary output (see `primitive`).
 
 What no needed rule names is not saved. Two keyword-only parameters are none of these:
@@ -227,6 +228,8 @@ class Primitive:
             return Residual("input", self.inputs.index(name), name)
         if name.endswith("_shape") and name[:-6] in self.inputs:
             return Residual("shape", self.inputs.index(name[:-6]), name)
+        if name.endswith("_strides") and name[:-8] in self.inputs:
+            return Residual("strides", self.inputs.index(name[:-8]), name)
         if self.variadic is not None and name == self.variadic:
             return Residual("inputs", None, name)
         if self.variadic is not None and name == f"{self.variadic}_shape":

@@ -171,18 +171,29 @@ def basic_getitem(xp: ModuleType, x: Array, *, parts: tuple) -> Array:
 
 
 @primitive
-def slice_backward(xp: ModuleType, d: Array, *, shape: tuple[int, ...], parts: tuple) -> Array:
-    """Put `d` at ``[parts]`` of zeros."""
-    if recorders:  # kernels write it, which need no Python at a replay
-        x = zeros(d, shape)
+def slice_backward(
+    xp: ModuleType, d: Array, *, shape: tuple[int, ...], parts: tuple, strides: tuple = ()
+) -> Array:
+    """Put `d` at ``[parts]`` of zeros, whose axes lie in memory as those of these `strides`."""
+    order = None
+    if len(strides) > 1:
+        order = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+        order = None if order == [*range(len(order))] else order
+    made = shape if order is None else tuple(shape[axis] for axis in order)
+    # Where it is recorded, kernels write, which need no Python at a replay.
+    x = zeros(d, made) if recorders else xp.zeros(made, d.dtype)
+    if order is not None:
+        x = x.transpose([order.index(axis) for axis in range(len(order))])
+    if recorders:
         put(x[parts], d)
-        return x
-    x = xp.zeros(shape, d.dtype)
-    x[parts] = d
+    else:
+        x[parts] = d
     return x
 
 
-basic_getitem.defvjp(x=lambda g, x_shape, parts: slice_backward(g, x_shape, parts))
+basic_getitem.defvjp(
+    x=lambda g, x_shape, parts, x_strides: slice_backward(g, x_shape, parts, x_strides)
+)
 slice_backward.defvjp(d=lambda g, parts: basic_getitem(g, parts))
 
 

@@ -166,6 +166,30 @@ def test_constants_of_the_host_are_part_of_it():
     assert call.recordings[0].replays == 3
 
 
+def test_a_step_without_arguments_is_one_graph():
+    def run(captured):
+        model, optimizer, _, _ = _training("mlp", False)
+        x, y = (tl.tensor(each, device="cuda") for each in next(_batches("mlp", 1)))
+        tl.manual_seed(3)
+
+        def step():
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = tl.capture(step) if captured else step
+        losses = [step().item() for _ in range(6)]
+        weights = [p.detach().cpu().numpy().tobytes() for p in model.parameters()]
+        return losses, weights, step
+
+    captured = run(True)
+    assert captured[:2] == run(False)[:2]
+    (recording,) = captured[2].recordings
+    assert recording.replays >= 3
+
+
 def test_constants_that_change_are_refused():
     values = iter(range(20))
     call = tl.capture(lambda x: x + tl.tensor(np.full(3, float(next(values)), "f"), device="cuda"))

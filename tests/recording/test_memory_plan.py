@@ -148,3 +148,42 @@ def test_what_is_read_later_is_not_overwritten():
         x = tl.tensor(RNG.normal(size=70_000).astype(np.float32)) + i
         for found, expected in zip(call(x), call.function(x), strict=True):
             np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+
+def test_what_nobody_wants_of_a_recorded_call_goes_back_to_the_system(host):
+    k = tl.backend.HOST.kernels
+    log = k.log_open()
+    k.log_enter(log)
+    try:
+        x, y = np.empty(1 << 18), np.empty(1 << 18)
+        x.fill(7), y.fill(8)
+    finally:
+        k.log_enter(None)
+    k.log_spend(log, 0, 1)
+    blocks = [k.bytes_at(*k.log_block(log, i)[:2]) for i in range(2)]
+    assert [b[: x.nbytes].view(float).sum() for b in blocks] == [x.sum(), y.sum()]
+    del x, y
+    spent, kept = (b[: 8 << 18].view(float) for b in blocks)
+    assert (kept == 8).all()
+    assert (spent[[0, -1000]] == 7).all()  # its ends stay
+    assert (spent[1 << 15 : -1 << 15] == 0).all()
+
+
+def test_large_constants_are_there_at_every_replay(host):
+    @tl.capture
+    def call(x):
+        return x + tl.ones(300, 1000).triu().cumsum(0) * 2
+
+    for i in range(5):
+        x = tl.full((300, 1000), float(i))
+        np.testing.assert_array_equal(call(x).numpy(), call.function(x).numpy())
+    assert [line.name for line in lines(call)] == ["axpy"]
+
+
+def test_the_gradient_of_a_part_lies_as_the_whole_does():
+    x = tl.zeros(3, 4, requires_grad=True)
+    turned = x.T
+    turned.retain_grad()
+    turned[1:].sum().backward()
+    assert turned.grad.stride() == turned.stride()
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 1, 1, 1]] * 3)

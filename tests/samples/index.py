@@ -152,7 +152,7 @@ SAMPLES = [
             dict(parts=parts),
             reference=lambda x, parts: x[parts],
             no_zero="below",
-            saves=("x_shape", "parts"),
+            saves=("x_shape", "x_strides", "parts"),
         )
         for shape, parts, _ in BASIC
     ],
@@ -179,6 +179,13 @@ SAMPLES = [
         reference=lambda d, shape, parts: added(d, shape=shape, parts=parts),
         zero=[normal(2, 0)],
         zero_static=dict(shape=(4, 0), parts=(slice(2), ...)),
+    ),
+    Sample(  # what is between lies in memory as a transposed array
+        slice_backward,
+        [normal(2, 3, 5)],
+        dict(shape=(4, 3, 5), parts=(slice(2), ...), strides=(8, 160, 32)),
+        reference=lambda d, shape, parts, strides: added(d, shape=shape, parts=parts),
+        no_zero="above",
     ),
     *[
         Sample(
