@@ -18,9 +18,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from einops._backends import AbstractBackend
-from einops.layers import RearrangeMixin, ReduceMixin
-from einops.layers._einmix import _EinmixMixin
+
+try:
+    from einops._backends import AbstractBackend
+    from einops.layers import RearrangeMixin, ReduceMixin
+    from einops.layers._einmix import _EinmixMixin
+except ImportError as error:
+    raise ImportError(
+        'tensorlite.einops needs the package einops: pip install "tensorlite[einops]"'
+    ) from error
 
 import tensorlite as tl
 from tensorlite import nn

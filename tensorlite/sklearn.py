@@ -4,8 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
+except ImportError as error:
+    raise ImportError(
+        'tensorlite.sklearn needs scikit-learn: pip install "tensorlite[sklearn]"'
+    ) from error
 
 from tensorlite.data import DataLoader, TensorDataset
 from tensorlite.nn import Module

@@ -85,12 +85,17 @@ def _flush() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _is_about_extras(error: Exception) -> bool:
+    """Whether what is missing is a package that a user may install, and the error says so."""
+    return isinstance(error, ImportError) and "pip install" in str(error)
+
+
 def _message(error: Exception) -> str:
     """The text of an error, cut to a screen; with its type, if it is an internal error."""
     expected = (UsageError, ValueError, TypeError, RuntimeError, OSError, ArithmeticError)
     if isinstance(error, OSError) and error.errno is not None and error.filename is None:
         said = str(error.strerror)  # without "[Errno 28]"
-    elif isinstance(error, (*expected, MemoryError)) and str(error):
+    elif (isinstance(error, (*expected, MemoryError)) and str(error)) or _is_about_extras(error):
         said = str(error)
     else:
         said = f"{type(error).__name__}: {error} (--debug shows the traceback)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -141,12 +142,7 @@ def _standardised(features: np.ndarray) -> Scaling:
 
 def from_images(folder: Path, size: int | None = None) -> Splits:
     """Read images, a folder for each class; "train" and "test" may hold such folders apart."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            'images are read by Pillow, which is not installed: pip install "tensorlite[images]"'
-        ) from error
+    Image = _pillow()
     apart = (folder / "train").is_dir() and (folder / "test").is_dir()
     parts = [folder / "train", folder / "test"] if apart else [folder]
     classes = tuple(sorted({d.name for p in parts for d in p.iterdir() if d.is_dir()}))
@@ -200,10 +196,19 @@ def from_images(folder: Path, size: int | None = None) -> Splits:
     )
 
 
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            'images are read by Pillow, which is not installed: pip install "tensorlite[images]"'
+        ) from error
+    return Image
+
+
 def read_image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Read an image as (C, H, W) values of 0 to 255, scaled to that size where it has another."""
-    from PIL import Image
-
+    Image = _pillow()
     channels, height, width = shape
     try:
         with Image.open(file) as image:

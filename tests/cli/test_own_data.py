@@ -300,3 +300,14 @@ def test_other_images_or_arrays_are_no_way_to_go_on(tl, folder):
     for out in ("images", "arrays"):
         status, _, err = tl("train", "--resume", out, "--epochs", 2)
         assert status == 1 and "holds other data than when" in err
+
+
+def test_what_pillow_reads_needs_it(tl, folder, monkeypatch):
+    png(folder / "shots" / "dark" / "0.png", np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    status, _, err = tl("train", "shots")
+    assert (status, err) == (
+        1,
+        "tensorlite train: images are read by Pillow, which is not installed: pip install "
+        '"tensorlite[images]"\n',
+    )
