@@ -35,6 +35,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlite.backend import CPU, Array, array_backend, is_array
+from tensorlite.backend.kernels.unavailable import NotCompiled
 from tensorlite.call import (
     as_arrays,
     compile_call,
@@ -264,7 +265,10 @@ class Primitive:
                 large = getattr(raw[0], "size", 0) >= self.kernel_from
                 recorded = mode.switches.recorder is not None and self.exact
                 if large or recorded or not kernels.on_host:
-                    y = self.kernel_fn(kernels, *raw, **static)
+                    try:
+                        y = self.kernel_fn(kernels, *raw, **static)
+                    except NotCompiled:  # the compiler's word has been said
+                        y = NotImplemented
             if y is NotImplemented:
                 y = self.reference(backend.xp, *raw, **static)
         except (ValueError, TypeError, IndexError, AttributeError) as error:
@@ -352,7 +356,7 @@ class Primitive:
         if self.host_kernel is not None and kernels is not None and kernels.on_host:
             try:
                 y = getattr(kernels, self.host_kernel)(*raw, *static.values())
-            except (ValueError, TypeError, IndexError):
+            except (ValueError, TypeError, IndexError, NotCompiled):
                 y = NotImplemented  # what is wrong the other way tells
             if y is not NotImplemented:
                 y, *aux = y if self.aux else (y,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 import pytest
@@ -9,6 +10,8 @@ from object_files import remembering
 
 from tensorlite.backend import Backend, Device, backend_for
 from tensorlite.backend.base import parse_device
+from tensorlite.backend.kernels import cache, prebuilt
+from tensorlite.backend.kernels.unavailable import KernelsUnavailable
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,8 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error::RuntimeWarning")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell says "&"
-    backends = {backend_for("cpu"), _usable_backend(config.getoption("--device"))}
     kernels = config.getoption("--kernels")
+    if kernels != "reference" and prebuilt.find() is None:
+        with contextlib.suppress(KernelsUnavailable, OSError):
+            cache.build_native()  # all side by side; one after another when they are asked for
+    backends = {backend_for("cpu"), _usable_backend(config.getoption("--device"))}
     for backend in backends:
         if kernels == "reference":
             backend.__dict__["kernels"] = None

@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "host/shared.h"
+
 namespace tl {
 
-class BlockAllocator {
+class TL_SHARED BlockAllocator {
     static constexpr size_t kAlignment = 64, kSmallest = 1 << 12, kHuge = 1 << 22;
     static constexpr int kClasses = 4 * 28;  // four sizes to every doubling, up to 1 TB
 
@@ -68,7 +70,7 @@ class BlockAllocator {
     void forget_threads();
 };
 
-BlockAllocator& block_allocator();
+TL_SHARED BlockAllocator& block_allocator();
 
 // The same, and what each thread keeps for its kernels, once it looks again.
 size_t empty_cache();

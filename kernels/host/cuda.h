@@ -48,7 +48,7 @@ struct CudaArray {
     int device;
 };
 
-class Cuda {
+class TL_SHARED Cuda {
     PyObject *array_ = nullptr, *current_stream_ = nullptr, *driver_error_ = nullptr;
     Getter size_, contiguous_, dtype_, data_, shape_, strides_, base_, pointer_, device_;
     intptr_t (*stream_)() = nullptr;
@@ -121,7 +121,7 @@ class Cuda {
 };
 
 // The one CUDA, known once `use_cuda` was called.
-Cuda& cuda();
+TL_SHARED Cuda& cuda();
 
 // An array of either device: NumPy's or CuPy's.
 inline bool is_array(PyObject* object) { return PyArray_CheckExact(object) || cuda().is_array(object); }

@@ -6,12 +6,12 @@
 
 namespace tl {
 
-// host/pad.cpp
+// host/moves.cpp
 PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given);
 
 namespace {
 
-constexpr int kMost = 24, kMostAxes = 16;
+constexpr int kMostSlots = 24, kMostDims = 16;
 
 // Into how many parts column sums over `rows` rows are cut; as `parts` in host.py and cuda.py.
 Index parts_of(Index rows, bool on_cuda) {
@@ -42,12 +42,12 @@ struct Entry::Making {
     bool on_cuda;
     Type type = ANY;  // T
     int axes = 0;     // of the first array
-    npy_intp shape[kMostAxes];
+    npy_intp shape[kMostDims];
     Index size = 0;
-    Index lengths[kMost] = {};
+    Index lengths[kMostSlots] = {};
     Ref dtype, shape_tuple;        // of the first array
-    Ref owned[kMost];              // arrays and numbers that are made here
-    PyObject* passed[kMost];
+    Ref owned[kMostSlots];              // arrays and numbers that are made here
+    PyObject* passed[kMostSlots];
     Ref partial;
     Index parts = 1, columns = 1;  // of the sums
 
@@ -115,12 +115,12 @@ bool Entry::understand(PyObject* const* args, Making& making) const {
     if (making.on_cuda) {
         making.shape_tuple = cuda().shape(x);
         making.axes = (int)PyTuple_GET_SIZE((PyObject*)making.shape_tuple);
-        if (making.axes > kMostAxes) return false;
+        if (making.axes > kMostDims) return false;
         for (int i = 0; i < making.axes; ++i)
             making.shape[i] = PyLong_AsSsize_t(PyTuple_GET_ITEM((PyObject*)making.shape_tuple, i));
     } else {
         making.axes = PyArray_NDIM((PyArrayObject*)x);
-        if (making.axes > kMostAxes) return false;
+        if (making.axes > kMostDims) return false;
         std::copy_n(PyArray_DIMS((PyArrayObject*)x), making.axes, making.shape);
     }
     making.size = size_of(x);
@@ -217,7 +217,7 @@ bool Entry::make(PyObject* const* args, Making& making) const {
                 break;
             }
             default: {
-                npy_intp lengths[kMostAxes];
+                npy_intp lengths[kMostDims];
                 const npy_intp* shape = making.shape;
                 if (slot.role == EntrySlot::kPerRow) {
                     std::copy_n(making.shape, making.axes, lengths);
@@ -249,7 +249,7 @@ Ref Entry::finish(Making& making) const {
                              : PyObject_Vectorcall(total_callable_, passed, 5, nullptr));
         if (!done) return Ref();
     }
-    Ref outputs[kMost];
+    Ref outputs[kMostSlots];
     int count = 0, sum = 0;
     for (size_t i = 0; i < slots_.size(); ++i) {
         const int role = slots_[i].role;
@@ -277,7 +277,7 @@ PyObject* py_cuda_entry(PyObject*, PyObject* const* args, Py_ssize_t given) {
     static PyMethodDef definition = {"new_kernel", (PyCFunction)(void (*)(void))guarded<run_entry>, METH_FASTCALL,
                                      "the outputs of a kernel, from its inputs and scalars"};
     if (given != 5 || !PyUnicode_Check(args[0]) || !PyTuple_Check(args[4]) ||
-        PyTuple_GET_SIZE(args[4]) > kMost)
+        PyTuple_GET_SIZE(args[4]) > kMostSlots)
         return PyErr_Format(PyExc_TypeError, "cuda_entry(name, kernel, total, allowed, slots)");
     std::vector<EntrySlot> slots;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[4]); ++i) {

@@ -9,8 +9,6 @@
 namespace tl {
 namespace {
 
-Log* log_of(PyObject* capsule) { return (Log*)PyCapsule_GetPointer(capsule, "tensorlite.log"); }
-
 // A generated kernel's call, from (name, address of the function, arrays, numbers, sizes), where an
 // array is (address, bytes, whether it is written).
 bool read(PyObject* made, Log::Entry& entry) {
@@ -50,7 +48,7 @@ bool read(PyObject* made, Log::Entry& entry) {
 // The types of the arrays of call i, as letters; a question mark where one is not known.
 PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 2) return PyErr_Format(PyExc_TypeError, "log_types(log, i) takes 2 arguments");
-    Log* log = log_of(args[0]);
+    Log* log = (Log*)PyCapsule_GetPointer(args[0], kLogName);
     const size_t i = PyLong_AsSize_t(args[1]);
     if (!log || PyErr_Occurred()) return nullptr;
     if (i >= log->entries.size()) return PyErr_Format(PyExc_IndexError, "no call %zu", i);
@@ -63,7 +61,7 @@ PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given) {
 PyObject* py_log_arrange(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 2 || !PyList_Check(args[1]))
         return PyErr_Format(PyExc_TypeError, "log_arrange(log, calls) takes a log and a list");
-    Log* log = log_of(args[0]);
+    Log* log = (Log*)PyCapsule_GetPointer(args[0], kLogName);
     if (!log) return nullptr;
     std::vector<Log::Entry> made(size_t(PyList_GET_SIZE(args[1])));
     std::vector<bool> taken(log->entries.size());
@@ -91,5 +89,14 @@ PyObject* py_fused_services(PyObject*, PyObject*) {
     static const Services services = {run_blocks, run_range, take_scratch, give_back_scratch};
     return PyLong_FromVoidPtr((void*)&services);
 }
+
+static PyMethodDef table_of_fusing[] = {
+    TL_METHOD("log_types", py_log_types, "log_types(log, i): the types of a call's arrays"),
+    TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"),
+    {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"},
+    {nullptr, nullptr, 0, nullptr},
+};
+extern PyMethodDef* const fusing_methods;
+PyMethodDef* const fusing_methods = table_of_fusing;
 
 }  // namespace tl

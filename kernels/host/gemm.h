@@ -145,7 +145,7 @@ void pack_side_by_side(Index depth, const T* __restrict__ from, Index depth_stri
 // Copies `count` × `depth` elements, (e, p) at from[e * stride + p * depth_stride], into panels of
 // `width`; the last is filled up with zeros.
 template <int width, class T>
-Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride,
+TL_SHARED Panels<T> pack(Index count, Index depth, const T* __restrict__ from, Index stride,
                Index depth_stride, T* __restrict__ to) {
     constexpr Index together = 4;  // panels read side by side, so that a visit to a row is worth it
     Index start = 0;
@@ -286,7 +286,7 @@ Index columns_together(Index rows, Index depth) {
 // C (rows × cols) from panels of A and B. Where cols is not a multiple of the tile, B's last panel
 // must be readable to its full width.
 template <class T>
-void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
+TL_SHARED void block_product(Index rows, Index cols, Index depth, Panels<T> a, Panels<T> b, T* c,
                    Index c_stride, Start<T> start) {
     constexpr int width = kTileCols<T>;
     const bool anywhere = a.panel == kTileRows * a.stride;
@@ -439,7 +439,7 @@ void gemm_in_place(const Product<T>& p, Index threads) {
 }
 
 template <class T>
-void gemm(const Product<T>& p);
+TL_SHARED void gemm(const Product<T>& p);
 
 // Cᵀ = Bᵀ·Aᵀ where C has so few columns, as the scores of a few classes, that they would leave most of
 // a tile empty.

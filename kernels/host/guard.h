@@ -13,7 +13,7 @@ namespace tl {
 
 // Python's end. It ends other threads by unwinding their stacks where they ask for its lock: the
 // references that are dropped on the way would be dropped without that lock.
-class Ending {
+class TL_SHARED Ending {
     static inline volatile bool begun_ = false;
     static inline pthread_t main_{};
 

@@ -3,6 +3,8 @@
 #define NO_IMPORT_ARRAY  // module.h does it
 #include "host/kernel.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 
 #include "host/count.h"
@@ -339,6 +341,8 @@ PyObject* call_making(PyObject* self, PyObject* const* args, Py_ssize_t given) {
     return ((Known*)PyCapsule_GetPointer(self, nullptr))->entry->run(args, given);
 }
 
+PyObject* the_module = nullptr;
+
 List<Known*>& all_known() {
     static List<Known*> known;
     return known;
@@ -380,15 +384,31 @@ PyObject* run_kernel(const HostKernel& kernel, PyObject* const* args, Py_ssize_t
     return Call(kernel, args).run(given);
 }
 
-bool add_family(PyObject* module, const HostFamily& family) {
-    for (int i = 0; i < family.count; ++i)
-        if (!add(module, family.kernels[i])) return false;
+bool add_unit(PyObject* module, const Unit& unit) {
+    the_module = module;
+    for (const HostFamily* const* each = unit.families; *each; ++each)
+        for (int i = 0; i < (*each)->count; ++i)
+            if (!add(module, (*each)->kernels[i])) return false;
+    for (PyMethodDef* const* const* each = unit.methods; *each; ++each)
+        if (PyModule_AddFunctions(module, **each)) return false;
     return true;
 }
 
+bool load_unit(PyObject* module, const char* path) {
+    void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);  // for good
+    const auto* unit = library ? (const Unit*)dlsym(library, "tensorlite_unit") : nullptr;
+    if (!unit) return PyErr_Format(PyExc_ImportError, "%s", dlerror()), false;
+    return add_unit(module, *unit);
+}
+
 const HostKernel* host_kernel(const char* name) {
-    for (const Known* each : all_known())
-        if (!std::strcmp(each->kernel->name, name)) return each->kernel;
+    for (int tries = 0; tries < 2; ++tries) {
+        for (const Known* each : all_known())
+            if (!std::strcmp(each->kernel->name, name)) return each->kernel;
+        // It may be in a unit that is not loaded yet, which the module's __getattr__ does.
+        const Ref function(PyObject_GetAttrString(the_module, name));
+        if (!function) return nullptr;
+    }
     PyErr_Format(PyExc_RuntimeError, "there is no kernel %s", name);
     return nullptr;
 }

@@ -5,6 +5,8 @@
 
 #include "types.h"
 
+struct PyMethodDef;
+
 namespace tl {
 
 enum Type : signed char { ANY, F32, F64, F16, BF16, I64, I32, U32, BOOL, U8 };
@@ -74,6 +76,12 @@ struct HostKernel {
 struct HostFamily {
     const HostKernel* kernels;
     int count;
+};
+
+// What a shared object adds to the extension: families, and further functions of Python.
+struct Unit {
+    const HostFamily* const* families;  // null ends them
+    PyMethodDef* const* const* methods;
 };
 
 template <typename H>

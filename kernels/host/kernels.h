@@ -9,8 +9,11 @@ namespace tl {
 // name(…) with what the declaration lists; a new reference, or null where an error is pending.
 PyObject* run_kernel(const HostKernel& kernel, PyObject* const* args, Py_ssize_t given);
 
-// Makes the kernels of a family functions of the module. False where an error is pending.
-bool add_family(PyObject* module, const HostFamily& family);
+// Makes what a unit has functions of the module, which is the only one. False where an error is pending.
+bool add_unit(PyObject* module, const Unit& unit);
+
+// The same of a shared object that was compiled by itself.
+bool load_unit(PyObject* module, const char* path);
 
 // A kernel, and its version for a type, for functions that call several; null where an error is pending.
 const HostKernel* host_kernel(const char* name);

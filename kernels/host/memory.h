@@ -8,10 +8,12 @@
 #include <new>
 #include <vector>
 
+#include "host/shared.h"
+
 namespace tl {
 
 // How many bytes were asked for in vain; 0 if that is not known.
-struct NoMemory : std::bad_alloc {
+struct TL_SHARED NoMemory : std::bad_alloc {
     size_t bytes;
     explicit NoMemory(size_t bytes) : bytes(bytes) {}
     const char* what() const noexcept override { return "no memory"; }
@@ -25,11 +27,11 @@ inline void prepare_to_throw() {
 }
 
 // A kept block that fits, or a new one, aligned to 64 bytes; `bytes` becomes its true size.
-void* take_scratch(size_t& bytes);
-void give_back_scratch(void* memory, size_t bytes);
+TL_SHARED void* take_scratch(size_t& bytes);
+TL_SHARED void give_back_scratch(void* memory, size_t bytes);
 
 // Lends this thread memory, aligned to 64 bytes, that large scratch memory comes from first.
-class Lending {
+class TL_SHARED Lending {
     char* before_;
     size_t bytes_before_;
 
@@ -39,7 +41,7 @@ class Lending {
     Lending(const Lending&) = delete;
 };
 // How much large scratch memory this thread had at a time since it was asked last.
-size_t most_scratch();
+TL_SHARED size_t most_scratch();
 
 // `count` elements of `each` bytes; NoMemory if there are no such sizes.
 inline size_t bytes_of(int64_t count, size_t each) {

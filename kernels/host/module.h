@@ -36,10 +36,8 @@ PyObject* py_walk(PyObject*, PyObject* const* args, Py_ssize_t given);
 // host/cuda.cpp
 PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_use_cuda_library(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_cuda_entry(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_cuda_empty(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_watch_launches(PyObject*, PyObject* function);
 
 // host/record.cpp
 PyObject* py_log_open(PyObject*, PyObject*);
@@ -52,29 +50,14 @@ PyObject* py_log_times(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_spend(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_again(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_log_types(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_log_arrange(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_fused_services(PyObject*, PyObject*);
 PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_bare(PyObject*, PyObject*);
 
-// host/products.cpp
-PyObject* py_use_products(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_forget_products(PyObject*, PyObject*);
-PyObject* py_cuda_product(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_cuda_matmul(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_cuda_linear(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_cuda_weight_gradient(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_cuda_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t given);
-
-// host/pad.cpp
+// host/moves.cpp, tape.cpp
 PyObject* py_copy(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_zero(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_new_reshape(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_new_pad(PyObject*, PyObject* const* args, Py_ssize_t given);
-PyObject* py_new_pad_backward(PyObject*, PyObject* const* args, Py_ssize_t given);
 
 // host/digest.cpp
 PyObject* py_block_sums(PyObject*, PyObject* const* args, Py_ssize_t given);
@@ -134,21 +117,11 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("forget_gradients", py_forget_gradients, "forget_gradients(parameters)"), \
     TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers, arrivals)"), \
     TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)"), \
-    TL_METHOD("cuda_kernel", py_cuda_kernel, "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, layout, load, fallback)"), \
     TL_METHOD("use_cuda_library", py_use_cuda_library, "use_cuda_library(kernels, xp)"), \
     TL_METHOD("cuda_empty", py_cuda_empty, "cuda_empty(shape, dtype, memptr, strides)"), \
     TL_METHOD("cuda_entry", py_cuda_entry, "cuda_entry(name, kernel, total, allowed, slots)"), \
-    TL_METHOD("use_products", py_use_products, "use_products(plan, workspace, error)"), \
-    TL_METHOD("cuda_product", py_cuda_product, "cuda_product(form, a, b, bias, out, accumulate)"), \
-    TL_METHOD("cuda_matmul", py_cuda_matmul, "cuda_matmul(a, b)"), \
-    TL_METHOD("cuda_linear", py_cuda_linear, "cuda_linear(x, weight, bias)"), \
-    TL_METHOD("cuda_weight_gradient", py_cuda_weight_gradient, "cuda_weight_gradient(dy, x, into)"), \
-    TL_METHOD("cuda_affine_gradients", py_cuda_affine_gradients, "cuda_affine_gradients(dy, x, weight, out, dweight, dbias)"), \
-    {"forget_products", py_forget_products, METH_NOARGS, "forget_products()"}, \
-    {"watch_launches", py_watch_launches, METH_O, "watch_launches(function)"}, \
     TL_METHOD("copy", py_copy, "copy(to, from)"), \
     TL_METHOD("zero", py_zero, "zero(to)"), \
-    TL_METHOD("new_pad", py_new_pad, "new_pad(x, widths, how)"), \
     {"use_allocator", py_use_allocator, METH_NOARGS, "use_allocator()"}, \
     {"log_open", py_log_open, METH_NOARGS, "log_open()"}, \
     {"log_enter", py_log_enter, METH_O, "log_enter(log)"}, \
@@ -157,20 +130,16 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("log_cut", py_log_cut, "log_cut(log, calls)"), \
     TL_METHOD("log_replay", py_log_replay, "log_replay(log, first, last)"), \
     TL_METHOD("log_times", py_log_times, "log_times(log, first, last): replay; ns when each began, and the end"), \
-    TL_METHOD("log_types", py_log_types, "log_types(log, i): the types of a call's arrays"), \
-    TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"), \
-    {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"}, \
     TL_METHOD("log_block", py_log_block, "log_block(log, i)"), \
     TL_METHOD("log_spend", py_log_spend, "log_spend(log, first, last)"), \
     TL_METHOD("log_again", py_log_again, "log_again(log, i)"), \
-    TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable, left_out, nodes)"), \
     TL_METHOD("block_sums", py_block_sums, "block_sums(memory, sums)"), \
     TL_METHOD("read_summed", py_read_summed, "read_summed(file, at, memory, sums)"), \
     TL_METHOD("write_summed", py_write_summed, "write_summed(file, memory, sums)"), \
     TL_METHOD("bytes_at", py_bytes_at, "bytes_at(address, size)"), \
     TL_METHOD("log_owns", py_log_owns, "log_owns(log, array)"), \
     {"bare", py_bare, METH_O, "bare(array)"}, \
-    TL_METHOD("new_pad_backward", py_new_pad_backward, "new_pad_backward(d, widths, mode)"), \
+    {"load_unit", py_load_unit, METH_O, "load_unit(path): adds what is compiled by itself"}, \
     {"get_num_threads", py_num_threads, METH_NOARGS, "get_num_threads()"}, \
     {"set_num_threads", py_set_num_threads, METH_O, "set_num_threads(count)"}, \
     {"follow_cores", py_follow_cores, METH_O, "follow_cores(cores)"}, \
@@ -211,10 +180,18 @@ inline PyObject* py_use_allocator(PyObject*, PyObject*) {
     return install_allocator() ? Py_NewRef(Py_None) : nullptr;
 }
 
-inline PyObject* create_module(PyModuleDef* definition) {
+// load_unit(path): see host/kernels.h.
+inline PyObject* py_load_unit(PyObject* module, PyObject* path) {
+    const char* name = PyUnicode_AsUTF8(path);
+    return name && load_unit(module, name) ? Py_NewRef(Py_None) : nullptr;
+}
+
+inline PyObject* create_module(PyModuleDef* definition, const Unit& unit) {
     import_array();
     prepare_to_throw();
-    return Ending::listen() && install_allocator() ? PyModule_Create(definition) : nullptr;
+    if (!Ending::listen() || !install_allocator()) return nullptr;
+    PyObject* module = PyModule_Create(definition);
+    return module && add_unit(module, unit) ? module : nullptr;
 }
 
 }  // namespace tl

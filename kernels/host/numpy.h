@@ -5,6 +5,7 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION  // else NumPy 2.2 hides what is newer than 1.20
 #define PY_ARRAY_UNIQUE_SYMBOL tensorlite_numpy
+#define NPY_API_SYMBOL_ATTRIBUTE TL_SHARED
 #include <numpy/arrayobject.h>
 
 #include <cstring>

@@ -485,4 +485,11 @@ PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given) {
     return Py_BuildValue("nnn", (Py_ssize_t)plan.before, (Py_ssize_t)plan.after, (Py_ssize_t)plan.dead);
 }
 
+static PyMethodDef table_of_plan[] = {
+    TL_METHOD("log_plan", py_log_plan, "log_plan(log, movable, left_out, nodes)"),
+    {nullptr, nullptr, 0, nullptr},
+};
+extern PyMethodDef* const plan_methods;
+PyMethodDef* const plan_methods = table_of_plan;
+
 }  // namespace tl

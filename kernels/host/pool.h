@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "host/shared.h"
+
 namespace tl {
 
 using Index = int64_t;
@@ -12,7 +14,7 @@ constexpr Index kGrain = 16384;  // elements worth handing to another thread
 
 constexpr int kMaxThreads = 256;
 
-int num_threads();
+TL_SHARED int num_threads();
 void set_num_threads(int count);
 
 // How many cores this process may use: so many threads run at once, and are there if nobody has asked
@@ -23,7 +25,7 @@ void set_usable_cores(int count);
 // The calling thread takes tasks like any worker, so a worker that wakes late delays nobody. Called
 // from inside a task, or while another thread uses the pool, it runs the tasks itself, in order. Where
 // a task throws NoMemory, others may be left out, and the caller gets it.
-void run_tasks(Index count, void (*task)(void* context, Index i), void* context);
+TL_SHARED void run_tasks(Index count, void (*task)(void* context, Index i), void* context);
 
 // f(i) for every i in [0, count).
 template <typename F>
@@ -35,8 +37,8 @@ inline void parallel(Index count, F&& f) {
 // task(context, begin, end) over a partition of [0, count) into pieces of at least `grain`. How it is
 // cut depends on the number of threads: for results that must not, use `parallel` with a count of
 // your own.
-void run_range(Index count, Index grain, void (*task)(void* context, Index begin, Index end),
-               void* context);
+TL_SHARED void run_range(Index count, Index grain,
+                         void (*task)(void* context, Index begin, Index end), void* context);
 
 // f(begin, end) over such a partition.
 template <typename F>

@@ -292,4 +292,17 @@ PyObject* py_cuda_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t 
     return PyTuple_Pack(3, (PyObject*)dx, (PyObject*)dweight, (PyObject*)dbias);
 }
 
+static PyMethodDef table_of_products[] = {
+    TL_METHOD("use_products", py_use_products, "use_products(plan, workspace, error)"),
+    TL_METHOD("cuda_product", py_cuda_product, "cuda_product(form, a, b, bias, out, accumulate)"),
+    TL_METHOD("cuda_matmul", py_cuda_matmul, "cuda_matmul(a, b)"),
+    TL_METHOD("cuda_linear", py_cuda_linear, "cuda_linear(x, weight, bias)"),
+    TL_METHOD("cuda_weight_gradient", py_cuda_weight_gradient, "cuda_weight_gradient(dy, x, into)"),
+    TL_METHOD("cuda_affine_gradients", py_cuda_affine_gradients, "cuda_affine_gradients(dy, x, weight, out, dweight, dbias)"),
+    {"forget_products", py_forget_products, METH_NOARGS, "forget_products()"},
+    {nullptr, nullptr, 0, nullptr},
+};
+extern PyMethodDef* const products_methods;
+PyMethodDef* const products_methods = table_of_products;
+
 }  // namespace tl

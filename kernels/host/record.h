@@ -188,7 +188,7 @@ class Log {
 };
 
 // The log that is open in this thread.
-inline Log*& open_log() {
+TL_SHARED inline Log*& open_log() {
 #if defined(__linux__)  // else glibc ends the process where there is no memory for a thread's copy
     __attribute__((tls_model("initial-exec")))
 #endif

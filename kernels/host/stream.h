@@ -84,6 +84,6 @@ struct Streams {
 using MakeBlock = void (*)(void* context, Index first, Index count, void* block);
 
 // Runs `make` over a partition of n elements; of a large output a small block at a time.
-void run_blocks(Index n, Streams streams, MakeBlock make, void* context);
+TL_SHARED void run_blocks(Index n, Streams streams, MakeBlock make, void* context);
 
 }  // namespace tl

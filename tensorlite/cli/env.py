@@ -77,11 +77,9 @@ def _kernels(wrong: list[str]) -> list[tuple[str, str]]:
         wrong.append(f"compiled kernels are off, NumPy runs in their place: {missing}")
         return [("kernels", "NumPy only")]
     state = "compiled" if cache.is_built() else "will be compiled at first use"
-    if (failed := library.with_suffix(".failed")).is_file():
-        state = "NumPy only"
-        wrong.append(
-            f"kernels did not compile: {failed.read_text()} (tensorlite warmup tries again)"
-        )
+    if (failed := cache.failure()) is not None:
+        state = "NumPy only" if not cache.compiled() else "compiled in part"
+        wrong.append(f"kernels did not compile: {failed} (tensorlite warmup tries again)")
     if off:
         state = "switched off by TENSORLITE_KERNELS=reference"
     return [("kernels", f"{state}  {library}"), ("compiler", " ".join(compiler)), threads]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from argparse import Namespace
@@ -37,10 +38,9 @@ def run(args: Namespace) -> int:
         return 0
     built = cache.is_built()
     cache.forget_failure()
-    if came is None:
-        _kernels(device)  # says itself what it compiles and how long it takes
-    elif not built:
-        cache.build_native()
+    if not built:
+        with contextlib.suppress(OSError):
+            cache.build_native()  # says itself what it compiles and how long it takes
     if not (cache.is_built() if came is None else host.native()):
         raise RuntimeError(
             f"kernels were compiled, but there is no place to keep them: {cache.cache_folder()} "

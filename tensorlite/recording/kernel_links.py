@@ -10,7 +10,7 @@ from tensorlite.recording.links import Link, text_of_cast
 from tensorlite.recording.views import C_NAMES, SIZES, View, broadcast, computed
 from tensorlite.recording.views import dense_strides as dense
 
-FAMILIES = ("elementwise", "activation")
+FAMILIES = ("elementwise", "arithmetic", "activation", "rectifiers")
 _LETTERS = {"?": "B", "l": "q"}  # of what is copied; others are as they are
 
 Arrays = list[tuple[int, int, bool]]  # address, bytes, whether it is written

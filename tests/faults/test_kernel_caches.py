@@ -20,7 +20,7 @@ def folders(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "second_cache", lambda: second)
     monkeypatch.setattr(prebuilt, "find", lambda: None)
 
-    def build(compiler, target):
+    def build(compiler, wanted, target):
         target.write_text("")
         return target
 

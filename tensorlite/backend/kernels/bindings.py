@@ -7,6 +7,7 @@ compiled for each kernel is its instantiations and the few lines that pass them 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 from .c_types import C_TYPES
@@ -47,22 +48,31 @@ def family_source(family: str, kernels: list[Kernel]) -> str:
     )
 
 
-def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
-    """Write the extension module: its table of methods, to which the families' kernels are added.
+def bindings_source(
+    module: str, families: dict[str, list[Kernel]], methods: Sequence[str], later: dict[str, str]
+) -> str:
+    """Write the extension module: its table of methods, and what is added to it.
 
     Further functions that go with a family are in ``host/FAMILY.h``, listed in ``FAMILY_METHODS``.
+
+    Parameters
+    ----------
+    module
+        The module's name.
+    families
+        The families that are linked with it.
+    methods
+        The sources of ``host/`` that are linked with it and have tables of methods of their own.
+    later
+        The names of what is not linked with it, and the units that have them.
     """
     further = [name for name in families if (kernels_folder() / "host" / f"{name}.h").is_file()]
+    elsewhere = " ".join(f"{name}={unit}" for name, unit in later.items())
     return "\n".join(
         [
             '#include "host/module.h"',
             *(f'#include "host/{name}.h"' for name in further),
-            "namespace tl {",
-            *(f"extern const HostFamily {name}_family;" for name in families),
-            "static const HostFamily* const families[] = {",
-            *(f"    &{name}_family," for name in families),
-            "};",
-            "}  // namespace tl",
+            unit_source(families, methods),
             "using namespace tl;",
             "static PyMethodDef methods[] = {",
             *(f"    {name.upper()}_METHODS," for name in further),
@@ -72,11 +82,32 @@ def bindings_source(module: str, families: dict[str, list[Kernel]]) -> str:
             f'static PyModuleDef definition = {{PyModuleDef_HEAD_INIT, "{module}", nullptr, -1, '
             "methods, nullptr, nullptr, nullptr, nullptr};",
             f"PyMODINIT_FUNC PyInit_{module}() {{",
-            "    PyObject* module = create_module(&definition);",
-            "    for (const HostFamily* each : families)",
-            "        if (module && !add_family(module, *each)) return nullptr;",
-            "    return module;",
+            "    PyObject* module = create_module(&definition, tensorlite_unit);",
+            f'    return module && !PyModule_AddStringConstant(module, "elsewhere", "{elsewhere}")',
+            "               ? module : nullptr;",
             "}",
+            "",
+        ]
+    )
+
+
+def unit_source(families: Iterable[str], methods: Iterable[str]) -> str:
+    """What a shared object says that it has: `Unit` in ``host/kernel.h``."""
+    return "\n".join(
+        [
+            '#include "host/kernel.h"',
+            "namespace tl {",
+            *(f"extern const HostFamily {name}_family;" for name in families),
+            *(f"extern PyMethodDef* const {name}_methods;" for name in methods),
+            "static const HostFamily* const families[] = {",
+            *(f"    &{name}_family," for name in families),
+            "    nullptr};",
+            "static PyMethodDef* const* const tables[] = {",
+            *(f"    &{name}_methods," for name in methods),
+            "    nullptr};",
+            "}  // namespace tl",
+            'extern "C" TL_SHARED const tl::Unit tensorlite_unit;',
+            "const tl::Unit tensorlite_unit = {tl::families, tl::tables};",
             "",
         ]
     )

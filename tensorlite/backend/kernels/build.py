@@ -1,4 +1,8 @@
-"""Compiling the kernels for the CPU: the compiler, its flags, the generated sources."""
+"""Compiling the kernels for the CPU: the compiler, its flags, the generated sources.
+
+The extension itself has what most first steps need. The rest are units: shared objects that find in
+it what they call, compiled when something asks for one of their functions.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,22 @@ import errno
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sysconfig
 import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from .bindings import bindings_source, family_source
-from .declarations import families, flatten, kernels_folder
+from .bindings import bindings_source, family_source, unit_source
+from .declarations import Kernel, families, flatten, kernels_folder
+from .entry import slots_of
 from .unavailable import KernelsUnavailable, say
 
 MODULE = "tensorlite_kernels"
@@ -27,6 +34,7 @@ MODULE = "tensorlite_kernels"
 FLAGS = [
     *("-std=c++17", "-O2", "-fopenmp-simd", "-fPIC", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=fast"),
+    "-fno-semantic-interposition",
 ]
 # Of GCC's -O3 the vectoriser and the unrolling of small loops count; the others, two passes of -O2,
 # and the rest of a loop in narrower vectors take time and give none back. Where a short loop begins
@@ -38,19 +46,32 @@ GCC_FLAGS = [
 # Writing loops out takes a third of the time.
 CLANG_FLAGS = ["-fno-unroll-loops"]
 # Loops over elements, rows and planes: unrolling their rests takes time and gains nothing. Families
-# in one line are compiled together, as to read the headers takes a third of a second.
+# in one line are compiled together where they are in one unit, which saves reading the headers.
 PLAIN_LOOPS = (
-    ("activation", "elementwise", "optim"),
-    ("batch_norm", "linear", "norm", "scan"),
-    ("cross_entropy", "pooling", "softmax"),
+    ("arithmetic", "optim", "rectifiers"),
+    ("cross_entropy", "linear"),
+    ("activation", "batch_norm", "elementwise", "norm", "pooling", "scan", "softmax"),
 )
+# Families that are units of their own, and units of other functions with their sources in `host/`.
+LATER = (
+    *("activation", "attention", "batch_norm", "conv", "elementwise", "embedding", "norm"),
+    *("pooling", "resample", "rnn", "scan", "softmax"),
+)
+# Sources of the extension that are compiled together.
+TOGETHER = {
+    MODULE: ("cuda", "entry", "kernel", "record"),
+    "arrays": ("copy", "digest", "moves"),
+    "resources": ("memory", "pool", "short_floats", "stream"),
+}
+FUNCTIONS = {"capture": ("plan", "fusing"), "cuda": ("launch", "products"), "padding": ("pad",)}
+CALLS = (MODULE, "cuda", "entry", "kernel", "launch", "products", "record", "tape")
 FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
     # Run seldom, and never in a loop of a step.
-    MODULE: ["-Og"],
-    "plan": ["-Og"],
-    "fusing": ["-Og"],
+    **{name: ["-Og"] for name in ("capture", "fusing", "plan")},
+    # Calls from Python, without loops over elements.
+    **{name: ["-O1"] for name in CALLS},
 }
 
 
@@ -103,46 +124,123 @@ def _is_clang(compiler: Command) -> bool:
 
 
 def _family_flags(family: str, compiler: Command) -> list[str]:
-    plain = any(family in unit for unit in PLAIN_LOOPS) and not _is_clang(compiler)
-    return [*FAMILY_FLAGS.get(family, []), *(["-fno-peel-loops"] if plain else [])]
+    own = FAMILY_FLAGS.get(family, [])
+    if _is_clang(compiler):
+        return own
+    plain = any(family in unit for unit in PLAIN_LOOPS)
+    calls = family in CALLS
+    return [*own, *["-fno-peel-loops"] * plain, *["-fno-tree-vectorize"] * calls]
 
 
-def generated_sources() -> dict[str, str]:
-    """What is generated: the bindings and the families, those of a unit in the first one's file."""
+def units() -> list[str]:
+    """All units, the extension itself first."""
+    return [MODULE, *(name for name in families("cpu") if name in LATER), *FUNCTIONS]
+
+
+def file_of(extension: Path, unit: str) -> Path:
+    """Where a unit is that goes with an extension."""
+    key = extension.name.removeprefix(f"{MODULE}-")
+    return extension if unit == MODULE else extension.with_name(f"{unit}-{key}")
+
+
+def generated_sources(unit: str | None = None) -> dict[str, str]:
+    """What is generated for a unit, by file; without one, for a single extension with everything.
+
+    Families that are compiled together are in the first one's file.
+    """
     kernels = families("cpu")
-    unit_of = {name: unit for unit in PLAIN_LOOPS for name in unit}
-    sources = {f"{MODULE}.cpp": bindings_source(MODULE, kernels)}
-    for family, its_kernels in kernels.items():
-        first = next(name for name in unit_of.get(family, (family,)) if name in kernels)
+    if unit in FUNCTIONS:
+        return {f"{unit}.cpp": _including(FUNCTIONS[unit]) + unit_source((), FUNCTIONS[unit])}
+    if unit not in (None, MODULE):
+        return {f"{unit}.cpp": family_source(unit, kernels[unit]) + unit_source([unit], ())}
+    here = {name: k for name, k in kernels.items() if unit is None or name not in LATER}
+    methods = [name for names in FUNCTIONS.values() for name in names] if unit is None else []
+    later = _later(kernels) if unit == MODULE else {}
+    sources = {f"{MODULE}.cpp": bindings_source(MODULE, here, methods, later)}
+    together = {name: line for line in PLAIN_LOOPS for name in line}
+    if unit == MODULE:
+        for name, stems in TOGETHER.items():
+            sources[f"{name}.cpp"] = sources.get(f"{name}.cpp", "") + _including(stems)
+    for family, its_kernels in here.items():
+        first = next(name for name in together.get(family, (family,)) if name in here)
         file = f"{first}.cpp"
         sources[file] = sources.get(file, "") + family_source(family, its_kernels)
     return sources
 
 
-def build(compiler: Command, target: Path) -> Path:
-    """Compile all families and the bindings side by side, link them, and append the digest."""
-    say("compiling kernels for this CPU, once …")
-    start = time.perf_counter()
-    work = target.parent
-    sources = generated_sources()
-    for name, text in sources.items():
-        (work / name).write_text(text)
-    includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]
-    jobs = [work / name for name in sources] + list((kernels_folder() / "host").glob("*.cpp"))
-    # The longest first, so that no core waits for it in the end.
-    jobs.sort(key=lambda source: -len(flatten(source)))
+def _later(kernels: dict[str, list[Kernel]]) -> dict[str, str]:
+    """The functions of the units, by name."""
+    found = {
+        name: family
+        for family, its_kernels in kernels.items()
+        if family in LATER
+        for kernel in its_kernels
+        for name in (kernel.name, *[f"new_{kernel.name}"] * bool(slots_of(kernel)))
+    }
+    for unit, sources in FUNCTIONS.items():
+        for source in sources:
+            text = (kernels_folder() / "host" / f"{source}.cpp").read_text()
+            found |= dict.fromkeys(_METHOD.findall(text), unit)
+    return found
 
-    def compile_one(source: Path) -> str:
-        output = str(work / f"{source.stem}.o")
+
+_METHOD = re.compile(r'^    (?:TL_METHOD\(|\{)"(\w+)"', re.MULTILINE)
+
+
+def _including(stems: Iterable[str]) -> str:
+    return "".join(f'#include "host/{stem}.cpp"\n' for stem in stems)
+
+
+def _host_sources(unit: str) -> list[Path]:
+    """Sources of ``host/`` that are compiled as they are."""
+    if unit != MODULE:
+        return []
+    taken = {stem for stems in (*TOGETHER.values(), *FUNCTIONS.values()) for stem in stems}
+    return [p for p in (kernels_folder() / "host").glob("*.cpp") if p.stem not in taken]
+
+
+def build(compiler: Command, wanted: Sequence[str], target: Path) -> Path:
+    """Compile the sources of units side by side, link each unit, and append its digest.
+
+    Parameters
+    ----------
+    compiler
+        Its command.
+    wanted
+        The units.
+    target
+        The file of the extension itself; units are put beside it (`file_of`).
+    """
+    only = "" if MODULE in wanted else f" ({', '.join(wanted)})"
+    say(f"compiling kernels for this CPU, once{only} …")
+    start = time.perf_counter()
+    jobs = []
+    for unit in wanted:
+        work = target.parent / unit
+        work.mkdir()
+        sources = generated_sources(unit)
+        for name, text in sources.items():
+            (work / name).write_text(text)
+        jobs += [(unit, source) for source in [*map(work.joinpath, sources), *_host_sources(unit)]]
+    # The longest first, so that no core waits for it in the end.
+    jobs.sort(key=lambda job: -len(flatten(job[1])))
+    includes = ["-isystem", sysconfig.get_paths()["include"], "-isystem", np.get_include()]
+
+    def compile_one(job: tuple[str, Path]) -> tuple[str, str]:
+        unit, source = job
+        output = str(target.parent / unit / f"{source.stem}.o")
         flags = [*flags_of(compiler), *_family_flags(source.stem, compiler), *includes]
         run([*compiler, *flags, "-c", str(source), "-o", output])
-        return output
+        return unit, output
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, jobs))
-    run([*compiler, "-shared", "-pthread", *objects, "-ldl", "-o", str(target)])
-    with target.open("ab") as file:
-        file.write(hashlib.blake2b(target.read_bytes(), digest_size=32).digest())
+    for unit in wanted:
+        file = file_of(target, unit)
+        own = [output for of, output in objects if of == unit]
+        run([*compiler, "-shared", "-pthread", *own, "-ldl", "-o", str(file)])
+        with file.open("ab") as appended:
+            appended.write(hashlib.blake2b(file.read_bytes(), digest_size=32).digest())
     say(f"kernels compiled in {time.perf_counter() - start:.1f} s")
     return target
 

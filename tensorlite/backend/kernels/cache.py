@@ -11,13 +11,14 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tensorlite.backend.locks import FileLock
 
-from .build import MODULE, Command, Ended, build, find_compiler
+from .build import MODULE, Command, Ended, build, file_of, find_compiler, units
 from .declarations import kernels_folder
 from .unavailable import KernelsUnavailable
 
@@ -25,9 +26,29 @@ BUILDING = "building-"  # begins the names of folders that are compiled in
 PATIENCE = 900.0  # seconds to wait for another process that compiles
 
 
-def built_in(cached: Path, compiler: Command) -> Path:
-    """Build the extension in a cache, once for all processes."""
-    failed = cached.with_suffix(".failed")
+def built_in(cached: Path, compiler: Command, wanted: Sequence[str] = (MODULE,)) -> Path:
+    """Build the extension, or other units, in a cache, once for all processes.
+
+    Parameters
+    ----------
+    cached
+        The extension's file; other units are beside it.
+    compiler
+        The compiler's command.
+    wanted
+        The units.
+
+    Returns
+    -------
+    Path
+        `cached`.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If they do not compile, or did not before.
+    """
+    failed = file_of(cached, wanted[0]).with_suffix(".failed")
     if failed.is_file():
         raise KernelsUnavailable(f"{failed.read_text()} (tensorlite warmup tries again)")
     cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -35,47 +56,59 @@ def built_in(cached: Path, compiler: Command) -> Path:
     with FileLock(cached.parent / "lock", "the kernels are being compiled", PATIENCE, keep=True):
         for left_over in cached.parent.glob(f"{BUILDING}*"):  # of a process that was killed
             shutil.rmtree(left_over, ignore_errors=True)
-        if not is_sound(cached):
+        missing = [unit for unit in wanted if not is_sound(file_of(cached, unit))]
+        if missing:
             with tempfile.TemporaryDirectory(dir=cached.parent, prefix=BUILDING) as work:
                 try:
-                    build(compiler, Path(work) / cached.name).replace(cached)
+                    made = build(compiler, missing, Path(work) / cached.name)
                 except Ended:
                     raise
                 except KernelsUnavailable as error:
                     failed.write_text(str(error))
                     raise
+                for unit in missing:
+                    file_of(made, unit).replace(file_of(cached, unit))
     return cached
 
 
 def build_native() -> Path:
-    """Build the extension for this very processor in a cache, once for all processes."""
+    """Build the extension and all units for this very processor, once for all processes."""
     compiler, cached = place()
     try:
-        return built_in(cached, compiler)
+        return built_in(cached, compiler, units())
     except OSError as error:
         with contextlib.suppress(OSError):
-            return built_in(second_cache() / cached.name, compiler)
+            return built_in(second_cache() / cached.name, compiler, units())
         raise error
 
 
 def compiled() -> Path | None:
-    """The extension in a cache, whole, so that nothing will be compiled; or None."""
+    """The extension in a cache, whole, so that it will not be compiled; or None."""
     cached = place()[1]
     found = (p for p in (cached, second_cache() / cached.name) if is_sound(p))
     return next(found, None)
 
 
 def is_built() -> bool:
-    """Whether the extension lies in a cache, whole, so that nothing will be compiled."""
-    return compiled() is not None
+    """Whether the extension and all units lie in a cache, whole: nothing will be compiled."""
+    extension = compiled()
+    return extension is not None and all(is_sound(file_of(extension, u)) for u in units())
+
+
+def failure() -> str | None:
+    """What the compiler said, where it failed before."""
+    _, cached = place()
+    found = (file_of(cached, unit).with_suffix(".failed") for unit in units())
+    return next((path.read_text() for path in found if path.is_file()), None)
 
 
 def forget_failure() -> None:
     """Let the next process repeat a build that failed."""
     _, cached = place()
     for path in (cached, second_cache() / cached.name):
-        with contextlib.suppress(OSError):
-            path.with_suffix(".failed").unlink()
+        for unit in units():
+            with contextlib.suppress(OSError):
+                file_of(path, unit).with_suffix(".failed").unlink()
 
 
 def place() -> tuple[Command, Path]:

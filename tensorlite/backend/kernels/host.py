@@ -1,4 +1,7 @@
-"""The kernels on the CPU: one CPython extension, from the package, a cache, or a compiler."""
+"""The kernels on the CPU: a CPython extension, from the package, a cache, or a compiler.
+
+One from the package has everything; others load their units when something asks for them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,11 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import math
+import os
+import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +22,9 @@ import numpy as np
 from tensorlite.backend.machine import usable_cores, usable_memory
 
 from . import prebuilt
-from .build import MODULE, build
-from .cache import built_in, cache_folder, compiled, place, second_cache
-from .unavailable import KernelsUnavailable, say
+from .build import MODULE, Command, build, file_of
+from .cache import built_in, cache_folder, compiled, is_sound, place, second_cache
+from .unavailable import KernelsUnavailable, NotCompiled, say
 
 
 def load_host() -> Any:
@@ -47,21 +54,26 @@ def native() -> Path | None:
 
 
 def _load_native() -> Any:
-    """From the user's cache, the system's folder for temporary files, or for this process alone.
-
-    The next one is tried where a folder is full, cannot be written, or nothing in it can be run.
-    """
     compiler, cached = place()
+    return _wherever(compiler, cached, MODULE, _import)
+
+
+def _wherever(compiler: Command, cached: Path, unit: str, use: Callable[[Path], Any]) -> Any:
+    """Build a unit in the user's cache, and use it there.
+
+    Where that is full, cannot be written, or nothing in it can be run, the system's folder for
+    temporary files is tried, and then this process compiles for itself alone.
+    """
     reasons = []
     for folder in (cached.parent, second_cache()):
         try:
-            return _import(built_in(folder / cached.name, compiler))
+            return use(file_of(built_in(folder / cached.name, compiler, [unit]), unit))
         except (OSError, ImportError) as error:
             reasons.append(f"{folder} ({getattr(error, 'strerror', None) or error})")
     say(f"kernels cannot be kept in {' or '.join(reasons)}; compiling for this process only")
     try:
         with tempfile.TemporaryDirectory() as work:
-            return _import(build(compiler, Path(work) / cached.name))
+            return use(file_of(build(compiler, [unit], Path(work) / cached.name), unit))
     except (OSError, ImportError) as error:
         raise KernelsUnavailable(f"no folder to compile them in: {error}") from error
 
@@ -70,14 +82,61 @@ def _import(path: Path) -> Any:
     loader = importlib.machinery.ExtensionFileLoader(MODULE, str(path))
     spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
     assert spec is not None
-    module: Any = importlib.util.module_from_spec(spec)
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_GLOBAL)  # units find in it what they call
+    try:
+        module: Any = importlib.util.module_from_spec(spec)
+    finally:
+        sys.setdlopenflags(flags)
     loader.exec_module(module)
+    module.__getattr__ = Later(module).find
     module.on_host = True
     module.empty = np.empty
     module.parts = _parts
     module.follow_cores(usable_cores())
     module.set_cache_limit(min(usable_memory() // 16, 1 << 30))
     return module
+
+
+class Later:
+    """Finds functions of an extension whose units are not loaded yet: compiles and loads them."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._unit_of: dict[str, str] = dict(pair.split("=") for pair in module.elsewhere.split())
+        self._lock = threading.RLock()
+        self._failed: dict[str, KernelsUnavailable] = {}
+
+    def find(self, name: str) -> Any:
+        """What the module has under a name that it does not know yet."""
+        unit = self._unit_of.get(name)
+        if unit is None:
+            raise AttributeError(f"the kernels have no {name}")
+        with self._lock:
+            if name not in self._module.__dict__:
+                self._load(unit)
+        return self._module.__dict__[name]
+
+    def _load(self, unit: str) -> None:
+        if unit not in self._failed:
+            try:
+                path = file_of(Path(self._module.__file__), unit)
+                if is_sound(path):
+                    with contextlib.suppress(ImportError):  # its folder is mounted noexec
+                        return self._module.load_unit(str(path))
+                compiler, cached = place()
+                if cached.name != Path(self._module.__file__).name:
+                    raise KernelsUnavailable("the sources changed after the process began")
+                return _wherever(
+                    compiler, cached, unit, lambda path: self._module.load_unit(str(path))
+                )
+            except KernelsUnavailable as missing:
+                say(f"compiled kernels of {unit} are off: {missing}")
+                self._failed[unit] = missing
+        missing = self._failed[unit]
+        if os.environ.get("TENSORLITE_KERNELS") == "compiled":
+            raise missing
+        raise NotCompiled(str(missing))
 
 
 def _parts(rows: int) -> int:
