@@ -38,7 +38,8 @@ class Bucket:
     def __init__(self, number: int, start: int, stop: int, world: World, size: int) -> None:
         self.number, self.start, self.stop = number, start * BLOCK, min(stop * BLOCK, size)
         count, n = stop - start, world.size
-        ends = [min((start + count * r // n) * BLOCK, size) for r in range(n + 1)]
+        turn = number % n  # blocks that are left over go to other ranks in each bucket
+        ends = [min((start + (count * r + turn) // n) * BLOCK, size) for r in range(n + 1)]
         self.pieces = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.own = self.pieces[world.rank]
         self.pending: Any = None

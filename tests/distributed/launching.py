@@ -35,7 +35,7 @@ def run(ranks: int, program: str, *args: object, **variables: str) -> subprocess
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path, **variables}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
 
 
 def digests(ranks: int, *args: object, **variables: str) -> set[str]:

@@ -14,6 +14,7 @@ from tensorlite import nn, ranks
 from tensorlite.cli import main
 from tensorlite.data import DataLoader, TensorDataset
 from tensorlite.distributed import guard, start
+from tensorlite.distributed.divide import BLOCK, Bucket
 from tensorlite.distributed.tree import cover, merges, total
 
 
@@ -210,3 +211,14 @@ def test_the_line_of_an_error_is_one_of_the_users_program():
     assert guard.where(caught.value) == f" at {here}"
     assert not guard.is_users(str(Path(sysconfig.get_path("scripts")) / "tensorlite"))
     assert not guard.is_users("<frozen runpy>") and not guard.is_users(tl.__file__)
+
+
+def test_blocks_that_are_left_over_go_to_all_in_turn():
+    sizes = np.zeros(4, int)
+    for number in range(4):  # ten blocks for four
+        bucket = Bucket(number, 10 * number, 10 * number + 10, ranks.World(0, 4, 4), 40 * BLOCK)
+        pieces = bucket.pieces
+        assert [p.stop for p in pieces[:-1]] == [p.start for p in pieces[1:]]
+        assert (pieces[0].start, pieces[-1].stop) == (bucket.start, bucket.stop)
+        sizes += [(p.stop - p.start) // BLOCK for p in pieces]
+    assert sizes.tolist() == [10] * 4
