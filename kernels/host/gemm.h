@@ -390,19 +390,18 @@ void block_product(const Product<T>& p, Panels<T> a, Panels<T> b) {
     }
 }
 
-// Whether a copy of A would be read no faster than A itself. Its rows must lie along the depth, and no
-// multiple of 4 KB apart: those of a tile would push each other out of the first-level cache.
+// Over how many panels of B a copy of A begins to repay. Rows along the depth are read almost as fast
+// where they are, unless they lie a multiple of 4 KB apart: those of a tile would push each other out of
+// the first-level cache. Of an A that lies across every step along the depth is another line.
 template <class T>
-bool as_good_in_place(const Matrix<T>& a) {
-    return a.col_stride == 1 && a.row_stride * sizeof(T) % 4096 != 0;
+Index panels_worth_copy(const Matrix<T>& a) {
+    const bool apart = a.col_stride == 1 && a.row_stride * sizeof(T) % 4096 != 0;
+    return apart ? 16 : a.row_stride == 1 ? 1 : 4;
 }
 
 template <class T>
 void multiply_with_shared_b(const Product<T>& block, Panels<T> b) {
-    // A few panels of B do not repay a copy of A; of one that lies across, whose every step along the
-    // depth is another line of the cache, they do earlier.
-    const Index panels = block.a.row_stride == 1 ? 1 : 4;
-    const bool copy = !as_good_in_place(block.a) && block.cols > panels * kTileCols<T>;
+    const bool copy = block.cols > panels_worth_copy(block.a) * kTileCols<T>;
     Workspace<T> packed(copy ? round_up(block.rows, kTileRows) * block.depth : 0);
     const Matrix<T>& a = block.a;
     const Panels<T> in_place{a.data, kTileRows * a.row_stride, a.col_stride, a.row_stride};
