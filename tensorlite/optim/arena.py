@@ -78,6 +78,9 @@ class Arena:
         for parameter in parameters:
             starts.append(size)
             size += -(-parameter.numel() // _ALIGN) * _ALIGN
+        large = size * self.dtype.itemsize >= _LARGE
+        if large:  # what the parameters' first values came from
+            self.backend.give_back()
         with self.backend.on(self.device):
             self.data = self.backend.lane(0, size, self.dtype)
             self.grad = self.backend.lane(1, size, self.dtype)
@@ -98,7 +101,7 @@ class Arena:
             self.places.append(Place(name, parameter, start, stop, data, data))
         self._give_gradients()
         self.gather()
-        if self.data.nbytes >= _LARGE:  # old memory of the parameters
+        if large:  # their old memory
             self.backend.give_back()
 
     def __del__(self) -> None:
