@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
@@ -10,6 +11,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from tensorlite.distributed.table import segments_of
 from tensorlite.ranks import World
 
 _TURN, _LAST = 0.2, 3.0  # seconds
@@ -68,6 +70,9 @@ def _abort(world: World, status: int) -> None:
     if world.beat is not None:
         world.beat.said = True
         world.beat.tell()
+    for segment in segments_of("self"):  # all have it open, and MPICH would leave it
+        with contextlib.suppress(OSError):
+            os.unlink(segment)
     world.link.abort(status)
 
 

@@ -82,3 +82,12 @@ def state_of(pid: int) -> str:
     except OSError:
         return "X"
     return "R"
+
+
+def segments_of(pid: int | str) -> set[str]:
+    """The files of shared memory that MPICH has made for a process, and leaves if it is ended."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as maps:
+        names = [line.split(maxsplit=5)[-1].strip() for line in maps]
+        found |= {name for name in names if name.startswith("/dev/shm/mpich_shm")}
+    return found

@@ -18,6 +18,7 @@ from table import (  # type: ignore[import-not-found]  # beside this file, which
     Table,
     described,
     saved,
+    segments_of,
     state_of,
 )
 
@@ -34,7 +35,7 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     poll, handles = _handles(pids, [int(pipe) for _, pipe in pairs])
-    segments = _segments(pids)
+    segments = set().union(*map(segments_of, pids))
     print("ready", flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its end is not waited for
     since: dict[int, float] = {}  # when each of those that are stopped was seen to be
@@ -131,16 +132,6 @@ def _end(pids: list[int], grace: float) -> None:
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-
-
-def _segments(pids: list[int]) -> set[str]:
-    """The files of shared memory that MPICH has made for the processes."""
-    found = set()
-    for pid in pids:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as maps:
-            names = [line.split(maxsplit=5)[-1].strip() for line in maps]
-            found |= {name for name in names if name.startswith("/dev/shm/mpich_shm")}
-    return found
 
 
 def _remove(segments: set[str], pids: list[int]) -> None:

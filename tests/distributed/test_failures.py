@@ -43,9 +43,9 @@ def test_a_fault_ends_all(what, tmp_path):
     assert re.search((AT_START | LATER)[what], done.stderr), done.stderr
     if what in ("stop", "leave", "hang"):
         assert f"the last checkpoint is {file}" in done.stderr
-    if what == "kill":  # MPICH leaves its shared memory there
-        segments = re.findall(r"/dev/shm/mpich\w+", done.stdout)
-        assert not any(Path(segment).exists() for segment in segments)
+    # MPICH leaves its shared memory there.
+    segments = re.findall(r"/dev/shm/mpich\w+", done.stdout)
+    assert not any(Path(segment).exists() for segment in segments)
     assert len(re.findall("^tensorlite: ", done.stderr, re.MULTILINE)) == 1  # said once
 
 

@@ -14,7 +14,7 @@ from tensorlite.distributed import agreement
 
 what = sys.argv[1]
 wrong = tl.distributed.init(timeout=4).rank == 1
-if what == "kill" and os.path.exists("/proc/self/maps"):
+if os.path.exists("/proc/self/maps"):
     with open("/proc/self/maps") as maps:
         print(*{word for word in maps.read().split() if word.startswith("/dev/shm/mpich")})
 tl.manual_seed(1 if wrong and what == "seed" else 0)
