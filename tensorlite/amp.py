@@ -21,6 +21,7 @@ from tensorlite.optim import Optimizer
 from tensorlite.optim.arena import divided, flat_gradients
 from tensorlite.optim.flat import FlatOptimizer
 from tensorlite.optim.foreign import as_number, brought
+from tensorlite.optim.short import ShortCopies
 from tensorlite.plan import is_float
 from tensorlite.primitive import Primitive
 from tensorlite.tape import mode, on_device_of
@@ -95,7 +96,7 @@ class autocast:
             enabled = False
         self.enabled = enabled and self.fast_dtype is not None
         self.cache_enabled = cache_enabled is None or cache_enabled
-        self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
+        self.forget()
         self.previous: list[dict[str, Any]] = []
 
     def __enter__(self) -> autocast:
@@ -111,7 +112,12 @@ class autocast:
     ) -> None:
         mode.switches.set(**self.previous.pop())
         if not self.previous:
-            self.leaves.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget the parameters that were cast."""
+        self.leaves: dict[int, tuple[Tensor, Tensor, Any]] = {}
+        self.copies = ShortCopies(self.fast_dtype)
 
     def __call__(self, function: Callable) -> Callable:
         """Decorate `function`."""
@@ -139,10 +145,23 @@ class autocast:
             return arg
         if not (arg.is_leaf and arg.requires_grad and self.cache_enabled and mode.switches.grad):
             return cast(arg, dtype)  # nothing is kept of what is not recorded
-        known = self.leaves.get(id(arg))
+        known, recorder = self.leaves.get(id(arg)), mode.switches.recorder
+        if known is not None and known[2] is not recorder:
+            known = None  # what was cast outside of a recording, a replay would not cast again
+            self.forget()
         if known is None or known[1].dtype != dtype:
-            known = self.leaves[id(arg)] = (arg, cast(arg, dtype))
+            known = self.leaves[id(arg)] = (arg, self._short_leaf(arg, dtype), recorder)
         return known[1]
+
+    def _short_leaf(self, leaf: Tensor, dtype: Any) -> Tensor:
+        """A leaf in another dtype.
+
+        On CUDA it is no operation on the tape: gradients flow to the leaf itself, so that a rule
+        can put them into its arena, unrounded.
+        """
+        if self.device == "cpu" or dtype != self.fast_dtype:
+            return cast(leaf, dtype)
+        return tensor_of(self.copies.of(leaf), leaf, requires_grad=True)
 
 
 def _device_type(name: str | Device) -> str:

@@ -23,7 +23,7 @@ from tensorlite.decorate import named_as
 from tensorlite.outside import operand
 from tensorlite.plan import Plan, is_float
 from tensorlite.tape import Node, OutputNode, Switches, mode, next_index
-from tensorlite.tensor import Size, Tensor, Views, tensor_of
+from tensorlite.tensor import Size, Tensor, Views, source_of, tensor_of
 from tensorlite.views import mark
 from tensorlite.written import compiled
 
@@ -120,7 +120,7 @@ def plainly(self: Primitive, args: tuple, static: dict[str, Any]) -> Any:
             elif array.__class__ is not kind:
                 self.mixed(args)
             if x.requires_grad:
-                parent = x.node or x
+                parent = source_of(x)
         else:
             array = x if x.__class__ in PLAIN else from_outside(self.name, x)
         raw.append(array)

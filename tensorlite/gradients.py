@@ -16,7 +16,7 @@ from tensorlite.backward import (
     seed_of,
 )
 from tensorlite.tape import mode, on_device_of, run_on_device_of, set_grad_enabled
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.tensor import Tensor, source_of, tensor_of
 
 
 def backward(
@@ -166,7 +166,7 @@ def gradients_of(
     for i, x in enumerate(inputs):
         if not x.requires_grad:
             raise RuntimeError(f"grad(): input {i} of shape {x.shape} does not require grad")
-    wanted = [x.node or x for x in inputs]
+    wanted = [source_of(x) for x in inputs]
     found: dict[Any, Any] = dict.fromkeys(wanted)
 
     def deliver(leaf: Tensor, d: Any, holders: tuple = ()) -> None:

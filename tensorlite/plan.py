@@ -240,8 +240,8 @@ def _arguments(slots: list[int]) -> str:
 
 def _tied(value: Any, parent: Any) -> Any:
     """A saved array as a Tensor with `parent`, the node or leaf it came from."""
-    if isinstance(parent, Tensor):
-        return parent
+    if isinstance(parent, Tensor) and parent.array.dtype == value.dtype:
+        return parent  # else it is a short copy of the leaf
     return tensor_of(value, parent) if type(value) in BACKENDS else value  # not NumPy's scalars
 
 

@@ -58,7 +58,7 @@ from tensorlite.plan import (
     residual_names,
 )
 from tensorlite.tape import enable_grad, mode, on_device_of
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.tensor import Tensor, source_of, tensor_of
 from tensorlite.views import mark, refresh
 from tensorlite.wording import in_words, no_tensor
 
@@ -334,7 +334,7 @@ class Primitive:
             if isinstance(arg, Tensor) and arg.node is None:
                 switches.recorder.seen(arg)
         parents = tuple(
-            [(x.node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in args]
+            [source_of(x) if isinstance(x, Tensor) and x.requires_grad else None for x in args]
         )
         needs = tuple([parent is not None for parent in parents])
         record = switches.grad and True in needs

@@ -20,7 +20,7 @@ from tensorlite.tape import (
     next_index,
     no_grad,
 )
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.tensor import Tensor, source_of, tensor_of
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
@@ -164,7 +164,7 @@ class _Recompute:
         self, outputs: Any, results: list[Tensor], seen: list[Tensor], inputs: list[Tensor]
     ) -> Any:
         """Put the call on the tape: its parents are all Tensors that it used and did not make."""
-        self.parents = tuple([t.node or t for t in seen])
+        self.parents = tuple([source_of(t) for t in seen])
         # Kept for the second run; and so that writing to them in between is noticed.
         kept = list({id(t.array): t.array for t in (*seen, *inputs)}.values())
         self.residuals = [Residual("input", i, f"input {i}") for i in range(len(kept))]
@@ -272,7 +272,7 @@ def _anew(policy: Any) -> Any:
     if owner is None or not hasattr(owner, "leaves"):
         return policy
     fresh = copy.copy(owner)
-    fresh.leaves = {}
+    fresh.forget()
     return getattr(fresh, policy.__name__)
 
 

@@ -537,6 +537,14 @@ def tensor_of(array: Array, node: Node | None = None, requires_grad: bool = Fals
     return made
 
 
+def source_of(x: Tensor) -> Any:
+    """What a gradient of `x` flows to: the node that made it, or `x` itself if it is a leaf.
+
+    A short copy of a leaf has that leaf for a node (see `amp`).
+    """
+    return x if x.node is None else x.node
+
+
 def fill(tensor: Tensor, array: Array, requires_grad: bool = False) -> None:
     """Make a new leaf of an array."""
     tensor.array, tensor.requires_grad = array, requires_grad

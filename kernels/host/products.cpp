@@ -226,10 +226,29 @@ Products& products() {
     return known;
 }
 
-// An array to put a result in, if it is of that dtype; None, and a new one is made.
+// An array to put a result of arrays like `like` in, if it can be: of the same dtype, or float32 for
+// what is short. None, and a new one is made.
 PyObject* room(PyObject* out, PyObject* like) {
     if (!cuda().is_array(out)) return Py_None;
-    return cuda().dtype(out) == cuda().dtype(like) ? out : Py_None;
+    const Type to = cuda().read(out).type, from = cuda().read(like).type;
+    return to == from || (to == F32 && (from == F16 || from == BF16)) ? out : Py_None;
+}
+
+// Such an array, or a new one of this dtype.
+Ref room_or_new(PyObject* out, PyObject* dtype, std::initializer_list<PyObject*> lengths) {
+    if (out != Py_None && cuda().dtype(out) == dtype) return Ref::to(out);
+    const Ref shape(PyTuple_New((Py_ssize_t)lengths.size()));
+    Py_ssize_t i = 0;
+    for (PyObject* length : lengths)
+        if (shape) PyTuple_SET_ITEM((PyObject*)shape, i++, Py_NewRef(length));
+    return shape ? cuda().empty(shape, dtype) : Ref();
+}
+
+// The length of the last axis; null where there is none.
+Ref last_length(PyObject* array) {
+    const Ref shape = cuda().shape(array);
+    const Py_ssize_t axes = PyTuple_GET_SIZE((PyObject*)shape);
+    return axes ? Ref::to(PyTuple_GET_ITEM((PyObject*)shape, axes - 1)) : Ref();
 }
 
 }  // namespace
@@ -275,16 +294,15 @@ PyObject* py_cuda_affine_gradients(PyObject*, PyObject* const* args, Py_ssize_t 
         return PyErr_Format(PyExc_TypeError, "affine_gradients(dy, x, weight, out, dweight, dbias)");
     PyObject *dy = args[0], *x = args[1], *weight = args[2];
     if (args[3] != Py_None || !cuda().is_array(dy) || !cuda().is_array(x)) Py_RETURN_NOTIMPLEMENTED;
-    Ref dbias = Ref::to(room(args[5], dy));
-    if (dbias.is_none()) {
-        const Ref shape = cuda().shape(dy);
-        const Py_ssize_t axes = PyTuple_GET_SIZE((PyObject*)shape);
-        if (!axes) Py_RETURN_NOTIMPLEMENTED;
-        const Ref length(PyTuple_Pack(1, PyTuple_GET_ITEM((PyObject*)shape, axes - 1)));
-        dbias = cuda().empty(length, cuda().dtype(dy));
-    }
-    const Ref dweight =
-        dbias ? products().multiply(kWithSums, dy, x, dbias, room(args[4], dy), false) : Ref();
+    PyObject *weight_room = room(args[4], dy), *bias_room = room(args[5], dy);
+    const Ref rows = last_length(dy), columns = last_length(x);
+    if (!rows || !columns) Py_RETURN_NOTIMPLEMENTED;
+    // One call writes both, in one dtype: unrounded, if one of them is to be.
+    const Ref dtype =
+        cuda().dtype(weight_room != Py_None ? weight_room : bias_room != Py_None ? bias_room : dy);
+    const Ref dbias = room_or_new(bias_room, dtype, {rows});
+    const Ref into = dbias ? room_or_new(weight_room, dtype, {rows, columns}) : Ref();
+    const Ref dweight = into ? products().multiply(kWithSums, dy, x, dbias, into, false) : Ref();
     if (!dweight || dweight == Py_NotImplemented) return Py_XNewRef(dweight);
     if (weight == Py_None) return PyTuple_Pack(2, (PyObject*)dweight, (PyObject*)dbias);
     const Ref dx = products().multiply(kPlain, dy, weight, Py_None, Py_None, false);

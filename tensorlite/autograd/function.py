@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tensorlite.backend import array_backend
 from tensorlite.plan import Residual, is_float
 from tensorlite.tape import Node, OutputNode, is_grad_enabled, no_grad
-from tensorlite.tensor import Tensor, tensor_of
+from tensorlite.tensor import Tensor, source_of, tensor_of
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -249,7 +249,7 @@ def _recorded(cls: type[Function], ctx: FunctionCtx, args: tuple, output: Any) -
         return output
     parents = tuple(
         [
-            (arg.node or arg) if needed else None
+            source_of(arg) if needed else None
             for arg, needed in zip(args, ctx.needs_input_grad, strict=True)
         ]
     )
@@ -295,7 +295,7 @@ class _CallPlan:
             place = next((p for p, o in enumerate(flows) if outputs[o] is tensor), None)
             owner = None
             if tensor is not None and tensor.requires_grad:
-                owner = tensor.node or tensor
+                owner = source_of(tensor)
             self.owners.append(owner if place is None else place)
 
     def node_of(self, node: Node, place: int) -> Node:
@@ -454,7 +454,7 @@ def once_differentiable(fn: Callable) -> Callable:
         with no_grad():
             found = fn(ctx, *grad_outputs)
         parents = tuple(
-            [g.node or g for g in grad_outputs if isinstance(g, Tensor) and g.requires_grad]
+            [source_of(g) for g in grad_outputs if isinstance(g, Tensor) and g.requires_grad]
         )
         if not (is_grad_enabled() and parents):
             return found

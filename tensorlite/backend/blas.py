@@ -42,13 +42,15 @@ def matmul(
     a, b
         Arrays on one device, of float16, bfloat16, float32, float64, integers or bool.
     out
-        Where to store the result, of its shape and dtype.
+        Where to store the result, of its shape and dtype; of a product of 16-bit floats it may be
+        float32, which is then not rounded.
     accumulate
         Add the product to what `out` holds.
     bias
         A vector along the last axis that is added to the product.
     row_sums
-        An array for the sum of each row of `a` (2-d), which is a bias's gradient: written.
+        An array of `out`'s dtype for the sum of each row of `a` (2-d), which is a bias's gradient:
+        written.
 
     Raises
     ------
@@ -68,12 +70,12 @@ def matmul(
         follows.check(a, b, plan.shape)
     if accumulate and out is None:
         raise ValueError("matmul: accumulate=True needs out")
-    _check_same(a, [x for x in (b, out, bias, row_sums) if x is not None])
+    _check_same(a, [b, bias], [out, row_sums])
     with cupy.cuda.Device(a.data.device_id):
         if follows is None:
             return _product(a, b, plan, out, accumulate)
         if out is None:
-            out = cupy.empty(plan.shape, a.dtype)
+            out = cupy.empty(plan.shape, a.dtype if row_sums is None else row_sums.dtype)
         if not _fused(a, b, plan, out, accumulate, follows):
             _product(a, b, plan, out, accumulate)
             follows.apply(a, out)
@@ -116,7 +118,7 @@ def plan_compiled(
         sums = form in (WITH_SUMS, WITH_ROW_SUMS)
         follows = Epilogue(None, vector) if sums else Epilogue(vector)
         follows.check(left, right, plan.shape)
-        _check_same(a, [x for x in (b, out, vector) if x is not None])
+        _check_same(a, [b, None if sums else vector], [out, vector if sums else None])
     except (ValueError, TypeError, IndexError):
         return None
     g = plan
@@ -129,8 +131,8 @@ def plan_compiled(
     product = cublaslt.Product(_problem(left, right, g, out, code))
     if not product.supported:
         return None
-    size = a.dtype.itemsize
-    offsets = tuple([tuple([start * size for start in starts]) for starts in g.offsets])
+    size, out_size = a.dtype.itemsize, (a if out is None else out).dtype.itemsize
+    offsets = tuple([(p * size, q * size, r * out_size) for p, q, r in g.offsets])
     return *product.addresses(), shape or g.shape, offsets, product
 
 
@@ -140,10 +142,15 @@ def explain_compiled(status: int, product: cublaslt.Product) -> None:
 
 
 def if_fit(out: Array | None, a: Array, b: Array) -> Array | None:
-    """`out`, unless a product of `a` and `b` has another dtype or `out` shares memory with them."""
-    if out is None or not out.dtype == a.dtype == b.dtype or _overlaps(out, a, b):
+    """`out`, unless a product of `a` and `b` cannot be put there or it shares memory with them."""
+    if out is None or a.dtype != b.dtype or not _holds(out, a) or _overlaps(out, a, b):
         return None
     return out
+
+
+def _holds(out: Array, a: Array) -> bool:
+    """Whether a product of arrays like `a` can be put into `out`: unrounded, if they are short."""
+    return out.dtype == a.dtype or (a.dtype.char in "eE" and out.dtype == cupy.float32)
 
 
 def _promoted(a: Array, b: Array) -> tuple[Array, Array]:
@@ -164,18 +171,26 @@ def _plan(a: Array, b: Array, out: Array | None) -> MatmulPlan:
     size = a.dtype.itemsize
     if out is None:
         return plan_matmul(a.shape, a.strides, b.shape, b.strides, None, None, size)
-    return plan_matmul(a.shape, a.strides, b.shape, b.strides, out.shape, out.strides, size)
+    steps = out.strides
+    if out.dtype != a.dtype:  # a plan is in elements
+        steps = tuple([step // out.itemsize * size for step in steps])
+    return plan_matmul(a.shape, a.strides, b.shape, b.strides, out.shape, steps, size)
 
 
-def _check_same(a: Array, others: list[Array]) -> None:
-    """All operands must have one dtype and one device."""
+def _check_same(a: Array, operands: list[Array | None], results: list[Array | None]) -> None:
+    """All must have one device; operands one dtype, and results that or, of short ones, float32."""
     if a.dtype.kind not in "iub" and a.dtype.char not in cublaslt.MATRIX_TYPES:
         raise TypeError(f"matmul: dtype {a.dtype} is not supported on CUDA")
-    for other in others:
-        if other.dtype != a.dtype:
-            raise TypeError(
-                f"matmul: out, bias and row_sums must be {a.dtype}, one is {other.dtype}"
-            )
+    operands, results = ([x for x in xs if x is not None] for xs in (operands, results))
+    dtypes = {x.dtype for x in results}
+    wrong = [x for x in operands if x.dtype != a.dtype] + [x for x in results if not _holds(x, a)]
+    if wrong:
+        raise TypeError(
+            f"matmul: out, bias and row_sums must be {a.dtype}, one is {wrong[0].dtype}"
+        )
+    if len(dtypes) > 1:
+        raise TypeError(f"matmul: out and row_sums must be of one dtype, not {dtypes}")
+    for other in (*operands, *results):
         if other.data.device_id != a.data.device_id:
             raise ValueError(
                 f"matmul: operands on different devices: shape {a.shape} on "
@@ -209,10 +224,10 @@ def _run(problem: cublaslt.Problem, a: Array, b: Array, out: Array, accumulate: 
     """Queue a product part by part; False, and nothing done, where there is no algorithm."""
     product = cublaslt.product(problem)
     stream = cupy.cuda.get_current_stream().ptr
-    size = a.dtype.itemsize
+    size, out_size = a.dtype.itemsize, out.dtype.itemsize
     pa, pb, po = a.data.ptr, b.data.ptr, out.data.ptr
     return product.supported and all(
-        product.run(pa + da * size, pb + db * size, po + do * size, accumulate, stream)
+        product.run(pa + da * size, pb + db * size, po + do * out_size, accumulate, stream)
         for da, db, do in problem.plan.offsets
     )
 
@@ -244,15 +259,17 @@ def _problem(
 ) -> cublaslt.Problem:
     """The product of these operands; a new result is aligned as well as can be."""
     size = a.dtype.itemsize
+    result = a if out is None else out
     bits_a, bits_b, bits_out = plan.offset_bits
     return cublaslt.Problem(
         a.data.device_id,
         a.dtype.char,
+        result.dtype.char,
         get_float32_matmul_precision() == "high",
         plan,
         _alignment(a.data.ptr | bits_a * size),
         _alignment(b.data.ptr | bits_b * size),
-        _alignment((0 if out is None else out.data.ptr) | bits_out * size),
+        _alignment((0 if out is None else out.data.ptr) | bits_out * result.itemsize),
         epilogue,
     )
 

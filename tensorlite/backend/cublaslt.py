@@ -134,6 +134,7 @@ class Problem(NamedTuple):
 
     device: int
     char: str
+    out_char: str
     tf32: bool
     plan: MatmulPlan
     align_a: int
@@ -146,6 +147,7 @@ class Problem(NamedTuple):
         batch = f"{g.batch} x " if g.batch > 1 else ""
         return (
             f"{batch}({g.m}, {g.k}) @ ({g.k}, {g.n}) of {cupy.dtype(self.char)} "
+            f"to {cupy.dtype(self.out_char)} "
             f"with epilogue {self.epilogue} on cuda:{self.device}"
         )
 
@@ -175,18 +177,17 @@ class Product:
         self._desc.set(_DESC_TRANSA, c_int32(g.b.transposed))
         self._desc.set(_DESC_TRANSB, c_int32(g.a.transposed))
         self._desc.set(_DESC_EPILOGUE, c_uint32(p.epilogue))
-        self._left = self._layout(g.b, g.k, g.n)
-        self._right = self._layout(g.a, g.m, g.k)
-        self._out = self._layout(g.out, g.m, g.n)
+        self._left = self._layout(p.char, g.b, g.k, g.n)
+        self._right = self._layout(p.char, g.a, g.m, g.k)
+        self._out = self._layout(p.out_char, g.out, g.m, g.n)
         self._lock = threading.Lock()
         self._heuristic = _Heuristic()
         self.supported = self._choose()
 
-    def _layout(self, matrix: Matrix, rows: int, columns: int) -> _Descriptor:
+    def _layout(self, char: str, matrix: Matrix, rows: int, columns: int) -> _Descriptor:
         """Describe a row-major ``(rows, columns)`` operand as the column-major one it also is."""
         dense, others = (rows, columns) if matrix.transposed else (columns, rows)
-        kind = MATRIX_TYPES[self.problem.char]
-        layout = _Descriptor("MatrixLayout", kind, dense, others, matrix.ld)
+        layout = _Descriptor("MatrixLayout", MATRIX_TYPES[char], dense, others, matrix.ld)
         layout.set(_LAYOUT_BATCH_COUNT, c_int32(self.problem.plan.batch))
         layout.set(_LAYOUT_BATCH_OFFSET, c_int64(matrix.stride))
         return layout

@@ -167,10 +167,11 @@ class CudaBackend(Backend):
         """The product of two matrices, and the sum of each row of `a`: one call of cuBLASLt."""
         from tensorlite.backend.blas import if_fit, matmul
 
-        sums = if_fit(sums, a, b)
-        if sums is None:
-            sums = self.xp.empty(a.shape[0], a.dtype)
-        return matmul(a, b, row_sums=sums, out=if_fit(out, a, b)), sums
+        out, sums = if_fit(out, a, b), if_fit(sums, a, b)
+        given = next((x for x in (out, sums) if x is not None), a)  # one call writes both
+        if sums is None or sums.dtype != given.dtype:
+            sums = self.xp.empty(a.shape[0], given.dtype)
+        return matmul(a, b, row_sums=sums, out=out), sums
 
     def on(self, device: Device) -> Any:
         """Context manager: new arrays are made on `device`."""

@@ -94,6 +94,8 @@ class Arena:
         self.forget_parts()
         self.own: list[tuple[int, int, int]] | None = None  # see `divide`
         self.sharing: Any = None  # what divides it among processes, if it is divided
+        self._wanted_short: dict[int, int] = {}  # size of each place that autocast casts, by start
+        self._index: dict[int, int] = {}  # of parameters' places, by the parameters' ids
         self.places: list[Place] = []
         for name, parameter, start in zip(names, parameters, starts, strict=True):
             stop = start + parameter.numel()
@@ -137,6 +139,22 @@ class Arena:
             place.data[...] = array
         parameter.array = place.data
         self._welcome(parameter, place.grad)
+
+    # --- 16-bit copies: see `short` -----------------------------------------------------------
+
+    def want_short(self, parameter: Tensor) -> int | None:
+        """Note that `parameter` is used as a short float; return where it lies, None if elsewhere."""
+        if not self._index:
+            self._index = {id(place.parameter): i for i, place in enumerate(self.places)}
+        place = self.places[self._index[id(parameter)]]
+        if parameter.array is not place.data:
+            return None
+        self._wanted_short[place.start] = place.stop - place.start
+        return place.start
+
+    def is_mostly_short(self) -> bool:
+        """Whether at least half of the arena was wanted short, as far as is known."""
+        return 2 * sum(self._wanted_short.values()) >= self.data.size
 
     # --- gradients ----------------------------------------------------------------------------
     #
