@@ -29,6 +29,7 @@ def problem(device):
 
 
 def test_the_lists_name_primitives():
+    assert tl.var and tl.std  # whose module is imported when they are wanted
     names = {primitive.name for primitive in PRIMITIVES.values()}
     assert names >= amp.LOWER
     assert names >= amp.FLOAT32

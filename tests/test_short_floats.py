@@ -70,7 +70,7 @@ def test_a_parameter_that_was_written_is_cast_anew(write, housed, device):
     optimizer = tl.optim.AdamW(model.parameters(), lr=0.1)
     if not housed:
         model = nn.Linear(40, 33).to(device)
-    for _ in range(2):
+    for again in range(2):
         with tl.autocast(device.type, dtype=tl.bfloat16):
             before = host(model(x).float())
         if housed or write is not take_a_step:
@@ -80,7 +80,8 @@ def test_a_parameter_that_was_written_is_cast_anew(write, housed, device):
         weight, bias = (p.detach().bfloat16() for p in model.parameters())
         expected = host(F.linear(x.bfloat16(), weight, bias).float())
         np.testing.assert_array_equal(after, expected)
-        assert (before != after).any() or not (housed or write is not take_a_step) or _ > 0
+        written = housed or write is not take_a_step
+        assert again or (before != after).any() == written
 
 
 def gradients_of(model, x, half, steps=1):
@@ -123,7 +124,7 @@ def test_gradients_of_several_passes_add_up(half, housed, device):
     once = [host(g).copy() for g in gradients_of(model, x, half)]
     thrice = gradients_of(model, x, half, steps=3)
     for one, three in zip(once, thrice, strict=True):
-        np.testing.assert_allclose(host(three), 3 * one, rtol=1e-5, atol=1e-5)
+        assert abs(host(three) - 3 * one).max() <= 8 * HALVES[half] * abs(3 * one).max()
     if housed:
         optimizer.step()
 
