@@ -143,7 +143,7 @@ class Arena:
     # --- 16-bit copies: see `short` -----------------------------------------------------------
 
     def want_short(self, parameter: Tensor) -> int | None:
-        """Note that `parameter` is used as a short float; return where it lies, None if elsewhere."""
+        """Note that `parameter` is read in 16 bits; return where it lies, None if elsewhere."""
         if not self._index:
             self._index = {id(place.parameter): i for i, place in enumerate(self.places)}
         place = self.places[self._index[id(parameter)]]
