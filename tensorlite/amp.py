@@ -161,7 +161,8 @@ class autocast:
         """
         if self.device == "cpu" or dtype != self.fast_dtype:
             return cast(leaf, dtype)
-        return tensor_of(self.copies.of(leaf), leaf, requires_grad=True)
+        source: Any = leaf  # in the place of a node
+        return tensor_of(self.copies.of(leaf), source)
 
 
 def _device_type(name: str | Device) -> str:
