@@ -1,4 +1,4 @@
-"""Short floats flow: what autocast casts, rounds and leaves alone, on both devices."""
+"""What autocast does to parameters: cast anew, gradients in float32; on both devices."""
 
 from __future__ import annotations
 
