@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlite.recording.recorder import Node
+from tensorlite.recording.nodes import Node
 from tensorlite.recording.trees import arrays_in
 
 

@@ -21,7 +21,7 @@ from tensorlite.recording.folding import Blocks
 from tensorlite.recording.kernel_links import link_of_call
 from tensorlite.recording.kernel_text import Written, source, written
 from tensorlite.recording.links import is_copy, link_of_node
-from tensorlite.recording.recorder import Node
+from tensorlite.recording.nodes import Node
 from tensorlite.recording.trees import arrays_in
 
 Span = tuple[int, int]

@@ -24,7 +24,8 @@ from tensorlite.backend import BACKENDS, backend_for
 from tensorlite.debug import users_line
 from tensorlite.recording.graph_chains import GraphChains
 from tensorlite.recording.mailbox import Mailbox, common_memory
-from tensorlite.recording.recorder import Offset, Recorder
+from tensorlite.recording.nodes import Offset
+from tensorlite.recording.recorder import Recorder
 from tensorlite.recording.trees import leaves
 from tensorlite.tape import mode
 from tensorlite.tensor import Tensor

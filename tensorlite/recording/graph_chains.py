@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import cupy
 
-from tensorlite.backend import backend_for
 from tensorlite.recording.chains import Chain, advanced
-from tensorlite.recording.graph_kernels import GraphKernels, array_at, is_held, label
+from tensorlite.recording.graph_kernels import GraphKernels, is_held, label
+from tensorlite.recording.graph_units import HERE, Seen, done_later, forms, same_bits
 from tensorlite.recording.kernel_links import dropout_link, link_of_call
 from tensorlite.recording.kernel_text import written
 from tensorlite.recording.links import Link, link_of_unit
@@ -25,34 +25,8 @@ from tensorlite.recording.primitives_of import in_parts, in_primitives
 from tensorlite.recording.trees import leaves, mapped
 from tensorlite.recording.views import view_of
 
-_IN_PLACE = frozenset({"_add_to", "put"})
+_IN_PLACE = frozenset({"_add_to", "put", "_overwrite"})
 _POSSIBLE = frozenset({"computed", "copy", "plus", *_IN_PLACE})
-
-
-class Seen(NamedTuple):
-    """A unit of the first call.
-
-    Attributes
-    ----------
-    kind
-        "link", "view", "parts" (a rule that is taken apart; its primitives follow), or "other".
-    given
-        Shapes and dtypes of its arrays.
-    kernel, places, numbers
-        Of a link by a kernel: its name, which of the arrays it is given (-1: the result), and what
-        else.
-    result, form
-        What it returned, with `_HERE` for its one array, and shape and dtype of that.
-    """
-
-    name: str
-    kind: str
-    given: tuple = ()
-    kernel: str | None = None
-    places: tuple[int, ...] = ()
-    numbers: tuple = ()
-    result: Any = None
-    form: tuple = ()
 
 
 class Member(NamedTuple):
@@ -60,9 +34,6 @@ class Member(NamedTuple):
 
     run: Callable[[], None]
     line: str
-
-
-_HERE = object()
 
 
 class GraphChains:
@@ -130,7 +101,7 @@ class GraphChains:
         kinds = {unit.kind for unit in self.units[count:]}
         pays = "link" in kinds or "other" not in kinds
         with recorder.busy():
-            same = refused is None and pays and _same(parts, result)
+            same = refused is None and pays and same_bits(parts, result)
         if same:
             return parts
         self._back_to(before)
@@ -200,9 +171,9 @@ class GraphChains:
             if any(x.data.mem is target.data.mem for x in arrays):
                 view = getattr(getattr(function, "__self__", None), "view", False)
                 plain = view and not self._launches
-                return Seen(name, "view", _forms(given)) if plain else other
-        tree = mapped(result, lambda x: _HERE if x is target else x)
-        seen = Seen(name, "link", _forms(given), None, (), (), tree, form)
+                return Seen(name, "view", forms(given)) if plain else other
+        tree = mapped(result, lambda x: HERE if x is target else x)
+        seen = Seen(name, "link", forms(given), None, (), (), tree, form)
         for each in (self._by_kernel(seen, arrays, target), seen):
             if each is not None and self._link(each, function, arguments, given, target):
                 return each
@@ -276,15 +247,15 @@ class GraphChains:
         if seen.kind == "parts":
             run = in_primitives(function)
             return in_parts(recorder, run, arguments)[0] if run else None
-        if seen.kind == "link" and seen.given == _forms(given):
+        if seen.kind == "link" and seen.given == forms(given):
             with recorder.busy():
                 made = cupy.ndarray(*seen.form) if seen.form else arguments[0]
             link = self._link(seen, function, arguments, given, made)
             if link is not None:
-                result = mapped(seen.result, lambda x: made if x is _HERE else x)
+                result = mapped(seen.result, lambda x: made if x is HERE else x)
                 line = recorder.noted_later(name, given, list(leaves(result)))
                 self._members[self._next] = Member(
-                    _alone(function, arguments, link, recorder), line
+                    done_later(function, arguments, link, recorder), line
                 )
                 self._join(link, [*given, made])
                 return result
@@ -351,50 +322,3 @@ def _counts_alone() -> int:
 
 
 _ALONE = _counts_alone()
-
-
-def _forms(values: list[Any]) -> tuple:
-    return tuple(
-        (x.shape, x.dtype, x.strides) if isinstance(x, cupy.ndarray) else None for x in values
-    )
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two results have the same bits."""
-    pairs = [list(leaves(x)) for x in (one, other)]
-    if len(pairs[0]) != len(pairs[1]):
-        return False
-    for x, y in zip(*pairs, strict=True):
-        if not isinstance(y, cupy.ndarray):
-            if isinstance(x, cupy.ndarray) or x is not y:
-                return False
-            continue
-        if not isinstance(x, cupy.ndarray) or (x.shape, x.dtype) != (y.shape, y.dtype):
-            return False
-        bits = [cupy.ascontiguousarray(each).view("u1") for each in (x, y)] if x.size else []
-        if x.size and not bool((bits[0] == bits[1]).all()):
-            return False
-    return True
-
-
-def _alone(function: Callable, arguments: tuple, link: Link, recorder: Any) -> Callable[[], None]:
-    """How a link is done by itself, later; it does not keep the memory of its arrays."""
-
-    def bare(x: Any) -> Any:
-        if not isinstance(x, cupy.ndarray):
-            return x
-        low, high = backend_for("cuda").byte_bounds(x)
-        memory = cupy.cuda.UnownedMemory(low, max(high - low, 1), None, x.data.device_id)
-        start = cupy.cuda.MemoryPointer(memory, x.data.ptr - low)
-        return cupy.ndarray(x.shape, x.dtype, start, x.strides)
-
-    arguments = mapped(arguments, bare)
-
-    def run() -> None:
-        result = function(*arguments)
-        for x in leaves(result):
-            if isinstance(x, cupy.ndarray) and x.data.ptr != link.output.address:
-                to = array_at(link.output, recorder.device)
-                to[...] = cupy.ascontiguousarray(x).view(to.dtype).ravel()
-
-    return run

@@ -55,8 +55,9 @@ class GraphKernels:
         if made.text in self._proven:
             return
         try:
-            module = generated_module(source([made.text]))
-            function = module.get_function("fused_0")
+            name = "_".join(["fused", *[link.name for link in made.links][:8]])  # in a profile
+            module = generated_module(source([made.text]).replace("fused_0", name))
+            function = module.get_function(name)
         except (cupy.cuda.compiler.CompileException, RuntimeError) as error:
             self._refuse(made, f"cannot be compiled ({str(error).strip().splitlines()[0]})")
             return

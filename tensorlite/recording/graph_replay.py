@@ -12,7 +12,8 @@ import numpy as np
 from tensorlite.backend import HOST, backend_for
 from tensorlite.recording.graph import GraphRecorder
 from tensorlite.recording.mailbox import RING
-from tensorlite.recording.recording import Line, Output, Recording
+from tensorlite.recording.recording import Output, Recording
+from tensorlite.recording.shown import Line
 from tensorlite.recording.trees import mapped
 from tensorlite.tape import mode, note_write_at
 from tensorlite.tensor import tensor_of

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tensorlite.backend.base import Backend
-from tensorlite.recording.recorder import Node
+from tensorlite.recording.nodes import Node
 from tensorlite.recording.views import SHORT, View, as_row, broadcast, computed, view_of
 
 _EXACT_DOUBLES = 1 << 53  # whole numbers up to it are handed to a kernel as doubles
@@ -120,7 +120,7 @@ def link_of_unit(name: str, function: Any, arguments: Any, output: Any) -> Link 
         return link_of("positive", arguments, {}, output)
     if kind == "_add_to":  # a gradient's, in place
         return link_of("add", arguments, {}, arguments[0])
-    if kind == "put":
+    if kind in ("put", "_overwrite"):
         to, x = arguments
         return link_of("positive", (x,), {}, to) if to.shape == x.shape else None
     primitive = getattr(function, "__self__", None)

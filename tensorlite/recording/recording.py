@@ -7,13 +7,15 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterator
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tensorlite.backend import HOST
 from tensorlite.recording.folding import Blocks, folded, start_of
-from tensorlite.recording.recorder import Node, Recorder
+from tensorlite.recording.nodes import Node
+from tensorlite.recording.recorder import Recorder
+from tensorlite.recording.shown import Line, drawn, listed
 from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.recording.verifying import same_bits
 from tensorlite.tape import mode, note_write_at, span
@@ -27,18 +29,6 @@ _DROPPING = frozenset({"attention", "attention_backward"})
 
 class Output(int):
     """Stands in a result for one of the arrays that are returned."""
-
-
-class Line(NamedTuple):
-    """One call of a recording, as it is shown."""
-
-    name: str
-    operation: str
-    source: str
-    reads: list[tuple[int, int]]  # (address, bytes)
-    writes: list[tuple[int, int]]
-    numbers: list[float]
-    by_python: bool
 
 
 class Recording:
@@ -354,34 +344,14 @@ class Recording:
         )
 
     def __str__(self) -> str:
-        lines = self.lines()
-        names = _Names(lines)
         before, after = self.memory
         head = f"{self!r}\ntemporaries: {before:,} bytes, in {after:,}\n"
         head += f"not fused: {self.unfused}\n" if self.unfused else ""
-        rows = []
-        for i, line in enumerate(lines):
-            made = ", ".join(names(*span) for span in line.writes) or "-"
-            read = ", ".join(names(*span) for span in line.reads)
-            where = f"  # {line.operation}, {line.source}" if line.source else ""
-            mark = "python " if line.by_python else ""
-            rows.append(f"{i:4}  {made} = {mark}{line.name}({read}){where}")
-        return head + "\n".join(rows)
+        return head + listed(self.lines())
 
     def to_dot(self) -> str:
         """The calls and what they hand to each other, in Graphviz's language."""
-        lines = self.lines()
-        last: dict[int, int] = {}
-        text = ["digraph recording {", "  node [shape=box];"]
-        for i, line in enumerate(lines):
-            style = ' style="dashed"' if line.by_python else ""
-            text.append(f'  c{i} [label="{line.name}"{style}];')
-            for address, size in line.reads:
-                if address in last:
-                    text.append(f'  c{last[address]} -> c{i} [label="{size} B"];')
-            for address, _ in line.writes:
-                last[address] = i
-        return "\n".join([*text, "}"])
+        return drawn(self.lines())
 
 
 def is_home(t: Tensor) -> bool:
@@ -391,17 +361,3 @@ def is_home(t: Tensor) -> bool:
 
 class _Array(int):
     """Stands in a result for an array that is returned as such."""
-
-
-class _Names:
-    """Short names of the memory that calls use."""
-
-    def __init__(self, lines: list[Line]) -> None:
-        self._known: dict[int, str] = {}
-        made = {address for line in lines for address, _ in line.writes}
-        self._made = made
-
-    def __call__(self, address: int, size: int) -> str:
-        kind = "t" if address in self._made else "p"
-        name = self._known.setdefault(address, f"{kind}{len(self._known)}")
-        return f"{name}[{size}]"
