@@ -1,8 +1,8 @@
 """Captured calls with fusion and without, in turn: ``python benchmarks/fusion.py [--rounds N]``.
 
-Each example is written with operations on Tensors alone. A line has the median times, in
-microseconds, of a call that is replayed, the median ratio of pairs, the calls in either recording,
-and the seconds until the first replay.
+Each example is written with operations on Tensors alone; with ``--device cuda`` on the GPU. A line
+has the median times, in microseconds, of a call that is replayed, the median ratio of pairs, the
+calls in either recording, and the seconds until the first replay.
 """
 
 from __future__ import annotations
@@ -59,12 +59,33 @@ def adam(p: tl.Tensor, g: tl.Tensor, m: tl.Tensor, v: tl.Tensor) -> tuple:
     return p - 1e-3 * (m / (1 - 0.9**3)) / (tl.sqrt(v / (1 - 0.999**3)) + 1e-8), m, v
 
 
+def total(x: tl.Tensor, y: tl.Tensor) -> tl.Tensor:
+    """A loss in one number."""
+    return ((x - y) * (x - y) * 0.5 + x.abs()).mean()
+
+
+def bits(x: tl.Tensor, y: tl.Tensor) -> tl.Tensor:
+    """Comparisons, logic and whole numbers."""
+    i, j = (x * 8).to(tl.int64), (y * 8).to(tl.int64)
+    return tl.where((x > y) & (y < 1), i * 2 + j, tl.maximum(i, j))
+
+
+def in_16_bits(formula: Callable) -> Callable:
+    """The formula with its gradient in float16."""
+    call = with_gradient(formula)
+    return lambda x, *more: call(x.half(), *[y.half() for y in more])
+
+
 EXAMPLES = {
     "gelu": (with_gradient(gelu), 1),
     "layer norm": (with_gradient(layer_norm), 1),
     "huber": (with_gradient(huber), 2),
     "dropout + add + gelu": (with_gradient(dropout_add_gelu), 2),
     "adam": (adam, 4),
+    "loss": (with_gradient(total), 2),
+    "bits": (bits, 2),
+    "gelu in float16": (in_16_bits(gelu), 1),
+    "dropout in float16": (in_16_bits(dropout_add_gelu), 2),
 }
 
 
@@ -72,6 +93,8 @@ def main() -> None:
     """Print a line for each example and shape."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", nargs="*", help="examples", choices=list(EXAMPLES))
     parser.add_argument("--threads", type=int, default=tl.get_num_threads())
     args = parser.parse_args()
     tl.set_num_threads(args.threads)
@@ -80,9 +103,11 @@ def main() -> None:
         f"{'example':22}{'shape':>13}{'without':>10}{'fused':>10}{'ratio':>7}   calls   first call"
     )
     for name, (function, inputs) in EXAMPLES.items():
+        if args.only and name not in args.only:
+            continue
         for shape in ((64, 64), (512, 512), (2048, 1024)):
             given = [np.abs(rng.standard_normal(shape)).astype(np.float32) for _ in range(inputs)]
-            tensors = [tl.tensor(x) for x in given]
+            tensors = [tl.tensor(x, device=args.device) for x in given]
             calls, firsts = [], []
             for fuse in (False, True):
                 calls.append(tl.capture(function, fuse=fuse))
@@ -105,6 +130,8 @@ def _timed(call: Callable, given: list, repeats: int) -> float:
     start = time.perf_counter()
     for _ in range(repeats):
         call(*given)
+    if given[0].device.type == "cuda":
+        tl.cuda.synchronize()
     return (time.perf_counter() - start) / repeats
 
 
