@@ -133,10 +133,20 @@ TL_INLINE void attend(const Scoring<T>& scoring, const Dropout<float>& dropout, 
     const bool quick = !scoring.bias && !scoring.allowed && scoring.scale >= 0 && !dropout.drops();
     const int seen = quick ? (int)scoring.limit(block) / kTile * kTile : 0;  // by all queries
 
-    TileRows<T, kDims>(q.of(head), block, queries, dim).template copy<kBlock>(base);
+    // Queries are held in registers, of long ones the first half.
+    constexpr bool kLong = kDims > 128;
+    constexpr int kNear = kLong ? kDims / 2 : kDims;
+    __shared__ __align__(16) Tile<T, kLong ? kBlock : 1, kNear> further;
+    const Rows<const T> of_q = q.of(head);
+    TileRows<T, kNear>(of_q, block, queries, dim).template copy<kBlock>(base);
+    if constexpr (kLong) {
+        const Rows<const T> halves{of_q.data + kNear, of_q.stride};
+        TileRows<T, kNear>(halves, block, queries, dim - kNear).template copy<kBlock>(shared_address(&further));
+    }
     end_batch();
     arrived<0>();
-    const Left<T, kDims> query(memory, mine.warp);
+    const Left<T, kNear> query((Tile<T, kBlock, kNear>&)memory, mine.warp);
+    const LeftInMemory<T, kLong ? kBlock : 1, kNear> rest(further, mine.warp);
     __syncthreads();
     const Index serving = (uint32_t)head / (uint32_t)scoring.sharing();
     TileRows<T, kDims> keys(k.of(serving), 0, end, dim), values(v.of(serving), 0, end, dim);
@@ -156,6 +166,7 @@ TL_INLINE void attend(const Scoring<T>& scoring, const Dropout<float>& dropout, 
         Sums16<kTile> score;
         score.clear();
         score.template add_transposed<0>(query, tile);
+        if constexpr (kLong) score.template add_transposed<0, kNear>(rest, tile);
         float factor = scoring.scale * kLog2e;
         if constexpr (careful.value) {
             complete<false>(score, scoring, head, mine, first);

@@ -33,6 +33,23 @@ TL_INLINE Taps taps_from(int first, const Axes& axes, int* offsets) {
     return taps;
 }
 
+// A number that the compiler takes for another one, so that what follows from it is computed again
+// rather than kept: in a loop that needs all registers.
+TL_INLINE uint32_t computed_anew(uint32_t number) {
+    asm volatile("mov.u32 %0, %1;" : "=r"(number) : "r"(number));
+    return number;
+}
+
+// Which part of a convolution a block has: of the filters, of the places, a group.
+struct ProductBlock {
+    int down, tile, group;
+
+    TL_INLINE ProductBlock(uint32_t number, uint32_t count_down, uint32_t tiles) {
+        down = number % count_down, number /= count_down;
+        tile = number % tiles, group = number / tiles;
+    }
+};
+
 // y[n, m, place] = Σ w[m, k] · x[n, k, place] + bias[m], k a column of the patches. Filters are rows
 // of columns; of more than kMostTaps taps, all columns of the first kMostTaps come first.
 template <int kRows, typename Sums, typename T>
@@ -42,11 +59,12 @@ TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index image
     __shared__ __align__(16) Strip<T, kStripColumns> b[2];
     __shared__ __align__(16) Column tables[8][16 / sizeof(T)];
     __shared__ int offsets[kMostTaps];
+    __shared__ __align__(16) Place<T> places[kStripColumns];
     __shared__ Index results[kStripColumns];
     const uint32_t across = (uint32_t)((filters + kRows - 1) / kRows);
     const uint32_t tiles = (uint32_t)((images * axes.places() + kStripColumns - 1) / kStripColumns);
-    const uint32_t m = blockIdx.x % across * kRows, number = blockIdx.x / across;
-    const uint32_t group = number / tiles, first = number % tiles * kStripColumns;
+    const ProductBlock block(blockIdx.x, across, tiles);
+    const uint32_t m = block.down * kRows, group = block.group, first = block.tile * kStripColumns;
 
     const Patches<T> patches(x + group * channels * axes.volume(), images,
                              groups * channels * axes.volume(), axes);
@@ -69,11 +87,12 @@ TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index image
     const T* mine = w + (group * filters + m) * every;
     for (int t = 0; t < axes.taps(); t += kMostTaps) {
         if (t > 0) __syncthreads();  // all have read the offsets of the taps before
+        if (threadIdx.x < kStripColumns)  // once a place, of which four lanes take columns
+            places[threadIdx.x] = patches.place(computed_anew(first) + threadIdx.x, Taps(t, axes));
         const Taps taps = taps_from(t, axes, offsets);
         const int count = (int)channels * taps.count;
         const MatrixRows<T> rows(mine + begin, every, filters - m, count);
-        PatchRows<T> right{{patches.place(first + PatchRows<T>::row(0), taps),
-                            patches.place(first + PatchRows<T>::row(1), taps)},
+        PatchRows<T> right{{places[PatchRows<T>::row(0)], places[PatchRows<T>::row(1)]},
                            {offsets, count, (int)axes.volume(), Divisor(taps.count)},
                            tables[threadIdx.x / 32]};
         constexpr int depth = Strip<T, kRows>::kDepth;
@@ -81,23 +100,37 @@ TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index image
         begin += count;
     }
     __syncthreads();
-    const Index volume = target.volume();
-    y += (group * filters + m) * volume;
+    const ProductBlock again(computed_anew(blockIdx.x), across, tiles);
+    const Index volume = target.volume(), top = again.group * filters + again.down * kRows;
+    const int left = (int)filters - again.down * kRows;
+    y += top * volume;
     sums.each([&](auto s0, auto s1, int row, int column, int apart) {
-        if (m + row >= filters) return;
-        const Acc<T> shift = bias ? Acc<T>(bias[group * filters + m + row]) : Acc<T>(0);
-        const Index first = results[column], second = results[column + apart];
+        if (row >= left) return;
+        const Acc<T> shift = bias ? Acc<T>(bias[top + row]) : Acc<T>(0);
+        const Index to = results[column], second = results[column + apart];
         T* out = y + row * volume;
         if constexpr (sizeof(T) == 2) {
-            if (first >= 0 && second == first + 1 && (uint64_t)(out + first) % 4 == 0) {
-                *(uint32_t*)(out + first) = joined<T>(s0 + shift, s1 + shift);
+            if (to >= 0 && second == to + 1 && (uint64_t)(out + to) % 4 == 0) {
+                *(uint32_t*)(out + to) = joined<T>(s0 + shift, s1 + shift);
                 return;
             }
         }
-        if (first >= 0) out[first] = T(s0 + shift);
+        if (to >= 0) out[to] = T(s0 + shift);
         if (second >= 0) out[second] = T(s1 + shift);
     });
 }
+
+// Which part of the weights' gradient a block has: of rows, of columns, a group, a share of the places.
+struct WeightBlock {
+    int down, across, group;
+    Index part;
+
+    TL_INLINE WeightBlock(uint32_t number, int count_down, int count_across, int groups) {
+        down = number % count_down, number /= count_down;
+        across = number % count_across, number /= count_across;
+        group = number % groups, part = number / groups;
+    }
+};
 
 // partial[part][m, k] = Σ g[n, m, place] · x[n, k, place] over the part's share of all places.
 template <int kRows, typename Sums, typename T>
@@ -113,12 +146,8 @@ TL_INLINE void correlate(const T* g, const T* x, Acc<T>* partial, Index images, 
     const int rest = every % most, whole = every / most;
     const int across = whole * tiles + (rest + kStripColumns - 1) / kStripColumns;
     const int down = (int)((filters + kRows - 1) / kRows);
-    uint32_t number = blockIdx.x;
-    const int m = number % down * kRows;
-    number /= down;
-    const int tile = number % across;
-    number /= across;
-    const int group = number % (uint32_t)groups, part = number / (uint32_t)groups;
+    const WeightBlock mine(blockIdx.x, down, across, (int)groups);
+    const int m = mine.down * kRows, tile = mine.across, group = mine.group;
 
     const Taps taps = taps_from(tile / tiles * kMostTaps, axes, offsets);
     const int first = tile % tiles * kStripColumns;
@@ -134,14 +163,16 @@ TL_INLINE void correlate(const T* g, const T* x, Acc<T>* partial, Index images, 
     PatchColumns<T> right{patches, taps, table};
     Sums sums;
     sums.clear();
-    const Share mine = share((images * places + depth - 1) / depth, part, parts);
-    multiply_strips(sums, a, b, (int)mine.first, (int)mine.last, left, right);
-    Acc<T>* out = partial + ((part * groups + group) * filters + m) * every;
+    const Share some = share((images * places + depth - 1) / depth, mine.part, parts);
+    multiply_strips(sums, a, b, (int)some.first, (int)some.last, left, right);
+    const WeightBlock again(computed_anew(blockIdx.x), down, across, (int)groups);
+    const Index top = again.down * kRows;
+    Acc<T>* out = partial + ((again.part * groups + again.group) * filters + top) * every;
     sums.each([&](auto s0, auto s1, int row, int column, int apart) {
-        if (m + row >= filters) return;
+        if (top + row >= filters) return;
 #pragma unroll
         for (int k = 0; k < 2; ++k) {
-            const int c = first + column + k * apart;
+            const int c = again.across % tiles * kStripColumns + column + k * apart;
             if (c >= columns.count) continue;
             const int channel = (int)columns.of_taps.quotient(c), tap = c - channel * taps.count;
             out[(Index)row * every + channel * axes.taps() + taps.first + tap] = k ? s1 : s0;

@@ -156,11 +156,14 @@ struct MatrixRows {
     template <int kRows>
     TL_INLINE void fill(Strip<T, kRows>& strip, int s) const {
         constexpr int pack = Strip<T, kRows>::kPack, depth = Strip<T, kRows>::kDepth;
+        const int top = (int)threadIdx.x / 4, first = s * depth + (int)threadIdx.x % 4 * pack;
 #pragma unroll
-        for (int i = threadIdx.x; i < kRows * 4; i += kStripThreads) {
-            const int row = i / 4, first = s * depth + i % 4 * pack;
+        for (int apart = 0; apart < kRows; apart += kStripThreads / 4) {
+            const int row = top + apart;
+            if (row >= kRows) break;
             const T* source = data + (Index)row * next_row + first;
-            T* target = strip.at(row, i % 4);
+            // 64 rows further on, the permutation is the same.
+            T* target = strip.at(top, threadIdx.x % 4) + apart * depth;
             const bool inside = row < rows && first < count;
             if (inside && in_packs) {
                 copy_ahead(target, source);
@@ -200,9 +203,10 @@ struct PatchRows {
     }
     TL_INLINE void store(Strip<T, kStripColumns>& strip) const {
         struct alignas(16) Chunk { T value[kPack]; };
+        T* const to = strip.at(row(0), chunk());
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-            *(Chunk*)strip.at(row(half), chunk()) = *(const Chunk*)value[half];
+            *(Chunk*)(to + half * 64 * Strip<T, kStripColumns>::kDepth) = *(const Chunk*)value[half];
     }
 };
 

@@ -146,19 +146,20 @@ struct Sums16 {
             for (int i = 0; i < 4; ++i) f(part[j][i], i / 2, j * 8 + pair + i % 2, j * 2 + i % 2);
     }
 
-    // += left · tileᵀ: of n rows of the tile, from row `first` on.
-    template <int first, typename T, int k, int dims>
+    // += left · tileᵀ: of n rows of the tile, from row `first` on, and of its columns from `skipped` on.
+    template <int first, int skipped = 0, typename T, int k, int dims>
     TL_INLINE void add_transposed(const Left<T, k>& left, const Reader<T, dims>& tile) {
 #pragma unroll
-        for (int s = 0; s < k / kDeep<T>; ++s) add_columns<first>(left.part[s], tile, s);
+        for (int s = 0; s < k / kDeep<T>; ++s)
+            add_columns<first>(left.part[s], tile, skipped / kDeep<T> + s);
     }
-    template <int first, typename T, int rows, int k, int dims>
+    template <int first, int skipped = 0, typename T, int rows, int k, int dims>
     TL_INLINE void add_transposed(const LeftInMemory<T, rows, k>& left, const Reader<T, dims>& tile) {
 #pragma unroll
         for (int s = 0; s < k / kDeep<T>; ++s) {
             uint32_t a[4];
             Left<T, k>::read(a, left.tile, left.first, s);
-            add_columns<first>(a, tile, s);
+            add_columns<first>(a, tile, skipped / kDeep<T> + s);
         }
     }
     template <int first, typename T, int dims>
