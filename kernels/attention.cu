@@ -131,17 +131,9 @@ T dot(Index count, const T* a, const T* b) {
 
 template <REAL T>
 HOST
-void attention(Heads<const T> q AXES(batch, heads, queries, dim),
-               Heads<const T> k AXES(batch, kv_heads, keys, dim),
-               Heads<const T> v AXES(batch, kv_heads, keys, dim),
-               const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-               const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1),
-               Heads<T> y AXES(batch, heads, queries, dim), T* lse OF(batch * heads * queries),
-               Index batch,
-    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
-    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
-    uint64_t offset) {
+void attention(
+    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
+    T* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, T);
     const Index block = attention_block(queries, keys, causal),
                 blocks = queries ? ceil_div(queries, block) : 0;
@@ -189,18 +181,10 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
 template <REAL T>
 HOST
 void attention_backward(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim), Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1),
-    Heads<const T> y AXES(batch, heads, queries, dim), const T* lse OF(batch * heads * queries),
-    Heads<T> dq AXES(batch, heads, queries, dim), Heads<T> dk AXES(batch, kv_heads, keys, dim),
-    Heads<T> dv AXES(batch, kv_heads, keys, dim), Index batch,
-    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
-    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
-    uint64_t offset) {
+    GRADIENT_PARAMETERS(T), Heads<const T> y AXES(batch, heads, queries, dim),
+    const T* lse OF(batch * heads * queries), Heads<T> dq AXES(batch, heads, queries, dim),
+    Heads<T> dk AXES(batch, kv_heads, keys, dim), Heads<T> dv AXES(batch, kv_heads, keys, dim),
+    NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, T);
     const Index block = attention_block(queries, 2 * keys, causal);
     parallel(batch * kv_heads, [&](Index serving) {
@@ -277,17 +261,9 @@ void attention_backward(
 
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
-void attention(Heads<const T> q AXES(batch, heads, queries, dim),
-               Heads<const T> k AXES(batch, kv_heads, keys, dim),
-               Heads<const T> v AXES(batch, kv_heads, keys, dim),
-               const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-               const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1),
-               Heads<T> y AXES(batch, heads, queries, dim), Acc<T>* lse OF(batch * heads * queries),
-               Index batch,
-    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
-    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
-    uint64_t offset) {
+void attention(
+    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
+    Acc<T>* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     using A = Acc<T>;
     constexpr int chunk = sizeof(A) == 8 ? 2 : 8;  // keys whose scores are held at once
     TL_ATTENTION(T, A);
@@ -341,18 +317,9 @@ void attention(Heads<const T> q AXES(batch, heads, queries, dim),
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
 void attention_backward_queries(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim), Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1),
-    Heads<const T> y AXES(batch, heads, queries, dim),
-    const Acc<T>* lse OF(batch * heads * queries),
-    Heads<T> dq AXES(batch, heads, queries, dim), Acc<T>* mean OF(batch * heads * queries), Index batch,
-    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
-    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
-    uint64_t offset) {
+    GRADIENT_PARAMETERS(T), Heads<const T> y AXES(batch, heads, queries, dim),
+    const Acc<T>* lse OF(batch * heads * queries), Heads<T> dq AXES(batch, heads, queries, dim),
+    Acc<T>* mean OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     using A = Acc<T>;
     TL_ATTENTION(T, A);
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
@@ -394,17 +361,9 @@ void attention_backward_queries(
 template <typename T>
 BLOCKS(batch * kv_heads * (keys + 31 >> 5), 128)
 void attention_backward_keys(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim), Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1),
-    const Acc<T>* lse OF(batch * heads * queries), const Acc<T>* mean OF(batch * heads * queries),
-    Heads<T> dk AXES(batch, kv_heads, keys, dim), Heads<T> dv AXES(batch, kv_heads, keys, dim), Index batch,
-    Index heads, Index kv_heads, Index queries, Index keys, Index dim, Index mask_batches,
-    Index mask_heads, Index mask_rows, double scale, bool causal, double drop, uint64_t seed,
-    uint64_t offset) {
+    GRADIENT_PARAMETERS(T), const Acc<T>* lse OF(batch * heads * queries),
+    const Acc<T>* mean OF(batch * heads * queries), Heads<T> dk AXES(batch, kv_heads, keys, dim),
+    Heads<T> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS) {
     using A = Acc<T>;
     TL_ATTENTION(T, A);
     const Index blocks = (keys + kRows - 1) / kRows, serving = blockIdx.x / blocks;

@@ -89,7 +89,21 @@ struct Dropout {
 #endif
 };
 
-// As kernels are told.
+// What all kernels are given, and the passes of the gradient with the gradient before it.
+#define ATTENTION_PARAMETERS(T)                                                                  \
+    PARAMETERS(Heads<const T> q AXES(batch, heads, queries, dim),                                \
+               Heads<const T> k AXES(batch, kv_heads, keys, dim),                                \
+               Heads<const T> v AXES(batch, kv_heads, keys, dim),                                \
+               const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),             \
+               const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),       \
+               const Index* base OPTIONAL(1))
+#define GRADIENT_PARAMETERS(T)                                                                   \
+    PARAMETERS(Heads<const T> g AXES(batch, heads, queries, dim), ATTENTION_PARAMETERS(T))
+#define NUMBERS_PARAMETERS                                                                       \
+    PARAMETERS(Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,   \
+               Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, \
+               double drop, uint64_t seed, uint64_t offset)
+
 #define TL_ATTENTION(T, A)                                                                         \
     const Scoring<T> scoring{bias,         allowed,    heads,     kv_heads, queries, keys,         \
                              mask_batches, mask_heads, mask_rows, A(scale), causal};               \

@@ -10,69 +10,54 @@ namespace tl {
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
 void attention_tf32_64(
-    Heads<const float> q AXES(batch, heads, queries, dim),
-    Heads<const float> k AXES(batch, kv_heads, keys, dim),
-    Heads<const float> v AXES(batch, kv_heads, keys, dim),
-    const float* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<float> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    ATTENTION_PARAMETERS(float), Heads<float> y AXES(batch, heads, queries, dim),
+    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     TL_ATTENTION(float, float);
     attend<64>(scoring, dropout, q, k, v, y, lse, (int)dim);
 }
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
 void attention_tf32_queries_64(
-    Heads<const float> g AXES(batch, heads, queries, dim),
-    Heads<const float> q AXES(batch, heads, queries, dim),
-    Heads<const float> k AXES(batch, kv_heads, keys, dim),
-    Heads<const float> v AXES(batch, kv_heads, keys, dim),
-    const float* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<const float> y AXES(batch, heads, queries, dim),
+    GRADIENT_PARAMETERS(float), Heads<const float> y AXES(batch, heads, queries, dim),
     const float* lse OF(batch * heads * queries), Heads<float> dq AXES(batch, heads, queries, dim),
-    float* levels OF(batch * heads * queries * 2),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    float* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS) {
     TL_ATTENTION(float, float);
     pass_over_queries<64>(scoring, dropout, g, q, k, v, y, lse, dq, (Level*)levels, (int)dim);
 }
 
 BLOCKS(batch * kv_heads * (keys + 63 >> 6), 128)
 void attention_tf32_keys_64(
-    Heads<const float> g AXES(batch, heads, queries, dim),
-    Heads<const float> q AXES(batch, heads, queries, dim),
-    Heads<const float> k AXES(batch, kv_heads, keys, dim),
-    Heads<const float> v AXES(batch, kv_heads, keys, dim),
-    const float* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), const float* levels OF(batch * heads * queries * 2),
-    Heads<float> dk AXES(batch, kv_heads, keys, dim), Heads<float> dv AXES(batch, kv_heads, keys, dim),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    GRADIENT_PARAMETERS(float), const float* levels OF(batch * heads * queries * 2),
+    Heads<float> dk AXES(batch, kv_heads, keys, dim),
+    Heads<float> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS) {
     TL_ATTENTION(float, float);
     pass_over_keys<64>(scoring, dropout, g, q, k, v, (const Level*)levels, dk, dv, (int)dim);
 }
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
 void attention_tf32_128(
-    Heads<const float> q AXES(batch, heads, queries, dim),
-    Heads<const float> k AXES(batch, kv_heads, keys, dim),
-    Heads<const float> v AXES(batch, kv_heads, keys, dim),
-    const float* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<float> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    ATTENTION_PARAMETERS(float), Heads<float> y AXES(batch, heads, queries, dim),
+    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     TL_ATTENTION(float, float);
     attend<128>(scoring, dropout, q, k, v, y, lse, (int)dim);
+}
+
+BLOCKS(batch * heads * (queries + 63 >> 6), 128, 1, 96 * 1024)
+void attention_tf32_queries_128(
+    GRADIENT_PARAMETERS(float), Heads<const float> y AXES(batch, heads, queries, dim),
+    const float* lse OF(batch * heads * queries), Heads<float> dq AXES(batch, heads, queries, dim),
+    float* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS) {
+    TL_ATTENTION(float, float);
+    pass_over_queries<128>(scoring, dropout, g, q, k, v, y, lse, dq, (Level*)levels, (int)dim);
+}
+
+BLOCKS(batch * kv_heads * (keys + 63 >> 6), 128, 1, 96 * 1024)
+void attention_tf32_keys_128(
+    GRADIENT_PARAMETERS(float), const float* levels OF(batch * heads * queries * 2),
+    Heads<float> dk AXES(batch, kv_heads, keys, dim),
+    Heads<float> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS) {
+    TL_ATTENTION(float, float);
+    pass_over_keys<128>(scoring, dropout, g, q, k, v, (const Level*)levels, dk, dv, (int)dim);
 }
 
 }  // namespace tl

@@ -10,16 +10,8 @@ namespace tl {
 template <SHORT T>
 BLOCKS(batch * heads * (queries + 63 >> 6), 128, 3)
 void attention_tiles_64(
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<T> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
+    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     attend<64>(scoring, dropout, q, k, v, y, lse, (int)dim);
 }
@@ -27,18 +19,9 @@ void attention_tiles_64(
 template <SHORT T>
 BLOCKS(batch * heads * (queries + 63 >> 6), 128, 3)
 void attention_tiles_queries_64(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<const T> y AXES(batch, heads, queries, dim),
+    GRADIENT_PARAMETERS(T), Heads<const T> y AXES(batch, heads, queries, dim),
     const float* lse OF(batch * heads * queries), Heads<T> dq AXES(batch, heads, queries, dim),
-    float* levels OF(batch * heads * queries * 2),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    float* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     pass_over_queries<64>(scoring, dropout, g, q, k, v, y, lse, dq, (Level*)levels, (int)dim);
 }
@@ -46,17 +29,9 @@ void attention_tiles_queries_64(
 template <SHORT T>
 BLOCKS(batch * kv_heads * (keys + 63 >> 6), 128, 3)
 void attention_tiles_keys_64(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), const float* levels OF(batch * heads * queries * 2),
+    GRADIENT_PARAMETERS(T), const float* levels OF(batch * heads * queries * 2),
     Heads<T> dk AXES(batch, kv_heads, keys, dim), Heads<T> dv AXES(batch, kv_heads, keys, dim),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     pass_over_keys<64>(scoring, dropout, g, q, k, v, (const Level*)levels, dk, dv, (int)dim);
 }
@@ -64,16 +39,8 @@ void attention_tiles_keys_64(
 template <SHORT T>
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
 void attention_tiles_128(
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<T> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
+    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     attend<128>(scoring, dropout, q, k, v, y, lse, (int)dim);
 }
@@ -81,18 +48,9 @@ void attention_tiles_128(
 template <SHORT T>
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
 void attention_tiles_queries_128(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<const T> y AXES(batch, heads, queries, dim),
+    GRADIENT_PARAMETERS(T), Heads<const T> y AXES(batch, heads, queries, dim),
     const float* lse OF(batch * heads * queries), Heads<T> dq AXES(batch, heads, queries, dim),
-    float* levels OF(batch * heads * queries * 2),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    float* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     pass_over_queries<128>(scoring, dropout, g, q, k, v, y, lse, dq, (Level*)levels, (int)dim);
 }
@@ -100,17 +58,9 @@ void attention_tiles_queries_128(
 template <SHORT T>
 BLOCKS(batch * kv_heads * (keys + 63 >> 6), 128)
 void attention_tiles_keys_128(
-    Heads<const T> g AXES(batch, heads, queries, dim),
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), const float* levels OF(batch * heads * queries * 2),
+    GRADIENT_PARAMETERS(T), const float* levels OF(batch * heads * queries * 2),
     Heads<T> dk AXES(batch, kv_heads, keys, dim), Heads<T> dv AXES(batch, kv_heads, keys, dim),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     pass_over_keys<128>(scoring, dropout, g, q, k, v, (const Level*)levels, dk, dv, (int)dim);
 }
@@ -118,16 +68,8 @@ void attention_tiles_keys_128(
 template <SHORT T>
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
 void attention_tiles_256(
-    Heads<const T> q AXES(batch, heads, queries, dim),
-    Heads<const T> k AXES(batch, kv_heads, keys, dim),
-    Heads<const T> v AXES(batch, kv_heads, keys, dim),
-    const T* bias OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const bool* allowed OPTIONAL(mask_batches * mask_heads * mask_rows * keys),
-    const Index* base OPTIONAL(1), Heads<T> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries),
-    Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,
-    Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, double drop,
-    uint64_t seed, uint64_t offset) {
+    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
+    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
     TL_ATTENTION(T, float);
     attend<256>(scoring, dropout, q, k, v, y, lse, (int)dim);
 }

@@ -42,15 +42,7 @@ TL_INLINE A seen_by(const Place<T>& place, const A* weights, const int* offsets,
 template <typename T>
 BLOCKS(blocks, 256)
 void conv_each(
-    const T* x OF(images * groups * channels * size_d * size_h * size_w),
-    const T* w OF(groups * filters * channels * taps_d * taps_h * taps_w),
-    const T* bias OPTIONAL(groups * filters),
-    T* y OF(images * groups * filters * out_d * out_h * out_w), Index images, Index groups,
-    Index channels, Index filters, Index size_d, Index size_h, Index size_w, Index places_d,
-    Index places_h, Index places_w, Index taps_d, Index taps_h, Index taps_w, Index step_d,
-    Index step_h, Index step_w, Index origin_d, Index origin_h, Index origin_w, Index each_d,
-    Index each_h, Index each_w, Index out_d, Index out_h, Index out_w, Index first_d, Index first_h,
-    Index first_w, Index stride_d, Index stride_h, Index stride_w, Index blocks) {
+    PRODUCT_PARAMETERS(T), AXES_PARAMETERS, TARGET_PARAMETERS, Index blocks) {
     using A = Acc<T>;
     constexpr int kMostWeights = 8 * kMostTaps;
     __shared__ A weights[kMostWeights];
@@ -88,13 +80,7 @@ void conv_each(
 template <typename T>
 BLOCKS(blocks, 256)
 void conv_each_weights(
-    const T* g OF(images * groups * filters * places_d * places_h * places_w),
-    const T* x OF(images * groups * channels * size_d * size_h * size_w),
-    Acc<T>* partial OF(parts * groups * filters * channels * taps_d * taps_h * taps_w), Index images, Index groups,
-    Index channels, Index filters, Index size_d, Index size_h, Index size_w, Index places_d,
-    Index places_h, Index places_w, Index taps_d, Index taps_h, Index taps_w, Index step_d,
-    Index step_h, Index step_w, Index origin_d, Index origin_h, Index origin_w, Index each_d,
-    Index each_h, Index each_w, Index parts, Index blocks) {
+    WEIGHTS_PARAMETERS(T), AXES_PARAMETERS, Index parts, Index blocks) {
     using A = Acc<T>;
     __shared__ int offsets[kMostTaps];
     __shared__ A memory[kEachThreads / 32][kTogether];

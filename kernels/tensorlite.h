@@ -3,13 +3,16 @@
 //     EACH(n)           declares a kernel that runs one element per lane         -> map(n, f, ...)
 //     ROWS(n, columns)  declares a kernel that runs n rows, each by one team     -> each_team(...)
 //     BLOCKS(n, threads) declares n CUDA blocks of so many threads, in plain CUDA; a third number
-//                       says how many of them a multiprocessor should hold
+//                       says how many of them a multiprocessor should hold, a fourth how many bytes
+//                       of shared memory a block is given besides its own
 //     HOST              declares a function of the host only
 //
 //     const T* x OF(n)          an input array of exactly n elements
 //     T* y OF(n)                an output array
 //     const T* b OPTIONAL(n)    the same, or None
 //     Heads<const T> q AXES(batch, heads, length, dim), Heads<T> y AXES(…)   rows that lie anywhere
+//
+//     #define SIZES(T) PARAMETERS(Index rows, …)   parameters that declarations have in common
 //
 // The declaration is read by tensorlite/backend/kernels/declarations.py: the binding, its checks and the launch
 // come from it. A kernel is a template over the element type T and computes in Acc<T>. On the host T
@@ -27,6 +30,7 @@
 #define NAMES(...) { double __VA_ARGS__; }
 #define SUMS(parts, columns)
 #define AXES(batch, heads, length, dim)
+#define PARAMETERS(...) __VA_ARGS__
 #define REAL typename
 #define STORED typename
 #define SHORT typename
@@ -46,7 +50,7 @@
 
 namespace tl {
 
-constexpr int or_one(int n = 1) { return n; }
+constexpr int or_one(int n = 1, int = 0) { return n; }
 
 // Lanes of the widest team: what leaves registers enough for its rows.
 template <typename T>

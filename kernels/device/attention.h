@@ -245,11 +245,15 @@ TL_INLINE float mean_of_row(Rows<const T> g, Rows<const T> y, int row, int count
 //     over queries  a = q, b = g, A = k, B = v;    over keys  a = k, b = v, A = q, B = g
 //     weight = 2^(scale a · A - level)             slope = weight (b · B - mean)
 //     da += scale slope · A                        and over keys  db += weight · B
-// Over queries a and b stay in registers, over keys, where there are two sums, in memory.
+// Over queries a and b stay in registers if they fit, over keys, where there are two sums, in memory.
 template <bool kOfKeys, int kDims, typename T>
 struct Pass {
-    static constexpr int kTile = kOfKeys && kDims * sizeof(T) > 128 ? 16 : 32;
-    using Own = Either<kOfKeys, LeftInMemory<T, 2 * kBlock + 4 * kTile, kDims>, Left<T, kDims>>;
+    static constexpr bool kInMemory = kOfKeys || kDims * sizeof(T) > 256;
+    static constexpr int kTile = kInMemory && kDims * sizeof(T) > 128 ? 16 : 32;
+    static constexpr int kOwn = kInMemory ? 2 * kBlock : 0;  // rows that stay there
+    static constexpr int kRow = kDims * sizeof(T);
+    using Memory = Tile<T, kOwn + 4 * kTile, kDims>;  // twice a tile of A and one of B
+    using Own = Either<kInMemory, LeftInMemory<T, kOwn + 4 * kTile, kDims>, Left<T, kDims>>;
 
     const Scoring<T>& scoring;
     const Dropout<float>& dropout;
@@ -324,8 +328,8 @@ TL_INLINE void pass_over_queries(const Scoring<T>& scoring, const Dropout<float>
                                  Heads<const T> y, const float* lse, Heads<T> dq, Level* levels,
                                  int dim) {
     using Over = Pass<false, kDims, T>;
-    constexpr int kTile = Over::kTile, kHalf = 2 * kTile * kDims * sizeof(T);
-    __shared__ __align__(16) Tile<T, 4 * kTile, kDims> memory;
+    constexpr int kTile = Over::kTile, kHalf = 2 * kTile * Over::kRow, kTiles = Over::kOwn * Over::kRow;
+    auto& memory = in_shared_memory<typename Over::Memory>();
     const uint32_t base = shared_address(&memory);
     const int queries = (int)scoring.queries;
     const uint32_t blocks = (uint32_t)(queries + kBlock - 1) / kBlock, head = blockIdx.x / blocks;
@@ -350,17 +354,17 @@ TL_INLINE void pass_over_queries(const Scoring<T>& scoring, const Dropout<float>
         pass.own[half].mean = __shfl_sync(0xffffffffu, mean, from);
     }
     arrived<0>();
-    const Left<T, kDims> a(memory, pass.mine.warp), b(memory, kBlock + pass.mine.warp);
+    const typename Over::Own a(memory, pass.mine.warp), b(memory, kBlock + pass.mine.warp);
     __syncthreads();
 
     const Index serving = head / (uint32_t)scoring.sharing();
     TileRows<T, kDims> keys(k.of(serving), 0, end, dim), values(v.of(serving), 0, end, dim);
     auto fetch = [&](int at) {
-        keys.template copy<kTile>(base + at);
-        values.template copy<kTile>(base + at + kHalf / 2);
+        keys.template copy<kTile>(base + kTiles + at);
+        values.template copy<kTile>(base + kTiles + at + kHalf / 2);
         end_batch();
     };
-    Reader<T, kDims> tile(base);
+    Reader<T, kDims> tile(base + kTiles);
     int at = 0, first = 0;
     auto visit = [&](auto careful) {
         arrived<0>();
@@ -379,9 +383,8 @@ TL_INLINE void pass_over_keys(const Scoring<T>& scoring, const Dropout<float>& d
                               Heads<const T> q, Heads<const T> k, Heads<const T> v,
                               const Level* levels, Heads<T> dk, Heads<T> dv, int dim) {
     using Over = Pass<true, kDims, T>;
-    constexpr int kTile = Over::kTile, kOwn = 2 * kBlock;
-    constexpr int kRow = kDims * sizeof(T), kHalf = 2 * kTile * kRow;
-    __shared__ __align__(16) Tile<T, kOwn + 4 * kTile, kDims> memory;
+    constexpr int kTile = Over::kTile, kHalf = 2 * kTile * Over::kRow, kTiles = Over::kOwn * Over::kRow;
+    auto& memory = in_shared_memory<typename Over::Memory>();
     const uint32_t base = shared_address(&memory);
     const int queries = (int)scoring.queries, keys = (int)scoring.keys;
     const uint32_t blocks = (uint32_t)(keys + kBlock - 1) / kBlock, serving = blockIdx.x / blocks;
@@ -390,9 +393,8 @@ TL_INLINE void pass_over_keys(const Scoring<T>& scoring, const Dropout<float>& d
     TileRows<T, kDims>(k.of(serving), block, keys, dim).template copy<kBlock>(base);
     TileRows<T, kDims>(v.of(serving), block, keys, dim).template copy<kBlock>(base + kBlock * kDims * (int)sizeof(T));
     end_batch();
-    using Own = typename Over::Own;
     arrived<0>();
-    const Own a(memory, pass.mine.warp), b(memory, kBlock + pass.mine.warp);
+    const typename Over::Own a(memory, pass.mine.warp), b(memory, kBlock + pass.mine.warp);
     __syncthreads();
     // Queries before the block's first key see none of it, those behind its last one all.
     const int start = scoring.causal ? block : 0;
@@ -403,11 +405,11 @@ TL_INLINE void pass_over_keys(const Scoring<T>& scoring, const Dropout<float>& d
     for (Index head = serving * scoring.sharing(); head < (serving + 1) * scoring.sharing(); ++head) {
         const Level* of_head = levels + head * queries;
         TileRows<T, kDims> as(q.of(head), start, queries, dim), bs(g.of(head), start, queries, dim);
-        Reader<T, kDims> tile(base + kOwn * kRow);
+        Reader<T, kDims> tile(base + kTiles);
         int at = 0, first = start;
         auto fetch = [&](int at) {
-            as.template copy<kTile>(base + kOwn * kRow + at);
-            bs.template copy<kTile>(base + kOwn * kRow + at + kHalf / 2);
+            as.template copy<kTile>(base + kTiles + at);
+            bs.template copy<kTile>(base + kTiles + at + kHalf / 2);
             end_batch();
         };
         auto visit = [&](auto careful) {

@@ -11,9 +11,41 @@ struct Target {
     int size_d, size_h, size_w, first_d, first_h, first_w, stride_d, stride_h, stride_w;
 
     TL_INLINE Index volume() const { return (Index)size_d * size_h * size_w; }
+
+    // Where a place's result is, of the first of so many filters; -1 behind the last image.
+    template <typename T>
+    TL_INLINE Index result(const Patches<T>& patches, uint32_t place, Index filters) const {
+        const uint32_t n = patches.of_image.quotient(place), within = place - n * patches.of_image.by;
+        const uint32_t i = patches.of_plane.quotient(within), plane = within - i * patches.of_plane.by;
+        const uint32_t j = patches.of_row.quotient(plane), l = plane - j * patches.of_row.by;
+        if (n >= patches.images) return -1;
+        const Index row = (Index)(first_d + (int)i * stride_d) * size_h + first_h + (int)j * stride_h;
+        return n * filters * volume() + row * size_w + first_w + (int)l * stride_w;
+    }
 };
 
-// As kernels are told.
+// What the kernels of products are given: the image's sizes and how places and taps meet on each axis,
+// and where the results go.
+#define AXES_PARAMETERS                                                                           \
+    PARAMETERS(Index images, Index groups, Index channels, Index filters, Index size_d,           \
+               Index size_h, Index size_w, Index places_d, Index places_h, Index places_w,        \
+               Index taps_d, Index taps_h, Index taps_w, Index step_d, Index step_h,              \
+               Index step_w, Index origin_d, Index origin_h, Index origin_w, Index each_d,        \
+               Index each_h, Index each_w)
+#define TARGET_PARAMETERS                                                                         \
+    PARAMETERS(Index out_d, Index out_h, Index out_w, Index first_d, Index first_h,               \
+               Index first_w, Index stride_d, Index stride_h, Index stride_w)
+#define PRODUCT_PARAMETERS(T)                                                                     \
+    PARAMETERS(const T* x OF(images * groups * channels * size_d * size_h * size_w),              \
+               const T* w OF(groups * filters * channels * taps_d * taps_h * taps_w),             \
+               const T* bias OPTIONAL(groups * filters),                                          \
+               T* y OF(images * groups * filters * out_d * out_h * out_w))
+#define WEIGHTS_PARAMETERS(T)                                                                     \
+    PARAMETERS(const T* g OF(images * groups * filters * places_d * places_h * places_w),         \
+               const T* x OF(images * groups * channels * size_d * size_h * size_w),              \
+               Acc<T>* partial OF(parts * groups * filters * channels * taps_d * taps_h * taps_w))
+
+// The same as kernels count.
 #define TL_AXIS(x)                                                                          \
     {                                                                                       \
         (int)size_##x, (int)places_##x, (int)taps_##x, (int)step_##x, (int)origin_##x, (int)each_##x \
@@ -31,13 +63,6 @@ TL_INLINE Taps taps_from(int first, const Axes& axes, int* offsets) {
     if ((int)threadIdx.x < taps.count) offsets[threadIdx.x] = axes.offset(first + threadIdx.x);
     __syncthreads();
     return taps;
-}
-
-// A number that the compiler takes for another one, so that what follows from it is computed again
-// rather than kept: in a loop that needs all registers.
-TL_INLINE uint32_t computed_anew(uint32_t number) {
-    asm volatile("mov.u32 %0, %1;" : "=r"(number) : "r"(number));
-    return number;
 }
 
 // Which part of a convolution a block has: of the filters, of the places, a group.
@@ -59,45 +84,38 @@ TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index image
     __shared__ __align__(16) Strip<T, kStripColumns> b[2];
     __shared__ __align__(16) Column tables[8][16 / sizeof(T)];
     __shared__ int offsets[kMostTaps];
-    __shared__ __align__(16) Place<T> places[kStripColumns];
+    __shared__ Index places[kStripColumns];  // as distances: of pointers it would be forgotten where to
+    __shared__ uint32_t inside[kStripColumns];
     __shared__ Index results[kStripColumns];
     const uint32_t across = (uint32_t)((filters + kRows - 1) / kRows);
     const uint32_t tiles = (uint32_t)((images * axes.places() + kStripColumns - 1) / kStripColumns);
-    const ProductBlock block(blockIdx.x, across, tiles);
-    const uint32_t m = block.down * kRows, group = block.group, first = block.tile * kStripColumns;
-
-    const Patches<T> patches(x + group * channels * axes.volume(), images,
-                             groups * channels * axes.volume(), axes);
-    if (threadIdx.x < kStripColumns) {
-        const uint32_t place = first + threadIdx.x, n = patches.of_image.quotient(place);
-        const uint32_t within = place - n * patches.of_image.by;
-        const uint32_t i = patches.of_plane.quotient(within), plane = within - i * patches.of_plane.by;
-        const uint32_t j = patches.of_row.quotient(plane), l = plane - j * patches.of_row.by;
-        const Index row = (Index)(target.first_d + (int)i * target.stride_d) * target.size_h +
-                          target.first_h + (int)j * target.stride_h;
-        results[threadIdx.x] =
-            n < images ? n * groups * filters * target.volume() + row * target.size_w +
-                             target.first_w + (int)l * target.stride_w
-                       : -1;
-    }
     Sums sums;
     sums.clear();
-    Index begin = 0;  // of the columns of these taps
-    const Index every = channels * axes.taps();
-    const T* mine = w + (group * filters + m) * every;
+    // The loop over strips needs all registers: what is said about the block is computed again after it.
     for (int t = 0; t < axes.taps(); t += kMostTaps) {
         if (t > 0) __syncthreads();  // all have read the offsets of the taps before
-        if (threadIdx.x < kStripColumns)  // once a place, of which four lanes take columns
-            places[threadIdx.x] = patches.place(computed_anew(first) + threadIdx.x, Taps(t, axes));
+        const ProductBlock block(computed_anew(blockIdx.x), across, tiles);
+        if (threadIdx.x < kStripColumns) {  // once a place, of which four lanes take columns
+            Axes same = axes;
+            same.w.places = (int)computed_anew(axes.w.places);
+            const Patches<T> patches(x + block.group * channels * axes.volume(), images,
+                                     groups * channels * axes.volume(), same);
+            const uint32_t number = block.tile * kStripColumns + threadIdx.x;
+            const Place<T> place = patches.place(number, Taps(t, axes));
+            places[threadIdx.x] = place.element - x, inside[threadIdx.x] = place.inside;
+            if (t == 0) results[threadIdx.x] = target.result(patches, number, groups * filters);
+        }
         const Taps taps = taps_from(t, axes, offsets);
         const int count = (int)channels * taps.count;
-        const MatrixRows<T> rows(mine + begin, every, filters - m, count);
-        PatchRows<T> right{{places[PatchRows<T>::row(0)], places[PatchRows<T>::row(1)]},
+        const Index every = channels * axes.taps(), m = block.down * kRows;
+        const T* mine = w + (block.group * filters + m) * every + t * channels;
+        const MatrixRows<T> rows(mine, every, filters - m, count);
+        const int near = PatchRows<T>::row(0), far = PatchRows<T>::row(1);
+        PatchRows<T> right{{{x + places[near], inside[near]}, {x + places[far], inside[far]}},
                            {offsets, count, (int)axes.volume(), Divisor(taps.count)},
                            tables[threadIdx.x / 32]};
         constexpr int depth = Strip<T, kRows>::kDepth;
         multiply_strips(sums, a, b, 0, (count + depth - 1) / depth, rows, right);
-        begin += count;
     }
     __syncthreads();
     const ProductBlock again(computed_anew(blockIdx.x), across, tiles);

@@ -140,36 +140,36 @@ TL_INLINE T taken(const Place<T>& place, Column column) {
     return place.inside & column.tap ? place.element[column.offset] : T(0.0f);
 }
 
-// Rows of a matrix as strips, in chunks of 16 bytes where those are aligned.
+// Rows of a matrix as strips, in chunks of 16 bytes where those are aligned. A lane copies the same
+// chunk of every 64th row: what is said here is as that chunk of its first row sees it.
 template <typename T>
 struct MatrixRows {
+    static constexpr int kPack = 16 / sizeof(T);
     const T* data;
-    int next_row, rows, count;  // count: elements of a row
+    int next_row, rows, count;  // how far apart rows are; rows and elements of a row from here on
     bool in_packs;
 
-    TL_INLINE MatrixRows(const T* data, Index next_row, Index rows, int count)
-        : data(data), next_row((int)next_row), rows((int)rows), count(count) {
-        constexpr int pack = 16 / sizeof(T);
-        in_packs = count % pack == 0 && next_row % pack == 0 && (uint64_t)data % 16 == 0;
+    TL_INLINE MatrixRows(const T* all, Index next_row, Index rows, int count) : next_row((int)next_row) {
+        const int row = threadIdx.x / 4, first = threadIdx.x % 4 * kPack;
+        data = all + row * next_row + first;
+        this->rows = (int)rows - row, this->count = count - first;
+        in_packs = count % kPack == 0 && next_row % kPack == 0 && (uint64_t)all % 16 == 0;
     }
 
     template <int kRows>
     TL_INLINE void fill(Strip<T, kRows>& strip, int s) const {
-        constexpr int pack = Strip<T, kRows>::kPack, depth = Strip<T, kRows>::kDepth;
-        const int top = (int)threadIdx.x / 4, first = s * depth + (int)threadIdx.x % 4 * pack;
+        constexpr int depth = Strip<T, kRows>::kDepth;
+        if (kRows < 64 && (int)threadIdx.x / 4 >= kRows) return;
+        const T* source = data + s * depth;
+        const int left = count - s * depth;
+        T* target = strip.at(threadIdx.x / 4, threadIdx.x % 4);  // 64 rows on, the permutation is the same
 #pragma unroll
-        for (int apart = 0; apart < kRows; apart += kStripThreads / 4) {
-            const int row = top + apart;
-            if (row >= kRows) break;
-            const T* source = data + (Index)row * next_row + first;
-            // 64 rows further on, the permutation is the same.
-            T* target = strip.at(top, threadIdx.x % 4) + apart * depth;
-            const bool inside = row < rows && first < count;
+        for (int row = 0; row < kRows; row += 64, source += (Index)64 * next_row, target += 64 * depth) {
+            const bool inside = row < rows && left > 0;
             if (inside && in_packs) {
                 copy_ahead(target, source);
             } else {
-                for (int e = 0; e < pack; ++e)
-                    target[e] = inside && first + e < count ? source[e] : T(0.0f);
+                for (int e = 0; e < kPack; ++e) target[e] = inside && e < left ? source[e] : T(0.0f);
             }
         }
     }
@@ -189,24 +189,21 @@ struct PatchRows {
     }
     TL_INLINE static int chunk() { return (int)threadIdx.x / 32 % 4; }
 
+    template <int half>
     TL_INLINE void load(int s) {
         const int lane = threadIdx.x % 32;
-        __syncwarp();
-        if (lane < kPack) table[lane] = columns[(s * 4 + chunk()) * kPack + lane];
-        __syncwarp();
-#pragma unroll
-        for (int e = 0; e < kPack; ++e) {
-            const Column column = table[e];
-#pragma unroll
-            for (int half = 0; half < 2; ++half) value[half][e] = taken(places[half], column);
+        if (half == 0) {
+            __syncwarp();
+            if (lane < kPack) table[lane] = columns[(s * 4 + chunk()) * kPack + lane];
+            __syncwarp();
         }
+#pragma unroll
+        for (int e = 0; e < kPack; ++e) value[half][e] = taken(places[half], table[e]);
     }
+    template <int half>
     TL_INLINE void store(Strip<T, kStripColumns>& strip) const {
         struct alignas(16) Chunk { T value[kPack]; };
-        T* const to = strip.at(row(0), chunk());
-#pragma unroll
-        for (int half = 0; half < 2; ++half)
-            *(Chunk*)(to + half * 64 * Strip<T, kStripColumns>::kDepth) = *(const Chunk*)value[half];
+        *(Chunk*)strip.at(row(half), chunk()) = *(const Chunk*)value[half];
     }
 };
 
@@ -223,12 +220,17 @@ struct PatchColumns {
         return (int)threadIdx.x / 32 * 16 + threadIdx.x % 32 / kDepth * kEach;
     }
 
+    // All of them in the first half of the time; the places of another half would cost as much again.
+    template <int half>
     TL_INLINE void load(int s) {
+        if (half == 1) return;
         const Place<T> place = patches.place(s * kDepth + threadIdx.x % kDepth, taps);
 #pragma unroll
         for (int e = 0; e < kEach; ++e) value[e] = taken(place, table[first() + e]);
     }
+    template <int half>
     TL_INLINE void store(Strip<T, kStripColumns>& strip) const {
+        if (half == 0) return;
 #pragma unroll
         for (int e = 0; e < kEach; ++e) strip.of(first() + e, threadIdx.x % kDepth) = value[e];
     }

@@ -4,7 +4,7 @@
 // may be rounded to TF32; the ordinary units everything else.
 //
 //     Strip<T, rows>        rows × 64 bytes in shared memory, in chunks of 16 bytes
-//     TensorSums<T, kRows>  what a warp has of the product: `add(a, b)` of strips,
+//     TensorSums<T, kRows>  what a warp has of the product: `add<half>(a, b)` of strips,
 //     UnitSums<T, kRows>    `each(f(sum, row, column))`
 //     multiply_strips       the loop over strips
 #pragma once
@@ -52,6 +52,7 @@ TL_INLINE int first_column() { return (int)threadIdx.x / 32 % 4 * 32; }
 template <typename T, int kRows>
 struct TensorSums {
     static constexpr int kBlocks = kRows / 32;
+    static constexpr bool kInHalves = true;
     float part[kBlocks][4][4];
 
     TL_INLINE void clear() {
@@ -59,24 +60,21 @@ struct TensorSums {
         for (int i = 0; i < kBlocks * 16; ++i) part[i / 16][i / 4 % 4][i % 4] = 0;
     }
 
+    template <int half>
     TL_INLINE void add(Strip<T, kRows>& a, Strip<T, kStripColumns>& b) {
         const int lane = threadIdx.x % 32, row = first_row<kRows>(), column = first_column();
+        uint32_t right[2][4];
 #pragma unroll
-        for (int s = 0; s < 2; ++s) {
-            uint32_t right[2][4];
+        for (int j = 0; j < 2; ++j)
+            read_operand<T>(right[j], shared_address(b.at(column + j * 16 + lane % 8 + lane / 16 * 8,
+                                                          2 * half + lane / 8 % 2)));
 #pragma unroll
-            for (int j = 0; j < 2; ++j)
-                read_operand<T>(right[j], shared_address(b.at(column + j * 16 + lane % 8 + lane / 16 * 8,
-                                               2 * s + lane / 8 % 2)));
+        for (int i = 0; i < kBlocks; ++i) {
+            uint32_t left[4];
+            read_operand<T>(left, shared_address(a.at(row + i * 16 + lane % 16, 2 * half + lane / 16)));
 #pragma unroll
-            for (int i = 0; i < kBlocks; ++i) {
-                uint32_t left[4];
-                read_operand<T>(left, shared_address(a.at(row + i * 16 + lane % 16, 2 * s + lane / 16)));
-#pragma unroll
-                for (int j = 0; j < 4; ++j)
-                    multiply_add<T>(part[i][j], left, right[j / 2][j % 2 * 2],
-                                    right[j / 2][j % 2 * 2 + 1]);
-            }
+            for (int j = 0; j < 4; ++j)
+                multiply_add<T>(part[i][j], left, right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
         }
     }
 
@@ -99,6 +97,7 @@ struct TensorSums {
 template <typename T, int kRows>
 struct UnitSums {
     static constexpr int kDown = kRows / 16, kAcross = 8, kPack = 16 / sizeof(T);
+    static constexpr bool kInHalves = false;
     T part[kDown][kAcross];
 
     TL_INLINE void clear() {
@@ -106,12 +105,15 @@ struct UnitSums {
         for (int i = 0; i < kDown * kAcross; ++i) part[i / kAcross][i % kAcross] = 0;
     }
 
+    // In one piece: it is a loop.
+    template <int half>
     TL_INLINE void add(Strip<T, kRows>& a, Strip<T, kStripColumns>& b) {
+        if (half == 0) return;
         const int row = first_row<kRows>() + threadIdx.x % 32 / 4;
         const int column = first_column() + threadIdx.x % 4;
+        struct alignas(16) Chunk { T value[kPack]; } left[kDown];
 #pragma unroll 1
         for (int chunk = 0; chunk < 4; ++chunk) {
-            struct alignas(16) Chunk { T value[kPack]; } left[kDown];
 #pragma unroll
             for (int i = 0; i < kDown; ++i) left[i] = *(Chunk*)a.at(row + i * 8, chunk);
 #pragma unroll
@@ -137,23 +139,36 @@ struct UnitSums {
     }
 };
 
-// The sums of strips first … last - 1. `left.fill(strip, s)` copies strip s of A; `right.load(s)`
-// takes strip s of B into registers, and `right.store(strip)` puts it down.
+// The sums of strips first … last - 1. `left.fill(strip, s)` copies strip s of A; `right.load<half>(s)`
+// takes half of strip s of B into registers, and `right.store<half>(strip)` puts it down: on tensor
+// cores while half of the strip before is multiplied, for want of registers.
 template <typename T, int kRows, typename Sums, typename Left, typename Right>
 TL_INLINE void multiply_strips(Sums& sums, Strip<T, kRows> (&a)[2], Strip<T, kStripColumns> (&b)[2],
                                int first, int last, Left& left, Right& right) {
     if (first >= last) return;
     left.fill(a[0], first);
-    right.load(first);
-    right.store(b[0]);
+    right.template load<0>(first);
+    right.template store<0>(b[0]);
+    right.template load<1>(first);
+    right.template store<1>(b[0]);
     for (int s = first, stage = 0; s < last; ++s, stage ^= 1) {
+        const bool more = s + 1 < last;
         all_arrived();  // and all have read what the next strip is written over
-        if (s + 1 < last) {
+        if (more) {
             left.fill(a[stage ^ 1], s + 1);
-            right.load(s + 1);
+            right.template load<0>(s + 1);
+            if (!Sums::kInHalves) right.template load<1>(s + 1);
         }
-        sums.add(a[stage], b[stage]);
-        if (s + 1 < last) right.store(b[stage ^ 1]);
+        sums.template add<0>(a[stage], b[stage]);
+        if (more && Sums::kInHalves) {
+            right.template store<0>(b[stage ^ 1]);
+            right.template load<1>(s + 1);
+        }
+        sums.template add<1>(a[stage], b[stage]);
+        if (more) {
+            if (!Sums::kInHalves) right.template store<0>(b[stage ^ 1]);
+            right.template store<1>(b[stage ^ 1]);
+        }
     }
 }
 

@@ -13,6 +13,13 @@ namespace tl {
 
 TL_INLINE uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }
 
+// A number that the compiler takes for another one, so that what follows from it is computed again
+// rather than kept: in a loop that needs all registers.
+TL_INLINE uint32_t computed_anew(uint32_t number) {
+    asm volatile("mov.u32 %0, %1;" : "=r"(number) : "r"(number));
+    return number;
+}
+
 // What has been copied ahead arrives: all but the last `newer` batches, and then for all threads.
 TL_INLINE void end_batch() { TL_TENSOR_CORES("cp.async.commit_group;" ::: "memory"); }
 template <int newer>

@@ -32,19 +32,31 @@ struct Tile {
     }
 };
 
+// Shared memory of a block: what a declaration asks for, in bytes, where it is more than 48 KB.
+template <typename M>
+TL_INLINE M& in_shared_memory() {
+    if constexpr (sizeof(M) <= 48 * 1024) {
+        __shared__ __align__(16) M memory;
+        return memory;
+    } else {
+        extern __shared__ __align__(16) unsigned char asked_for[];
+        return *(M*)asked_for;
+    }
+}
+
 // Rows `first` … `count` of an array, tile by tile, then zeros; zeros behind a row's last element,
 // too. They lie 16 bytes by 16 bytes. A thread copies the same pack of every so many-th row.
 template <typename T, int kDims>
 struct TileRows {
     static constexpr int kPacks = kDims / kInPack<T>, kApart = kTileThreads / kPacks;
     const char* from;
-    Index step;  // bytes
+    int step;  // packs
     int left;    // rows from this thread's next one on
 
     TL_INLINE TileRows(Rows<const T> rows, int first, int count, int dim)
         : from((const char*)(rows[first + (int)threadIdx.x / kPacks] +
                              (int)threadIdx.x % kPacks * kInPack<T>)),
-          step(kApart * rows.stride * (Index)sizeof(T)),
+          step((int)(kApart * rows.stride / kInPack<T>)),
           left(count - first - (int)threadIdx.x / kPacks) {
         if ((int)threadIdx.x % kPacks * kInPack<T> >= dim) left = 0;
     }
@@ -60,7 +72,7 @@ struct TileRows {
 #pragma unroll
         for (int n = 0; n < rows / kApart; ++n) {
             copy_pack(places[n % 2] + n * kApart * kDims * (int)sizeof(T), from, n * kApart < left);
-            from += step;
+            from += (Index)step * 16;
         }
         left -= rows;
     }

@@ -74,13 +74,15 @@ Ref Cuda::part(PyObject* array, Index i, const npy_intp* lengths, int count) con
     return start ? make(all, 3) : Ref();
 }
 
-bool Cuda::launch(void* function, Index grid, int threads, int teams, void** arguments) const {
+bool Cuda::launch(void* function, Index grid, int threads, int teams, int shared,
+                  void** arguments) const {
     intptr_t queue;
     if (!stream(queue)) return false;
     int status;
     // A launch waits where the queue is full, maybe for a function of the host that needs the lock.
     Py_BEGIN_ALLOW_THREADS;
-    status = launch_(function, (unsigned)grid, 1, 1, threads, teams, 1, 0, queue, arguments, nullptr);
+    status = launch_(function, (unsigned)grid, 1, 1, threads, teams, 1, shared, queue, arguments,
+                     nullptr);
     Py_END_ALLOW_THREADS;
     return !status || failed(status);
 }

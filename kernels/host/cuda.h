@@ -113,7 +113,7 @@ class TL_SHARED Cuda {
 
     // Queues a kernel on CuPy's current stream: the one place where kernels of ours are launched
     // from compiled code. False where an error is pending.
-    bool launch(void* function, Index grid, int threads, int teams, void** arguments) const;
+    bool launch(void* function, Index grid, int threads, int teams, int shared, void** arguments) const;
 
     // Queues a copy from one dense array to another of as many elements, of one dtype, on the current
     // device, if that is what they are. -1 where an error is pending.

@@ -38,6 +38,7 @@ class Kernel {
     std::vector<Expression> extents_;
     char launch_;  // the first letter of EACH, ROWS, BLOCKS
     LaunchLayout layout_;
+    int shared_;  // bytes of shared memory, besides the kernel's own
     PyObject *load_, *fallback_, *name_;
     std::map<std::pair<int, unsigned>, Instance> instances_;
     static constexpr int kMost = 40, kMostChoices = 4;
@@ -62,8 +63,8 @@ class Kernel {
     PyMethodDef definition;
 
     bool read(PyObject* name, PyObject* doc, PyObject* parameters, PyObject* order, PyObject* allowed,
-              PyObject* extents, PyObject* launch, PyObject* layout, PyObject* load,
-              PyObject* fallback) {
+              PyObject* extents, PyObject* launch, PyObject* layout, PyObject* shared,
+              PyObject* load, PyObject* fallback) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(parameters); ++i) {
             Parameter p;
             PyObject* counts;
@@ -82,7 +83,7 @@ class Kernel {
             allowed_.push_back((unsigned)PyLong_AsUnsignedLong(PyTuple_GET_ITEM(allowed, i)));
         for (Py_ssize_t i = 0; i < 9; ++i)
             ((long long*)&layout_)[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(layout, i));
-        launch_ = PyUnicode_AsUTF8(launch)[0];
+        launch_ = PyUnicode_AsUTF8(launch)[0], shared_ = (int)PyLong_AsLong(shared);
         name_ = Py_NewRef(name), load_ = Py_NewRef(load), fallback_ = Py_NewRef(fallback);
         Py_INCREF(doc);
         definition = {PyUnicode_AsUTF8(name), nullptr, METH_FASTCALL, PyUnicode_AsUTF8(doc)};
@@ -119,7 +120,8 @@ class Kernel {
                                             : grid;
         void* pointers[kMost];
         for (Py_ssize_t i = 0; i < given; ++i) pointers[i] = &values[i];
-        if (!cuda().launch(found->second.function, grid < most ? grid : most, threads, teams, pointers))
+        if (!cuda().launch(found->second.function, grid < most ? grid : most, threads, teams, shared_,
+                           pointers))
             return nullptr;
         Py_RETURN_NONE;
     }
@@ -257,16 +259,16 @@ PyObject* run_kernel(PyObject* self, PyObject* const* args, Py_ssize_t given) {
 
 }  // namespace
 
-// cuda_kernel(name, doc, parameters, order, allowed, extents, launch, layout, load, fallback): the
+// cuda_kernel(name, doc, parameters, order, allowed, extents, launch, layout, shared, load, fallback): the
 // kernel as a function; None where its declaration is beyond what is understood here.
 PyObject* py_cuda_kernel(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 10 || !PyUnicode_Check(args[0]) || !PyUnicode_Check(args[1]) || !PyTuple_Check(args[2]))
+    if (given != 11 || !PyUnicode_Check(args[0]) || !PyUnicode_Check(args[1]) || !PyTuple_Check(args[2]))
         return PyErr_Format(PyExc_TypeError,
                             "cuda_kernel(name, doc, parameters, order, allowed, extents, launch, "
-                            "layout, load, fallback)");
+                            "layout, shared, load, fallback)");
     auto* made = new Kernel;  // kept for good, as the library is
     const bool read = made->read(args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7],
-                                 args[8], args[9]);
+                                 args[8], args[9], args[10]);
     if (PyErr_Occurred()) return nullptr;
     if (!read) Py_RETURN_NONE;
     made->definition.ml_meth = (PyCFunction)(void (*)(void))guarded<run_kernel>;

@@ -17,7 +17,7 @@ from tensorlite.nn import functional as F
 KINDS = {
     "float16": ("tiles", np.dtype(np.float16), 8, 2e-3, 256, 128),
     "bfloat16": ("tiles", np.dtype(ml_dtypes.bfloat16), 8, 2e-2, 256, 128),
-    "tf32": ("tf32", np.dtype(np.float32), 4, 3e-3, 128, 64),
+    "tf32": ("tf32", np.dtype(np.float32), 4, 3e-3, 128, 128),
 }
 # batch, heads, queries, keys, dim
 SHAPES = [

@@ -235,11 +235,25 @@ def test_a_declaration_that_cannot_be_read_is_an_error():
         declarations.parse(TINY.replace("const T* x OF(n)", "const T* x"), "bad")
 
 
+def test_declarations_may_have_lists_of_parameters_in_common():
+    lists = """
+#define IN_PARAMETERS(T) PARAMETERS(const T* x OF(n), const bool* mask OPTIONAL(n))
+#define ALL_PARAMETERS(T)  \\
+    PARAMETERS(             \\
+        IN_PARAMETERS(T), Index n)
+"""
+    plain = TINY.replace("const T* x OF(n),", "const T* x OF(n), const bool* mask OPTIONAL(n), Index n,")
+    named = lists + TINY.replace("const T* x OF(n)", "ALL_PARAMETERS(T)")
+    (wanted,), (read,) = declarations.parse(plain, "a"), declarations.parse(named, "a")
+    assert read.parameters == wanted.parameters
+
+
 def test_every_source_is_read_completely():
     for path in declarations.kernels_folder().glob("*.cu"):
         text = path.read_text()
         declared = sum(text.count(f"\n{word}") for word in ("EACH(", "ROWS(", "BLOCKS(", "HOST\n"))
-        assert declared == len(declarations.parse(text, path.stem)), path.name
+        read = declarations.parse(declarations.declared_in(path), path.stem)
+        assert declared == len(read), path.name
 
 
 X = np.ones((4, 4), np.float32)

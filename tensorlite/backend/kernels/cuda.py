@@ -159,7 +159,7 @@ class CudaKernel:
         if not grid:
             return
         with self._device(device):
-            self._instance(choice)((grid,), block, tuple(passed))
+            self._instance(choice)((grid,), block, tuple(passed), shared_mem=self._kernel.shared)
 
     def _instance(self, choice: tuple[str, ...]) -> Any:
         """The kernel for one choice of element types, compiled when it is first wanted."""
@@ -167,6 +167,8 @@ class CudaKernel:
         if instance is None:
             name = instance_name(self._kernel, choice)
             instance = module_of(self._kernel.family, choice).get_function(name)
+            if self._kernel.shared:  # more than 48 KB must be asked for
+                instance.max_dynamic_shared_size_bytes = self._kernel.shared
             self._instances[choice] = instance
         return instance
 
@@ -201,6 +203,7 @@ class CudaKernel:
             extents,
             self._kernel.launch,
             tuple(LAUNCH_LAYOUT),
+            self._kernel.shared,
             load,
             self.launch,
         )

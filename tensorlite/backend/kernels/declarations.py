@@ -6,6 +6,7 @@ numbers of elements, how it is launched. The bindings of both devices are made f
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Kernel:
     types: dict[str, tuple[str, ...]]
     parameters: tuple[Parameter, ...]
     stored: frozenset[str] = frozenset()
+    shared: int = 0
+    """Bytes of shared memory that the launch gives to each block, besides the kernel's own."""
 
     @property
     def host_types(self) -> dict[str, tuple[str, ...]]:
@@ -112,6 +115,10 @@ _PARAMETER = re.compile(
     r"\s*(?:,\s*|$)"
 )
 _NAMES = re.compile(r"^struct (\w+) NAMES\(([^)]*)\);", re.MULTILINE)
+_LIST = re.compile(
+    r"^#define (\w+)(?:\((\w+)\))?\s+(?:\\\n\s*)?PARAMETERS\(((?:.*\\\n)*.*)\)$", re.MULTILINE
+)
+_LISTED = re.compile(r"([A-Z][A-Z_]+)(?:\((\w+)\))?\s*(?=,|$)")
 _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 
 
@@ -125,7 +132,28 @@ def kernels_folder() -> Path:
 def parse(source: str, family: str) -> list[Kernel]:
     """Read the declarations of all kernels in a source text."""
     named = {m[1]: tuple(m[2].replace(",", " ").split()) for m in _NAMES.finditer(source)}
-    return [_parse_declaration(match, family, named) for match in _DECLARATION.finditer(source)]
+    lists = _parameter_lists(source) if " PARAMETERS(" in source else {}
+    return [
+        _parse_declaration(match, family, named, lists) for match in _DECLARATION.finditer(source)
+    ]
+
+
+def _parameter_lists(source: str) -> dict[str, tuple[str, str]]:
+    """The lists of parameters that a text defines: what their type is called, and their text."""
+    return {m[1]: (m[2] or "", m[3].replace("\\\n", " ").strip()) for m in _LIST.finditer(source)}
+
+
+def _written_out(text: str, lists: dict[str, tuple[str, str]]) -> str:
+    """A declaration's parameters with those in the place of a list's name that it stands for."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] not in lists:
+            return match[0]
+        name, parameters = lists[match[1]]
+        return re.sub(rf"\b{name}\b", match[2], parameters) if name else parameters
+
+    written = _LISTED.sub(replace, text) if lists else text
+    return written if written == text else _written_out(written, lists)  # a list may name another
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +166,10 @@ def names_read_by(kernel: Callable) -> tuple[str, ...]:
 
 
 def _parse_declaration(
-    match: re.Match[str], family: str, named: dict[str, tuple[str, ...]]
+    match: re.Match[str],
+    family: str,
+    named: dict[str, tuple[str, ...]],
+    lists: dict[str, tuple[str, str]],
 ) -> Kernel:
     types, stored = {}, set()
     for parameter in filter(None, (match["types"] or "").split(",")):
@@ -148,7 +179,7 @@ def _parse_declaration(
         types[name] = chosen.get(kind, tuple(FLOATS.values()))
         if kind == "STORED":
             stored.add(name)
-    text = match["parameters"].strip()
+    text = _written_out(match["parameters"].strip(), lists)
     parameters: list[Parameter] = []
     position = 0
     while position < len(text):
@@ -176,9 +207,16 @@ def _parse_declaration(
             )
         )
     # What follows the number of threads tells the assembler how many blocks to make room for.
-    extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())[:2]
+    extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())
     return Kernel(
-        match["name"], family, match["launch"], extents, types, tuple(parameters), frozenset(stored)
+        match["name"],
+        family,
+        match["launch"],
+        extents[:2],
+        types,
+        tuple(parameters),
+        frozenset(stored),
+        math.prod(map(int, extents[3].split("*"))) if len(extents) > 3 else 0,
     )
 
 
@@ -200,10 +238,16 @@ def families(device: str) -> dict[str, list[Kernel]]:
     other = {"cpu": "BLOCKS", "cuda": "HOST"}[device]
     found = {}
     for path in sorted(kernels_folder().glob("*.cu")):
-        kernels = [k for k in parse(path.read_text(), path.stem) if k.launch != other]
+        kernels = [k for k in parse(declared_in(path), path.stem) if k.launch != other]
         if kernels:
             found[path.stem] = kernels
     return found
+
+
+def declared_in(path: Path) -> str:
+    """The text to `parse`: with its own headers if declarations may name lists from there."""
+    text = path.read_text()
+    return flatten(path) if "_PARAMETERS" in text else text
 
 
 def flatten(path: Path) -> str:

@@ -17,6 +17,7 @@ from tensorlite.random import base_of
 
 MOST_HEAD_DIMS = 128  # that a team on CUDA holds in registers
 _LONGEST = 2**31 - 128  # rows that kernels count in 32 bits
+_FURTHEST = 2**31  # bytes between rows, which kernels of tiles count in packs of 32 bits
 
 
 def _heads(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -102,7 +103,7 @@ def _kernels(k: Any, query: Array, backward: bool) -> tuple[Callable[[str], str]
         if is_short(query.dtype) and dim <= (128 if backward else 256):
             return f"attention_tiles{{}}_{64 if dim <= 64 else -(-dim // 128) * 128}".format, 8
         high = query.dtype.char == "f" and get_float32_matmul_precision() == "high"
-        if high and dim <= (64 if backward else 128):
+        if high and dim <= 128:
             return f"attention_tf32{{}}_{64 if dim <= 64 else 128}".format, 4
     if dim > MOST_HEAD_DIMS:
         return None
@@ -115,6 +116,7 @@ def _in_packs(x: Array, pack: int) -> Array:
     if not (
         dim % pack
         or array_backend((x,)).address(x) % 16
+        or abs(x.strides[-2]) >= _FURTHEST
         or any(n > 1 and step % 16 for n, step in zip(x.shape[:-1], x.strides[:-1], strict=True))
     ):
         return x
