@@ -37,14 +37,6 @@ struct Step {
         square = x * x;
     }
     TL_INLINE float of(float p, float q) const { return below ? 0.0f : 0.5f + x * quotient(p, q); }
-    // q is between 1 and 1e4: IEEE's division would care for what cannot be, at 10 instructions.
-    TL_INLINE static float quotient(float p, float q) {
-#if defined(__CUDACC__)
-        return __fdividef(p, q);
-#else
-        return p / q;
-#endif
-    }
 };
 
 // x Φ(x), Φ the standard normal distribution

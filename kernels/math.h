@@ -20,6 +20,15 @@ namespace tl {
 TL_INLINE float sqrt(float x) { return TL_CALL(sqrtf)(x); }
 TL_INLINE float abs(float x) { return TL_CALL(fabsf)(x); }
 
+// p / q, 2 ulp on CUDA, where IEEE's division takes 10 instructions and a branch; 0 for q beyond 2^126.
+TL_INLINE float quotient(float p, float q) {
+#if defined(__CUDACC__)
+    return __fdividef(p, q);
+#else
+    return p / q;
+#endif
+}
+
 // x = k ln 2 + r with |r| <= ln 2 / 2; ln 2 is subtracted in two parts. Adding 3/2 2^23 rounds to an
 // integer, which then stands in the lowest bits: shifted, it is k in the place of an exponent.
 struct Reduced {
@@ -75,13 +84,13 @@ TL_INLINE float log(float x) {
 // log(1 + x), 2 ulp; -inf at -1, NaN below it
 TL_INLINE float log1p(float x) {
     const float w = 1.0f + x;
-    const float rounded = log(w), error = ((w - 1.0f) - x) / w;
+    const float rounded = log(w), error = quotient((w - 1.0f) - x, w);
     const float y = x > -1.0f ? rounded - error : rounded;
     return x < INFINITY ? y : x;
 }
 
-// 2.5 ulp
-TL_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
+// 2.5 ulp, on CUDA 3: the reciprocal has 1 of its own
+TL_INLINE float sigmoid(float x) { return quotient(1.0f, 1.0f + exp(-x)); }
 
 // 2.5 ulp
 TL_INLINE float tanh(float x) {
@@ -89,7 +98,7 @@ TL_INLINE float tanh(float x) {
     const float p = 0.0207778651f + z * -0.00587239453f;
     const float q = -0.333332963f + z * (0.133318725f + z * (-0.0537789239f + z * p));
     const float near = x + x * z * q;
-    const float far = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
+    const float far = 1.0f - quotient(2.0f, exp(2.0f * a) + 1.0f);
     return a < 0.6f ? near : TL_CALL(copysignf)(far, x);
 }
 

@@ -1,7 +1,9 @@
 // Max, average and adaptive average pooling over planes (N·C, H, W), and their gradients.
 #include "tensorlite.h"
 
-#if !defined(__CUDACC__)
+#if defined(__CUDACC__)
+#include "device/divisor.h"
+#else
 #include <algorithm>
 
 #include "host/workspace.h"
@@ -9,22 +11,31 @@
 
 namespace tl {
 
-// Places within a plane. On CUDA they have 32 bits: a division of 64 is a call, for which registers
-// would spill.
+// Places within a plane. On CUDA they have 32 bits, and what divides them is known beforehand.
 #if defined(__CUDACC__)
 using Place = int;
-using Product = unsigned;  // of an adaptive axis, whose lengths are below 2^16
+using Product = uint32_t;
 #else
 using Place = Index;
 using Product = Index;
+struct Divisor {
+    Index by;
+    Index quotient(Index n) const { return n / by; }
+};
+template <typename A>
+TL_INLINE A divided(A sum, A count) {
+    return sum / count;
+}
 #endif
 
 // One axis of a pooling: output i looks at places first(i), first(i) + dilation, … below last(i).
 struct PoolAxis {
     Place in, out, kernel, stride, pad, dilation;
+    Divisor of_stride, of_dilation;
 
     TL_INLINE PoolAxis(Index in, Index out, Index kernel, Index stride, Index pad, Index dilation)
-        : in(in), out(out), kernel(kernel), stride(stride), pad(pad), dilation(dilation) {}
+        : in(in), out(out), kernel(kernel), stride(stride), pad(pad), dilation(dilation),
+          of_stride{stride}, of_dilation{dilation} {}
 
     TL_INLINE Place first(Place i) const { return i * stride - pad; }
     // The window with its padding, but not with what a rounded-up output size adds beyond.
@@ -34,45 +45,44 @@ struct PoolAxis {
     }
     TL_INLINE Place first_inside(Place i) const {
         const Place start = first(i);
-        return start < 0 ? start + (-start + dilation - 1) / dilation * dilation : start;
+        return start < 0 ? start + of_dilation.quotient(-start + dilation - 1) * dilation : start;
     }
     TL_INLINE Place last_inside(Place i) const { return last(i) < in ? last(i) : in; }
     // The outputs whose tap lies inside: [first_holding(tap), last_holding(tap)).
     TL_INLINE Place first_holding(Place tap) const {
         const Place outside = pad - tap * dilation;
-        return outside <= 0 ? 0 : (outside + stride - 1) / stride;
+        return outside <= 0 ? 0 : of_stride.quotient(outside + stride - 1);
     }
     TL_INLINE Place last_holding(Place tap) const {
-        const Place room = in + pad - tap * dilation, end = room <= 0 ? 0 : (room - 1) / stride + 1;
+        const Place room = in + pad - tap * dilation;
+        const Place end = room <= 0 ? 0 : of_stride.quotient(room - 1) + 1;
         return end < out ? end : out;
     }
     // The outputs whose windows may hold place p lie in [low(p), high(p)).
     TL_INLINE Place low(Place p) const {
         const Place past = p + pad - (kernel - 1) * dilation;
-        return past <= 0 ? 0 : (past + stride - 1) / stride;
+        return past <= 0 ? 0 : of_stride.quotient(past + stride - 1);
     }
     TL_INLINE Place high(Place p) const {
-        const Place end = (p + pad) / stride + 1;
+        const Place end = of_stride.quotient(p + pad) + 1;
         return end < out ? end : out;
     }
 };
 
-// Windows that divide the axis as evenly as integers can, overlapping by one where they must.
+// Windows that divide the axis as evenly as integers can, overlapping by one where they must. On CUDA
+// lengths are below 2^16.
 struct AdaptiveAxis {
     Place in, out;
+    Divisor of_in, of_out;
 
-    TL_INLINE AdaptiveAxis(Index in, Index out) : in(in), out(out) {}
+    TL_INLINE AdaptiveAxis(Index in, Index out) : in(in), out(out), of_in{in}, of_out{out} {}
 
-    static TL_INLINE Place down(Place i, Place a, Place b) { return Product(i) * Product(a) / b; }
-    static TL_INLINE Place up(Place i, Place a, Place b) {
-        return (Product(i) * Product(a) + Product(b) - 1) / b;
-    }
-    TL_INLINE Place first(Place i) const { return down(i, in, out); }
-    TL_INLINE Place last(Place i) const { return up(i + 1, in, out); }
+    TL_INLINE Place first(Place i) const { return of_out.quotient(Product(i) * in); }
+    TL_INLINE Place last(Place i) const { return of_out.quotient(Product(i + 1) * in + out - 1); }
     TL_INLINE Place first_inside(Place i) const { return first(i); }
     TL_INLINE Place last_inside(Place i) const { return last(i); }
-    TL_INLINE Place low(Place p) const { return down(p, out, in); }
-    TL_INLINE Place high(Place p) const { return up(p + 1, out, in); }
+    TL_INLINE Place low(Place p) const { return of_in.quotient(Product(p) * out); }
+    TL_INLINE Place high(Place p) const { return of_in.quotient(Product(p + 1) * out + in - 1); }
 };
 
 // body(plane, row, column) for every element of all planes: one per lane on CUDA; on the CPU a thread
@@ -80,12 +90,7 @@ struct AdaptiveAxis {
 template <typename F>
 TL_INLINE void each_element(Index planes, Place rows, Place columns, const F& body) {
 #if defined(__CUDACC__)
-    const Place size = rows * columns;
-    each(planes * size, [=](Index i) {
-        const Index plane = i / size;
-        const Place at = i - plane * size;
-        body(plane, at / columns, at % columns);
-    });
+    each_in_planes(planes, rows, columns, body);
 #else
     parallel_range(planes * rows, kGrain / 8 / (columns + 1) + 1, [=](Index first, Index last) {
         for (Index row = first; row < last; ++row)
@@ -321,7 +326,7 @@ TL_INLINE void average(const T* x, T* y, Index planes, Axis down, Axis across, b
                             across.last_inside(i), 1, 1, across.in,
                             [&](Place at) { sum += Acc<T>(plane[at]); });
         y[(p * down.out + row) * across.out + i] =
-            T(sum / (rows * Acc<T>(extent(across, i, count_pad))));
+            T(divided(sum, rows * Acc<T>(extent(across, i, count_pad))));
     });
 }
 
@@ -335,8 +340,8 @@ TL_INLINE void average_backward(const T* g, T* dx, Index planes, Axis down, Axis
         Acc<T> sum = 0;
         for (Place v = down.low(row); v < down.high(row); ++v)
             for (Place h = across.low(p); h < across.high(p); ++h)
-                sum += Acc<T>(windows[v * across.out + h]) /
-                       Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad));
+                sum += divided(Acc<T>(windows[v * across.out + h]),
+                               Acc<T>(extent(down, v, count_pad) * extent(across, h, count_pad)));
         dx[(plane * down.in + row) * across.in + p] = T(sum);
     });
 #else

@@ -1,7 +1,9 @@
 // Resampling of the axes of planes: by the nearest element, or by mixtures of a few.
 #include "tensorlite.h"
 
-#if !defined(__CUDACC__)
+#if defined(__CUDACC__)
+#include "device/divisor.h"
+#else
 #include <cstring>
 
 #include "host/workspace.h"
@@ -18,14 +20,13 @@ void resample(const T* x OF(outer * length * inner), const int* place OF(taps * 
               Index length, Index inner, Index size, Index taps) {
     using A = Acc<T>;
 #if defined(__CUDACC__)
-    each(outer * size * inner, [=](Index at) {
-        const Index row = at / inner, i = at - row * inner, o = row / size, j = row - o * size;
+    each_in_planes(outer, (int)size, (int)inner, [=](Index o, int j, int i) {
         A sum = 0;
         for (Index k = 0; k < taps; ++k) {
             const A w = weight[k * size + j];
             if (w != 0) sum += w * A(x[(o * length + place[k * size + j]) * inner + i]);
         }
-        y[at] = T(sum);
+        y[(o * size + j) * inner + i] = T(sum);
     });
 #else
     if (inner == 1) {
@@ -79,9 +80,8 @@ void nearest2d(const T* x OF(planes * height * width), const int* row OF(out_h),
                const int* column OF(out_w), T* y OF(planes * out_h * out_w), Index planes,
                Index height, Index width, Index out_h, Index out_w, Index repeat) {
 #if defined(__CUDACC__)
-    each(planes * out_h * out_w, [=](Index at) {
-        const Index line = at / out_w, plane = line / out_h;
-        y[at] = x[(plane * height + row[line - plane * out_h]) * width + column[at - line * out_w]];
+    each_in_planes(planes, (int)out_h, (int)out_w, [=](Index plane, int i, int j) {
+        y[(plane * out_h + i) * out_w + j] = x[(plane * height + row[i]) * width + column[j]];
     });
 #else
     parallel_range(planes * out_h, kGrain / (out_w + 1) + 1, [=](Index begin, Index end) {
@@ -119,14 +119,12 @@ void nearest2d_backward(const T* g OF(planes * out_h * out_w), const int* row OF
                         Index out_h, Index out_w, Index repeat) {
     using A = Acc<T>;
 #if defined(__CUDACC__)
-    each(planes * height * width, [=](Index at) {
-        const Index line = at / width, plane = line / height;
-        const int h = int(line - plane * height), w = int(at - line * width);
+    each_in_planes(planes, (int)height, (int)width, [=](Index plane, int h, int w) {
         A sum = 0;
         for (int i = row[h]; i < row[h + 1]; ++i)
             for (int j = column[w]; j < column[w + 1]; ++j)
                 sum += A(g[(plane * out_h + i) * out_w + j]);
-        dx[at] = T(sum);
+        dx[(plane * height + h) * width + w] = T(sum);
     });
 #else
     parallel_range(planes * height, kGrain / (2 * out_w + 1) + 1, [=](Index begin, Index end) {

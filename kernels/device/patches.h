@@ -7,21 +7,10 @@
 // stride, its gradient by the image with step = 1 and each < 0 (see ops/compiled/convolution.py).
 #pragma once
 
+#include "divisor.h"
 #include "strips.h"
 
 namespace tl {
-
-// Division by a number that is known when a block begins, without a division per element.
-struct Divisor {
-    uint32_t by, multiplier;
-    TL_INLINE explicit Divisor(Index by)
-        : by((uint32_t)by), multiplier(by > 1 ? 0xffffffffu / (uint32_t)by + 1 : 0) {}
-    TL_INLINE uint32_t quotient(uint32_t n) const {
-        if (by == 1) return n;
-        const uint32_t found = __umulhi(n, multiplier);  // at most one too many
-        return found - (found * by > n);
-    }
-};
 
 struct Axis {
     int size, places, taps, step, origin, each;

@@ -231,13 +231,14 @@ def _mixed_by_kernel(
 ) -> Any:
     arrays = packed(x)
     n = x.shape[axis]
-    if arrays is None or max(length, size) > MOST_PLACES:
+    inner = math.prod(x.shape[axis + 1 :])
+    if arrays is None or max(length, size, size * inner, n * inner) > MOST_PLACES:
         return NotImplemented
     places, weights = tables(widened(x[:0]), length, size, how, turned)
     taps, out = places.shape
     shape = (*x.shape[:axis], out, *x.shape[axis + 1 :])
     y = k.empty(shape, x.dtype)
-    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    outer = math.prod(x.shape[:axis])
     k.resample(*arrays, places, weights, y, outer, n, inner, out, taps)
     return y
 
@@ -284,7 +285,7 @@ _WHOLE = Sampling("nearest", 1, 1)
 
 def _as_planes(k: Any, x: Array, size: tuple, out: tuple, how: tuple) -> Any:
     """The lines of both axes, and the lengths the kernels take; None for other numbers of axes."""
-    if len(size) not in (1, 2) or max(*size, *out) > MOST_PLACES:
+    if len(size) not in (1, 2) or max(math.prod(size), math.prod(out)) > MOST_PLACES:
         return None
     size, out = pair(size, 1), pair(out, 1)
     how = how if len(how) == 2 else (_WHOLE, *how)

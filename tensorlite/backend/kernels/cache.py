@@ -166,7 +166,8 @@ def _cache_key(compiler: Command) -> str:
             parts += [str(file), str(file.stat().st_size), str(file.stat().st_mtime_ns)]
     digest.update("\0".join(parts).encode())
     generator = sorted(Path(__file__).parent.glob("*.py"))
-    for source in [*generator, *sorted(kernels_folder().rglob("*.*"))]:
+    sources = [path for path in sorted(kernels_folder().rglob("*.*")) if path.suffix != ".md"]
+    for source in [*generator, *sources]:
         if source.is_file():
             digest.update(f"\0{source.name}\0".encode() + source.read_bytes())
     return digest.hexdigest()
