@@ -99,6 +99,12 @@ def name_of(code: sass.Code) -> str:
     return code.name.removeprefix("tl::").split("<")[0]
 
 
+def _asked_for(code: sass.Code) -> int:
+    """Bytes of shared memory that the launch adds to the kernel's own."""
+    kernels = (k for family in sass.families("cuda").values() for k in family)
+    return next(k.shared for k in kernels if k.name == name_of(code))
+
+
 def main() -> None:
     """Print the tables as Markdown."""
     print("# Bounds of the kernels of products\n")
@@ -126,7 +132,7 @@ def _row(chip: Chip, code: sass.Code, found: Bound, threads: int) -> None:
     operations = 2048 if "tf32" in code.name else 4096
     print(
         f"| `{name_of(code)}` | {code.registers} | {code.spills} | "
-        f"{code.warps(chip.arch, threads)} | {found.cycles['issue'] / found.products:.1f} | "
+        f"{code.warps(chip.arch, threads, _asked_for(code))} | {found.cycles['issue'] / found.products:.1f} | "
         f"{100 * shadow:.0f} % | {by} | {found.rate(chip, operations) / 1e12:.0f} |"
     )
 

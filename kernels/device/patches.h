@@ -126,7 +126,7 @@ struct Columns {
 
 template <typename T>
 TL_INLINE T taken(const Place<T>& place, Column column) {
-    return place.inside & column.tap ? place.element[column.offset] : T(0.0f);
+    return place.inside & column.tap ? place.element[column.offset] : T{};
 }
 
 // Rows of a matrix as strips, in chunks of 16 bytes where those are aligned. A lane copies the same
@@ -158,7 +158,7 @@ struct MatrixRows {
             if (inside && in_packs) {
                 copy_ahead(target, source);
             } else {
-                for (int e = 0; e < kPack; ++e) target[e] = inside && e < left ? source[e] : T(0.0f);
+                for (int e = 0; e < kPack; ++e) target[e] = inside && e < left ? source[e] : T{};
             }
         }
     }
@@ -252,7 +252,7 @@ struct PlaceRows {
                 if (row < rows && n < images)
                     copy_ahead(target, data + n * next_image + (Index)row * places.by + (first - n * places.by));
                 else
-                    for (int e = 0; e < pack; ++e) target[e] = T(0.0f);
+                    for (int e = 0; e < pack; ++e) target[e] = T{};
             }
         } else {
             const uint32_t number = s * depth + threadIdx.x % depth, n = places.quotient(number);
@@ -260,7 +260,7 @@ struct PlaceRows {
 #pragma unroll
             for (int row = threadIdx.x / depth; row < kRows; row += kStripThreads / depth)
                 strip.of(row, threadIdx.x % depth) =
-                    row < rows && n < images ? source[(Index)row * places.by] : T(0.0f);
+                    row < rows && n < images ? source[(Index)row * places.by] : T{};
         }
     }
 };

@@ -52,7 +52,7 @@ TL_INLINE int first_column() { return (int)threadIdx.x / 32 % 4 * 32; }
 template <typename T, int kRows>
 struct TensorSums {
     static constexpr int kBlocks = kRows / 32;
-    static constexpr bool kInHalves = true;
+    static constexpr bool kInHalves = sizeof(T) == 4;
     float part[kBlocks][4][4];
 
     TL_INLINE void clear() {
@@ -140,8 +140,8 @@ struct UnitSums {
 };
 
 // The sums of strips first … last - 1. `left.fill(strip, s)` copies strip s of A; `right.load<half>(s)`
-// takes half of strip s of B into registers, and `right.store<half>(strip)` puts it down: on tensor
-// cores while half of the strip before is multiplied, for want of registers.
+// takes half of strip s of B into registers, and `right.store<half>(strip)` puts it down: of TF32 while
+// half of the strip before is multiplied, for want of registers.
 template <typename T, int kRows, typename Sums, typename Left, typename Right>
 TL_INLINE void multiply_strips(Sums& sums, Strip<T, kRows> (&a)[2], Strip<T, kStripColumns> (&b)[2],
                                int first, int last, Left& left, Right& right) {

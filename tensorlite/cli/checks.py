@@ -84,7 +84,12 @@ def _attention(name: str, dim: int, kv_heads: int = 3, tf32: bool = False, **opt
 
 
 def _conv(
-    name: str, x: Shape, w: Shape, large: tuple[Shape, Shape] | None, **options: Any
+    name: str,
+    x: Shape,
+    w: Shape,
+    large: tuple[Shape, Shape] | None,
+    tf32: bool = False,
+    **options: Any,
 ) -> Check:
     spatial = len(x) - 2
     run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
@@ -94,6 +99,7 @@ def _conv(
         {"x": x, "w": w, "b": w[:1]},
         {"x": large[0], "w": large[1], "b": large[1][:1]} if large else {},
         work=_products(_conv_pairs),
+        tf32=tf32,
     )
 
 
@@ -135,6 +141,11 @@ def _optimizer(name: str, **options: Any) -> Check:
     return Check(name, run, {"x": (3, 111), "g": (3, 111)})
 
 
+def _dropped(x: Tensor) -> Tensor:
+    tl.manual_seed(0)  # what is dropped is the same everywhere
+    return F.dropout(x, 0.3)
+
+
 def _masked(x: Tensor, y: Tensor) -> Tensor:
     return tl.where(x > y, x * y, x / (1 + y * y)) + tl.maximum(x, y).clamp(-1, 1)
 
@@ -164,6 +175,9 @@ CHECKS = [
         lambda x, y: F.binary_cross_entropy_with_logits(x, tl.sigmoid(y).detach()),
         {"x": (5, 333), "y": (5, 333)},
     ),
+    Check("power of whole numbers", lambda x: x**3, {"x": (5, 333)}),
+    Check("factor and bias", lambda x, b: x * 2.5 + b, {"x": (33, 17), "b": (17,)}),
+    Check("dropout", _dropped, {"x": (5, 333)}, {"x": (8192, 3072)}),
     Check("softmax", lambda x: F.softmax(x, -1), {"x": (5, 1000)}, {"x": (8192, 1024)}),
     Check("softmax of long rows", lambda x: F.softmax(x, -1), _LONG, {"x": (1024, 50257)}),
     Check("log-softmax", lambda x: F.log_softmax(x, -1), {"x": (5, 1000)}, {"x": (8192, 1024)}),
@@ -224,7 +238,17 @@ CHECKS = [
         ((128, 64, 32, 32), (64, 64, 3, 3)),
         padding=1,
     ),
-    _conv("convolution, many filters", (2, 5, 7, 9), (130, 5, 3, 3), None, padding=1),
+    *(
+        _conv(
+            f"convolution, {filters} filters{', TF32' if tf32 else ''}",
+            (2, 5, 7, 9),
+            (filters, 5, 3, 3),
+            ((64, 64, 64, 64), (filters, 64, 3, 3)),
+            tf32,
+            padding=1,
+        )
+        for filters, tf32 in ((130, False), (30, True), (50, True), (130, True))
+    ),
     _conv(
         "convolution, strides",
         (2, 5, 9, 8),

@@ -60,7 +60,7 @@ def run(args: Namespace) -> int:
         every = {kernel.name for group in families("cuda").values() for kernel in group}
         say(f"kernels: {len(every & launched)} of {len(every)} have run")
         if missing := sorted(every - launched):
-            say(f"not asked for on this device: {', '.join(missing)}")
+            say(f"not asked for: {', '.join(missing)}")
     say(f"{len(wrong) or 'nothing'} wrong, in {time.perf_counter() - start:.0f} s")
     for problem in wrong:
         say(f"problem: {problem}")

@@ -23,7 +23,7 @@ def test_everything_is_right_here(tl, device, folder):
     assert all(check.name in out for check in CHECKS)
     assert (folder / "report.txt").read_text() == out
     if device.type == "cuda" and "kernels:" in out:
-        missing = out.split("not asked for on this device: ")[1].split("\n")[0].split(", ")
+        missing = out.split("not asked for: ")[1].split("\n")[0].split(", ")
         # Those for 16-bit floats alone, for TF32, and for what only larger sizes choose.
         assert len(missing) < 40
         assert not {"softmax", "layer_norm", "adam", "lstm_cell", "attention"} & set(missing)

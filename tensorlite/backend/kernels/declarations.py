@@ -150,7 +150,10 @@ def _written_out(text: str, lists: dict[str, tuple[str, str]]) -> str:
         if match[1] not in lists:
             return match[0]
         name, parameters = lists[match[1]]
-        return re.sub(rf"\b{name}\b", match[2], parameters) if name else parameters
+        if not name:
+            return parameters
+        parameters = re.sub(rf"\b{name}\b", match[2], parameters)
+        return re.sub(r"Acc<(float|double)>", r"\1", parameters)
 
     written = _LISTED.sub(replace, text) if lists else text
     return written if written == text else _written_out(written, lists)  # a list may name another
