@@ -130,9 +130,10 @@ def _row(chip: Chip, code: sass.Code, found: Bound, threads: int) -> None:
     shadow = min(1.0, found.cycles["tensor cores"] / found.cycles["issue"])
     by = max(found.cycles, key=found.cycles.__getitem__)
     operations = 2048 if "tf32" in code.name else 4096
+    warps = code.warps(chip.arch, threads, _asked_for(code))
     print(
         f"| `{name_of(code)}` | {code.registers} | {code.spills} | "
-        f"{code.warps(chip.arch, threads, _asked_for(code))} | {found.cycles['issue'] / found.products:.1f} | "
+        f"{warps} | {found.cycles['issue'] / found.products:.1f} | "
         f"{100 * shadow:.0f} % | {by} | {found.rate(chip, operations) / 1e12:.0f} |"
     )
 

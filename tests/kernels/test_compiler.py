@@ -242,7 +242,9 @@ def test_declarations_may_have_lists_of_parameters_in_common():
     PARAMETERS(             \\
         IN_PARAMETERS(T), Index n)
 """
-    plain = TINY.replace("const T* x OF(n),", "const T* x OF(n), const bool* mask OPTIONAL(n), Index n,")
+    plain = TINY.replace(
+        "const T* x OF(n),", "const T* x OF(n), const bool* mask OPTIONAL(n), Index n,"
+    )
     named = lists + TINY.replace("const T* x OF(n)", "ALL_PARAMETERS(T)")
     (wanted,), (read,) = declarations.parse(plain, "a"), declarations.parse(named, "a")
     assert read.parameters == wanted.parameters
