@@ -167,9 +167,9 @@ class CudaKernel:
         if instance is None:
             name = instance_name(self._kernel, choice)
             instance = module_of(self._kernel.family, choice).get_function(name)
-            if self._kernel.shared:  # more than 48 KB must be asked for
-                instance.max_dynamic_shared_size_bytes = self._kernel.shared
             self._instances[choice] = instance
+        if self._kernel.shared:  # more than 48 KB must be asked for, of each device
+            instance.max_dynamic_shared_size_bytes = self._kernel.shared
         return instance
 
     def compiled(self, host: Any) -> Any:
