@@ -8,7 +8,9 @@
 // backward pass `dgates` the array `gates`: every element is read before it is written.
 #include "activation.h"
 
-#if !defined(__CUDACC__)
+#if defined(__CUDACC__)
+#include "device/divisor.h"
+#else
 #include <unistd.h>
 
 #include "host/gemm.h"
@@ -28,7 +30,7 @@ TL_INLINE float squash(float x) {
     const float z = x * x;
     const float p = polynomial(z, 1.0f, 0.134528597f, 0.00358164451f, 2.20669639e-05f, 1.54896672e-08f);
     const float q = polynomial(z, 1.0f, 0.467861895f, 0.0262023433f, 0.00034279863f, 8.62373168e-07f);
-    return x * p / q;
+    return quotient(x * p, q);
 }
 TL_INLINE double squash(double x) { return tanh(x); }
 
@@ -74,13 +76,25 @@ TL_INLINE void gru_unit_backward(A& r, A& z, A& n, A& m, A before, A& dh) {
 
 // ---- One step, for a whole batch --------------------------------------------------------------
 
+// body(number of the unit's gates, number of the unit) for all units of all sequences.
+template <typename F>
+TL_INLINE void each_unit(Index batch, Index hidden, int gates, const F& body) {
+#if defined(__CUDACC__)
+    each_in_planes(batch, 1, (int)hidden, [=](Index row, int, int unit) {
+        body(row * gates * hidden + unit, row * hidden + unit);
+    });
+#else
+    each(batch * hidden, [=](Index at) { body(at / hidden * gates * hidden + at % hidden, at); });
+#endif
+}
+
 template <typename T>
 EACH(batch * hidden)
 void lstm_cell(T* gates OF(batch * 4 * hidden), const T* before OF(batch * hidden),
                T* c OF(batch * hidden), T* h OF(batch * hidden), Index batch, Index hidden) {
     using A = Acc<T>;
-    each(batch * hidden, [=](Index at) {
-        T* gate = gates + at / hidden * 4 * hidden + at % hidden;
+    each_unit(batch, hidden, 4, [=](Index first, Index at) {
+        T* gate = gates + first;
         A value[4], state, out;
         for (int q = 0; q < 4; ++q) value[q] = A(gate[q * hidden]);
         lstm_unit(value[0], value[1], value[2], value[3], A(before[at]), state, out);
@@ -97,8 +111,8 @@ void lstm_cell_backward(T* gates OF(batch * 4 * hidden), const T* before OF(batc
                         const T* c OF(batch * hidden), const T* dh OF(batch * hidden),
                         T* dc OF(batch * hidden), Index batch, Index hidden) {
     using A = Acc<T>;
-    each(batch * hidden, [=](Index at) {
-        T* gate = gates + at / hidden * 4 * hidden + at % hidden;
+    each_unit(batch, hidden, 4, [=](Index first, Index at) {
+        T* gate = gates + first;
         A value[4], carried = dc[at];
         for (int q = 0; q < 4; ++q) value[q] = gate[q * hidden];
         lstm_unit_backward(value[0], value[1], value[2], value[3], A(before[at]), A(c[at]),
@@ -115,8 +129,7 @@ void gru_cell(T* gates OF(batch * 3 * hidden), const T* state OF(batch * 3 * hid
               T* m OF(batch * hidden), const T* before OF(batch * hidden), T* h OF(batch * hidden),
               Index batch, Index hidden) {
     using A = Acc<T>;
-    each(batch * hidden, [=](Index at) {
-        const Index first = at / hidden * 3 * hidden + at % hidden;
+    each_unit(batch, hidden, 3, [=](Index first, Index at) {
         A value[3], out;
         for (int q = 0; q < 2; ++q)
             value[q] = A(gates[first + q * hidden]) + A(state[first + q * hidden]);
@@ -136,8 +149,7 @@ void gru_cell_backward(T* gates OF(batch * 3 * hidden), const T* m OF(batch * hi
                        const T* before OF(batch * hidden), T* dstate OF(batch * 3 * hidden),
                        T* dh OF(batch * hidden), Index batch, Index hidden) {
     using A = Acc<T>;
-    each(batch * hidden, [=](Index at) {
-        const Index first = at / hidden * 3 * hidden + at % hidden;
+    each_unit(batch, hidden, 3, [=](Index first, Index at) {
         A value[3], part = m[at], carried = dh[at];
         for (int q = 0; q < 3; ++q) value[q] = gates[first + q * hidden];
         gru_unit_backward(value[0], value[1], value[2], part, A(before[at]), carried);

@@ -54,6 +54,25 @@ def test_no_kernel_spills(nvrtc, family, choice):
         assert not [s for s in spills if clean not in " ".join(s.split())], architecture
 
 
+@pytest.mark.parametrize("family", ["activation", "pooling", "resample", "rnn"])
+def test_elements_are_not_divided(nvrtc, family):
+    """Neither by sizes (in 64 bits: a call; in 32: 20 instructions) nor with IEEE's care."""
+    from cupy_backends.cuda.libs import nvrtc as library
+
+    program = library.createProgram(nvrtc.source_of(family), f"{family}.cu", [], [])
+    for kernel in families("cuda")[family]:
+        library.addNameExpression(program, nvrtc.instance_name(kernel, ("float",)))
+    flags = ["-arch=compute_90", "-ftz=true", "-default-device"]
+    library.compileProgram(program, [*nvrtc.options_of(family), *flags])
+    code = library.getPTX(program)
+    code = code.decode() if isinstance(code, bytes) else code
+    library.destroyProgram(program)
+    assert "ld.global" in code
+    divisions = set(re.findall(r"\b(?:div|rem)\.\S+", code))
+    once_a_row = {"div.s64", "rem.s64", "rem.u32"} if family == "activation" else set()  # prelu
+    assert divisions <= {"div.approx.ftz.f32", "div.u32"} | once_a_row
+
+
 def _array(backend, *shape, dtype=np.float32):
     return backend.asarray(np.ones(shape, dtype))
 
