@@ -185,12 +185,13 @@ TL_INLINE void correlate(const T* g, const T* x, Acc<T>* partial, Index images, 
     multiply_strips(sums, a, b, (int)some.first, (int)some.last, left, right);
     const WeightBlock again(computed_anew(blockIdx.x), down, across, (int)groups);
     const Index top = again.down * kRows;
+    const int begin = again.across % tiles * kStripColumns;
     Acc<T>* out = partial + ((again.part * groups + again.group) * filters + top) * every;
     sums.each([&](auto s0, auto s1, int row, int column, int apart) {
         if (top + row >= filters) return;
 #pragma unroll
         for (int k = 0; k < 2; ++k) {
-            const int c = again.across % tiles * kStripColumns + column + k * apart;
+            const int c = begin + column + k * apart;
             if (c >= columns.count) continue;
             const int channel = (int)columns.of_taps.quotient(c), tap = c - channel * taps.count;
             out[(Index)row * every + channel * axes.taps() + taps.first + tap] = k ? s1 : s0;
