@@ -89,6 +89,11 @@ TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index image
     __shared__ Index results[kStripColumns];
     const uint32_t across = (uint32_t)((filters + kRows - 1) / kRows);
     const uint32_t tiles = (uint32_t)((images * axes.places() + kStripColumns - 1) / kStripColumns);
+    if (threadIdx.x < kStripColumns) {  // a phase of a stride may have no taps
+        const Patches<T> patches(x, images, 0, axes);
+        const uint32_t number = ProductBlock(blockIdx.x, across, tiles).tile * kStripColumns + threadIdx.x;
+        results[threadIdx.x] = target.result(patches, number, groups * filters);
+    }
     Sums sums;
     sums.clear();
     // The loop over strips needs all registers: what is said about the block is computed again after it.
@@ -103,7 +108,6 @@ TL_INLINE void convolve(const T* x, const T* w, const T* bias, T* y, Index image
             const uint32_t number = block.tile * kStripColumns + threadIdx.x;
             const Place<T> place = patches.place(number, Taps(t, axes));
             places[threadIdx.x] = place.element - x, inside[threadIdx.x] = place.inside;
-            if (t == 0) results[threadIdx.x] = target.result(patches, number, groups * filters);
         }
         const Taps taps = taps_from(t, axes, offsets);
         const int count = (int)channels * taps.count;
