@@ -33,6 +33,13 @@ using Index = long long;
 #define TL_UNROLL _Pragma("GCC unroll 16")
 #define TL_INDEPENDENT _Pragma("GCC ivdep")
 #endif
+// Before a function whose vectors have all of AVX-512's 64 bytes: clang halves them for x86-64-v4 and
+// for many processors.
+#if defined(__clang__) && defined(__AVX512F__)
+#define TL_WIDE __attribute__((min_vector_width(512)))
+#else
+#define TL_WIDE
+#endif
 #endif
 
 namespace tl {

@@ -104,7 +104,8 @@ inline void transpose_lanes(V* rows) {
 
 // One panel out of `width` rows whose elements lie side by side along the depth.
 template <int width, class T>
-void pack_turned(Index depth, const T* __restrict__ from, Index stride, T* __restrict__ to) {
+TL_WIDE void pack_turned(Index depth, const T* __restrict__ from, Index stride,
+                         T* __restrict__ to) {
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     Index p = 0;
@@ -183,8 +184,9 @@ TL_INLINE void keep_in_register(V& v) {
 // itself or a bias. All arguments are plain words: a structure read back from the stack would have
 // to wait for the stores of the tile before.
 template <int rows, class T>
-void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride, const T* b,
-                  Index b_stride, const T* begin, Index begin_stride, T* c, Index c_stride) {
+TL_WIDE void tile_product(Index depth, const T* a, Index a_depth_stride, Index a_stride,
+                          const T* b, Index b_stride, const T* begin, Index begin_stride, T* c,
+                          Index c_stride) {
     using V = typename Simd<T>::vector;
     constexpr int lanes = Simd<T>::lanes;
     V sum[rows][kTileVectors] = {};

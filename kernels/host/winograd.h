@@ -97,19 +97,25 @@ struct FilterGradientTransform {  // Gᵀ
 };
 
 // store(i, j, value) for the elements of Transform · d · Transformᵀ, where load(i, j) gives d's.
+// Written out and in its place: a loop, and a call with what the two refer to, go through memory.
 template <typename Transform, typename Load, typename Store>
-inline void transform(Load load, Store store) {
+TL_WIDE TL_INLINE void transform(Load load, Store store) {
     constexpr int from = Transform::from, to = Transform::to;
     HeldLanes half[from][to];  // transposed: half[j] is the transform of column j
+    TL_UNROLL
     for (int j = 0; j < from; j++) {
         HeldLanes column[from];
+        TL_UNROLL
         for (int i = 0; i < from; i++) column[i] = load(i, j);
         Transform::apply(column, half[j]);
     }
+    TL_UNROLL
     for (int i = 0; i < to; i++) {
         HeldLanes row[from], result[to];
+        TL_UNROLL
         for (int j = 0; j < from; j++) row[j] = half[j][i];
         Transform::apply(row, result);
+        TL_UNROLL
         for (int j = 0; j < to; j++) store(i, j, result[j]);
     }
 }
@@ -118,8 +124,8 @@ inline void transform(Load load, Store store) {
 
 // to[j][i] = from[i][j], in squares of `lanes`, the rest in smaller ones.
 template <int lanes = kLanes>
-inline void transpose(Index rows, Index cols, const float* from, Index from_stride, float* to,
-                      Index to_stride) {
+TL_WIDE inline void transpose(Index rows, Index cols, const float* from, Index from_stride,
+                              float* to, Index to_stride) {
     if constexpr (lanes < 4) {
         for (Index i = 0; i < rows; i++)
             for (Index j = 0; j < cols; j++) to[j * to_stride + i] = from[i * from_stride + j];
@@ -130,9 +136,11 @@ inline void transpose(Index rows, Index cols, const float* from, Index from_stri
         for (Index i = 0; i < whole_rows; i += lanes)
             for (Index j = 0; j < whole_cols; j += lanes) {
                 Held block[lanes];
+                TL_UNROLL
                 for (int r = 0; r < lanes; r++)
                     block[r] = *(const Unaligned*)(from + (i + r) * from_stride + j);
                 transpose_lanes<lanes>(block);
+                TL_UNROLL
                 for (int r = 0; r < lanes; r++)
                     *(Unaligned*)(to + (j + r) * to_stride + i) = block[r];
             }
@@ -237,6 +245,9 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
     constexpr Index width = kTileCols<float>;
     const Index strips = images * in.rows, padded = round_up(outputs, width);
     const Index per_block = std::max<Index>(1, kBlockTiles / in.tiles);
+    Workspace<float> shifts(padded);  // the bias, filled up with zeros
+    std::fill_n((float*)shifts, padded, 0.0f);
+    if (bias) std::copy_n(bias, outputs, (float*)shifts);
     parallel(ceil_div(strips, per_block), [&](Index block) {
         const Index first = block * per_block, count = std::min(per_block, strips - first);
         const Index tiles = count * in.tiles, lanes = in.lanes();
@@ -261,9 +272,7 @@ inline void convolve(Index images, const Strips& in, const float* x, const float
                     for (Index f = 0; f < filters; f += kLanes) {
                         const float* from = m + (s * in.tiles + t) * filters + f;
                         float* to = staged + t * kOutput * filters + f;
-                        Lanes shift{};
-                        for (int l = 0; bias && l < kLanes && o + f + l < outputs; l++)
-                            shift[l] = bias[o + f + l];
+                        const HeldLanes shift = lanes_at(shifts + o + f);
                         transform<OutputTransform>(
                             [&](int i, int j) {
                                 return lanes_at(from + (i * kPatch + j) * m_stride);
