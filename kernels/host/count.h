@@ -6,29 +6,16 @@
 
 namespace tl {
 
-// A number of elements, and what it is computed from: not sound where one was negative or is too large.
+// A number of elements: not sound where it, or one that it is computed from, was negative or too large.
 class Count {
     Index value_ = 0;
     bool sound_ = true;
-    Count(Index value, bool sound) : value_(value), sound_(sound && value >= 0) {}
 
   public:
     Count() = default;
-    Count(Index value) : Count(value, true) {}
+    Count(Index value, bool sound) : value_(value), sound_(sound) {}
     Index value() const { return value_; }
     bool is_sound() const { return sound_; }
-    friend Count operator*(Count a, Count b) {
-        const bool fits = !__builtin_mul_overflow(a.value_, b.value_, &a.value_);
-        return {a.value_, a.sound_ && b.sound_ && fits};
-    }
-    friend Count operator+(Count a, Count b) {
-        const bool fits = !__builtin_add_overflow(a.value_, b.value_, &a.value_);
-        return {a.value_, a.sound_ && b.sound_ && fits};
-    }
-    friend Count operator-(Count a, Count b) {
-        return {a.value_ - b.value_, a.sound_ && b.sound_};
-    }
-    friend Count operator>>(Count a, Count b) { return {a.value_ >> (b.value_ & 63), a.sound_ && b.sound_}; }
 };
 
 enum CountStep { kCountEnd = -1, kCountNumber, kCountScalar, kCountAdd, kCountSubtract, kCountMultiply, kCountShift };
@@ -36,19 +23,19 @@ constexpr int kMostCountSteps = 16;
 
 // Computes one, and moves behind its end.
 inline Count read_count(const int*& steps, const Index* scalars) {
-    Count stack[kMostCountSteps + 1], *top = stack;
-    for (; *steps != kCountEnd; steps += 2) {
-        if (*steps == kCountNumber) *++top = Index(steps[1]);
-        if (*steps == kCountScalar) *++top = scalars[steps[1]];
-        if (*steps < kCountAdd) continue;
-        const Count right = *top--;
-        *top = *steps == kCountAdd        ? *top + right
-               : *steps == kCountSubtract ? *top - right
-               : *steps == kCountMultiply ? *top * right
-                                          : *top >> right;
+    Index stack[kMostCountSteps + 1], *top = stack, value = 0;
+    bool sound = true;
+    for (;; steps += 2, sound &= value >= 0) {  // `value` is what is on top
+        switch (*steps) {
+            case kCountNumber: *top++ = value, value = steps[1]; break;
+            case kCountScalar: *top++ = value, value = scalars[steps[1]]; break;
+            case kCountMultiply: sound &= !__builtin_mul_overflow(*--top, value, &value); break;
+            case kCountAdd: sound &= !__builtin_add_overflow(*--top, value, &value); break;
+            case kCountSubtract: sound &= !__builtin_sub_overflow(*--top, value, &value); break;
+            case kCountShift: value = *--top >> (value & 63); break;
+            default: ++steps; return {value, sound};
+        }
     }
-    ++steps;
-    return *top;
 }
 
 }  // namespace tl

@@ -37,6 +37,10 @@ PyArray_Descr* descr_of(int type) {
 
 }  // namespace
 
+static bool is_output(int role) {
+    return role == EntrySlot::kLike || role == EntrySlot::kPerRow || role == EntrySlot::kSums;
+}
+
 // What one call works with.
 struct Entry::Making {
     bool on_cuda;
@@ -46,10 +50,18 @@ struct Entry::Making {
     Index size = 0;
     Index lengths[kMostSlots] = {};
     Ref dtype, shape_tuple;        // of the first array
-    Ref owned[kMostSlots];              // arrays and numbers that are made here
+    PyObject* owned[kMostSlots];   // arrays and numbers that are made here, of the first `made` slots
+    int made = 0;
     PyObject* passed[kMostSlots];
     Ref partial;
     Index parts = 1, columns = 1;  // of the sums
+
+    explicit Making(bool on_cuda) : on_cuda(on_cuda) {}
+    Making(const Making&) = delete;
+    ~Making() {
+        if (!Ending::is_over())
+            for (int i = 0; i < made; ++i) Py_XDECREF(owned[i]);
+    }
 
     int wide() const { return type == F64 ? F64 : F32; }
 
@@ -80,6 +92,7 @@ Entry::Entry(const char* name, unsigned allowed, std::vector<EntrySlot> slots)
         const EntrySlot& slot = slots_[i];
         if (first_ < 0 && slot.role == EntrySlot::kInput && slot.type == ANY && !slot.wide) first_ = i;
         sums_ += slot.role == EntrySlot::kSums;
+        outputs_ += is_output(slot.role);
         given_ += slot.role == EntrySlot::kInput || slot.role == EntrySlot::kOptional ||
                   slot.role == EntrySlot::kGiven;
     }
@@ -89,8 +102,7 @@ PyObject* Entry::run(PyObject* const* args, Py_ssize_t given) const {
     if ((size_t)given != given_)
         return PyErr_Format(PyExc_TypeError, "new_%s takes %zd arguments, not %zd", name_,
                             (Py_ssize_t)given_, given);
-    Making making;
-    making.on_cuda = callable_ != nullptr;
+    Making making(callable_ != nullptr);
     if (!understand(args, making)) {
         if (PyErr_Occurred()) return nullptr;
         Py_RETURN_NOTIMPLEMENTED;
@@ -192,8 +204,9 @@ bool Entry::make(PyObject* const* args, Making& making) const {
     int sum = 0;
     for (size_t i = 0; i < slots_.size(); ++i) {
         const EntrySlot& slot = slots_[i];
-        Ref& owned = making.owned[i];
+        Ref owned;
         PyObject*& passed = making.passed[i];
+        making.owned[making.made++] = nullptr;
         switch (slot.role) {
             case EntrySlot::kInput:
             case EntrySlot::kOptional:
@@ -228,7 +241,7 @@ bool Entry::make(PyObject* const* args, Making& making) const {
             }
         }
         if (!owned) return false;
-        passed = owned;
+        passed = making.owned[i] = owned.release();
     }
     return true;
 }
@@ -249,18 +262,17 @@ Ref Entry::finish(Making& making) const {
                              : PyObject_Vectorcall(total_callable_, passed, 5, nullptr));
         if (!done) return Ref();
     }
-    Ref outputs[kMostSlots];
+    Ref all(outputs_ > 1 ? PyTuple_New(outputs_) : nullptr);
+    if (outputs_ > 1 && !all) return all;
     int count = 0, sum = 0;
     for (size_t i = 0; i < slots_.size(); ++i) {
         const int role = slots_[i].role;
-        if (role == EntrySlot::kLike || role == EntrySlot::kPerRow)
-            outputs[count++] = std::move(making.owned[i]);
-        else if (role == EntrySlot::kSums && !(outputs[count++] = making.part(totals, sum++, lengths + 1, 1)))
-            return Ref();
+        if (!is_output(role)) continue;
+        Ref output = role == EntrySlot::kSums ? making.part(totals, sum++, lengths + 1, 1)
+                                              : Ref(std::exchange(making.owned[i], nullptr));
+        if (!output || !all) return output;
+        PyTuple_SET_ITEM((PyObject*)all, count++, output.release());
     }
-    if (count == 1) return std::move(outputs[0]);
-    Ref all(PyTuple_New(count));
-    for (int i = 0; all && i < count; ++i) PyTuple_SET_ITEM((PyObject*)all, i, outputs[i].release());
     return all;
 }
 

@@ -32,7 +32,8 @@ class Entry {
     PyObject* total_callable_ = nullptr;  // there, `column_total`, which ends the sums
     unsigned allowed_;     // types that T may be, a bit each
     std::vector<EntrySlot> slots_;
-    int first_ = -1, sums_ = 0;  // the first array of type T; how many outputs are sums
+    int first_ = -1;                // the first array of type T
+    int outputs_ = 0, sums_ = 0;    // how many, and how many of them are sums
     size_t given_ = 0;
 
   public:

@@ -26,10 +26,11 @@ class Call {
     PyThreadState* state_ = nullptr;
     WidenedArrays widened_;
     Type types_[2] = {ANY, ANY};
-    Type stored_types_[2];
+    Type stored_types_[2];  // with 16-bit floats where `types_` has what they are computed in
     int arrays_ = 0, scalars_ = 0, numbers_ = 0;
     void* data_[kMostArrays];
-    void* stored_[kMostArrays];
+    void* narrow_[kMostArrays];       // where the 16-bit floats are, if floats were put in their place
+    void* const* stored_ = data_;
     Index size_[kMostArrays];
     Index lengths_[kMostArrays][4];  // of arrays of heads
     const HostParameter* array_[kMostArrays];
@@ -52,18 +53,18 @@ class Call {
         check_counts();
         if (failed_) return nullptr;
         if (!written_) Py_RETURN_NONE;  // all that it could write is empty
-        for (int i = 0; i < 2; ++i) stored_types_[i] = types_[i];
-        std::copy_n(data_, arrays_, stored_);
+        stored_types_[0] = types_[0], stored_types_[1] = types_[1];
         // The kernel runs without Python's lock where it has much to do: giving it up costs more than a
         // small kernel takes.
         if (elements_ > 65536) state_ = give_up_lock();
-        if (kernel_.mapped && is_short(types_[0]) && kernel_.widened) {
+        const bool narrow = kernel_.widened && (is_short(types_[0]) || is_short(types_[1]));
+        if (narrow && kernel_.mapped && is_short(types_[0])) {
             const Body body = body_of(F32, ANY);
             map_short(types_[0] == BF16, data_, arrays_, numbers_of_, numbers_, body);
             if (recording()) note_mapped(body);
             return finish();
         }
-        widen();
+        if (narrow) widen();
         const Body body = body_of(types_[0], types_[1]);
         if (!body) {
             if (state_) take_lock(std::exchange(state_, nullptr));
@@ -75,8 +76,10 @@ class Call {
     }
 
   private:
-    // Arrays of what a type parameter is computed in come after those that say what that is.
+    // Arrays of what a type parameter is computed in come after those that say what that is. The
+    // strides of heads come behind all numbers.
     void read_all() {
+        bool wide = false, heads = false;
         for (int i = 0; i < kernel_.parameter_count && !failed_; ++i) {
             const HostParameter& p = kernel_.parameters[i];
             if (p.kind != 'a' && p.kind != 'h') {
@@ -84,12 +87,13 @@ class Call {
                 continue;
             }
             array_[arrays_] = &p;
-            size_[arrays_] = i;  // until it is read
+            wide |= p.wide, heads |= p.kind == 'h';
+            if (!p.wide) read_array(i, arrays_);
             ++arrays_;
         }
-        for (const bool wide : {false, true})
-            for (int a = 0; a < arrays_ && !failed_; ++a)
-                if (array_[a]->wide == wide) read_array((int)(array_[a] - kernel_.parameters), a);
+        if (!wide && !heads) return;
+        for (int a = 0; a < arrays_ && !failed_; ++a)
+            if (array_[a]->wide) read_array((int)(array_[a] - kernel_.parameters), a);
         for (int a = 0; a < arrays_ && !failed_; ++a)
             if (array_[a]->kind == 'h') read_heads((int)(array_[a] - kernel_.parameters), a);
     }
@@ -163,6 +167,8 @@ class Call {
     }
 
     void check_counts() {
+        const int* known = nullptr;  // many arrays have the same number of elements, in one table
+        Count count;
         for (int a = 0; a < arrays_ && !failed_; ++a) {
             const HostParameter& p = *array_[a];
             const int* steps = p.count;
@@ -170,7 +176,10 @@ class Call {
                 if (data_[a]) check_lengths(p, lengths_[a], steps);
                 continue;
             }
-            const Count count = read_count(steps, by_position_);
+            if (steps != known) {
+                known = steps;
+                count = read_count(steps, by_position_);
+            }
             if (count.is_sound() && (!data_[a] || size_[a] == count.value())) continue;
             if (data_[a] && size_[a] != count.value())
                 fail(PyExc_ValueError, "%s has %lld elements, not %lld", p.name, (long long)size_[a],
@@ -196,7 +205,9 @@ class Call {
     }
 
     // Puts floats in the place of 16-bit floats.
-    void widen() {
+    __attribute__((noinline)) void widen() {
+        std::copy_n(data_, arrays_, narrow_);
+        stored_ = narrow_;
         for (int a = 0; a < arrays_; ++a) {
             const Type type = is_widened(a) ? stored_types_[(int)array_[a]->choice] : ANY;
             if (is_short(type) && data_[a])

@@ -124,11 +124,11 @@ def _tables(kernel: Kernel) -> str:
     lines = [
         f"const int count_{i}_of_{kernel.name}[] = {{{_counts(p, kernel)}}};"
         for i, p in enumerate(kernel.parameters)
-        if p.is_array
+        if p.is_array and _count_of(p, kernel) == f"count_{i}_of_{kernel.name}"
     ]
     lines += [
         f"const HostParameter parameters_of_{kernel.name}[] = {{",
-        *(f"    {_parameter(i, p, kernel)}," for i, p in enumerate(kernel.parameters)),
+        *(f"    {_parameter(p, kernel)}," for p in kernel.parameters),
         "};",
         f"const HostInstance instances_of_{kernel.name}[] = {{",
         *(f"    {_instance(kernel, choice)}," for choice in product(*kernel.host_types.values())),
@@ -140,8 +140,8 @@ def _tables(kernel: Kernel) -> str:
             f"const HostSlot slots_of_{kernel.name}[] = {{",
             *(
                 f"    {{{s.role}, {s.type}, {str(s.wide).lower()}, {s.form}, {s.of}, "
-                f"{f'count_{i}_of_{kernel.name}' if s.of_count else 'nullptr'}}},"
-                for i, s in enumerate(slots)
+                f"{_count_of(p, kernel) if s.of_count else 'nullptr'}}},"
+                for p, s in zip(kernel.parameters, slots, strict=True)
             ),
             "};",
         ]
@@ -167,6 +167,13 @@ def _row(kernel: Kernel) -> str:
     )
 
 
+def _count_of(p: Parameter, kernel: Kernel) -> str:
+    """The name of the table of `_counts`: the first with the same content."""
+    counts = _counts(p, kernel)
+    alike = (q.is_array and _counts(q, kernel) == counts for q in kernel.parameters)
+    return f"count_{next(i for i, same in enumerate(alike) if same)}_of_{kernel.name}"
+
+
 def _counts(p: Parameter, kernel: Kernel) -> str:
     """The array's number of elements, or its four lengths, in steps."""
     names = [each.name for each in kernel.parameters]
@@ -176,7 +183,7 @@ def _counts(p: Parameter, kernel: Kernel) -> str:
     return ", ".join(each)
 
 
-def _parameter(i: int, p: Parameter, kernel: Kernel) -> str:
+def _parameter(p: Parameter, kernel: Kernel) -> str:
     if not p.is_array:
         return f"{{\"{p.name}\", '{_KINDS[p.type][0]}', READ, -1, false, ANY, nullptr}}"
     kind = "h" if p.is_heads else "a"
@@ -188,7 +195,7 @@ def _parameter(i: int, p: Parameter, kernel: Kernel) -> str:
     fixed = "ANY" if choice >= 0 else C_TYPES[p.type].constant
     return (
         f"{{\"{p.name}\", '{kind}', {access}, {choice}, {str(wide).lower()}, {fixed}, "
-        f"count_{i}_of_{kernel.name}}}"
+        f"{_count_of(p, kernel)}}}"
     )
 
 

@@ -64,14 +64,13 @@ TOGETHER = {
     "resources": ("memory", "pool", "short_floats", "stream"),
 }
 FUNCTIONS = {"capture": ("plan", "fusing"), "cuda": ("launch", "products"), "padding": ("pad",)}
+# Calls from Python, without loops over elements.
 CALLS = (MODULE, "cuda", "entry", "kernel", "launch", "products", "record", "tape")
 FAMILY_FLAGS = {
     # The same bits in NumPy, C++ and CUDA.
     "philox": ["-ffp-contract=off", "-fsigned-zeros"],
     # Run seldom, and never in a loop of a step.
     **{name: ["-Og"] for name in ("capture", "fusing", "plan")},
-    # Calls from Python, without loops over elements.
-    **{name: ["-O1"] for name in CALLS},
 }
 
 
