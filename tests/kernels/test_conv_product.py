@@ -148,7 +148,7 @@ def test_convolution_and_its_gradients(cuda_kernels, backend, name, dtype):
         assert_close(got, wanted, tolerance)
 
 
-@pytest.mark.parametrize("name", ["packs", "groups, strides", "three dimensions"])
+@pytest.mark.parametrize("name", ["packs", "groups of some", "three dimensions"])
 def test_tf32(cuda_kernels, backend, name):
     """Operands of 10 bits: nearer to float32 than that they need not be, and are not."""
     operands = draw(CASES[name], np.float32)
