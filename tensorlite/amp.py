@@ -96,7 +96,7 @@ class autocast:
             enabled = False
         self.enabled = enabled and self.fast_dtype is not None
         self.cache_enabled = cache_enabled is None or cache_enabled
-        self.forget()
+        self._start_anew()
         self.previous: list[dict[str, Any]] = []
 
     def __enter__(self) -> autocast:
@@ -112,9 +112,9 @@ class autocast:
     ) -> None:
         mode.switches.set(**self.previous.pop())
         if not self.previous:
-            self.forget()
+            self._start_anew()
 
-    def forget(self) -> None:
+    def _start_anew(self) -> None:
         """Forget the parameters that were cast."""
         self.leaves: dict[int, tuple[Tensor, Tensor, Any]] = {}
         self.copies = ShortCopies(self.fast_dtype)
@@ -148,7 +148,7 @@ class autocast:
         known, recorder = self.leaves.get(id(arg)), mode.switches.recorder
         if known is not None and known[2] is not recorder:
             known = None  # what was cast outside of a recording, a replay would not cast again
-            self.forget()
+            self._start_anew()
         if known is None or known[1].dtype != dtype:
             known = self.leaves[id(arg)] = (arg, self._short_leaf(arg, dtype), recorder)
         return known[1]

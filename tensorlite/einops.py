@@ -24,8 +24,9 @@ try:
     from einops.layers import RearrangeMixin, ReduceMixin
     from einops.layers._einmix import _EinmixMixin
 except ImportError as error:
-    raise ImportError(
-        'tensorlite.einops needs the package einops: pip install "tensorlite[einops]"'
+    raise ModuleNotFoundError(
+        'tensorlite.einops needs the package einops: pip install "tensorlite[einops]"',
+        name=error.name,
     ) from error
 
 import tensorlite as tl

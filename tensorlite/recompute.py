@@ -272,7 +272,7 @@ def _anew(policy: Any) -> Any:
     if owner is None or not hasattr(owner, "leaves"):
         return policy
     fresh = copy.copy(owner)
-    fresh.forget()
+    fresh._start_anew()
     return getattr(fresh, policy.__name__)
 
 

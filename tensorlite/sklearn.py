@@ -9,8 +9,8 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 except ImportError as error:
-    raise ImportError(
-        'tensorlite.sklearn needs scikit-learn: pip install "tensorlite[sklearn]"'
+    raise ModuleNotFoundError(
+        'tensorlite.sklearn needs scikit-learn: pip install "tensorlite[sklearn]"', name=error.name
     ) from error
 
 from tensorlite.data import DataLoader, TensorDataset

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
-import reference
+import api_pages
 from public_names import public
 
 PAGES = Path(__file__).parents[1] / "docs" / "api"
@@ -20,7 +20,7 @@ def pages() -> dict[str, str]:
     found = {}
     for path in sorted(PAGES.glob("*.md")):
         page = SimpleNamespace(file=SimpleNamespace(src_uri=f"api/{path.name}"))
-        found[path.name] = reference.on_page_markdown(path.read_text(), page)
+        found[path.name] = api_pages.on_page_markdown(path.read_text(), page)
     return found
 
 
@@ -63,5 +63,5 @@ def test_what_else_a_name_stands_for_is_linked():
 
 
 def test_text_is_no_markup():
-    shown = reference._named("a*b, d_ij, <x> and [1]_ of `nothing_at_all`", "relu", "api/nn.md")
+    shown = api_pages._named("a*b, d_ij, <x> and [1]_ of `nothing_at_all`", "relu", "api/nn.md")
     assert shown == "a\\*b, d\\_ij, &lt;x> and \\[1\\] of `nothing_at_all`"
