@@ -26,11 +26,12 @@ class Call {
     PyThreadState* state_ = nullptr;
     WidenedArrays widened_;
     Type types_[2] = {ANY, ANY};
-    Type stored_types_[2];  // with 16-bit floats where `types_` has what they are computed in
     int arrays_ = 0, scalars_ = 0, numbers_ = 0;
     void* data_[kMostArrays];
     void* narrow_[kMostArrays];       // where the 16-bit floats are, if floats were put in their place
     void* const* stored_ = data_;
+    Type narrow_types_[2];
+    const Type* stored_types_ = types_;
     Index size_[kMostArrays];
     Index lengths_[kMostArrays][4];  // of arrays of heads
     const HostParameter* array_[kMostArrays];
@@ -53,7 +54,6 @@ class Call {
         check_counts();
         if (failed_) return nullptr;
         if (!written_) Py_RETURN_NONE;  // all that it could write is empty
-        stored_types_[0] = types_[0], stored_types_[1] = types_[1];
         // The kernel runs without Python's lock where it has much to do: giving it up costs more than a
         // small kernel takes.
         if (elements_ > 65536) state_ = give_up_lock();
@@ -88,23 +88,26 @@ class Call {
             }
             array_[arrays_] = &p;
             wide |= p.wide, heads |= p.kind == 'h';
-            if (!p.wide) read_array(i, arrays_);
+            if (!p.wide) read_array(p, args_[i], arrays_);
             ++arrays_;
         }
         if (!wide && !heads) return;
         for (int a = 0; a < arrays_ && !failed_; ++a)
-            if (array_[a]->wide) read_array((int)(array_[a] - kernel_.parameters), a);
+            if (array_[a]->wide) read_later(a);
         for (int a = 0; a < arrays_ && !failed_; ++a)
             if (array_[a]->kind == 'h') read_heads((int)(array_[a] - kernel_.parameters), a);
     }
 
-    void read_array(int i, int a) {
-        const HostParameter& p = *array_[a];
+    __attribute__((noinline)) void read_later(int a) {
+        read_array(*array_[a], args_[array_[a] - kernel_.parameters], a);
+    }
+
+    __attribute__((always_inline)) void read_array(const HostParameter& p, PyObject* given, int a) {
         data_[a] = nullptr, size_[a] = 0;
-        if (args_[i] == Py_None && (p.access & OPTIONAL_ARRAY)) return;
-        if (!PyArray_Check(args_[i]))
-            return fail(PyExc_TypeError, "%s must be a NumPy array, not %s", p.name, Py_TYPE(args_[i])->tp_name);
-        auto* array = (PyArrayObject*)args_[i];
+        if (given == Py_None && (p.access & OPTIONAL_ARRAY)) return;
+        if (!PyArray_Check(given))
+            return fail(PyExc_TypeError, "%s must be a NumPy array, not %s", p.name, Py_TYPE(given)->tp_name);
+        auto* array = (PyArrayObject*)given;
         const Type type = type_of(array);
         Type wanted = p.choice < 0 ? p.type : types_[p.choice];
         if (p.wide && wanted != ANY) wanted = wanted == F64 ? F64 : F32;
@@ -207,7 +210,8 @@ class Call {
     // Puts floats in the place of 16-bit floats.
     __attribute__((noinline)) void widen() {
         std::copy_n(data_, arrays_, narrow_);
-        stored_ = narrow_;
+        std::copy_n(types_, 2, narrow_types_);
+        stored_ = narrow_, stored_types_ = narrow_types_;
         for (int a = 0; a < arrays_; ++a) {
             const Type type = is_widened(a) ? stored_types_[(int)array_[a]->choice] : ANY;
             if (is_short(type) && data_[a])
