@@ -48,8 +48,7 @@ CLANG_FLAGS = ["-fno-unroll-loops"]
 # Loops over elements, rows and planes: unrolling their rests takes time and gains nothing. Families
 # in one line are compiled together where they are in one unit, which saves reading the headers.
 PLAIN_LOOPS = (
-    ("arithmetic", "optim", "rectifiers"),
-    ("cross_entropy", "linear"),
+    ("arithmetic", "cross_entropy", "linear", "optim", "rectifiers"),
     ("activation", "batch_norm", "elementwise", "norm", "pooling", "scan", "softmax"),
 )
 # Families that are units of their own, and units of other functions with their sources in `host/`.
@@ -60,8 +59,7 @@ LATER = (
 # Sources of the extension that are compiled together.
 TOGETHER = {
     MODULE: ("cuda", "entry", "kernel", "record"),
-    "arrays": ("copy", "digest", "moves"),
-    "resources": ("memory", "pool", "short_floats", "stream"),
+    "resources": ("copy", "digest", "memory", "moves", "pool", "short_floats", "stream"),
 }
 FUNCTIONS = {"capture": ("plan", "fusing"), "cuda": ("launch", "products"), "padding": ("pad",)}
 # Calls from Python, without loops over elements.
