@@ -45,8 +45,8 @@ def plot(history: Sequence[dict[str, Any]], path: Path, title: str) -> bool:
         return False
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4))
-    axes = figure.add_axes((0.14, 0.12, 0.83, 0.8))  # a layout would draw everything twice
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
     epochs = [record["epoch"] for record in history]
     for name in ("train_loss", "val_loss"):
         if name in history[0]:
