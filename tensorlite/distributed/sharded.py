@@ -397,9 +397,9 @@ class Sharing:
         Where there is none, zeros are: they change no norm.
         """
         places = [place for part in self.parts for place in part.arena.places]
-        places = [place for place in places if place.parameter.grad is not None]
-        at_home = all(place.parameter.grad.array is place.grad for place in places)
-        own = {id(place.parameter) for place in places}
+        found = [(place, grad) for place in places if (grad := place.parameter.grad) is not None]
+        at_home = all(grad.array is place.grad for place, grad in found)
+        own = {id(place.parameter) for place, _ in found}
         return at_home and own == {id(p) for p in parameters if p.grad is not None}
 
     def own_gradients(self, arenas: list[Arena]) -> list[Array]:

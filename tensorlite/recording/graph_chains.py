@@ -161,8 +161,9 @@ class GraphChains:
         arrays = [x for x in given if isinstance(x, cupy.ndarray)]
         if kind not in _POSSIBLE or self._recorder.reason is not None:
             return other
+        form: tuple = ()
         if kind in _IN_PLACE:
-            target, form = arguments[0], ()
+            target = arguments[0]
         elif len(made) != 1:
             return other
         else:

@@ -83,7 +83,7 @@ class GraphKernels:
             grid, block = shape_of_rows(rows, columns, double, self._device)
         else:
             grid, block = shape_of_each(made.shape[0] * columns, self._device)
-        arguments = [np.uintp(place) for place in places]
+        arguments: list[np.generic] = [np.uintp(place) for place in places]
         arguments += [np.int64(size) for size in made.sizes]
         arguments += [np.float64(number) for number in made.numbers]
         function((grid,), block, (*arguments, np.uint64(0)))

@@ -80,7 +80,7 @@ def _map(kernel: Kernel, arrays: Arrays, numbers: list, types: str) -> Link | No
         return None  # which in place does something else
     if kernel.name == "cast":
         text = text_of_cast(inputs[0].type, made.type)
-        return text and Link("cast", text, tuple(inputs), made, (), made.type)
+        return Link("cast", text, tuple(inputs), made, (), made.type) if text else None
     # Short floats are floats in registers, and their formula is that of floats.
     template = ", ".join(computed(chosen[t]) for t in kernel.types)
     text = f"tl::{kernel.name}<{template}>({', '.join(arguments)})"
@@ -149,9 +149,9 @@ def _dropout(arrays: Arrays, numbers: list, types: str) -> Link | None:
     if types[0] != types[1] or types[0] not in C_NAMES or types[0] in "qB" or n < 1:
         return None
     (x, _, _), (y, _, _), (base, size, _) = arrays
-    views = [View(at, (int(n),), (1,), types[0]) for at in (x, y)]
+    given, made = (View(at, (int(n),), (1,), types[0]) for at in (x, y))
     moved = View(base, (1,), (1,), "q") if size else None
-    return dropout_link(*views, float(p), int(seed), int(offset), moved)
+    return dropout_link(given, made, float(p), int(seed), int(offset), moved)
 
 
 def dropout_link(

@@ -108,8 +108,8 @@ def link_of_node(node: Node) -> Link | None:
     """What Python calls at a replay on the CPU, if it is a link."""
     if node.streams or node.moving or len(node.outputs) > 1:
         return None
-    outputs = node.outputs or [None]
-    link = link_of_unit(node.name, node.function, node.arguments, outputs[0])
+    output = node.outputs[0] if node.outputs else None
+    link = link_of_unit(node.name, node.function, node.arguments, output)
     return link or _numpys_sum(node)
 
 
@@ -138,7 +138,7 @@ def is_copy(function: Any, arguments: Any) -> bool:
 
 def link_of(name: str, raw: Sequence[Any], static: dict, output: Any) -> Link | None:
     """The link that a primitive is, for these inputs and this output."""
-    views = [view_of(x) if hasattr(x, "dtype") else x for x in raw]
+    views: list[Any] = [view_of(x) if hasattr(x, "dtype") else x for x in raw]
     made = view_of(output)
     if made is None or not made.dense or any(v is None for v in views):
         return None

@@ -239,6 +239,7 @@ def tensor_stub() -> str:
     )
     wrap = (
         "\ndef tensor_of(array: Any, node: Any = None, requires_grad: _bool = ...) -> Tensor: ...\n"
+        "def source_of(x: Tensor) -> Any: ...\n"
         "def fill(tensor: Tensor, array: Any, requires_grad: _bool = ...) -> None: ...\n\n"
         "class Views:\n    rewritten: _int\n\ndef views_of(x: Tensor) -> Views: ...\n"
     )

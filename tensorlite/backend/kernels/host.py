@@ -130,9 +130,9 @@ class Later:
                 return _wherever(
                     compiler, cached, unit, lambda path: self._module.load_unit(str(path))
                 )
-            except KernelsUnavailable as missing:
-                say(f"compiled kernels of {unit} are off: {missing}")
-                self._failed[unit] = missing
+            except KernelsUnavailable as error:
+                say(f"compiled kernels of {unit} are off: {error}")
+                self._failed[unit] = error
         missing = self._failed[unit]
         if os.environ.get("TENSORLITE_KERNELS") == "compiled":
             raise missing
