@@ -341,19 +341,21 @@ class Call {
     }
 };
 
-// A kernel of the module as Python's functions have it: what `self` points to.
+// A kernel of the module as Python's functions have it: their `self`. A capsule would have to be asked
+// for its pointer in every call.
 struct Known {
+    PyObject_HEAD
     const HostKernel* kernel;
     PyMethodDef definition, making_definition;
     Entry* entry;
 };
 
 PyObject* call_known(PyObject* self, PyObject* const* args, Py_ssize_t given) {
-    return run_kernel(*((Known*)PyCapsule_GetPointer(self, nullptr))->kernel, args, given);
+    return run_kernel(*((Known*)self)->kernel, args, given);
 }
 
 PyObject* call_making(PyObject* self, PyObject* const* args, Py_ssize_t given) {
-    return ((Known*)PyCapsule_GetPointer(self, nullptr))->entry->run(args, given);
+    return ((Known*)self)->entry->run(args, given);
 }
 
 PyObject* the_module = nullptr;
@@ -376,13 +378,20 @@ bool add(PyObject* module, const HostKernel& kernel) {
     const auto as_function = [](PyObject* (*f)(PyObject*, PyObject* const*, Py_ssize_t)) {
         return (PyCFunction)(void (*)(void))f;
     };
-    auto* known = new Known{&kernel,
+    static PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};
+    if (!type.tp_name) {
+        type.tp_name = "tensorlite_kernels.kernel";
+        type.tp_basicsize = sizeof(Known);
+        type.tp_flags = Py_TPFLAGS_DEFAULT;
+        if (PyType_Ready(&type)) return false;
+    }
+    auto* known = new Known{PyObject(), &kernel,
                             {kernel.name, as_function(guarded<call_known>), METH_FASTCALL, kernel.signature},
                             {nullptr, as_function(guarded<call_making>), METH_FASTCALL, kernel.makes_outputs},
                             nullptr};  // for good, as the module
     all_known().push_back(known);
-    const Ref self(PyCapsule_New(known, nullptr, nullptr));
-    const Ref function(self ? PyCFunction_New(&known->definition, self) : nullptr);
+    PyObject* self = PyObject_Init((PyObject*)known, &type);
+    const Ref function(PyCFunction_New(&known->definition, self));
     if (!function || PyObject_SetAttrString(module, kernel.name, function)) return false;
     if (!kernel.makes_outputs) return true;
     const Ref name(PyUnicode_FromFormat("new_%s", kernel.name));
