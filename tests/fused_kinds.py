@@ -44,6 +44,23 @@ def spread(x, row, column, number):
     return tl.maximum(x * row - column, number) / (column.abs() + 2.5), (x + row).mT * 2
 
 
+def written_in_place(state):
+    """Links whose results are read elsewhere, and writes over them and over what stays."""
+
+    def call(x, w):
+        a = x * 2 + 1
+        b = a @ w  # reads a
+        c = a * b.sum() + a[0]
+        c += a
+        c *= 3
+        state.mul_(0.9).add_(c)
+        d = c - state
+        c.fill_(1)
+        return a, c + d, state * 1
+
+    return call
+
+
 def masks(x, y, b):
     chosen = tl.where((x > y) & b | tl.isnan(x), x, y * 0.25)
     return chosen, (x <= 0).to(x.dtype) * y, tl.logical_not(b) | (x != y)

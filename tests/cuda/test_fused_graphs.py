@@ -6,7 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from fused_kinds import KINDS, drawn, gelu, huber, layer_norm, with_gradient
+from fused_kinds import (
+    KINDS,
+    drawn,
+    gelu,
+    huber,
+    layer_norm,
+    with_gradient,
+    written_in_place,
+)
 
 import tensorlite as tl
 from tensorlite.backend import HOST
@@ -71,18 +79,7 @@ def test_a_formula_is_few_nodes_of_one_launch(function, shapes, before, most):
 
 def test_what_is_written_in_place_or_read_elsewhere_keeps_its_order():
     state = tl.zeros(6, 8, device="cuda")
-
-    def call(x, w):
-        a = x * 2 + 1
-        b = a @ w
-        c = a * b.sum() + a[0]
-        c += a
-        c *= 3
-        state.mul_(0.9).add_(c)
-        d = c - state
-        c.fill_(1)
-        return a, c + d, state * 1
-
+    call = written_in_place(state)
     found = []
     for step in (tl.capture(call), call):
         state.zero_()

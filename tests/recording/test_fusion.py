@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from captured import here
+from fused_kinds import written_in_place
 
 import tensorlite as tl
 from tensorlite import nn
@@ -163,18 +164,7 @@ def test_layer_normalization_by_its_formula_needs_no_python(host):
 
 def test_what_is_used_elsewhere_is_written_and_in_place_writes_keep_their_order(host):
     state = tl.zeros(6, 8)
-
-    def call(x, w):
-        a = x * 2 + 1
-        b = a @ w  # reads a
-        c = a * b.sum() + a[0]
-        c += a
-        c *= 3
-        state.mul_(0.9).add_(c)
-        d = c - state
-        c.fill_(1)
-        return a, c + d, state * 1
-
+    call = written_in_place(state)
     captured, before = tl.capture(call), state.clone()
     found = []
     for fuse in (True, False):
