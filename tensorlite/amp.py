@@ -114,6 +114,13 @@ class autocast:
         if not self.previous:
             self._start_anew()
 
+    def __copy__(self) -> autocast:
+        """The same with no parameter cast yet: what is cast belongs to one graph."""
+        fresh = object.__new__(type(self))
+        fresh.__dict__.update(self.__dict__)
+        fresh._start_anew()
+        return fresh
+
     def _start_anew(self) -> None:
         """Forget the parameters that were cast."""
         self.leaves: dict[int, tuple[Tensor, Tensor, Any]] = {}

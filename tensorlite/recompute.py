@@ -267,13 +267,9 @@ def _seeing(seen: dict[int, Tensor]) -> Iterator[None]:
 
 
 def _anew(policy: Any) -> Any:
-    """The same autocast with no parameter cast yet: what is cast belongs to one graph."""
+    """The same autocast with no parameter cast yet, which is what copies of one are."""
     owner = getattr(policy, "__self__", None)
-    if owner is None or not hasattr(owner, "leaves"):
-        return policy
-    fresh = copy.copy(owner)
-    fresh._start_anew()
-    return getattr(fresh, policy.__name__)
+    return policy if owner is None else getattr(copy.copy(owner), policy.__name__)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

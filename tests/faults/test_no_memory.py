@@ -97,6 +97,30 @@ print(len(failed), *sorted(set(failed)), sep="\\n")
     assert all(SIZE.search(message) for message in messages), messages
 
 
+@linux
+def test_a_unit_that_cannot_be_loaded_says_so_and_is_loaded_later(host_kernels):
+    if not host_kernels.elsewhere:
+        pytest.skip("a wheel's extension has all units in it")
+    assert host_kernels.prelu  # compiled now, if it was not
+    out = run(
+        """
+x, w = r(4, 8), r(8)
+y = tl.where(x > 0, x, x * w)
+failed = []
+for extra in range(0, 64 << 16, 1 << 16):
+    try:
+        z = within(extra, lambda: F.prelu(x, w))
+        break
+    except MemoryError as error:
+        failed.append(str(error))
+assert (z == y).all()
+print(*sorted(set(failed)), sep="\\n")
+"""
+    )
+    assert any("memory to load the kernels of" in line for line in out.splitlines()), out
+    assert all("nable to allocate" in line for line in out.splitlines()), out
+
+
 def test_sizes_that_overflow_are_refused(host_kernels):
     x = np.ones((4, 4), np.float32)
     for rows, columns in [(4, 4 + 2**62), (2**62, 4), (-4, -4), (-1, 16), (2**32, 2**32)]:

@@ -185,10 +185,14 @@ def _processor() -> str:
 def is_sound(path: Path) -> bool:
     """Whether a cached file is whole: its last 32 bytes are the digest of the rest."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            left = os.fstat(file.fileno()).st_size - 32
+            if left <= 0:
+                return False
+            digest = hashlib.blake2b(digest_size=32)
+            while left and (part := file.read(min(left, 1 << 18))):  # it may be megabytes
+                digest.update(part)
+                left -= len(part)
+            return file.read() == digest.digest()
     except OSError:
         return False
-    return (
-        len(content) > 32
-        and hashlib.blake2b(content[:-32], digest_size=32).digest() == (content[-32:])
-    )

@@ -6,6 +6,7 @@ One from the package has everything; others load their units when something asks
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.machinery
 import importlib.util
 import math
@@ -123,13 +124,15 @@ class Later:
                 path = file_of(Path(self._module.__file__), unit)
                 if is_sound(path):
                     with contextlib.suppress(ImportError):  # its folder is mounted noexec
-                        return self._module.load_unit(str(path))
+                        return self._use(path)
                 compiler, cached = place()
                 if cached.name != Path(self._module.__file__).name:
                     raise KernelsUnavailable("the sources changed after the process began")
-                return _wherever(
-                    compiler, cached, unit, lambda path: self._module.load_unit(str(path))
-                )
+                return _wherever(compiler, cached, unit, self._use)
+            except MemoryError:
+                raise MemoryError(
+                    f"Unable to allocate the memory to load the kernels of {unit}"
+                ) from None
             except KernelsUnavailable as error:
                 say(f"compiled kernels of {unit} are off: {error}")
                 self._failed[unit] = error
@@ -137,6 +140,15 @@ class Later:
         if os.environ.get("TENSORLITE_KERNELS") == "compiled":
             raise missing
         raise NotCompiled(str(missing))
+
+    def _use(self, path: Path) -> None:
+        """Load a unit from its file."""
+        try:
+            self._module.load_unit(str(path))
+        except ImportError as error:
+            if os.strerror(errno.ENOMEM) in str(error):
+                raise MemoryError from None
+            raise
 
 
 def _parts(rows: int) -> int:
