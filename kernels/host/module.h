@@ -51,6 +51,8 @@ PyObject* py_log_block(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_spend(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_again(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_bytes_at(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_hand_out(PyObject*, PyObject* const* args, Py_ssize_t given);
+PyObject* py_log_place(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given);
 PyObject* py_bare(PyObject*, PyObject*);
 
@@ -137,6 +139,8 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("read_summed", py_read_summed, "read_summed(file, at, memory, sums)"), \
     TL_METHOD("write_summed", py_write_summed, "write_summed(file, memory, sums)"), \
     TL_METHOD("bytes_at", py_bytes_at, "bytes_at(address, size)"), \
+    TL_METHOD("log_hand_out", py_log_hand_out, "log_hand_out(log, blocks)"), \
+    TL_METHOD("log_place", py_log_place, "log_place(log, arrays)"), \
     TL_METHOD("log_owns", py_log_owns, "log_owns(log, array)"), \
     {"bare", py_bare, METH_O, "bare(array)"}, \
     {"load_unit", py_load_unit, METH_O, "load_unit(path): adds what is compiled by itself"}, \

@@ -160,6 +160,57 @@ PyObject* py_log_spend(PyObject*, PyObject* const* args, Py_ssize_t given) {
     Py_RETURN_NONE;
 }
 
+// log_hand_out(log, blocks): these blocks, which are released, are not the log's any more: `log_place` says
+// before each replay what lies in their place. Nothing is added to the log after that.
+PyObject* py_log_hand_out(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 2 || !PyList_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "log_hand_out(log, blocks) takes a log and a list");
+    Log* log = log_of(args[0]);
+    if (!log) return nullptr;
+    std::vector<std::vector<Log::Place>> handed;
+    std::vector<size_t> numbers;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(args[1]); ++i) {
+        const size_t number = PyLong_AsSize_t(PyList_GET_ITEM(args[1], i));
+        if (PyErr_Occurred()) return nullptr;
+        char* block = number < log->blocks.size() ? (char*)log->blocks[number] : nullptr;
+        if (!block || !block_allocator().is_released(block))
+            return PyErr_Format(PyExc_ValueError, "block %zu is not there, or in use", number);
+        std::vector<Log::Place> places;
+        const auto find = [&](Log::Entry& entry) {
+            for (void*& array : entry.arrays) {
+                const size_t offset = (char*)array - block;
+                if (array && offset < block_allocator().capacity(block)) places.push_back({&array, offset});
+            }
+        };
+        for (Log::Entry& entry : log->entries) {
+            find(entry);
+            std::for_each(entry.again.begin(), entry.again.end(), find);
+        }
+        handed.push_back(std::move(places));
+        numbers.push_back(number);
+    }
+    log->handed = std::move(handed);
+    for (const size_t number : numbers) block_allocator().let_go(std::exchange(log->blocks[number], nullptr));
+    Py_RETURN_NONE;
+}
+
+// log_place(log, arrays): what lies in the place of the blocks that were handed out.
+PyObject* py_log_place(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 2 || !PyList_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "log_place(log, arrays) takes a log and a list");
+    Log* log = log_of(args[0]);
+    if (!log) return nullptr;
+    if (size_t(PyList_GET_SIZE(args[1])) != log->handed.size())
+        return PyErr_Format(PyExc_ValueError, "log_place: %zu blocks were handed out", log->handed.size());
+    for (size_t i = 0; i < log->handed.size(); ++i) {
+        PyObject* array = PyList_GET_ITEM(args[1], i);
+        if (!PyArray_Check(array)) return PyErr_Format(PyExc_TypeError, "log_place takes NumPy arrays");
+        char* data = (char*)PyArray_DATA((PyArrayObject*)array);
+        for (const Log::Place& place : log->handed[i]) *place.at = data + place.offset;
+    }
+    Py_RETURN_NONE;
+}
+
 // log_owns(log, array): whether an array lies in memory that was allocated for the log.
 PyObject* py_log_owns(PyObject*, PyObject* const* args, Py_ssize_t given) {
     if (given != 2 || !PyArray_Check(args[1]))

@@ -145,6 +145,13 @@ class Log {
     void* room = nullptr;       // what planned temporaries share
     size_t room_size = 0;
 
+    // Where calls refer to a block that is handed out to the caller, a new one for each replay.
+    struct Place {
+        void** at;
+        size_t offset;
+    };
+    std::vector<std::vector<Place>> handed;
+
     ~Log() {
         for (void* block : blocks)
             if (block) block_allocator().let_go(block);

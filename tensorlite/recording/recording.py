@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from bisect import bisect_right
@@ -13,8 +14,9 @@ import numpy as np
 
 from tensorlite.backend import HOST
 from tensorlite.recording.folding import Blocks, folded, start_of
+from tensorlite.recording.handing import HandedOut, ReturnedGradients
 from tensorlite.recording.nodes import Node
-from tensorlite.recording.recorder import Recorder
+from tensorlite.recording.recorder import Recorder, owner_of
 from tensorlite.recording.shown import Line, drawn, listed
 from tensorlite.recording.trees import arrays_in, is_input, mapped
 from tensorlite.recording.verifying import same_bits
@@ -66,6 +68,9 @@ class Recording:
         self._inputs = inputs
         self._unchanged: list[int] = []  # inputs that had the same values whenever it was recorded
         self._outputs: list[np.ndarray] = []
+        self._owners: list[Any] = []  # of the outputs
+        self._handed: HandedOut | None = None
+        self._gradients: ReturnedGradients | None = None
         self._lines: list[list[Line]] | None = None
         self.unfused = ""  # why no calls were fused
 
@@ -94,7 +99,7 @@ class Recording:
         if not is_input(x):
             return x
         array = x.array if isinstance(x, Tensor) else x
-        self._recorder.keep(array)
+        self._owners.append(owner_of(array))
         self._outputs.append(self._k.bare(array))
         return (Output if isinstance(x, Tensor) else _Array)(len(self._outputs) - 1)
 
@@ -173,6 +178,7 @@ class Recording:
 
     def _replay(self, inputs: list[Any]) -> Any:
         """Run again over other inputs; return what the function returned, with new values."""
+        made = {} if self._handed is None else self._handed.renew()
         for to, x in zip(self._inputs, inputs, strict=True):
             HOST.write(to, x)
         for check in self._recorder.checks:
@@ -199,7 +205,11 @@ class Recording:
         for bounds in self._recorder.written:
             note_write_at(bounds)
         self.replays += 1
-        return mapped(self._result, self._returned)
+        outputs = self._outputs
+        returned = [made[i] if i in made else HOST.copy(x) for i, x in enumerate(outputs)]
+        if self._gradients is not None:
+            self._gradients.give(returned)
+        return mapped(self._result, functools.partial(_result, returned))
 
     def _run(self, streams: dict) -> None:
         for step in self._program:
@@ -227,11 +237,6 @@ class Recording:
         for t, grad in self._final:
             t.grad = grad
 
-    def _returned(self, x: Any) -> Any:
-        if isinstance(x, Output):
-            return tensor_of(HOST.copy(self._outputs[x]))
-        return HOST.copy(self._outputs[x]) if isinstance(x, _Array) else x
-
     def _plan(self) -> None:
         """Leave out constants and dead calls; temporaries not alive at once share memory."""
         recorder, k, log = self._recorder, self._k, self._log
@@ -247,10 +252,13 @@ class Recording:
         self._program = program
         if k.log_size(log)[0] != calls:  # the log was arranged anew, without them
             left_out = []
-        movable = sorted(set(recorder.movable) - constant)
+        movable = set(recorder.movable) - constant
+        self._gradients = ReturnedGradients(self._final, self._outputs, self._entries)
+        self._handed = HandedOut(k, log, self._outputs, self._owners, movable)
         nodes = [position for position, _ in recorder.nodes]
-        before, after, self.dead = k.log_plan(log, movable, left_out, nodes)
+        before, after, self.dead = k.log_plan(log, sorted(movable), left_out, nodes)
         self.memory = (before, after)
+        self._handed.let_go()
 
     def _held(self) -> list[np.ndarray]:
         """Arrays whose contents are wanted after a replay."""
@@ -361,3 +369,10 @@ def is_home(t: Tensor) -> bool:
 
 class _Array(int):
     """Stands in a result for an array that is returned as such."""
+
+
+def _result(returned: list[np.ndarray], x: Any) -> Any:
+    """What the caller gets where the recorded call returned `x`."""
+    if isinstance(x, Output):
+        return tensor_of(returned[x])
+    return returned[x] if isinstance(x, _Array) else x
