@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable
 from types import ModuleType
@@ -89,6 +90,35 @@ def memory_stats(index: int) -> dict[str, int]:
         "free": free,
         "total": total,
     }
+
+
+def captured_nodes(stream: int) -> int | None:
+    """Count the nodes of the graph that a stream's work becomes; None where the driver can't say.
+
+    Whatever is queued meanwhile is a node, whoever queues it.
+    """
+    calls = _capture_calls()
+    if calls is None:
+        return None
+    info, nodes = calls
+    state, number = ctypes.c_int(), ctypes.c_uint64()
+    graph, count = ctypes.c_void_p(), ctypes.c_size_t()
+    by = ctypes.byref
+    if info(ctypes.c_void_p(stream), by(state), by(number), by(graph), None, None):
+        return None
+    if not graph or nodes(graph, None, by(count)):
+        return None
+    return count.value
+
+
+@functools.cache
+def _capture_calls() -> tuple[Any, Any] | None:
+    """The driver's functions that tell of a capture, of CUDA 11.3 and all later versions."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        return driver.cuStreamGetCaptureInfo_v2, driver.cuGraphGetNodes
+    except (OSError, AttributeError):
+        return None
 
 
 def device_count() -> int:

@@ -44,6 +44,7 @@ class _Slot:
         self.attempts = 0
         self.on_gpu = False
         self.chains: Any = None  # on a GPU: what was seen of the first call
+        self.early: set[int] | None = set()  # after which units no links wait; None: after all
 
 
 class Captured:

@@ -13,7 +13,7 @@ import functools
 import struct
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,10 @@ _SMALL = 1 << 12  # bytes up to which what comes from the host is sent again at 
 
 class Refused(BaseException):
     """Leaves a call whose graph is being made, past any ``except Exception`` of the user's."""
+
+
+class Overtaken(BaseException):
+    """Leaves a call whose graph would be wrong: something ran ahead of links that waited."""
 
 
 class _NoLog:
@@ -81,17 +85,25 @@ class GraphRecorder(Recorder):
         The number of the one device that takes part.
     capturing
         Whether the graph is being made; else the call runs as always.
-    fuse, first
-        Whether chains become kernels, and what was seen of them in the first call.
+    fuse, first, early
+        Whether chains become kernels, what was seen of them in the first call, and after which
+        units links do not wait.
     """
 
     graph = True
 
     def __init__(
-        self, inputs: list[Any], device: int, capturing: bool, fuse: bool = False, first: Any = None
+        self,
+        inputs: list[Any],
+        device: int,
+        capturing: bool,
+        fuse: bool = False,
+        first: Any = None,
+        early: Collection[int] = (),
     ) -> None:
         super().__init__(_NoLog(), fuse)
         self.device, self.capturing = device, capturing
+        self.stream = 0  # that is captured
         self.units: list[tuple] = []
         self.lines: list[tuple[str, str, list, list]] = []  # operation, line, what it reads, makes
         self.boxes: list[Mailbox] = []
@@ -101,7 +113,7 @@ class GraphRecorder(Recorder):
         self._uploads: dict[int, tuple] = {}  # of arrays from the host: what they are, bytes
         self._mirrors: dict[int, np.ndarray] = {}
         self._alone = 0
-        self.chains = GraphChains(self, first) if fuse and (first or not capturing) else None
+        self.chains = GraphChains(self, first, early) if fuse and (first or not capturing) else None
 
     # --- what the CPU's log is for ------------------------------------------------------------
 

@@ -5,16 +5,22 @@ link, what its result is like; and each chain is compiled and tried out when it 
 second call, which is taken down by a stream, a link allocates its result and returns; a chain's
 kernel is queued before anything else uses the stream. Both calls go through the same steps, so the
 kernels of the second have been tried out in the first.
+
+Not everything that uses the stream can be seen beforehand: CuPy, called by the user's own code on
+arrays that are there, just queues. But it leaves nodes in the graph. Where these are more than they
+were when the last unit had ended, and links wait, that graph is given up. The call is then
+made as a first one, and from there on no link waits beyond that unit.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import cupy
 
+from tensorlite.backend.driver import captured_nodes
 from tensorlite.recording.chains import Chain, advanced
 from tensorlite.recording.graph_kernels import GraphKernels, is_held, label
 from tensorlite.recording.graph_units import HERE, Seen, done_later, forms, same_bits
@@ -45,10 +51,21 @@ class GraphChains:
         What takes the call down.
     first
         What was seen of the first call, if this is the second.
+    early
+        After which units nothing may wait, by their numbers.
+
+    Attributes
+    ----------
+    overtaken : set of int
+        Units after which something was queued before links that waited: the graph is wrong.
     """
 
-    def __init__(self, recorder: Any, first: GraphChains | None) -> None:
-        self._recorder, self._first = recorder, first
+    def __init__(
+        self, recorder: Any, first: GraphChains | None, early: Collection[int] = ()
+    ) -> None:
+        self._recorder, self._first, self._early = recorder, first, early
+        self.overtaken: set[int] = set()
+        self._nodes: int | None = None  # of the graph, when the last unit had ended
         self.kernels: GraphKernels = first.kernels if first else GraphKernels(recorder.device)
         self.units: list[Seen] = []
         self._next = 0
@@ -63,9 +80,15 @@ class GraphChains:
 
     def unit(self, name: str, function: Callable, arguments: tuple, given: list[Any]) -> Any:
         """Call a function; or, in the second call, let it wait."""
+        self._look()
         if self._first is None:
-            return self._seen(name, function, arguments, given)
-        return self._waiting(name, function, arguments, given)
+            result = self._seen(name, function, arguments, given)
+        else:
+            result = self._waiting(name, function, arguments, given)
+        self._nodes = self._count()
+        if self._number() in self._early:
+            self.flush()
+        return result
 
     def launched(self, name: str, arguments: tuple) -> None:
         """Take note of a kernel that will be launched now."""
@@ -78,6 +101,10 @@ class GraphChains:
         """Take note of new memory, to which something outside of units may write."""
         if not self._recorder.inside:
             self.flush()
+
+    def _number(self) -> int:
+        """How many units there have been: the same in both calls."""
+        return self._next if self._first else len(self.units)
 
     @property
     def unfused(self) -> str:
@@ -237,6 +264,18 @@ class GraphChains:
 
     # --- the second call ----------------------------------------------------------------------
 
+    def _count(self) -> int | None:
+        """Nodes of the graph, if links wait."""
+        waiting = self._opened and self._first is not None
+        return captured_nodes(self._recorder.stream) if waiting else None
+
+    def _look(self) -> None:
+        """Notice what was queued since the last unit while links waited."""
+        now = self._count()
+        if now != self._nodes:
+            self.overtaken.add(self._next)
+            self._nodes = now
+
     def _waiting(self, name: str, function: Callable, arguments: tuple, given: list[Any]) -> Any:
         known = self._first.units if self._first else []
         seen = known[self._next] if self._next < len(known) else Seen(name, "other")
@@ -267,7 +306,7 @@ class GraphChains:
     # --- chains -------------------------------------------------------------------------------
 
     def _join(self, link: Link, arrays: list[Any]) -> None:
-        at = self._next if self._first else len(self.units)
+        at = self._number()
         for x in arrays:
             if isinstance(x, cupy.ndarray):
                 self._owners.setdefault(id(x.data.mem), [x.data.mem])
@@ -278,7 +317,8 @@ class GraphChains:
 
     def flush(self) -> None:
         """Complete all chains."""
-        opened, self._opened = self._opened, []
+        self._look()
+        opened, self._opened, self._nodes = self._opened, [], None
         for chain in opened:
             self._close(chain)
         self._owners.clear()

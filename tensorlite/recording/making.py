@@ -16,7 +16,7 @@ from tensorlite.backend.driver import explained
 from tensorlite.backend.kernels.cuda import watched
 from tensorlite.random import restore, states
 from tensorlite.recording.comparison import ATTEMPTS, detached, difference
-from tensorlite.recording.graph import GraphRecorder, Refused
+from tensorlite.recording.graph import GraphRecorder, Overtaken, Refused
 from tensorlite.recording.graph_replay import Graph, GraphRecording
 from tensorlite.recording.recording import is_home
 from tensorlite.recording.trees import is_input, mapped
@@ -39,14 +39,18 @@ def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]
     static: list[Any] = []
     with cupy.cuda.Device(device):
         own = _stand_ins((args, kwargs), static)
-        capturing = slot.summary is not None
-        recorder = GraphRecorder(static, device, capturing, captured.fuse, slot.chains)
-        recorder.entry = {id(t): id(t.grad) for t in slot.leaves}
         slot.attempts += 1
         if slot.summary is None:
-            return _noted(captured, slot, recorder, own)
+            return _noted(captured, slot, _recorder(captured, slot, static, device, False), own)
+        recorder = _recorder(captured, slot, static, device, True)
         try:
             made, result = _made(recorder, captured.function, own, slot.leaves)
+        except Overtaken:
+            if recorder.chains is None or recorder.chains.overtaken <= slot.early:
+                slot.early = None  # nothing waits
+            else:
+                slot.early |= recorder.chains.overtaken
+            return _noted(captured, slot, _recorder(captured, slot, static, device, False), own)
         except Refused:
             result = captured.function(*args, **kwargs)
             captured._give_up(recorder.reason or "CUDA refuses it")
@@ -58,6 +62,16 @@ def record(captured: Any, slot: Any, args: tuple, kwargs: dict, given: list[Any]
         returned = recording.first()
         _keep(captured, slot, recorder, recording)
         return returned
+
+
+def _recorder(
+    captured: Any, slot: Any, static: list[Any], device: int, capturing: bool
+) -> GraphRecorder:
+    fuse = captured.fuse and slot.early is not None
+    first = slot.chains if capturing else None
+    recorder = GraphRecorder(static, device, capturing, fuse, first, slot.early or ())
+    recorder.entry = {id(t): id(t.grad) for t in slot.leaves}
+    return recorder
 
 
 def _noted(captured: Any, slot: Any, recorder: GraphRecorder, given: tuple) -> Any:
@@ -138,10 +152,13 @@ def _made(
     Refused
         If the call cannot be a graph. As after any error, all that the host keeps is then as it
         was before: generators, counts of steps, the gradients of the leaves that are `known`.
+    Overtaken
+        If links have waited too long.
     """
     args, kwargs = given
     pool = cupy.cuda.MemoryPool()
     stream = cupy.cuda.Stream(non_blocking=True)
+    recorder.stream = stream.ptr
     backend_for("cuda").stream_made(recorder.device, stream.ptr)
     before, gradients = states(), _gradients(known)
     try:
@@ -150,6 +167,8 @@ def _made(
             try:
                 result = function(*args, **kwargs)
                 recorder.settle()
+                if recorder.chains is not None and recorder.chains.overtaken:
+                    raise Overtaken
                 result = mapped(result, _dense)
             except BaseException:
                 with contextlib.suppress(Exception):
@@ -162,7 +181,7 @@ def _made(
             t.grad = t.grad_buffer if grad is _HOME else grad
         for undo in reversed(recorder.undo):
             undo()
-        if isinstance(error, cupy.cuda.runtime.CUDARuntimeError) and recorder.reason is None:
+        if isinstance(error, _REFUSALS) and recorder.reason is None:
             recorder.reason = f"CUDA refuses it ({error})"
             raise Refused from error
         raise
@@ -170,6 +189,7 @@ def _made(
 
 
 _HOME = object()
+_REFUSALS = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
 
 
 def _gradients(known: list[Tensor]) -> list[tuple[Tensor, Any]]:
