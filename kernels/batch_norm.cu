@@ -1,11 +1,49 @@
 // Batch norm over (n, channels, size), size 1 for (n, channels). Every sum is taken in two stages: a
 // plane (one image, one channel) by one team, then the planes of a channel in order.
-#include "tensorlite.h"
+#include "activation.h"
 #if defined(__CUDACC__)
 #include "device/column_sums.h"
 #endif
 
 namespace tl {
+
+// What makes y of x, by channel: (x - mean) rstd weight + bias, then perhaps relu. None of mean and bias
+// is 0, of rstd and weight 1.
+#define BY_CHANNEL_PARAMETERS(T)                                                        \
+    PARAMETERS(const Acc<T>* mean OPTIONAL(channels), const Acc<T>* rstd OPTIONAL(channels), \
+               const Acc<T>* weight OPTIONAL(channels), const Acc<T>* bias OPTIONAL(channels), \
+               bool relu)
+
+// The same, for one channel.
+template <typename T>
+struct Channel {
+    using A = Acc<T>;
+    A mean, rstd, scale, shift;
+    TL_INLINE Channel(Index c, const A* means, const A* rstds, const A* weight, const A* bias)
+        : mean(means ? means[c] : A(0)), rstd(rstds ? rstds[c] : A(1)),
+          scale(rstd * (weight ? weight[c] : A(1))), shift(bias ? bias[c] : A(0)) {}
+
+    TL_INLINE A z(A x) const { return (x - mean) * rstd; }
+    TL_INLINE A y(A x, bool relu) const {
+        const A y = (x - mean) * scale + shift;
+        return relu ? relu_of(y) : y;
+    }
+    // The gradient that relu lets through: y is computed again, and rounded as it was.
+    TL_INLINE A passed(A g, A x, bool relu) const { return !relu || A(T(y(x, false))) > 0 ? g : A(0); }
+};
+
+// body(relu), compiled for either.
+template <bool with>
+struct Relu {
+    TL_INLINE constexpr operator bool() const { return with; }
+};
+template <typename F>
+TL_INLINE void with_or_without(bool relu, const F& body) {
+    if (relu)
+        body(Relu<true>());
+    else
+        body(Relu<false>());
+}
 
 // The mean of each plane, and its sum of squared deviations from that mean.
 template <typename T>
@@ -116,22 +154,19 @@ void count_batch(Index* batches OF(n), Index n) {
     each(n, [=](Index i) { ++batches[i]; });
 }
 
-// y = (x - mean) rstd weight + bias, the four by channel
+// y = (x - mean) rstd weight + bias
 template <typename T>
 ROWS(n * channels, size)
-void batch_norm(const T* x OF(n * channels * size), const Acc<T>* mean OF(channels),
-                const Acc<T>* rstd OF(channels), const T* weight OPTIONAL(channels),
-                const T* bias OPTIONAL(channels), T* y OF(n * channels * size), Index n,
-                Index channels, Index size) {
-    using A = Acc<T>;
-    each_team<T>(n * channels, size, [=](auto team) {
-        for (Index p : team) {
-            const Index c = p % channels;
-            const A mu = mean[c], scale = rstd[c] * (weight ? A(weight[c]) : A(1));
-            const A shift = bias ? A(bias[c]) : A(0);
-            const auto in = team.row(x + p * size);
-            team.store(y + p * size, [&](Slot j) { return (in[j] - mu) * scale + shift; }, in);
-        }
+void batch_norm(const T* x OF(n * channels * size), BY_CHANNEL_PARAMETERS(T),
+                T* y OF(n * channels * size), Index n, Index channels, Index size) {
+    with_or_without(relu, [=](auto relu) {
+        each_team<T>(n * channels, size, [=](auto team) {
+            for (Index p : team) {
+                const Channel<T> of(p % channels, mean, rstd, weight, bias);
+                const auto in = team.row(x + p * size);
+                team.store(y + p * size, [&](Slot j) { return of.y(in[j], relu); }, in);
+            }
+        });
     });
 }
 
@@ -140,19 +175,19 @@ void batch_norm(const T* x OF(n * channels * size), const Acc<T>* mean OF(channe
 template <typename T>
 ROWS(n * channels, size)
 void batch_norm_sums(const T* g OF(n * channels * size), const T* x OF(n * channels * size),
-                     const Acc<T>* mean OF(channels), const Acc<T>* rstd OF(channels),
-                     Acc<T>* sum_g OF(n * channels), Acc<T>* sum_gz OF(n * channels), Index n,
-                     Index channels, Index size) {
-    using A = Acc<T>;
-    each_team<T>(n * channels, size, [=](auto team) {
-        for (Index p : team) {
-            const A mu = mean[p % channels], scale = rstd[p % channels];
-            const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
-            const auto sums = team.sums_of(
-                [&](Slot j) { return gradient[j]; },
-                [&](Slot j) { return gradient[j] * ((in[j] - mu) * scale); }, gradient, in);
-            if (team.leader()) sum_g[p] = sums.first, sum_gz[p] = sums.second;
-        }
+                     BY_CHANNEL_PARAMETERS(T), Acc<T>* sum_g OF(n * channels),
+                     Acc<T>* sum_gz OF(n * channels), Index n, Index channels, Index size) {
+    with_or_without(relu, [=](auto relu) {
+        each_team<T>(n * channels, size, [=](auto team) {
+            for (Index p : team) {
+                const Channel<T> of(p % channels, mean, rstd, weight, bias);
+                const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
+                auto passed = [&](Slot j) { return of.passed(gradient[j], in[j], relu); };
+                const auto sums = team.sums_of(
+                    passed, [&](Slot j) { return passed(j) * of.z(in[j]); }, gradient, in);
+                if (team.leader()) sum_g[p] = sums.first, sum_gz[p] = sums.second;
+            }
+        });
     });
 }
 
@@ -160,22 +195,24 @@ void batch_norm_sums(const T* g OF(n * channels * size), const T* x OF(n * chann
 template <typename T>
 ROWS(n * channels, size)
 void batch_norm_backward(const T* g OF(n * channels * size), const T* x OF(n * channels * size),
-                         const Acc<T>* mean OF(channels), const Acc<T>* rstd OF(channels),
-                         const T* weight OPTIONAL(channels), const Acc<T>* dweight OF(channels),
+                         BY_CHANNEL_PARAMETERS(T), const Acc<T>* dweight OF(channels),
                          const Acc<T>* dbias OF(channels), T* dx OF(n * channels * size), Index n,
                          Index channels, Index size) {
     using A = Acc<T>;
-    each_team<T>(n * channels, size, [=](auto team) {
-        for (Index p : team) {
-            const Index c = p % channels;
-            const A mu = mean[c], count = A(n * size);
-            const A scale = rstd[c] * (weight ? A(weight[c]) : A(1));
-            const A level = dbias[c] / count, slope = dweight[c] / count * rstd[c];
-            const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
-            team.store(dx + p * size, [&](Slot j) {
-                return scale * (gradient[j] - level - (in[j] - mu) * slope);
-            }, gradient, in);
-        }
+    with_or_without(relu, [=](auto relu) {
+        each_team<T>(n * channels, size, [=](auto team) {
+            for (Index p : team) {
+                const Index c = p % channels;
+                const Channel<T> of(c, mean, rstd, weight, bias);
+                const A count = A(n * size), level = dbias[c] / count;
+                const A slope = dweight[c] / count * of.rstd;
+                const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
+                team.store(dx + p * size, [&](Slot j) {
+                    const A passed = of.passed(gradient[j], in[j], relu);
+                    return of.scale * (passed - level - (in[j] - of.mean) * slope);
+                }, gradient, in);
+            }
+        });
     });
 }
 
@@ -185,17 +222,14 @@ void batch_norm_backward(const T* g OF(n * channels * size), const T* x OF(n * c
 // y = (x - mean) rstd weight + bias
 template <typename T>
 BLOCKS(parts * (channels + 31 >> 5), 512)
-void batch_norm_rows(const T* x OF(n * channels), const Acc<T>* mean OF(channels),
-                     const Acc<T>* rstd OF(channels), const T* weight OPTIONAL(channels),
-                     const T* bias OPTIONAL(channels), T* y OF(n * channels), Index n,
-                     Index channels, Index parts) {
+void batch_norm_rows(const T* x OF(n * channels), BY_CHANNEL_PARAMETERS(T), T* y OF(n * channels),
+                     Index n, Index channels, Index parts) {
     using A = Acc<T>;
     each_column(channels, [=](Index p, Index c, const auto& lanes) {
-        const A mu = mean[c], scale = rstd[c] * (weight ? A(weight[c]) : A(1));
-        const A shift = bias ? A(bias[c]) : A(0);
+        const Channel<T> of(c, mean, rstd, weight, bias);
         lanes.rows(share(n, p, parts), [=](Index r) {
             const Index at = r * channels + c;
-            const A value = (A(x[at]) - mu) * scale + shift;
+            const A in = A(x[at]), value = of.y(in, relu);
             return [=] { y[at] = T(value); };
         });
     });
@@ -205,18 +239,18 @@ void batch_norm_rows(const T* x OF(n * channels), const Acc<T>* mean OF(channels
 template <typename T>
 BLOCKS(parts * (channels + 31 >> 5), 512)
 void batch_norm_row_sums(const T* g OF(n * channels), const T* x OF(n * channels),
-                         const Acc<T>* mean OF(channels), const Acc<T>* rstd OF(channels),
-                         Acc<T>* sum_g OF(parts * channels), Acc<T>* sum_gz OF(parts * channels),
-                         Index n, Index channels, Index parts) {
+                         BY_CHANNEL_PARAMETERS(T), Acc<T>* sum_g OF(parts * channels),
+                         Acc<T>* sum_gz OF(parts * channels), Index n, Index channels, Index parts) {
     using A = Acc<T>;
     each_column(channels, [=](Index p, Index c, const auto& lanes) {
-        const A mu = mean[c], scale = rstd[c];
+        const Channel<T> of(c, mean, rstd, weight, bias);
         A plain = 0, weighted = 0;
         lanes.rows(share(n, p, parts), [&](Index r) {
             const A gradient = A(g[r * channels + c]), in = A(x[r * channels + c]);
             return [&, gradient, in] {
-                plain += gradient;
-                weighted += gradient * ((in - mu) * scale);
+                const A passed = of.passed(gradient, in, relu);
+                plain += passed;
+                weighted += passed * of.z(in);
             };
         });
         plain = lanes.total(plain), weighted = lanes.total(weighted);
@@ -228,17 +262,18 @@ void batch_norm_row_sums(const T* g OF(n * channels), const T* x OF(n * channels
 template <typename T>
 BLOCKS(parts * (channels + 31 >> 5), 512)
 void batch_norm_rows_backward(const T* g OF(n * channels), const T* x OF(n * channels),
-                              const Acc<T>* mean OF(channels), const Acc<T>* rstd OF(channels),
-                              const T* weight OPTIONAL(channels), const Acc<T>* dweight OF(channels),
+                              BY_CHANNEL_PARAMETERS(T), const Acc<T>* dweight OF(channels),
                               const Acc<T>* dbias OF(channels), T* dx OF(n * channels), Index n,
                               Index channels, Index parts) {
     using A = Acc<T>;
     each_column(channels, [=](Index p, Index c, const auto& lanes) {
-        const A mu = mean[c], scale = rstd[c] * (weight ? A(weight[c]) : A(1));
-        const A level = dbias[c] / A(n), slope = dweight[c] / A(n) * rstd[c];
+        const Channel<T> of(c, mean, rstd, weight, bias);
+        const A level = dbias[c] / A(n), slope = dweight[c] / A(n) * of.rstd;
         lanes.rows(share(n, p, parts), [=](Index r) {
             const Index at = r * channels + c;
-            const A value = scale * (A(g[at]) - level - (A(x[at]) - mu) * slope);
+            const A in = A(x[at]), gradient = A(g[at]);
+            const A passed = of.passed(gradient, in, relu);
+            const A value = of.scale * (passed - level - (in - of.mean) * slope);
             return [=] { dx[at] = T(value); };
         });
     });

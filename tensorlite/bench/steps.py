@@ -90,9 +90,10 @@ def make_resnet18(framework: Framework) -> Any:
     class Block(Module):
         def __init__(self, before: int, after: int, stride: int) -> None:
             super().__init__()
-            self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-            self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
-            self.norm1, self.norm2 = nn.BatchNorm2d(after), nn.BatchNorm2d(after)
+            self.long = nn.Sequential(
+                *(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after)),
+                *(nn.ReLU(), nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after)),
+            )
             self.short = nn.Sequential()
             if stride > 1:
                 self.short = nn.Sequential(
@@ -100,8 +101,7 @@ def make_resnet18(framework: Framework) -> Any:
                 )
 
         def forward(self, x: Any) -> Any:
-            y = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
-            return functional.relu(y + self.short(x))
+            return functional.relu(self.long(x) + self.short(x))
 
     layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     for before, after, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):

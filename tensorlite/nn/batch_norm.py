@@ -8,7 +8,7 @@ from tensorlite import ranks
 from tensorlite.nn import functional as F
 from tensorlite.nn.norm import Affine
 from tensorlite.nn.parameter import new_buffer
-from tensorlite.ops.channel_norm import count_batch
+from tensorlite.ops.channel_norm import count_batch, normalized
 from tensorlite.tape import mode
 from tensorlite.tensor import Tensor
 
@@ -115,6 +115,10 @@ class BatchNormNd(NormBase):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a Tensor of the shape of `input`."""
+        return self.normalized(input, relu=False)
+
+    def normalized(self, input: Tensor, *, relu: bool) -> Tensor:
+        """`forward`, or the `relu` of it in one pass."""
         self._check(input)
         momentum = 0.0 if self.momentum is None else self.momentum
         again = mode.switches.recomputes  # of a checkpoint, which counted this batch before
@@ -127,7 +131,7 @@ class BatchNormNd(NormBase):
                 momentum = 1 / self.num_batches_tracked.item()
         by_batch = self.training or (self.running_mean is None and self.running_var is None)
         shows = not self.training or self.track_running_stats
-        return F.batch_norm(
+        return normalized(
             input,
             self.running_mean if shows else None,
             self.running_var if shows else None,
@@ -136,6 +140,7 @@ class BatchNormNd(NormBase):
             by_batch,
             momentum,
             self.eps,
+            relu=relu,
         )
 
     def _check(self, input: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tensorlite.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormNd
 from tensorlite.nn.linear import Linear
 from tensorlite.nn.module import Module, note_where
 from tensorlite.nn.pooling import MaxPool2d
@@ -22,6 +23,14 @@ def _linear_relu(linear: Linear, relu: ReLU, x: Tensor) -> Tensor:
         raise
 
 
+def _norm_relu(norm: BatchNormNd, relu: ReLU, x: Tensor) -> Tensor:
+    try:
+        return norm.normalized(x, relu=True)
+    except Exception as error:
+        note_where(error, norm)
+        raise
+
+
 def _relu_max_pool(relu: ReLU, pool: MaxPool2d, x: Tensor) -> Tensor:
     """Max pooling first: the result is the same, and ReLU has fewer elements to compute."""
     # A dilated window may lie in the padding alone, and is then minus infinity; and the places of
@@ -33,6 +42,7 @@ def _relu_max_pool(relu: ReLU, pool: MaxPool2d, x: Tensor) -> Tensor:
 
 _FUSED: dict[tuple[type, type], Callable] = {
     (Linear, ReLU): _linear_relu,
+    **{(norm, ReLU): _norm_relu for norm in (BatchNorm1d, BatchNorm2d, BatchNorm3d)},
     (ReLU, MaxPool2d): _relu_max_pool,
 }
 

@@ -10,10 +10,18 @@ import numpy as np
 
 from tensorlite import tape
 from tensorlite.backend import Array, array_backend
-from tensorlite.ops.channels import channel_affine, channel_sum, per_channel
+from tensorlite.ops.channels import (
+    by_channel,
+    channel_affine,
+    channel_affine_relu,
+    channel_sum,
+    normalize_channels,
+    per_channel,
+)
 from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain, plane_sizes
 from tensorlite.ops.elementwise import rsqrt, square
 from tensorlite.ops.fused import float32_inside, widened
+from tensorlite.ops.rectifiers import relu_backward
 from tensorlite.ops.reduce import mean
 from tensorlite.ops.row_norm import layer_norm_rows
 from tensorlite.primitive import primitive
@@ -42,15 +50,24 @@ def batch_norm_channels(
     bias: Array | None = None,
     *,
     eps: float,
+    relu: bool,
     save: bool,
 ) -> tuple[tuple[Array, Array, Array], Array, Array]:
-    """Normalize each channel of `x` (N, C, …); the output, and each channel's mean and variance."""
+    """Normalize each channel of `x` (N, C, …); the output, and each channel's mean and variance.
+
+    The output is the `relu` of that, if it is asked for. Its gradient computes again where that
+    cuts off, so that nothing more is saved.
+    """
     center, variance, rstd = _channel_statistics(x, eps)
     scale = rstd if weight is None else weight * rstd
-    y = (x - per_channel(center, x.ndim)) * per_channel(scale, x.ndim)
-    if bias is not None:
-        y += per_channel(bias, x.ndim)
-    return (y, center, variance), center, rstd
+    y = _normalized(x, center, scale, bias)
+    return (xp.maximum(y, 0) if relu else y, center, variance), center, rstd
+
+
+def _normalized(x: Any, center: Any, scale: Any, bias: Any) -> Any:
+    ndim = len(x.shape)
+    y = (x - per_channel(center, ndim)) * per_channel(scale, ndim)
+    return y if bias is None else y + per_channel(bias, ndim)
 
 
 def _values_per_channel(x: Any) -> int:
@@ -58,12 +75,16 @@ def _values_per_channel(x: Any) -> int:
     return shape[0] * math.prod(shape[2:])
 
 
-def _batch_norm_gradients(dy: Any, x: Any, weight: Any, center: Any, rstd: Any) -> tuple:
+def _batch_norm_gradients(
+    dy: Any, x: Any, weight: Any, bias: Any, center: Any, rstd: Any, relu: bool
+) -> tuple:
     ndim = len(x.shape)
+    scale = rstd if weight is None else weight * rstd
+    if relu:
+        dy = relu_backward(dy, _normalized(x, center, scale, bias))
     count = _values_per_channel(x)
     z = (x - per_channel(center, ndim)) * per_channel(rstd, ndim)
     along_z, total = channel_sum(dy * z), channel_sum(dy)
-    scale = rstd if weight is None else weight * rstd
     inner = dy - per_channel(total / count, ndim) - z * per_channel(along_z / count, ndim)
     return per_channel(scale, ndim) * inner, along_z, total
 
@@ -75,31 +96,43 @@ def batch_norm_backward(
     dy: Array,
     x: Array,
     weight: Array | None,
+    bias: Array | None,
     center: Array,
     rstd: Array,
     *,
     eps: float,
+    relu: bool,
 ) -> tuple[Array, Array, Array]:
     """Cotangents of `batch_norm_channels`'s x, weight and bias from its output's."""
-    return _batch_norm_gradients(dy, x, weight, center, rstd)
+    return _batch_norm_gradients(dy, x, weight, bias, center, rstd, relu)
 
 
 @batch_norm_backward.defvjp_composite
 def _batch_norm_backward(
-    dy: Any, x: Any, weight: Any, center: Any, rstd: Any, *, eps: float
+    dy: Any, x: Any, weight: Any, bias: Any, center: Any, rstd: Any, *, eps: float, relu: bool
 ) -> tuple:
     center, _, rstd = _channel_statistics(x, eps)
-    return _batch_norm_gradients(dy, x, weight, center, rstd)
+    return _batch_norm_gradients(dy, x, weight, bias, center, rstd, relu)
 
 
 @batch_norm_channels.defvjp_joint
 def _batch_norm_vjp(
-    g: tuple, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
+    g: tuple,
+    needs: tuple,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    center: Any,
+    rstd: Any,
+    eps: float,
+    relu: bool,
 ) -> tuple:
     dy, dmean, dvariance = g
     dx, dweight, dbias = 0, None, None
     if dy is not None:
-        dx, dweight, dbias = batch_norm_backward(dy, x, weight, center, rstd, eps=eps)
+        dx, dweight, dbias = batch_norm_backward(
+            dy, x, weight, bias, center, rstd, eps=eps, relu=relu
+        )
     ndim = len(x.shape)
     count = _values_per_channel(x)
     if dmean is not None:
@@ -121,12 +154,13 @@ def _batch_norm_kernel(
     bias: Array | None = None,
     *,
     eps: float,
+    relu: bool,
     save: bool,
 ) -> Any:
-    arrays = packed(x, weight, bias)
-    if arrays is None:
+    arrays, affine = packed(x), by_channel(x, weight, bias)
+    if arrays is None or affine is None:
         return NotImplemented
-    x, *affine = arrays
+    (x,) = arrays
     n, channels, size = plane_sizes(x)
     wide = kernel_sum_dtype(x.dtype)
     planes, means, squares = n, x, None  # where a plane is a number, that is its mean
@@ -140,39 +174,44 @@ def _batch_norm_kernel(
     center, variance, rstd = (k.empty((channels,), wide) for _ in range(3))
     found = (center, variance, rstd)
     k.channel_moments(means, squares, *found, planes, channels, n * size, eps)
-    y = k.empty(x.shape, x.dtype)
-    if size == 1 and not k.on_host:
-        k.batch_norm_rows(x, center, rstd, *affine, y, n, channels, planes)
-    else:
-        k.batch_norm(x, center, rstd, *affine, y, n, channels, size)
+    y = normalize_channels(k, x, [center, rstd, *affine], relu)
     return (y, center, variance), center, rstd
 
 
 @batch_norm_backward.kernel
 def _batch_norm_backward_kernel(
-    k: Any, dy: Array, x: Array, weight: Array | None, center: Array, rstd: Array, *, eps: float
+    k: Any,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    center: Array,
+    rstd: Array,
+    *,
+    eps: float,
+    relu: bool,
 ) -> Any:
-    arrays, statistics = packed(dy, x, weight), packed(center, rstd)
-    if arrays is None or statistics is None or dy.shape != x.shape:
+    arrays, numbers = packed(dy, x), by_channel(x, center, rstd, weight, bias if relu else None)
+    if arrays is None or numbers is None or dy.shape != x.shape:
         return NotImplemented
-    dy, x, weight = arrays
+    dy, x = arrays
     n, channels, size = plane_sizes(x)
     in_rows = size == 1 and not k.on_host
     parts = k.parts(n) if in_rows else n
     partial = k.empty((2, parts, channels), center.dtype)
     if in_rows:
-        k.batch_norm_row_sums(dy, x, *statistics, *partial, n, channels, parts)
+        k.batch_norm_row_sums(dy, x, *numbers, relu, *partial, n, channels, parts)
     else:
-        k.batch_norm_sums(dy, x, *statistics, *partial, n, channels, size)
+        k.batch_norm_sums(dy, x, *numbers, relu, *partial, n, channels, size)
     totals = k.empty((2, channels), center.dtype)
     k.column_total(partial, totals, 2, parts, channels)
     dbias, dweight = totals
     dx = k.empty(x.shape, x.dtype)
+    every = (dy, x, *numbers, relu, dweight, dbias, dx)
     if in_rows:
-        every = (dy, x, *statistics, weight, dweight, dbias, dx)
         k.batch_norm_rows_backward(*every, n, channels, parts)
     else:
-        k.batch_norm_backward(dy, x, *statistics, weight, dweight, dbias, dx, n, channels, size)
+        k.batch_norm_backward(*every, n, channels, size)
     return dx, dweight, dbias
 
 
@@ -223,9 +262,27 @@ def batch_norm(
     >>> tl.batch_norm(tl.tensor([[1.0], [3.0]]), None, None, training=True).shape
     (2, 1)
     """
-    x = input
+    averages = running_mean, running_var
+    return normalized(input, *averages, weight, bias, training, momentum, eps, relu=False)
+
+
+def normalized(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *,
+    relu: bool,
+) -> Tensor:
+    """`batch_norm`, or the `relu` of it in one pass."""
     if x.array.shape == (0,):  # torch takes an empty batch that has lost its channels, too
-        return batch_norm(x.reshape(0, 0), running_mean, running_var, weight, bias).reshape(0)
+        x = x.reshape(0, 0)
+        averages = running_mean, running_var
+        return normalized(x, *averages, weight, bias, False, 0.0, eps, relu=relu).reshape(0)
     _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
@@ -235,14 +292,15 @@ def batch_norm(
         scale = rsqrt(running_var + eps)
         scale = scale if weight is None else weight * scale
         shift = -running_mean * scale
-        return channel_affine(x, scale, shift if bias is None else bias + shift)
+        affine = channel_affine_relu if relu else channel_affine
+        return affine(x, scale, shift if bias is None else bias + shift)
     count = _values_per_channel(x)
     if count < 2:
         raise ValueError(
             f"batch_norm: {count} values per channel in input {x.shape} have no variance; use a "
             "larger batch, or eval()"
         )
-    y, center, variance = batch_norm_channels(x, weight, bias, eps=eps)
+    y, center, variance = batch_norm_channels(x, weight, bias, eps=eps, relu=relu)
     if running_mean is not None:
         _move(running_mean, center.array, momentum)
     if running_var is not None:

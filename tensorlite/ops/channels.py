@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
 from tensorlite.backend.totals import total
-from tensorlite.ops.compiled.arrays import packed, plane_sizes
-from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain, plane_sizes
+from tensorlite.ops.fused import float32_inside, widened
+from tensorlite.ops.rectifiers import relu_backward
 from tensorlite.ops.shape import broadcast_to
 from tensorlite.primitive import primitive
 
@@ -53,7 +55,78 @@ def channel_affine(
 
 
 channel_affine.defvjp(
-    x=lambda g, scale, x_shape: g if scale is None else g * per_channel(scale, len(x_shape)),
+    x=lambda g, scale: _x_gradient(g, scale),
     scale=lambda g, x: channel_sum(g * x),
     shift=lambda g: channel_sum(g),
 )
+
+
+@primitive
+@float32_inside
+def channel_affine_relu(
+    xp: ModuleType, x: Array, scale: Array | None = None, shift: Array | None = None
+) -> Array:
+    """`relu` of `channel_affine` in one pass; `nn.Sequential` uses it."""
+    return xp.maximum(channel_affine.primitive.reference(xp, x, scale, shift), 0)
+
+
+channel_affine_relu.defvjp(
+    x=lambda g, y, scale: _x_gradient(relu_backward(g, y), scale),
+    scale=lambda g, y, x: channel_sum(relu_backward(g, y) * x),
+    shift=lambda g, y: channel_sum(relu_backward(g, y)),
+)
+
+
+@channel_affine_relu.defvjp_group("x", "scale", "shift")
+def _gradients_through_relu(g: Any, y: Any, x: Any, scale: Any) -> tuple:
+    g = relu_backward(g, y)
+    return _x_gradient(g, scale), channel_sum(g * x), channel_sum(g)
+
+
+def _x_gradient(g: Any, scale: Any) -> Any:
+    return g if scale is None else channel_affine(g, scale)
+
+
+# --- kernels ------------------------------------------------------------------------------------
+
+
+def by_channel(x: Array, *values: Any) -> list | None:
+    """Numbers of channels in the dtype that kernels compute in for `x`; None if that is not one.
+
+    One that was left out is None, and stays None.
+    """
+    wide = kernel_sum_dtype(x.dtype)
+    ready = []
+    for value in values:
+        if value is not None:
+            value = value if value.dtype == wide else widened(value)
+            if value.dtype != wide or value.__class__ is not x.__class__:
+                return None
+            value = value if plain(value) else array_backend((value,)).copy(value)
+        ready.append(value)
+    return ready
+
+
+def normalize_channels(k: Any, x: Array, numbers: list, relu: bool) -> Array:
+    """(`x` - mean) · rstd · weight + bias by kernel, with `numbers` for these four or None."""
+    n, channels, size = plane_sizes(x)
+    y = k.empty(x.shape, x.dtype)
+    if size == 1 and not k.on_host:
+        k.batch_norm_rows(x, *numbers, relu, y, n, channels, k.parts(n))
+    else:
+        k.batch_norm(x, *numbers, relu, y, n, channels, size)
+    return y
+
+
+def _affine_kernel(relu: bool) -> Callable:
+    def affine(k: Any, x: Array, scale: Array | None = None, shift: Array | None = None) -> Any:
+        arrays, numbers = packed(x), by_channel(x, None, None, scale, shift)
+        if arrays is None or numbers is None:
+            return NotImplemented
+        return normalize_channels(k, arrays[0], numbers, relu)
+
+    return affine
+
+
+channel_affine.kernel(_affine_kernel(relu=False))
+channel_affine_relu.kernel(_affine_kernel(relu=True))

@@ -150,7 +150,8 @@ def test_clip_factor(run, dtype, parts):
 
 @every_dtype
 @pytest.mark.parametrize("shape", [(1, 1), (3, 33), (70, 5), (300, 32)])
-def test_batch_norm_of_rows(backend, run, dtype, shape):
+@pytest.mark.parametrize("relu", [False, True])
+def test_batch_norm_of_rows(backend, run, dtype, shape, relu):
     """A plane that is one element: channels lie side by side."""
     if run.on_host:
         pytest.skip("the CPU takes such planes as any other")
@@ -158,7 +159,7 @@ def test_batch_norm_of_rows(backend, run, dtype, shape):
     acc = accumulator(dtype)
     n, channels = shape
     x, g = ((normal(i, *shape) + 3).astype(dtype) for i in (1, 2))
-    weight, bias = (normal(i, channels).astype(dtype) for i in (3, 4))
+    weight, bias = (normal(i, channels).astype(acc) for i in (3, 4))
     xf, gf, w, b = (a.astype(float) for a in (x, g, weight, bias))
     parts = min(n, 7)
     partial, channel, out = ((parts, channels), acc), ((channels,), acc), (shape, dtype)
@@ -170,14 +171,15 @@ def test_batch_norm_of_rows(backend, run, dtype, shape):
     close(mean, xf.mean(0), 2 * tolerance)
     close(variance, xf.var(0), 8 * tolerance)
     rstd = 1 / np.sqrt(xf.var(0) + 1e-3)
-    saved = xf.mean(0).astype(acc), rstd.astype(acc)
+    numbers = xf.mean(0).astype(acc), rstd.astype(acc), weight, bias, relu
     z = (xf - xf.mean(0)) * rstd
-    y = run("batch_norm_rows", x, *saved, weight, bias, out, n, channels, parts)
-    close(y, z * w + b, 16 * tolerance)
-    sums = run("batch_norm_row_sums", g, x, *saved, partial, partial, n, channels, parts)
+    y = run("batch_norm_rows", x, *numbers, out, n, channels, parts)
+    close(y, np.maximum(z * w + b, 0) if relu else z * w + b, 16 * tolerance)
+    gf = np.where(y > 0, gf, 0) if relu else gf
+    sums = run("batch_norm_row_sums", g, x, *numbers, partial, partial, n, channels, parts)
     close(sums[0].sum(0), gf.sum(0), 8 * tolerance)
     close(sums[1].sum(0), (gf * z).sum(0), 16 * tolerance)
     totals = (gf * z).sum(0).astype(acc), gf.sum(0).astype(acc)
-    dx = run("batch_norm_rows_backward", g, x, *saved, weight, *totals, out, n, channels, parts)
+    dx = run("batch_norm_rows_backward", g, x, *numbers, *totals, out, n, channels, parts)
     wanted = (gf - gf.mean(0) - z * (gf * z).mean(0)) * rstd * w
     close(dx, wanted, 32 * tolerance)

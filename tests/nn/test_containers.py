@@ -43,8 +43,13 @@ POOLED = {
         (nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4, bias=False), nn.ReLU()), (7, 6)),
         (nn.Sequential(nn.Linear(6, 5), nn.ReLU()), (2, 3, 6)),
         *[(nn.Sequential(nn.ReLU(), pool, nn.ReLU()), (2, 3, 6, 6)) for pool in POOLED.values()],
+        (nn.Sequential(nn.BatchNorm1d(6), nn.ReLU(), nn.BatchNorm1d(6), nn.ReLU()), (7, 6)),
+        (nn.Sequential(nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU()), (2, 3, 9)),
+        (nn.Sequential(nn.BatchNorm2d(3, affine=False), nn.ReLU(), nn.MaxPool2d(2)), (2, 3, 6, 6)),
+        (nn.Sequential(nn.BatchNorm3d(3), nn.ReLU()).eval(), (2, 3, 2, 3, 4)),
+        (nn.Sequential(nn.BatchNorm1d(6, affine=False), nn.ReLU()).eval(), (7, 6)),
     ],
-    ids=["linear", "leading axes", *POOLED],
+    ids=["linear", "leading axes", *POOLED, "rows", "signals", "images", "volumes", "evaluation"],
 )
 def test_pairs_computed_as_one_give_what_they_give_apart(model, shape, device):
     model.to(device)
@@ -57,6 +62,51 @@ def test_pairs_computed_as_one_give_what_they_give_apart(model, shape, device):
         finite = tl.where(tl.isfinite(y), y, 0.0)
         gradients = tl.grad((finite * weight).sum(), [x, *model.parameters()])
         results.append([t.detach().to("cpu").numpy() for t in (y, *gradients)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def second_order(model, x, parameters):
+    y = model(x)
+    (slope,) = tl.grad((y * y).sum(), [x], create_graph=True)
+    return y, slope, *tl.grad((slope**3).sum(), [x, *parameters])
+
+
+def under_autocast(model, x, parameters):
+    with tl.autocast(x.device.type, dtype=tl.bfloat16):
+        y = model(x)
+    return y, *tl.grad((y.float() ** 2).sum(), [x, *parameters])
+
+
+def without_gradients(model, x, parameters):
+    with tl.no_grad():
+        return (model(x),)
+
+
+def captured(model, x, parameters):
+    @tl.capture
+    def step(x):
+        y = model(x)
+        return y, *tl.grad((y * y).sum(), [x, *parameters])
+
+    return [step(x) for _ in range(3)][-1]
+
+
+@pytest.mark.parametrize("mode", [second_order, under_autocast, without_gradients, captured])
+@pytest.mark.parametrize("training", [True, False])
+def test_norm_and_relu_as_one_in_every_mode(mode, training, device):
+    """What they give, and the running statistics that they leave."""
+    results = []
+    for run in (nn.Sequential.forward, apart):
+        tl.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()).to(device)
+        model[1].running_mean.fill_(0.1)
+        nn.init.normal_(model[1].bias)
+        model.train(training)
+        x = tl.randn(4, 2, 6, 5, device=device, requires_grad=True)
+        found = mode(lambda x, run=run, model=model: run(model, x), x, list(model.parameters()))
+        assert (model[1].num_batches_tracked.item() > 0) == training
+        results.append([t.detach().float().to("cpu").numpy() for t in (*found, *model.buffers())])
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from samples.base import Sample, normal
 from tensorlite.ops import channel_norm as by_channels
-from tensorlite.ops.channels import channel_affine, channel_sum
+from tensorlite.ops.channels import channel_affine, channel_affine_relu, channel_sum
 from tensorlite.ops.row_norm import (
     layer_norm_backward,
     layer_norm_rows,
@@ -42,12 +42,12 @@ def all_but_channels(x):
     return (0, *range(2, x.ndim))
 
 
-def batch_norm(x, weight=None, bias=None, eps=EPS):
+def batch_norm(x, weight=None, bias=None, eps=EPS, relu=False):
     axes = all_but_channels(x)
     y = standardized(x, axes, eps)
     y = y if weight is None else y * by_channel(weight, x)
     y = y if bias is None else y + by_channel(bias, x)
-    return y, np.mean(x, axes), np.var(x, axes)
+    return np.maximum(y, 0) if relu else y, np.mean(x, axes), np.var(x, axes)
 
 
 def jacobian_product(f, x, dy):
@@ -75,7 +75,8 @@ def exact_rms_norm_backward(dy, x, weight, rstd, eps, affine):
     return (dx, np.sum(dy * rms_norm(x, eps=eps), (0, 1))) if affine else dx
 
 
-def batch_norm_backward(dy, x, weight, center, rstd, eps):
+def batch_norm_backward(dy, x, weight, bias, center, rstd, eps, relu):
+    dy = dy * (batch_norm(x, weight, bias, eps)[0] > 0) if relu else dy
     dx = jacobian_product(lambda v: batch_norm(v, weight, eps=eps)[0], x, dy)
     axes = all_but_channels(x)
     return dx, np.sum(dy * standardized(x, axes, eps), axes), np.sum(dy, axes)
@@ -146,28 +147,30 @@ CHANNELS = [
         Sample(
             by_channels.batch_norm_channels,
             [x, *parameters],
-            dict(eps=EPS),
+            dict(eps=EPS, relu=relu),
             reference=batch_norm,
             no_zero=NO_MEAN,
             keeps_dtype=False,  # the statistics stay in float32
             tolerance=4,
-            saves=("x", "weight", "center", "rstd", "eps"),
+            saves=("x", "weight", "bias", "center", "rstd", "eps", "relu"),
         )
+        for relu in (False, True)
         for x in (normal(6, 3), normal(2, 3, 4, 2))
         for parameters in ((), (normal(3), normal(3)))
     ],
     *[
         Sample(
             by_channels.batch_norm_backward,
-            [normal(2, 3, 4), X, weight, *CHANNEL_STATISTICS],
-            dict(eps=EPS),
+            [normal(2, 3, 4), X, weight, bias, *CHANNEL_STATISTICS],
+            dict(eps=EPS, relu=relu),
             reference=batch_norm_backward,
             grad=(0,) if weight is None else (0, 2),
             no_zero=NO_MEAN,
             dtypes=EXACT,
             tolerance=1e3,
         )
-        for weight in (None, normal(3))
+        for relu in (False, True)
+        for weight, bias in ((None, None), (normal(3), normal(3)))
     ],
     *[
         Sample(
@@ -182,7 +185,18 @@ CHANNELS = [
         channel_affine,
         [normal(2, 3, 4), normal(3), normal(3)],
         reference=lambda x, scale, shift: x * scale[:, None] + shift[:, None],
-        saves=("x", "x_shape", "scale"),
+        saves=("x", "scale"),
+    ),
+    Sample(
+        channel_affine_relu,
+        [normal(2, 3, 4), normal(3), normal(3)],
+        reference=lambda x, scale, shift: np.maximum(x * scale[:, None] + shift[:, None], 0),
+        saves=("x", "scale", "y"),
+    ),
+    Sample(
+        channel_affine_relu,
+        [normal(5, 3), None, normal(3)],
+        reference=lambda x, scale, shift: np.maximum(x + shift, 0),
     ),
     Sample(
         channel_affine,

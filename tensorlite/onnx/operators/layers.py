@@ -26,11 +26,12 @@ def _linear(g: Graph, s: Step, x: str, weight: str, bias: str | None) -> str:
     return g.node("Relu", y) if s.primitive.name == "linear_relu" else y
 
 
-@converts("channel_affine")
+@converts("channel_affine", "channel_affine_relu")
 def _affine(g: Graph, s: Step, x: str, scale: str | None, shift: str | None) -> str:
     n = s.ndim()
     x = x if scale is None else g.node("Mul", x, per_channel(g, scale, n))
-    return x if shift is None else g.node("Add", x, per_channel(g, shift, n))
+    x = x if shift is None else g.node("Add", x, per_channel(g, shift, n))
+    return g.node("Relu", x) if s.primitive.name == "channel_affine_relu" else x
 
 
 # --- windows ------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def _rms_norm(g: Graph, s: Step, x: str, weight: str | None, eps: float) -> str:
 
 @converts("batch_norm_channels")
 def _batch_norm(
-    g: Graph, s: Step, x: str, weight: str | None, bias: str | None, eps: float
+    g: Graph, s: Step, x: str, weight: str | None, bias: str | None, eps: float, relu: bool
 ) -> list[str]:
     axes, n = [0, *range(2, s.ndim())], s.ndim()
     center = reduced(g, s, "ReduceMean", x, axes, True)
@@ -217,6 +218,7 @@ def _batch_norm(
     y = g.node("Div", away, g.node("Sqrt", g.node("Add", variance, number(s, eps))))
     y = y if weight is None else g.node("Mul", y, per_channel(g, weight, n))
     y = y if bias is None else g.node("Add", y, per_channel(g, bias, n))
+    y = g.node("Relu", y) if relu else y
     return [y, *[g.node("Reshape", v, g.ints([-1])) for v in (center, variance)]]
 
 
