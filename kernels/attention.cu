@@ -131,9 +131,7 @@ T dot(Index count, const T* a, const T* b) {
 
 template <REAL T>
 HOST
-void attention(
-    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
-    T* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
+void attention(FORWARD_PARAMETERS(T)) {
     TL_ATTENTION(T, T);
     const Index block = attention_block(queries, keys, causal),
                 blocks = queries ? ceil_div(queries, block) : 0;
@@ -261,9 +259,7 @@ void attention_backward(
 
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
-void attention(
-    ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),
-    Acc<T>* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
+void attention(FORWARD_PARAMETERS(T)) {
     using A = Acc<T>;
     constexpr int chunk = sizeof(A) == 8 ? 2 : 8;  // keys whose scores are held at once
     TL_ATTENTION(T, A);
@@ -313,13 +309,10 @@ void attention(
     });
 }
 
-// The gradient of q, and mean[i] = g_i · y_i, which attention_backward_keys needs.
+// The gradient of q, and for attention_backward_keys the levels: lse and g_i · y_i of each query.
 template <typename T>
 BLOCKS(batch * heads * (queries + 31 >> 5), 128)
-void attention_backward_queries(
-    GRADIENT_PARAMETERS(T), Heads<const T> y AXES(batch, heads, queries, dim),
-    const Acc<T>* lse OF(batch * heads * queries), Heads<T> dq AXES(batch, heads, queries, dim),
-    Acc<T>* mean OF(batch * heads * queries), NUMBERS_PARAMETERS) {
+void attention_backward_queries(QUERIES_PARAMETERS(T)) {
     using A = Acc<T>;
     TL_ATTENTION(T, A);
     const Index blocks = (queries + kRows - 1) / kRows, head = blockIdx.x / blocks;
@@ -353,17 +346,14 @@ void attention_backward_queries(
             }
             if (!inside) return;
             sum.write(dq.of(head)[i], dim);
-            mean[at] = average;
+            levels[2 * at] = shift, levels[2 * at + 1] = average;
         });
     });
 }
 
 template <typename T>
 BLOCKS(batch * kv_heads * (keys + 31 >> 5), 128)
-void attention_backward_keys(
-    GRADIENT_PARAMETERS(T), const Acc<T>* lse OF(batch * heads * queries),
-    const Acc<T>* mean OF(batch * heads * queries), Heads<T> dk AXES(batch, kv_heads, keys, dim),
-    Heads<T> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS) {
+void attention_backward_keys(KEYS_PARAMETERS(T)) {
     using A = Acc<T>;
     TL_ATTENTION(T, A);
     const Index blocks = (keys + kRows - 1) / kRows, serving = blockIdx.x / blocks;
@@ -391,10 +381,11 @@ void attention_backward_keys(
                         const A *query = tile_queries + c * Row::dims,
                                 *gradient = tile_gradients + c * Row::dims;
                         const A score = scoring.score(key.dot(query), scoring.row(head, i), i, j);
-                        const A weight = exp(score - lse[row]);
+                        const A shift = levels[2 * row], mean = levels[2 * row + 1];
+                        const A weight = exp(score - shift);
                         const A factor = dropout.drops() ? dropout.factor(row, j) : A(1);
                         to_value.add(weight * factor, gradient);
-                        const A slope = value.dot(gradient) * factor - mean[row];
+                        const A slope = value.dot(gradient) * factor - mean;
                         to_key.add(weight * slope * scoring.scale, query);
                     }
                 }

@@ -89,7 +89,9 @@ struct Dropout {
 #endif
 };
 
-// What all kernels are given, and the passes of the gradient with the gradient before it.
+// What all kernels are given; what the passes of the gradient are given, with the gradient before it;
+// and the whole lists of those kernels that there are for several kinds of numbers. The pass over
+// queries leaves two numbers a query to the pass over keys: `levels`.
 #define ATTENTION_PARAMETERS(T)                                                                  \
     PARAMETERS(Heads<const T> q AXES(batch, heads, queries, dim),                                \
                Heads<const T> k AXES(batch, kv_heads, keys, dim),                                \
@@ -103,6 +105,18 @@ struct Dropout {
     PARAMETERS(Index batch, Index heads, Index kv_heads, Index queries, Index keys, Index dim,   \
                Index mask_batches, Index mask_heads, Index mask_rows, double scale, bool causal, \
                double drop, uint64_t seed, uint64_t offset)
+#define FORWARD_PARAMETERS(T)                                                                    \
+    PARAMETERS(ATTENTION_PARAMETERS(T), Heads<T> y AXES(batch, heads, queries, dim),             \
+               Acc<T>* lse OF(batch * heads * queries), NUMBERS_PARAMETERS)
+#define QUERIES_PARAMETERS(T)                                                                    \
+    PARAMETERS(GRADIENT_PARAMETERS(T), Heads<const T> y AXES(batch, heads, queries, dim),        \
+               const Acc<T>* lse OF(batch * heads * queries),                                    \
+               Heads<T> dq AXES(batch, heads, queries, dim),                                     \
+               Acc<T>* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS)
+#define KEYS_PARAMETERS(T)                                                                       \
+    PARAMETERS(GRADIENT_PARAMETERS(T), const Acc<T>* levels OF(batch * heads * queries * 2),     \
+               Heads<T> dk AXES(batch, kv_heads, keys, dim),                                     \
+               Heads<T> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS)
 
 #define TL_ATTENTION(T, A)                                                                         \
     const Scoring<T> scoring{bias,         allowed,    heads,     kv_heads, queries, keys,         \

@@ -9,53 +9,37 @@
 namespace tl {
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
-void attention_tf32_64(
-    ATTENTION_PARAMETERS(float), Heads<float> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
+void attention_tf32_64(FORWARD_PARAMETERS(float)) {
     TL_ATTENTION(float, float);
     attend<64>(scoring, dropout, q, k, v, y, lse, (int)dim);
 }
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
-void attention_tf32_queries_64(
-    GRADIENT_PARAMETERS(float), Heads<const float> y AXES(batch, heads, queries, dim),
-    const float* lse OF(batch * heads * queries), Heads<float> dq AXES(batch, heads, queries, dim),
-    float* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS) {
+void attention_tf32_queries_64(QUERIES_PARAMETERS(float)) {
     TL_ATTENTION(float, float);
     pass_over_queries<64>(scoring, dropout, g, q, k, v, y, lse, dq, (Level*)levels, (int)dim);
 }
 
 BLOCKS(batch * kv_heads * (keys + 63 >> 6), 128)
-void attention_tf32_keys_64(
-    GRADIENT_PARAMETERS(float), const float* levels OF(batch * heads * queries * 2),
-    Heads<float> dk AXES(batch, kv_heads, keys, dim),
-    Heads<float> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS) {
+void attention_tf32_keys_64(KEYS_PARAMETERS(float)) {
     TL_ATTENTION(float, float);
     pass_over_keys<64>(scoring, dropout, g, q, k, v, (const Level*)levels, dk, dv, (int)dim);
 }
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128)
-void attention_tf32_128(
-    ATTENTION_PARAMETERS(float), Heads<float> y AXES(batch, heads, queries, dim),
-    float* lse OF(batch * heads * queries), NUMBERS_PARAMETERS) {
+void attention_tf32_128(FORWARD_PARAMETERS(float)) {
     TL_ATTENTION(float, float);
     attend<128>(scoring, dropout, q, k, v, y, lse, (int)dim);
 }
 
 BLOCKS(batch * heads * (queries + 63 >> 6), 128, 1, 96 * 1024)
-void attention_tf32_queries_128(
-    GRADIENT_PARAMETERS(float), Heads<const float> y AXES(batch, heads, queries, dim),
-    const float* lse OF(batch * heads * queries), Heads<float> dq AXES(batch, heads, queries, dim),
-    float* levels OF(batch * heads * queries * 2), NUMBERS_PARAMETERS) {
+void attention_tf32_queries_128(QUERIES_PARAMETERS(float)) {
     TL_ATTENTION(float, float);
     pass_over_queries<128>(scoring, dropout, g, q, k, v, y, lse, dq, (Level*)levels, (int)dim);
 }
 
 BLOCKS(batch * kv_heads * (keys + 63 >> 6), 128, 1, 96 * 1024)
-void attention_tf32_keys_128(
-    GRADIENT_PARAMETERS(float), const float* levels OF(batch * heads * queries * 2),
-    Heads<float> dk AXES(batch, kv_heads, keys, dim),
-    Heads<float> dv AXES(batch, kv_heads, keys, dim), NUMBERS_PARAMETERS) {
+void attention_tf32_keys_128(KEYS_PARAMETERS(float)) {
     TL_ATTENTION(float, float);
     pass_over_keys<128>(scoring, dropout, g, q, k, v, (const Level*)levels, dk, dv, (int)dim);
 }

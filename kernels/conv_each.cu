@@ -41,8 +41,7 @@ TL_INLINE A seen_by(const Place<T>& place, const A* weights, const int* offsets,
 
 template <typename T>
 BLOCKS(blocks, 256)
-void conv_each(
-    PRODUCT_PARAMETERS(T), AXES_PARAMETERS, TARGET_PARAMETERS, Index blocks) {
+void conv_each(PRODUCT_PARAMETERS(T)) {
     using A = Acc<T>;
     constexpr int kMostWeights = 8 * kMostTaps;
     __shared__ A weights[kMostWeights];
@@ -79,8 +78,7 @@ void conv_each(
 // A block has a filter, a channel and up to kTogether taps.
 template <typename T>
 BLOCKS(blocks, 256)
-void conv_each_weights(
-    WEIGHTS_PARAMETERS(T), AXES_PARAMETERS, Index parts, Index blocks) {
+void conv_each_weights(WEIGHTS_PARAMETERS(T)) {
     using A = Acc<T>;
     __shared__ int offsets[kMostTaps];
     __shared__ A memory[kEachThreads / 32][kTogether];

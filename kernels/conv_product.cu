@@ -24,36 +24,31 @@ struct SumsFor<double, kRows> {
 
 template <typename T>
 BLOCKS(blocks, 256, sizeof(T) == 8 ? 1 : 2)
-void conv_product_32(
-    PRODUCT_PARAMETERS(T), AXES_PARAMETERS, TARGET_PARAMETERS, Index blocks) {
+void conv_product_32(PRODUCT_PARAMETERS(T)) {
     convolve<32, typename SumsFor<T, 32>::type>(x, w, bias, y, images, groups, channels, filters, TL_AXES, TL_TARGET);
 }
 
 template <typename T>
 BLOCKS(blocks, 256, sizeof(T) == 8 ? 1 : 2)
-void conv_product_64(
-    PRODUCT_PARAMETERS(T), AXES_PARAMETERS, TARGET_PARAMETERS, Index blocks) {
+void conv_product_64(PRODUCT_PARAMETERS(T)) {
     convolve<64, typename SumsFor<T, 64>::type>(x, w, bias, y, images, groups, channels, filters, TL_AXES, TL_TARGET);
 }
 
 template <typename T>
 BLOCKS(blocks, 256, sizeof(T) == 2 ? 2 : 1)
-void conv_product_128(
-    PRODUCT_PARAMETERS(T), AXES_PARAMETERS, TARGET_PARAMETERS, Index blocks) {
+void conv_product_128(PRODUCT_PARAMETERS(T)) {
     convolve<128, typename SumsFor<T, 128>::type>(x, w, bias, y, images, groups, channels, filters, TL_AXES, TL_TARGET);
 }
 
 template <typename T>
 BLOCKS(blocks, 256, sizeof(T) == 8 ? 1 : 2)
-void conv_weights_64(
-    WEIGHTS_PARAMETERS(T), AXES_PARAMETERS, Index parts, Index blocks) {
+void conv_weights_64(WEIGHTS_PARAMETERS(T)) {
     correlate<64, typename SumsFor<T, 64>::type>(g, x, partial, images, groups, channels, filters, TL_AXES, parts);
 }
 
 template <typename T>
 BLOCKS(blocks, 256, sizeof(T) == 2 ? 2 : 1)
-void conv_weights_128(
-    WEIGHTS_PARAMETERS(T), AXES_PARAMETERS, Index parts, Index blocks) {
+void conv_weights_128(WEIGHTS_PARAMETERS(T)) {
     correlate<128, typename SumsFor<T, 128>::type>(g, x, partial, images, groups, channels, filters, TL_AXES, parts);
 }
 

@@ -114,13 +114,37 @@ TL_INLINE uint32_t kept_weights(const Dropout<float>& dropout, Index first_row, 
     return kept;
 }
 
-// y = softmax(scores) v. Row sums and the largest score so far go along; a larger one shrinks what
-// has been added up.
+// The online softmax of a lane's two rows (Milakov and Gimelshein 2018, arXiv:1805.02867): over the
+// scores so far, the largest and the sum of the weights exp(score - peak). Where a tile has a larger
+// score, what was added up before shrinks.
+struct OnlineSoftmax {
+    float peak[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};  // scores in units of log 2
+
+    // A tile's scores, `factor` times what is given, become weights; `out` is the weighted sum so far.
+    template <int kScores, int kDims>
+    TL_INLINE void take(Sums16<kScores>& score, float factor, Sums16<kDims>& out) {
+        float highest[2] = {-INFINITY, -INFINITY}, shift[2], shrink[2];
+        score.each([&](float& s, int half, int, int) { highest[half] = fmaxf(highest[half], s); });
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const float now = fmaxf(peak[half], row_max(highest[half]) * factor);
+            shift[half] = now == -INFINITY ? 0.0f : now;
+            shrink[half] = power_of_2(peak[half] - shift[half]);
+            total[half] *= shrink[half], peak[half] = now;
+        }
+        out.each([&](float& sum, int half, int, int) { sum *= shrink[half]; });
+        score.each([&](float& s, int half, int, int) {
+            s = power_of_2(s * factor - shift[half]);
+            total[half] += s;
+        });
+    }
+};
+
+// y = softmax(scores) v.
 template <int kDims, typename T>
 TL_INLINE void attend(const Scoring<T>& scoring, const Dropout<float>& dropout, Heads<const T> q,
                       Heads<const T> k, Heads<const T> v, Heads<T> y, float* lse, int dim) {
-    constexpr int kTile = 8192 / (kDims * sizeof(T));  // twice keys and values fill 32 KB
-    constexpr int kHalf = 2 * kTile * kDims * sizeof(T);
+    constexpr int kTile = 8192 / (kDims * sizeof(T));  // two pairs of keys and values fill 32 KB
     __shared__ __align__(16) Tile<T, 4 * kTile, kDims> memory;
     const uint32_t base = shared_address(&memory);
     const int queries = (int)scoring.queries;
@@ -145,57 +169,36 @@ TL_INLINE void attend(const Scoring<T>& scoring, const Dropout<float>& dropout, 
     }
     end_batch();
     arrived<0>();
-    const Left<T, kNear> query((Tile<T, kBlock, kNear>&)memory, mine.warp);
-    const LeftInMemory<T, kLong ? kBlock : 1, kNear> rest(further, mine.warp);
-    __syncthreads();
+    const Left<T, kNear> query(LeftInMemory<T, kNear>(base, mine.warp));
+    const LeftInMemory<T, kNear> rest(shared_address(&further), mine.warp);
+    __syncthreads();  // the queries' place is the keys' now
+
     const Index serving = (uint32_t)head / (uint32_t)scoring.sharing();
-    TileRows<T, kDims> keys(k.of(serving), 0, end, dim), values(v.of(serving), 0, end, dim);
-    auto fetch = [&](int at) {
-        keys.template copy<kTile>(base + at);
-        values.template copy<kTile>(base + at + kHalf / 2);
-        end_batch();
-    };
-    Reader<T, kDims> tile(base);
-    int at = 0;  // where it is: in the first half of the memory, or in the second
+    TilePairs<T, kDims, kTile> pairs(base, k.of(serving), v.of(serving), 0, end, dim);
+    OnlineSoftmax softmax;
     Sums16<kDims> out;
     out.clear();
-    float peak[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
     auto visit = [&](int first, auto careful) {
-        arrived<0>();
-        if (first + kTile < end) fetch(kHalf - at);
+        pairs.arrive(first + kTile < end);
         Sums16<kTile> score;
         score.clear();
-        score.template add_transposed<0>(query, tile);
-        if constexpr (kLong) score.template add_transposed<0, kNear>(rest, tile);
+        score.template add_transposed<0>(query, pairs.tile);
+        if constexpr (kLong) score.template add_transposed<0, kNear>(rest, pairs.tile);
         float factor = scoring.scale * kLog2e;
         if constexpr (careful.value) {
             complete<false>(score, scoring, head, mine, first);
             factor = 1;
         }
-        float higher[2] = {-INFINITY, -INFINITY}, shift[2];
-        score.each([&](float& s, int half, int, int) { higher[half] = fmaxf(higher[half], s); });
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const float now = fmaxf(peak[half], row_max(higher[half]) * factor);
-            shift[half] = now == -INFINITY ? 0.0f : now;
-            higher[half] = power_of_2(peak[half] - shift[half]);  // what the past shrinks by
-            total[half] *= higher[half], peak[half] = now;
-        }
-        out.each([&](float& sum, int half, int, int) { sum *= higher[half]; });
-        score.each([&](float& s, int half, int, int) {
-            s = power_of_2(s * factor - shift[half]);
-            total[half] += s;
-        });
+        softmax.take(score, factor, out);
         if constexpr (careful.value) {
             const uint32_t kept = kept_weights<false, kTile>(dropout, (Index)head * queries, mine, first);
             score.each([&](float& s, int half, int, int c) {
                 if (!(kept >> (c / 2 * 4 + half * 2 + c % 2) & 1)) s = 0;
             });
         }
-        out.template add<kTile>(score.template as_left<T>(), tile);
-        tile.move(kHalf - 2 * at), at = kHalf - at;
+        out.template add<kTile>(score.template as_left<T>(), pairs.tile);
+        pairs.go_on();
     };
-    if (end > 0) fetch(0);
     int first = 0;
     for (; first < seen; first += kTile) visit(first, False());
     for (; first < end; first += kTile) visit(first, True());
@@ -205,11 +208,11 @@ TL_INLINE void attend(const Scoring<T>& scoring, const Dropout<float>& dropout, 
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         const int i = mine[half];
-        const float all = row_total(total[half]);
-        scale[half] = all == 0 ? 0.0f : (dropout.drops() ? dropout.scale : 1.0f) / all;
+        const float total = row_total(softmax.total[half]);
+        scale[half] = total == 0 ? 0.0f : (dropout.drops() ? dropout.scale : 1.0f) / total;
         row[half] = i < queries ? y.of(head)[i] : nullptr;
         if (i < queries && threadIdx.x % 4 == 0)
-            lse[(Index)head * queries + i] = all == 0 ? INFINITY : peak[half] * kLn2 + log(all);
+            lse[(Index)head * queries + i] = total == 0 ? INFINITY : softmax.peak[half] * kLn2 + log(total);
     }
     out.write(row[0], row[1], dim, scale[0], scale[1]);
 }
@@ -253,7 +256,7 @@ struct Pass {
     static constexpr int kOwn = kInMemory ? 2 * kBlock : 0;  // rows that stay there
     static constexpr int kRow = kDims * sizeof(T);
     using Memory = Tile<T, kOwn + 4 * kTile, kDims>;  // twice a tile of A and one of B
-    using Own = Either<kInMemory, LeftInMemory<T, kOwn + 4 * kTile, kDims>, Left<T, kDims>>;
+    using Own = Either<kInMemory, LeftInMemory<T, kDims>, Left<T, kDims>>;
 
     const Scoring<T>& scoring;
     const Dropout<float>& dropout;
@@ -328,7 +331,7 @@ TL_INLINE void pass_over_queries(const Scoring<T>& scoring, const Dropout<float>
                                  Heads<const T> y, const float* lse, Heads<T> dq, Level* levels,
                                  int dim) {
     using Over = Pass<false, kDims, T>;
-    constexpr int kTile = Over::kTile, kHalf = 2 * kTile * Over::kRow, kTiles = Over::kOwn * Over::kRow;
+    constexpr int kTile = Over::kTile, kTiles = Over::kOwn * Over::kRow;  // where tiles begin
     auto& memory = in_shared_memory<typename Over::Memory>();
     const uint32_t base = shared_address(&memory);
     const int queries = (int)scoring.queries;
@@ -354,25 +357,18 @@ TL_INLINE void pass_over_queries(const Scoring<T>& scoring, const Dropout<float>
         pass.own[half].mean = __shfl_sync(0xffffffffu, mean, from);
     }
     arrived<0>();
-    const typename Over::Own a(memory, pass.mine.warp), b(memory, kBlock + pass.mine.warp);
+    const LeftInMemory<T, kDims> rows(base, pass.mine.warp);
+    const typename Over::Own a(rows), b(rows.further(kBlock));
     __syncthreads();
 
     const Index serving = head / (uint32_t)scoring.sharing();
-    TileRows<T, kDims> keys(k.of(serving), 0, end, dim), values(v.of(serving), 0, end, dim);
-    auto fetch = [&](int at) {
-        keys.template copy<kTile>(base + kTiles + at);
-        values.template copy<kTile>(base + kTiles + at + kHalf / 2);
-        end_batch();
-    };
-    Reader<T, kDims> tile(base + kTiles);
-    int at = 0, first = 0;
+    TilePairs<T, kDims, kTile> pairs(base + kTiles, k.of(serving), v.of(serving), 0, end, dim);
+    int first = 0;
     auto visit = [&](auto careful) {
-        arrived<0>();
-        if (first + kTile < end) fetch(kHalf - at);
-        pass.template visit<careful.value>(a, b, tile, nullptr, head, first);
-        tile.move(kHalf - 2 * at), at = kHalf - at;
+        pairs.arrive(first + kTile < end);
+        pass.template visit<careful.value>(a, b, pairs.tile, nullptr, head, first);
+        pairs.go_on();
     };
-    if (end > 0) fetch(0);
     for (; first < seen; first += kTile) visit(False());
     for (; first < end; first += kTile) visit(True());
     pass.write(pass.to_a, dq.of(head), queries, dim, scoring.scale);
@@ -383,7 +379,7 @@ TL_INLINE void pass_over_keys(const Scoring<T>& scoring, const Dropout<float>& d
                               Heads<const T> q, Heads<const T> k, Heads<const T> v,
                               const Level* levels, Heads<T> dk, Heads<T> dv, int dim) {
     using Over = Pass<true, kDims, T>;
-    constexpr int kTile = Over::kTile, kHalf = 2 * kTile * Over::kRow, kTiles = Over::kOwn * Over::kRow;
+    constexpr int kTile = Over::kTile, kTiles = Over::kOwn * Over::kRow;  // where tiles begin
     auto& memory = in_shared_memory<typename Over::Memory>();
     const uint32_t base = shared_address(&memory);
     const int queries = (int)scoring.queries, keys = (int)scoring.keys;
@@ -394,7 +390,7 @@ TL_INLINE void pass_over_keys(const Scoring<T>& scoring, const Dropout<float>& d
     TileRows<T, kDims>(v.of(serving), block, keys, dim).template copy<kBlock>(base + kBlock * kDims * (int)sizeof(T));
     end_batch();
     arrived<0>();
-    const typename Over::Own a(memory, pass.mine.warp), b(memory, kBlock + pass.mine.warp);
+    const LeftInMemory<T, kDims> a(base, pass.mine.warp), b = a.further(kBlock);
     __syncthreads();
     // Queries before the block's first key see none of it, those behind its last one all.
     const int start = scoring.causal ? block : 0;
@@ -404,21 +400,13 @@ TL_INLINE void pass_over_keys(const Scoring<T>& scoring, const Dropout<float>& d
 
     for (Index head = serving * scoring.sharing(); head < (serving + 1) * scoring.sharing(); ++head) {
         const Level* of_head = levels + head * queries;
-        TileRows<T, kDims> as(q.of(head), start, queries, dim), bs(g.of(head), start, queries, dim);
-        Reader<T, kDims> tile(base + kTiles);
-        int at = 0, first = start;
-        auto fetch = [&](int at) {
-            as.template copy<kTile>(base + kTiles + at);
-            bs.template copy<kTile>(base + kTiles + at + kHalf / 2);
-            end_batch();
-        };
+        TilePairs<T, kDims, kTile> pairs(base + kTiles, q.of(head), g.of(head), start, queries, dim);
+        int first = start;
         auto visit = [&](auto careful) {
-            arrived<0>();
-            if (first + kTile < queries) fetch(kHalf - at);
-            pass.template visit<careful.value>(a, b, tile, of_head, head, first);
-            tile.move(kHalf - 2 * at), at = kHalf - at;
+            pairs.arrive(first + kTile < queries);
+            pass.template visit<careful.value>(a, b, pairs.tile, of_head, head, first);
+            pairs.go_on();
         };
-        if (start < queries) fetch(at);
         for (; first < seen; first += kTile) visit(True());
         for (; first < queries; first += kTile) visit(False());
         __syncthreads();  // before the next head's tiles

@@ -24,8 +24,8 @@ struct Target {
     }
 };
 
-// What the kernels of products are given: the image's sizes and how places and taps meet on each axis,
-// and where the results go.
+// What kernels are given: the image's sizes and how places and taps meet on each axis, and where the
+// results go; and the whole lists, of a product over places and of one for the weights' gradient.
 #define AXES_PARAMETERS                                                                           \
     PARAMETERS(Index images, Index groups, Index channels, Index filters, Index size_d,           \
                Index size_h, Index size_w, Index places_d, Index places_h, Index places_w,        \
@@ -39,11 +39,13 @@ struct Target {
     PARAMETERS(const T* x OF(images * groups * channels * size_d * size_h * size_w),              \
                const T* w OF(groups * filters * channels * taps_d * taps_h * taps_w),             \
                const T* bias OPTIONAL(groups * filters),                                          \
-               T* y OF(images * groups * filters * out_d * out_h * out_w))
+               T* y OF(images * groups * filters * out_d * out_h * out_w), AXES_PARAMETERS,       \
+               TARGET_PARAMETERS, Index blocks)
 #define WEIGHTS_PARAMETERS(T)                                                                     \
     PARAMETERS(const T* g OF(images * groups * filters * places_d * places_h * places_w),         \
                const T* x OF(images * groups * channels * size_d * size_h * size_w),              \
-               Acc<T>* partial OF(parts * groups * filters * channels * taps_d * taps_h * taps_w))
+               Acc<T>* partial OF(parts * groups * filters * channels * taps_d * taps_h * taps_w),\
+               AXES_PARAMETERS, Index parts, Index blocks)
 
 // The same as kernels count.
 #define TL_AXIS(x)                                                                          \

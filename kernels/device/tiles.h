@@ -3,8 +3,10 @@
 //
 //     Tile<T, rows, dims>  rows × dims elements in shared memory
 //     TileRows<T, dims>    the rows of an array that are copied there, while the block computes
+//     TilePairs<T, dims, n>  tiles of n rows of two arrays, pair after pair
 //     Reader<T, dims>      where a lane reads a tile as a right operand
-//     Left<T, k>           16 rows of k elements of a left operand, held by a warp
+//     LeftInMemory<T, k>   where it reads 16 rows of k elements as a left operand
+//     Left<T, k>           these rows, held by the warp
 //     Sums16<n>            16 × n sums of a warp; `each` tells their rows and columns
 //
 // Lane 4 g + t of a warp holds of Sums16, in each 8 columns, rows g and g + 8, columns 2 t and 2 t + 1.
@@ -53,17 +55,17 @@ struct TileRows {
     int step;  // packs
     int left;    // rows from this thread's next one on
 
+    // Where a loop makes one each time, nothing is kept for the next: its inner loop needs registers.
     TL_INLINE TileRows(Rows<const T> rows, int first, int count, int dim)
-        : from((const char*)(rows[first + (int)threadIdx.x / kPacks] +
-                             (int)threadIdx.x % kPacks * kInPack<T>)),
-          step((int)(kApart * rows.stride / kInPack<T>)),
-          left(count - first - (int)threadIdx.x / kPacks) {
-        if ((int)threadIdx.x % kPacks * kInPack<T> >= dim) left = 0;
+        : step((int)(kApart * rows.stride / kInPack<T>)) {
+        const int thread = (int)computed_anew(threadIdx.x), element = thread % kPacks * kInPack<T>;
+        from = (const char*)(rows[first + thread / kPacks] + element);
+        left = element < dim ? count - first - thread / kPacks : 0;
     }
 
-    // The next `rows` of them to a tile, whose own rows begin here.
+    // The next `rows` of them to a tile, whose own rows begin here; `left` of them are there.
     template <int rows>
-    TL_INLINE void copy(uint32_t to) {
+    TL_INLINE void copy(uint32_t to, int left) {
         static_assert(rows % kApart == 0, "");
         const int row = (int)threadIdx.x / kPacks, pack = (int)threadIdx.x % kPacks;
         const uint32_t even = row * kDims * sizeof(T) + (pack ^ (row & 7)) * 16;
@@ -74,6 +76,10 @@ struct TileRows {
             copy_pack(places[n % 2] + n * kApart * kDims * (int)sizeof(T), from, n * kApart < left);
             from += (Index)step * 16;
         }
+    }
+    template <int rows>
+    TL_INLINE void copy(uint32_t to) {
+        copy<rows>(to, left);
         left -= rows;
     }
 };
@@ -87,7 +93,7 @@ struct Reader {
     uint32_t along[kAlong];  // of its columns, as left · tile needs them
 
     TL_INLINE explicit Reader(uint32_t tile) {
-        const int lane = threadIdx.x % 32, row = lane % 8 + lane / 16 * 8;
+        const int lane = computed_anew(threadIdx.x) % 32, row = lane % 8 + lane / 16 * 8;
 #pragma unroll
         for (int s = 0; s < 4; ++s)
             across[s] = tile + place(row, (2 * s + lane / 8 % 2) ^ (lane & 7));
@@ -111,30 +117,73 @@ struct Reader {
     }
 };
 
-// 16 rows of a left operand, k elements of each.
+// Tiles of the same rows of two arrays, pair after pair, in memory for two pairs: the next one is on
+// its way while the block works on this one, whose first tile begins where `tile` reads, the second
+// kRows rows further on.
+template <typename T, int kDims, int kRows>
+struct TilePairs {
+    static constexpr int kBytes = kRows * kDims * sizeof(T), kPair = 2 * kBytes;
+    TileRows<T, kDims> a, b;
+    Reader<T, kDims> tile;
+    uint32_t memory;
+    int at = 0;  // where this pair is: in the first half of the memory, or in the second
+
+    // Rows `first` … `count`.
+    TL_INLINE TilePairs(uint32_t memory, Rows<const T> a, Rows<const T> b, int first, int count, int dim)
+        : a(a, first, count, dim), b(b, first, count, dim), tile(memory), memory(memory) {
+        if (first < count) fetch(0);
+    }
+
+    TL_INLINE void fetch(int place) {
+        a.template copy<kRows>(memory + place, a.left);
+        b.template copy<kRows>(memory + place + kBytes, a.left);  // as many as of the other
+        a.left -= kRows;
+        end_batch();
+    }
+
+    // This pair is there, for all threads, and the next one is sent for.
+    TL_INLINE void arrive(bool another) {
+        arrived<0>();
+        if (another) fetch(kPair - at);
+    }
+    TL_INLINE void go_on() { tile.move(kPair - 2 * at), at = kPair - at; }
+};
+
+// Where a lane reads 16 rows of a tile, from `first` on, as a left operand, of k elements each. As in
+// Reader, four places are enough.
+template <typename T, int k>
+struct LeftInMemory {
+    uint32_t place[4];
+
+    LeftInMemory() = default;
+    TL_INLINE LeftInMemory(uint32_t tile, int first) {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int s = 0; s < 4; ++s)
+            place[s] = tile + Reader<T, k>::place(first + lane % 16, (2 * s + lane / 16) ^ (lane & 7));
+    }
+    // Rows that are so many further on, of whole 8.
+    TL_INLINE LeftInMemory further(int rows) const {
+        LeftInMemory other;
+#pragma unroll
+        for (int s = 0; s < 4; ++s) other.place[s] = place[s] + Reader<T, k>::place(rows, 0);
+        return other;
+    }
+    TL_INLINE void read(uint32_t (&to)[4], int s) const {
+        read_operand<T>(to, place[s % 4] + Reader<T, k>::place(0, s / 4 * 8));
+    }
+};
+
+// The same in registers, if there are enough.
 template <typename T, int k>
 struct Left {
     uint32_t part[k / kDeep<T>][4];
 
     Left() = default;
-    template <int rows, int dims>
-    TL_INLINE Left(Tile<T, rows, dims>& tile, int first) {
+    TL_INLINE explicit Left(const LeftInMemory<T, k>& rows) {
 #pragma unroll
-        for (int s = 0; s < k / kDeep<T>; ++s) read(part[s], tile, first, s);
+        for (int s = 0; s < k / kDeep<T>; ++s) rows.read(part[s], s);
     }
-    template <int rows, int dims>
-    static TL_INLINE void read(uint32_t (&to)[4], Tile<T, rows, dims>& tile, int first, int s) {
-        const int lane = threadIdx.x % 32;
-        read_operand<T>(to, shared_address(tile.at(first + lane % 16, 2 * s + lane / 16)));
-    }
-};
-
-// The same where it lies in shared memory, for want of registers.
-template <typename T, int rows, int dims>
-struct LeftInMemory {
-    Tile<T, rows, dims>& tile;
-    int first;
-    TL_INLINE LeftInMemory(Tile<T, rows, dims>& tile, int first) : tile(tile), first(first) {}
 };
 
 template <int n>
@@ -165,12 +214,12 @@ struct Sums16 {
         for (int s = 0; s < k / kDeep<T>; ++s)
             add_columns<first>(left.part[s], tile, skipped / kDeep<T> + s);
     }
-    template <int first, int skipped = 0, typename T, int rows, int k, int dims>
-    TL_INLINE void add_transposed(const LeftInMemory<T, rows, k>& left, const Reader<T, dims>& tile) {
+    template <int first, int skipped = 0, typename T, int k, int dims>
+    TL_INLINE void add_transposed(const LeftInMemory<T, k>& left, const Reader<T, dims>& tile) {
 #pragma unroll
         for (int s = 0; s < k / kDeep<T>; ++s) {
             uint32_t a[4];
-            Left<T, k>::read(a, left.tile, left.first, s);
+            left.read(a, s);
             add_columns<first>(a, tile, skipped / kDeep<T> + s);
         }
     }

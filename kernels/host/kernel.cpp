@@ -68,7 +68,7 @@ class Call {
         const Body body = body_of(types_[0], types_[1]);
         if (!body) {
             if (state_) take_lock(std::exchange(state_, nullptr));
-            return fail(PyExc_TypeError, "has no version for this combination of dtypes"), nullptr;
+            return refuse_types(), nullptr;
         }
         body(data_, numbers_of_);
         if (recording()) note(body);
@@ -219,6 +219,20 @@ class Call {
         }
         for (int i = 0; i < 2; ++i)
             if ((kernel_.widened >> i & 1) && is_short(types_[i])) types_[i] = F32;
+    }
+
+    // There is no version for the dtypes that the first array of each choice has.
+    __attribute__((noinline)) void refuse_types() {
+        const HostParameter* of[2] = {};
+        for (int a = arrays_; a-- > 0;)
+            if (data_[a] && array_[a]->choice >= 0 && !array_[a]->wide) of[(int)array_[a]->choice] = array_[a];
+        if (!of[0] || !of[1]) {
+            const int one = of[0] ? 0 : 1;
+            return fail(PyExc_TypeError, "has no version for %s of %s", of[one] ? of[one]->name : "arrays",
+                        type_name(stored_types_[one]));
+        }
+        fail(PyExc_TypeError, "has no version for %s of %s with %s of %s", of[0]->name,
+             type_name(stored_types_[0]), of[1]->name, type_name(stored_types_[1]));
     }
 
     Body body_of(Type first, Type second) const {

@@ -185,9 +185,9 @@ def run(
     if device.type == "cpu":
         kernels.attention_backward(*inputs, y, lse, dq, dk, dv, *geometry)
     else:
-        mean = guarded.empty(q.shape[:3], wide)
-        kernels.attention_backward_queries(*inputs, y, lse, dq, mean, *geometry)
-        kernels.attention_backward_keys(*inputs, lse, mean, dk, dv, *geometry)
+        levels = guarded.empty((*q.shape[:3], 2), wide)
+        kernels.attention_backward_queries(*inputs, y, lse, dq, levels, *geometry)
+        kernels.attention_backward_keys(*inputs, levels, dk, dv, *geometry)
     return [backend.to_host(a) for a in (y, lse, dq, dk, dv)]
 
 

@@ -228,14 +228,9 @@ def _attention_backward(
         k.attention_backward(*inputs, out, lse, dq, dk, dv, *numbers)
     else:
         of_queries, of_keys = (getattr(k, found.names(x)) for x in ("_queries", "_keys"))
-        if found.names("") == "attention_backward":
-            mean = k.empty(lse.shape, lse.dtype)
-            of_queries(*inputs, out, lse, dq, mean, *numbers)
-            of_keys(*inputs, lse, mean, dk, dv, *numbers)
-        else:
-            levels = k.empty((*lse.shape[:-1], 2), lse.dtype)
-            of_queries(*inputs, out, lse, dq, levels, *numbers)
-            of_keys(*inputs, levels, dk, dv, *numbers)
+        levels = k.empty((*lse.shape[:-1], 2), lse.dtype)
+        of_queries(*inputs, out, lse, dq, levels, *numbers)
+        of_keys(*inputs, levels, dk, dv, *numbers)
     return tuple(_unpadded(d, x) for d, x in zip(rooms, (query, key, value), strict=True))
 
 
