@@ -5,10 +5,11 @@
 // the very formulas that the kernels run. `map_arrays` is the map over arrays here.
 #pragma once
 
-#define map map_arrays
 #if defined(__CUDACC__)
+#define map map_arrays
 #include "device/team.h"
 #else
+#define map map_in_blocks
 #include "host/team.h"
 #endif
 #undef map
@@ -136,12 +137,13 @@ TL_INLINE Index quotient(Index a, Index b) {  // a division of 64 bits is a call
     return (a | b) >> 32 ? a / b : Index(uint32_t(a) / uint32_t(b));
 }
 
-// body(row, run) for every row, in which run(f) means f(j) for its elements: here for one of them.
+// body(row, run) for every row, in which run(f, y...) means f(j, y[j]...) for its elements: here for one.
 template <typename T, typename F>
 TL_INLINE void each_element(Index rows, Index columns, const F& body) {
     for (Index i = lane_index(); i < rows * columns; i += lane_count()) {
         const Index r = quotient(i, columns);
-        body(r, [&](const auto& f) { f(Slot{i - r * columns, -1, -1}); });
+        const Index at = i - r * columns;
+        body(r, [&](const auto& f, auto*... to) { f(Slot{at, -1, -1}, to[at]...); });
     }
 }
 
@@ -150,11 +152,119 @@ TL_INLINE void each_element(Index rows, Index columns, const F& body) {
 TL_INLINE Index inside(Slot j, Index columns) { return j.at < columns ? j.at : columns - 1; }
 TL_INLINE bool is_inside(Slot j, Index columns) { return j.at < columns; }
 #else
+// ---- large outputs are written past the caches, a cache line of each at a time ------------------
+
+// An input of such a map.
+template <typename T>
+struct Given {
+    static constexpr Index kSize = kCacheLine;
+    const T* data;
+    TL_INLINE Lane<T> lane(Index first, Index j) const { return {Acc<T>(data[first + j])}; }
+    TL_INLINE void store(Index, Index) const {}
+    bool fits() const { return true; }
+};
+// An output: where the elements of a line are made, and where they belong.
+template <typename T>
+struct Line {
+    static constexpr Index kSize = sizeof(T);
+    T* to;
+    alignas(kCacheLine) T values[kCacheLine];
+    explicit Line(T* to) : to(to) {}
+    TL_INLINE OutLane<T> lane(Index, Index j) { return {values + j, Acc<T>()}; }
+    TL_INLINE void store(Index first, Index count) const {
+        for (Index at = 0; at < count * kSize; at += sizeof(Vector)) {
+            Vector value;
+            std::memcpy(&value, (const char*)values + at, sizeof value);
+            store_past((char*)(to + first) + at, value);
+        }
+    }
+    bool fits() const { return (uintptr_t)to % sizeof(Vector) == 0; }
+};
+template <typename T>
+TL_INLINE Given<T> held(const T* data) {
+    return {data};
+}
+template <typename T>
+TL_INLINE Line<T> held(Out<T> operand) {
+    return Line<T>(operand.data);
+}
+template <typename T>
+TL_INLINE const T* from(const T* data, Index first) {
+    return data + first;
+}
+template <typename T>
+TL_INLINE Out<T> from(Out<T> operand, Index first) {
+    return {operand.data + first};
+}
+template <typename T>
+TL_INLINE Index written(const T*) {
+    return 0;
+}
+template <typename T>
+TL_INLINE Index written(Out<T>) {
+    return sizeof(T);
+}
+
+// So many elements are whole lines of every output.
+template <typename... H>
+constexpr Index line_of() {
+    Index least = kCacheLine;
+    ((least = H::kSize < least ? H::kSize : least), ...);
+    return kCacheLine / least;
+}
+
+// Whole lines of the elements up to `last`; returns where they end.
+template <typename F, typename... H>
+TL_INLINE Index map_lines(Index first, Index last, const F& f, H&&... operands) {
+    constexpr Index count = line_of<std::decay_t<H>...>();
+    for (; first + count <= last; first += count) {
+        TL_INDEPENDENT
+        for (Index j = 0; j < count; ++j) apply(f, operands.lane(first, j)...);
+        (operands.store(first, count), ...);
+    }
+    return first;
+}
+
+template <typename F, typename... Operands>
+TL_INLINE void map_arrays(Index n, const F& f, Operands... operands) {
+    constexpr Index kUnit = 256;  // so that every range begins at a whole line
+    const bool large = is_large(nullptr, n * (written(operands) + ...)) && (held(operands).fits() && ...);
+    parallel_range((n + kUnit - 1) / kUnit, kGrain / kUnit, [=](Index begin, Index end) {
+        Index first = begin * kUnit;
+        const Index last = end * kUnit < n ? end * kUnit : n;
+        if (large) first = map_lines(first, last, f, held(operands)...);
+        map_block(last - first, f, from(operands, first)...);
+        if (large) all_written();
+    });
+}
+
+// f(j, to[j]...) for n elements, which gives every to[j] its value.
+template <typename F, typename... T>
+TL_INLINE Index make_lines(Index n, const F& f, Line<T>&&... to) {
+    constexpr Index count = line_of<Line<T>...>();
+    Index first = 0;
+    for (; first + count <= n; first += count) {
+        TL_INDEPENDENT
+        for (Index j = 0; j < count; ++j) f(first + j, to.values[j]...);
+        (to.store(first, count), ...);
+    }
+    return first;
+}
+template <typename F, typename... T>
+TL_INLINE void make_all(Index n, bool large, const F& f, T*... to) {
+    Index first = 0;
+    if (large && (Line<T>(to).fits() && ...)) first = make_lines(n, f, Line<T>(to)...);
+    TL_INDEPENDENT
+    for (Index j = first; j < n; ++j) f(j, to[j]...);
+}
+
 TL_INLINE Index quotient(Index a, Index b) { return a / b; }
 template <typename T, typename F>
 TL_INLINE void each_element(Index rows, Index columns, const F& body) {
+    const bool large = is_large(nullptr, rows * columns * sizeof(T));
     each_team<T>(rows, columns, [=](auto team) {
-        for (Index r : team) body(r, [&](const auto& f) { team.each(f); });
+        for (Index r : team) body(r, [&](const auto& f, auto*... to) { make_all(columns, large, f, to...); });
+        if (large) all_written();
     });
 }
 TL_INLINE Index inside(Slot j, Index) { return j; }

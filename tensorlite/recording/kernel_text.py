@@ -232,9 +232,7 @@ class _Body:
         arguments = ["uint32_t word"] * bool(self.draws)
         arguments += [f"{_kind(v)} {name}" for v, name in mapped]
         arguments += [f"{_kind(v)}& {name}" for v, name in self._named()]
-        # A buffer of results, as large outputs are written through, is there for one output alone.
-        word = "out" if len(self.outputs) == 1 else "inout"
-        passed = [name for _, name in mapped] + [f"{word}({name})" for _, name in self._named()]
+        passed = [name for _, name in mapped] + [f"out({name})" for _, name in self._named()]
         lines = [f"    const {_kind(v)} {n}_ = {_kind(v)}(*{n});" for v, n in single]
         lines.append(f"    auto rule = [=]({', '.join(arguments)}) {{")
         lines += [f"        const {_kind(v)} {n} = {n}_;" for v, n in single]
@@ -281,16 +279,21 @@ class _Body:
                 lines.append(f"const {C_NAMES[v.type]}* {name}_row = {start};")
                 inner.append(f"const {_kind(v)} {name} = {_kind(v)}({name}_row[{at}{step}]);")
         inner += self.lines
-        whether = "" if self.total is None else "if (is_inside(j, columns)) "
-        for (v, name), result in zip(self._named(), self.results, strict=True):
-            inner.append(f"{whether}{name}_row[column(j)] = {C_NAMES[v.type]}({result});")
+        given = zip(self._named(), self.results, strict=True)
+        results = [(name, f"{C_NAMES[v.type]}({result});") for (v, name), result in given]
         parameters = [f"Index {name}" for name in sizes]
         if self.total is None:
             large = max((v.type for _, v in named), key=lambda t: SIZES[t])
             head = f"each_element<{C_NAMES[large]}>(rows, columns, [=](Index r, const auto& run) {{"
-            element = [*(f"        {line}" for line in inner), "    });", "});"]
-            body = [head, *(f"    {line}" for line in lines), "    run([&](Slot j) {", *element]
+            inner += [f"{name} = {result}" for name, result in results]
+            slots = "".join(f", {C_NAMES[v.type]}& {name}" for v, name in self._named())
+            rows = "".join(f", {name}_row" for name, _ in results)
+            element = [*(f"        {line}" for line in inner), f"    }}{rows});", "});"]
+            run = f"    run([&](Slot j{slots}) {{"
+            body = [head, *(f"    {line}" for line in lines), run, *element]
             return self._function("FUSED_EACH", parameters, [f"    {line}" for line in body])
+        inside = "if (is_inside(j, columns)) "
+        inner += [f"{inside}{name}_row[column(j)] = {result}" for name, result in results]
         body = self._added_up(self.total, lengths[0] == 1 and outer == 1, lines, inner)
         stored = C_NAMES[self.total.link.inputs[0].type]
         return self._function(f"FUSED_ROWS({stored})", parameters, body)

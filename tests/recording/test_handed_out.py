@@ -115,3 +115,24 @@ def test_blocks_that_are_in_use_are_not_handed_out():
         k.log_hand_out(log, [3])
     with pytest.raises(ValueError, match="0 blocks"):
         k.log_place(log, [np.ones(3)])
+
+
+@pytest.mark.parametrize(
+    "shape, bias",  # flat with a rest, rows of whole cache lines and others, rows of a few elements
+    [((2_100_003,), (1,)), ((2048, 1040), (1040,)), ((2048, 1035), (1035,)), ((700_000, 3), (3,))],
+)
+def test_large_results_of_one_kernel_have_eagers_bits(shape, bias):
+    rng = np.random.default_rng(0)
+    x, b = (tl.tensor(rng.normal(size=s).astype(np.float32)) for s in (shape, bias))
+
+    def call(factor):
+        y = x * factor + b
+        return y, tl.tanh(y), y > 0
+
+    captured = tl.capture(call)
+    for i in range(3):
+        factor = tl.full((1,), i - 0.5)
+        found, right = captured(factor), call(factor)
+        for one, other in zip(found, right, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert [line.name[:5] for line in captured.recordings[-1].lines()] == ["fused"]
