@@ -20,6 +20,14 @@ from tensorlite.tensor import Tensor
 
 Shape = tuple[int, ...]
 
+_BATCHED = ("x", "positive", "labels", "q", "k", "v")  # operands with the batch as first axis
+
+NOT_CHECKED = {
+    "embedding": "in captured functions alone, where a generated kernel has its formula",
+    "cast": "in captured functions alone, where a generated kernel has its formula",
+}
+"""Kernels that no check launches, and why that is right."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -36,6 +44,17 @@ class Check:
     """A factor of the tolerance, where long sums of rounded numbers are looked at."""
     tf32: bool = False
     """Whether products of float32 may be rounded to TF32."""
+    processors: int = 0
+    """Choose kernels as for a GPU of so many processors: 1 gives small operands large tiles."""
+
+    def sizes(self, device: str) -> dict[str, Shape]:
+        """The shapes to measure with; a CPU gets a sixteenth of the batch."""
+        if device != "cpu":
+            return self.large
+        return {
+            name: (max(1, shape[0] // 16), *shape[1:]) if name in _BATCHED else shape
+            for name, shape in self.large.items()
+        }
 
     def draw(self, shapes: dict[str, Shape]) -> dict[str, np.ndarray]:
         """Operands in float64, the same on every machine."""
@@ -89,6 +108,7 @@ def _conv(
     w: Shape,
     large: tuple[Shape, Shape] | None,
     tf32: bool = False,
+    processors: int = 0,
     **options: Any,
 ) -> Check:
     spatial = len(x) - 2
@@ -100,11 +120,31 @@ def _conv(
         {"x": large[0], "w": large[1], "b": large[1][:1]} if large else {},
         work=_products(_conv_pairs),
         tf32=tf32,
+        processors=processors,
     )
 
 
 def _batch_norm(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     return F.batch_norm(x, None, None, w, b, training=True)
+
+
+def _batch_norm_layer(x: Tensor) -> Tensor:
+    layer = tl.nn.BatchNorm1d(x.shape[1], device=x.device, dtype=x.dtype)
+    y = layer(x)
+    return y + layer.running_mean + layer.running_var + layer.num_batches_tracked
+
+
+def _captured(labels: Tensor, w: Tensor) -> Tensor:
+    """What a captured function makes of a chain of operations, which are one kernel there."""
+
+    def chain(labels: Tensor, w: Tensor) -> Tensor:
+        rows = F.embedding(labels, w)
+        wide = rows if rows.dtype == tl.float64 else rows.float()
+        return F.gelu(wide * 2 + 1)
+
+    w = w.detach()
+    run = tl.capture(chain) if w.device.type == "cuda" else chain
+    return [run(labels, w) for _ in range(3)][-1]
 
 
 def _recurrent(kind: str, gates: int) -> Check:
@@ -168,6 +208,11 @@ CHECKS = [
     _map("erf", tl.erf),
     _map("power", lambda positive: positive**1.7, "positive"),
     Check("where, maximum, clamp", _masked, {"x": (3, 333), "y": (3, 333)}),
+    Check(
+        "maximum with a number",
+        lambda x: tl.maximum(x, 0.5),
+        {"x": (3, 333)},
+    ),
     Check("prelu", F.prelu, {"x": (3, 5, 33), "w": (5,)}),
     Check("prelu of columns", F.prelu, {"x": (33, 5), "w": (5,)}),
     Check(
@@ -214,6 +259,7 @@ CHECKS = [
         {"x": (8192, 512), "w": (512,), "b": (512,)},
         slack=4,
     ),
+    Check("batch norm, a layer's averages", _batch_norm_layer, {"x": (33, 17)}, slack=4),
     Check(
         "matrix product",
         tl.matmul,
@@ -248,6 +294,19 @@ CHECKS = [
             padding=1,
         )
         for filters, tf32 in ((130, False), (30, True), (50, True), (130, True))
+    ),
+    *(
+        _conv(
+            f"convolution, {filters} filters, {'TF32, ' if tf32 else ''}large tiles",
+            (2, 5, 7, 9),
+            (filters, 5, 3, 3),
+            None,
+            tf32,
+            processors=1,
+            padding=1,
+        )
+        for filters in (50, 130)
+        for tf32 in (False, True)
     ),
     _conv(
         "convolution, strides",
@@ -286,6 +345,7 @@ CHECKS = [
         {"x": (2, 3, 9, 11)},
     ),
     Check("embedding", F.embedding, {"labels": (5, 33), "w": (7, 33)}),
+    Check("captured chain", _captured, {"labels": (5, 33), "w": (7, 33)}),
     _attention("attention, 64 wide", 64),
     _attention("attention, causal", 64, is_causal=True),
     _attention("attention, 128 wide", 128, is_causal=True),

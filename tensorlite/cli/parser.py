@@ -221,7 +221,9 @@ def _selftest(parser: Parser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME")
     parser.add_argument("--dtype", choices=DTYPES, help="of this one alone")
     parser.add_argument("--no-rates", action="store_true", help="check only, measure nothing")
-    parser.add_argument("--out", metavar="FILE", help="write the report there, too")
+    parser.add_argument(
+        "--out", metavar="DIR", help="default: runs/selftest, numbered if that is there"
+    )
 
 
 def _warmup(parser: Parser) -> None:

@@ -7,12 +7,10 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
 
 import tensorlite
 from tensorlite.backend import Device, backend_for
 from tensorlite.backend.kernels import cache, host, prebuilt
-from tensorlite.backend.kernels.declarations import families
 from tensorlite.cli import cuda_state
 from tensorlite.cli.errors import UsageError
 from tensorlite.cli.parser import DTYPES
@@ -29,7 +27,7 @@ def run(args: Namespace) -> int:
         raise UsageError("--native is of the CPU: CUDA's kernels are made for the GPU in any case")
     if device.type == "cuda":
         with backend_for(device).on(device):
-            return _cuda(_kernels(device), [args.dtype] if args.dtype else DTYPES)
+            return _cuda(device, [args.dtype] if args.dtype else DTYPES)
     if args.dtype:
         raise UsageError("--dtype is of CUDA: the CPU's kernels are one file for all dtypes")
     came = prebuilt.find()
@@ -50,26 +48,17 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _kernels(device: Device) -> Any:
-    kernels = backend_for(device).kernels
-    if kernels is None:
+def _cuda(device: Device, dtypes: Sequence[str]) -> int:
+    """Compile all modules; CuPy keeps a file for each."""
+    if backend_for(device).kernels is None:
         raise RuntimeError(f"no kernels can be compiled for {device}: see tensorlite env")
-    return kernels
+    from tensorlite.backend.kernels.nvrtc import compile_modules, modules_of
 
-
-def _cuda(kernels: Any, dtypes: Sequence[str]) -> int:
-    """Compile family by family; CuPy keeps a file for each module."""
-    total = 0
-    for family in families("cuda"):
-        before, start = _files(), time.perf_counter()
-        modules = kernels.compile_family(family, dtypes)
-        compiled, seconds = _files() - before, time.perf_counter() - start
-        if compiled:
-            print(
-                f"{family}: {compiled} of {modules} modules compiled in {seconds:.1f} s", flush=True
-            )
-        total += compiled
-    print(f"cuda ({', '.join(dtypes)}): {f'{total} modules compiled' if total else NOTHING}")
+    modules, before, start = modules_of(dtypes), _files(), time.perf_counter()
+    compile_modules(modules, device.index)
+    compiled, seconds = _files() - before, time.perf_counter() - start
+    said = f"{compiled} of {len(modules)} modules compiled in {seconds:.0f} s"
+    print(f"cuda ({', '.join(dtypes)}): {said if compiled else NOTHING}")
     return 0
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -352,17 +351,6 @@ class CudaLibrary:
         slots = tuple(tuple(slot) for slot in slots_of(kernel) or ())
         launch = getattr(self, kernel.name)
         return host.cuda_entry(kernel.name, launch, self.column_total, allowed(kernel), slots)
-
-    @staticmethod
-    def compile_family(family: str, dtypes: Collection[str]) -> int:
-        """Compile a family's modules for some dtypes, or load them; return how many there are."""
-        wanted = {FLOATS[dtype] for dtype in dtypes}
-        kernels = families("cuda")[family]
-        every = {choice for kernel in kernels for choice in product(*kernel.types.values())}
-        choices = [choice for choice in every if not choice or wanted.intersection(choice)]
-        for choice in sorted(choices):
-            module_of(family, choice).compile()
-        return len(choices)
 
     _product: Any = None  # in compiled code, where that can be
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any
 
+from ..machine import usable_cores
 from .c_types import FLOATS
 from .declarations import Kernel, families, flatten, flattened, kernels_folder
+
+THREADS = 8  # that compile at the same time: each compilation takes a few hundred MB
 
 
 def source_of(family: str) -> str:
@@ -53,6 +58,39 @@ def module_of(family: str, choice: tuple[str, ...]) -> Any:
     return cupy.RawModule(
         code=source_of(family), options=options_of(family), name_expressions=names
     )
+
+
+def modules_of(dtypes: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Every family with each choice of element types, as far as it is for some of the dtypes."""
+    wanted = {FLOATS[dtype] for dtype in dtypes}
+    return [
+        (family, choice)
+        for family, kernels in families("cuda").items()
+        for choice in sorted({c for k in kernels for c in product(*k.types.values())})
+        if not choice or wanted.intersection(choice)
+    ]
+
+
+def compile_modules(modules: Collection[tuple[str, tuple[str, ...]]], device: int) -> None:
+    """Compile modules for a device, or load them from CuPy's cache, several at a time.
+
+    NVRTC compiles in as many threads as call it, and CuPy gives up Python's lock for it.
+    """
+    import cupy
+
+    def compiled(module: tuple[str, tuple[str, ...]]) -> None:
+        with cupy.cuda.Device(device):
+            module_of(*module).compile()
+
+    # What takes longest comes first, so that nothing waits for it in the end.
+    longest = sorted(modules, key=lambda module: len(source_of(module[0])), reverse=True)
+    with ThreadPoolExecutor(min(THREADS, usable_cores())) as pool:
+        waiting = [pool.submit(compiled, module) for module in longest]
+        try:
+            for each in waiting:
+                each.result()
+        finally:  # after an error, or Ctrl-C, only what is under way is finished
+            pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
