@@ -97,7 +97,7 @@ def _attention(name: str, dim: int, kv_heads: int = 3, tf32: bool = False, **opt
         run,
         {"q": odd, **dict.fromkeys("kv", (2, kv_heads, 33, dim))},
         dict.fromkeys("qkv", large) if kv_heads == 3 else {},
-        work=_products(_attention_pairs),
+        work=_products(lambda s: _attention_pairs(s) / (2 if options.get("is_causal") else 1)),
         tf32=tf32,
     )
 

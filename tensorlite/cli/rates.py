@@ -33,9 +33,8 @@ class Rate(NamedTuple):
         return self.amount / self.seconds
 
     def __str__(self) -> str:
-        shown = f"{self.per_second / 1e12:.2f} TFLOP/s"
-        if self.unit == "B/s":
-            shown = f"{self.per_second / 1e9:.0f} GB/s"
+        scale, prefix = (1e12, "T") if self.per_second > 1e12 and self.unit != "B/s" else (1e9, "G")
+        shown = f"{self.per_second / scale:.{1 if scale > 1e9 else 0}f} {prefix}{self.unit}"
         part = f", {100 * self.per_second / self.limit:.0f} %" if self.limit else ""
         return f"{self.seconds * 1e3:.3f} ms, {shown}{part}"
 

@@ -85,6 +85,8 @@ def _describe(findings: Findings, dtypes: list[str]) -> None:
 def _check_all(findings: Findings, dtypes: list[str], rates: bool, references: References) -> str:
     """Run the checks; return why it ended before the last one, if it did."""
     device, known = findings.device, Limits(findings.device)
+    if rates:
+        findings.say("Rates: both passes, beside what a copy or a large product reaches here.")
     findings.say(f"{'largest error, of the largest':44}" + "".join(f"{d:>10}" for d in dtypes))
     for check in CHECKS:
         results = []

@@ -103,7 +103,7 @@ def test_rates_are_measured(tl, device, monkeypatch, folder):
         *("selftest", "--device", str(device), "--dtype", "float32", "--out", "out")
     )
     assert status == 0
-    assert " GB/s, " in out and " TFLOP/s, " in out and " %" in out
+    assert " GB/s, " in out and "FLOP/s, " in out and " %" in out
     rate = _report(folder)["checks"][0]["rate"]
     assert rate["amount"] == 64 * (65 if device.type == "cuda" else 65 / 16) * 4 * 5
     assert rate["per_second"] == pytest.approx(rate["amount"] / rate["seconds"])
