@@ -59,6 +59,7 @@ losses, seconds, model, step = run(captured=True)
 
 print(f"uncaptured {eager_seconds:.2f} s, captured {seconds:.2f} s")
 print("the same losses, bit for bit:", losses == eager)
+step.wait()  # for the compiler, which joins operations into kernels while the steps run
 for recording in step.recordings:  # one a size of batch; print(recording) lists the calls
     print(repr(recording))
 

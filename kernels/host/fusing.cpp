@@ -85,6 +85,22 @@ PyObject* py_log_arrange(PyObject*, PyObject* const* args, Py_ssize_t given) {
     Py_RETURN_NONE;
 }
 
+// log_copy(log): a log of the same calls, which may be planned while this one, which keeps the blocks of
+// both, stays as it is.
+PyObject* py_log_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 1) return PyErr_Format(PyExc_TypeError, "log_copy(log) takes 1 argument");
+    const Log* log = (Log*)PyCapsule_GetPointer(args[0], kLogName);
+    if (!log) return nullptr;
+    auto* made = new Log;
+    Ref copy(in_capsule(made));
+    if (!copy) return delete made, nullptr;
+    made->borrows = true;
+    made->entries = log->entries;
+    made->blocks = log->blocks;
+    made->sizes = log->sizes;
+    return copy.release();
+}
+
 PyObject* py_fused_services(PyObject*, PyObject*) {
     static const Services services = {run_blocks, run_range, take_scratch, give_back_scratch};
     return PyLong_FromVoidPtr((void*)&services);
@@ -93,6 +109,7 @@ PyObject* py_fused_services(PyObject*, PyObject*) {
 static PyMethodDef table_of_fusing[] = {
     TL_METHOD("log_types", py_log_types, "log_types(log, i): the types of a call's arrays"),
     TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"),
+    TL_METHOD("log_copy", py_log_copy, "log_copy(log): a log of the same calls, to be planned"),
     {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -478,6 +478,7 @@ PyObject* py_log_plan(PyObject*, PyObject* const* args, Py_ssize_t given) {
     }
     for (const auto& each : plan.lent_) log->entries[each.entry].lent = room + each.offset;
     for (const size_t number : numbers) {
+        if (log->borrows) break;
         block_allocator().let_go(log->blocks[number]);
         log->blocks[number] = nullptr;
     }

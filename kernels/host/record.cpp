@@ -58,8 +58,7 @@ PyObject* listed(const Log::Entry* first, const Log::Entry* last) {
 }  // namespace
 
 PyObject* py_log_open(PyObject*, PyObject*) {
-    auto* log = new (std::nothrow) Log;
-    return !log ? PyErr_NoMemory() : PyCapsule_New(log, kLogName, [](PyObject* capsule) { delete log_of(capsule); });
+    return in_capsule(new (std::nothrow) Log);
 }
 
 PyObject* py_log_enter(PyObject*, PyObject* capsule) {
@@ -190,7 +189,10 @@ PyObject* py_log_hand_out(PyObject*, PyObject* const* args, Py_ssize_t given) {
         numbers.push_back(number);
     }
     log->handed = std::move(handed);
-    for (const size_t number : numbers) block_allocator().let_go(std::exchange(log->blocks[number], nullptr));
+    for (const size_t number : numbers) {
+        void* block = std::exchange(log->blocks[number], nullptr);
+        if (!log->borrows) block_allocator().let_go(block);
+    }
     Py_RETURN_NONE;
 }
 

@@ -144,6 +144,7 @@ class Log {
     std::map<char*, size_t> sizes;  // of the blocks
     void* room = nullptr;       // what planned temporaries share
     size_t room_size = 0;
+    bool borrows = false;       // the blocks are another log's, which is there as long
 
     // Where calls refer to a block that is handed out to the caller, a new one for each replay.
     struct Place {
@@ -154,7 +155,7 @@ class Log {
 
     ~Log() {
         for (void* block : blocks)
-            if (block) block_allocator().let_go(block);
+            if (block && !borrows) block_allocator().let_go(block);
         block_allocator().release(room);
     }
 
@@ -193,6 +194,14 @@ class Log {
             if (!entries[i].dead) entries[i].replay();
     }
 };
+
+// A log as Python has it, in a capsule.
+inline PyObject* in_capsule(Log* log) {
+    if (!log) return PyErr_NoMemory();
+    return PyCapsule_New(log, kLogName, [](PyObject* capsule) {
+        delete (Log*)PyCapsule_GetPointer(capsule, kLogName);
+    });
+}
 
 // The log that is open in this thread.
 TL_SHARED inline Log*& open_log() {

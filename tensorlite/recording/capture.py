@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ class Captured:
     >>> double = tl.capture(lambda x: x * 2)
     >>> for _ in range(3):
     ...     y = double(tl.ones(2))
-    >>> len(double.recordings)
-    1
+    >>> len(double.recordings), double.wait()
+    (1, True)
     >>> double.forget()
     >>> double.clear()
     """
@@ -113,6 +114,38 @@ class Captured:
         with self._lock:
             self._slots.clear()
             self.reason = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no recording waits for the compiler; then all run as fast as they will.
+
+        Calls do not wait: as long as kernels are being compiled, operations run one by one, with
+        the same results. To measure, wait.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None: as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether nothing is waited for any more.
+
+        Examples
+        --------
+        >>> double = tl.capture(lambda x: (x * 2).exp() + 1)
+        >>> for _ in range(2):
+        ...     y = double(tl.ones(2))
+        >>> double.wait()
+        True
+        """
+        end = None if timeout is None else monotonic() + timeout
+        for recording in self.recordings:
+            if not recording.wait(None if end is None else max(end - monotonic(), 0)):
+                return False
+            with self._lock:
+                recording._fuse()
+        return True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function, or run what was recorded of such a call."""

@@ -28,9 +28,15 @@ class Blocks:
         return self._spans[i][2]
 
 
+def bounds(x: np.ndarray) -> tuple[int, int]:
+    """Where the memory of an array begins and ends; of one with negative strides, too."""
+    low, high = np.lib.array_utils.byte_bounds(x)
+    return int(low), int(high)
+
+
 def start_of(x: np.ndarray) -> int:
-    """Where the memory of an array begins; of one with negative strides, too."""
-    return np.lib.array_utils.byte_bounds(x)[0]
+    """Where the memory of an array begins."""
+    return bounds(x)[0]
 
 
 def folded(

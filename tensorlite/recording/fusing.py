@@ -4,36 +4,29 @@ The program is read once, from its first call to its last. A call that is a link
 an open chain that it has to do with, or begins one; any other call closes the chains whose memory
 it touches. A chain runs at the place of its last link. What it makes and nobody else reads stays in
 registers; the bits are those of the calls one by one, which is tried out before a chain is used.
+
+A compiler takes longer than many calls. So kernels are made in the background (see `reading`),
+while the recording runs as it is, and between two replays it takes them.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.backend.kernels.generated import Generated, generated
-from tensorlite.backend.kernels.unavailable import KernelsUnavailable
-from tensorlite.recording.chains import Chain, advanced
-from tensorlite.recording.folding import Blocks
-from tensorlite.recording.kernel_links import link_of_call
-from tensorlite.recording.kernel_text import Written, source, written
-from tensorlite.recording.links import is_copy, link_of_node
+from tensorlite.backend.background import later
+from tensorlite.backend.kernels.unavailable import say_once
+from tensorlite.recording.folding import Blocks, bounds
 from tensorlite.recording.nodes import Node
 from tensorlite.recording.trees import arrays_in
 
-Span = tuple[int, int]
-
-
-class Step(NamedTuple):
-    """A call of the program, and the memory that it reads and writes; None: it may touch any."""
-
-    item: int | Node
-    reads: list[Span]
-    writes: list[Span] | None
-    link: Any
+if TYPE_CHECKING:  # which takes a while to import
+    from tensorlite.recording.chains import Chain
+    from tensorlite.recording.kernel_text import Written
+    from tensorlite.recording.reading import Made, Step
+    from tensorlite.recording.views import View
 
 
 class Fused(NamedTuple):
@@ -43,166 +36,154 @@ class Fused(NamedTuple):
     call: tuple | None
 
 
-def fused(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> tuple[list, str]:
-    """The program with chains as single calls, and why there are none where there are none.
+class Fusion:
+    """The chains of a recording; their kernels are made in the background.
 
     Parameters
     ----------
     program
-        Ranges of noted calls, and nodes. The log is arranged anew: earlier ranges mean nothing.
+        Ranges of noted calls, and nodes.
+    k, recorder
+        The extension, and what took the program down. Its log stays as it is until `arranged`.
     held
         Arrays whose contents are wanted after the call.
     """
-    log = recorder.log
-    steps = list(_steps(program, k, log))
-    chains = [chain for chain in _chains(steps) if _pays(chain, steps)]
-    if not chains:
-        return program, ""
-    blocks = Blocks(k, log)
-    for chain in chains:
-        for at, _ in chain.members:
-            item = steps[at].item
-            if isinstance(item, Node):
-                # The log keeps its blocks, as long as it must. What lies elsewhere, such as the
-                # cotangent of a mean, which is a number spread, is kept with the recording.
-                recorder.kept += [x for x in item.kept if not _in_a_block(x, blocks)]
-                item.kept = []
-    kernels: list[Written] = []
-    found: list[Chain] = []
-    used: dict[int, Fused] = {}
-    for chain in chains:
-        wanted = _wanted(chain, steps, k, recorder, held)
-        members = [at for at, _ in chain.members]
-        if not wanted:
-            used[members[-1]] = Fused(members, None)
-            continue
-        made = written(chain, wanted)
-        if made is not None:
-            kernels.append(made)
-            found.append(chain)
-    if kernels:
-        try:
-            text = source([made.text for made in kernels])
-            library = generated(text, k.fused_services())
-        except (KernelsUnavailable, OSError) as error:
-            _pin(recorder, k, [step.item for step in steps if isinstance(step.item, Node)])
-            return program, str(error)
-        for i, (chain, made) in enumerate(zip(found, kernels, strict=True)):
-            if _same_bits(chain, made, library, i, steps, k, log):
-                members = [at for at, _ in chain.members]
-                used[members[-1]] = Fused(members, _call(made, library, i))
-    return _arranged(steps, used, k, recorder), ""
+
+    def __init__(self, program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> None:
+        self.program, self._k, self._recorder, self._held = program, k, recorder, held
+        self._made: Made | None = None
+        _let_go(_nodes(program), k, recorder)
+        self.task = later(self._make)
+
+    def _make(self) -> None:
+        from tensorlite.recording.reading import made_of
+
+        self._made = made_of(self.program, self._k, self._recorder, self._held)
+
+    def pinned(self) -> set[int | None]:
+        """Blocks that stay where they are: those that Python's calls refer to."""
+        blocks = Blocks(self._k, self._recorder.log)
+        arrays = [x for n in _nodes(self.program) for x in [*arrays_in(n.arguments), *n.outputs]]
+        return {blocks.of(bounds(x)[0]) for x in arrays}
+
+    def arranged(self) -> tuple[bool, str]:
+        """Put the kernels in the place of chains, in `program` and in the log.
+
+        Returns
+        -------
+        whether there are such, and why not
+            If so, earlier ranges of the log mean nothing.
+        """
+        k, recorder, made = self._k, self._recorder, self._made
+        if made is None:
+            return False, _reason(self.task.error)
+        used = _used(made, k, recorder)
+        if used:
+            self.program = _arranged(made.steps, used, k, recorder)
+        return bool(used), ""
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why nothing was made."""
+    from tensorlite.backend.kernels.unavailable import KernelsUnavailable, SourceRefused
+
+    known = isinstance(error, (KernelsUnavailable, OSError))
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    if isinstance(error, SourceRefused) or not known:
+        say_once(f"captured calls are not fused: {text}")
+    return text
+
+
+def _nodes(program: list[Any]) -> list[Node]:
+    return [step for step in program if isinstance(step, Node)]
+
+
+def _let_go(nodes: list[Node], k: Any, recorder: Any) -> None:
+    """Leave the memory of Python's calls to the log, which keeps its blocks as long as it must.
+
+    What lies elsewhere, such as the cotangent of a mean, which is a number spread, is kept with the
+    recording.
+    """
+    blocks = Blocks(k, recorder.log)
+    for node in nodes:
+        recorder.kept += [x for x in node.kept if not _in_a_block(x, blocks)]
+        node.kept = []
 
 
 def _in_a_block(owner: Any, blocks: Blocks) -> bool:
-    return isinstance(owner, np.ndarray) and blocks.of(_bounds(owner)[0]) is not None
+    return isinstance(owner, np.ndarray) and blocks.of(bounds(owner)[0]) is not None
 
 
-# --- reading the program --------------------------------------------------------------------------
-
-
-def _steps(program: list[Any], k: Any, log: Any) -> Iterator[Step]:
-    for step in program:
-        if isinstance(step, Node):
-            given = [_bounds(x) for x in arrays_in(step.arguments)]
-            made = [_bounds(x) for x in step.outputs]
-            pure = getattr(step.function, "__name__", "") == "computed"
-            pure = pure or is_copy(step.function, step.arguments)
-            writes = (made if pure else made + given) if step.listed else None
-            yield Step(step, given, writes, link_of_node(step))
-            continue
-        for i, call in enumerate(k.log_calls(log, *step), step[0]):
-            name, arrays, numbers, _ = call
-            reads = [(at, at + n) for at, n, writes in arrays if n and not writes]
-            made = [(at, at + n) for at, n, writes in arrays if n and writes]
-            yield Step(i, reads, made, link_of_call(name, arrays, numbers, k.log_types(log, i)))
-
-
-def _bounds(x: np.ndarray) -> Span:
-    low, high = np.lib.array_utils.byte_bounds(x)
-    return int(low), int(high)
-
-
-def _chains(steps: list[Step]) -> list[Chain]:
-    """All chains, be they of one link."""
-    done: list[Chain] = []
-    opened: list[Chain] = []
-    for at, step in enumerate(steps):
-        opened, closed = advanced(opened, at, step.link, step.reads, step.writes)
-        done += closed
-    return done + opened
-
-
-def _pays(chain: Chain, steps: list[Step]) -> bool:
-    """Whether a chain spares anything: a pass over memory, or a call of Python."""
-    by_python = any(isinstance(steps[at].item, Node) for at, _ in chain.members)
-    return by_python or len(chain.members) > 1
-
-
-def _wanted(
-    chain: Chain, steps: list[Step], k: Any, recorder: Any, held: list[np.ndarray]
-) -> set[int]:
-    """Addresses of what a chain makes that is read by others, or after the call."""
-    blocks = Blocks(k, recorder.log)
-    movable = set(recorder.movable)
-    members = {at for at, _ in chain.members}
-    wanted = set()
-    for at, view in chain.made.items():
-        low, high = view.span
-        block = blocks.of(at)
-        temporary = block in movable and k.log_block(recorder.log, block)[2]
-        others = any(
-            step.writes is None or any(a < high and low < b for a, b in step.reads)
-            for i, step in enumerate(steps)
-            if i not in members
-        )
-        if not temporary or others or any(a < high and low < b for a, b in map(_bounds, held)):
-            wanted.add(at)
-    return wanted
+def _used(made: Made, k: Any, recorder: Any) -> dict[int, Fused]:
+    """The chains that are used, by the place of their last link."""
+    log, blocks = recorder.log, Blocks(k, recorder.log)
+    free = {i for i in recorder.movable if (block := k.log_block(log, i)) and block[2]}
+    found: list[tuple[Chain, tuple | None]] = [(chain, None) for chain in made.idle]
+    for i, (chain, kernel) in enumerate(zip(made.chains, made.kernels, strict=True)):
+        assert made.library is not None
+        address = made.library.address(i)
+        _fill([v for v in chain.read if blocks.of(v.address) in free], k)
+        with np.errstate(all="ignore"):
+            if _same_bits(chain, kernel, address, made.steps, k, log):
+                found.append((chain, _call(kernel, address)))
+    members = [([at for at, _ in chain.members], call) for chain, call in found]
+    return {places[-1]: Fused(places, call) for places, call in members}
 
 
 # --- trying it out --------------------------------------------------------------------------------
 
+_KINDS = "Bqfde"  # elements that NumPy knows
+
 
 def _same_bits(
-    chain: Chain, made: Written, library: Generated, i: int, steps: list[Step], k: Any, log: Any
+    chain: Chain, made: Written, address: int, steps: list[Step], k: Any, log: Any
 ) -> bool:
-    """Whether a kernel gives what the calls one by one give, over the memory as it is now."""
+    """Whether a kernel gives what the calls one by one give; all memory is as it was then."""
     spans = sorted({view.span for view in chain.made.values()})
     memory = [k.bytes_at(low, high - low) for low, high in spans]
     before = [x.copy() for x in memory]
-    for at, _ in chain.members:
-        item = steps[at].item
-        if isinstance(item, Node):
-            item.run({})
-        else:
-            k.log_replay(log, item, item + 1)
-    results = [_content(view, k) for view in made.outputs]
-    for x, content in zip(memory, before, strict=True):
-        x[...] = content
-    read = [view.span for view in chain.read]
-    for view in made.outputs:
+    try:
+        for at, _ in chain.members:
+            item = steps[at].item
+            if isinstance(item, Node):
+                item.run({})
+            else:
+                k.log_replay(log, item, item + 1)
+        results = [_content(view, k) for view in made.outputs]
+        for x, content in zip(memory, before, strict=True):
+            x[...] = content
+        read = [view.span for view in chain.read]
+        for view in made.outputs:
+            low, high = view.span
+            if not any(a < high and low < b for a, b in read):
+                k.bytes_at(low, high - low)[...] = 0xFF
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        places = np.array([view.address for view in made.arrays], np.uint64)
+        numbers, sizes = np.array(made.numbers, np.float64), np.array(made.sizes, np.int64)
+        function(address)(places.ctypes.data, numbers.ctypes.data, sizes.ctypes.data)
+        return all(
+            _alike(_content(view, k), result)
+            for view, result in zip(made.outputs, results, strict=True)
+        )
+    finally:
+        for x, content in zip(memory, before, strict=True):
+            x[...] = content
+
+
+def _fill(views: list[View], k: Any) -> None:
+    """Put numbers into memory that was given back: what it held may be gone."""
+    numbers = np.random.Generator(np.random.Philox(0)).standard_normal(1 << 12)
+    for view in views:
         low, high = view.span
-        if not any(a < high and low < b for a, b in read):
-            k.bytes_at(low, high - low)[...] = 0xFF
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-    places = np.array([view.address for view in made.arrays], np.uint64)
-    numbers, sizes = np.array(made.numbers, np.float64), np.array(made.sizes, np.int64)
-    function(library.address(i))(places.ctypes.data, numbers.ctypes.data, sizes.ctypes.data)
-    same = all(
-        _alike(_content(view, k), result)
-        for view, result in zip(made.outputs, results, strict=True)
-    )
-    for x, content in zip(memory, before, strict=True):
-        x[...] = content
-    return same
+        if view.type in _KINDS:
+            memory = k.bytes_at(low, high - low).view(view.type)
+            memory[...] = np.resize(numbers > 0 if view.type in "Bq" else numbers, memory.shape)
 
 
 def _content(view: Any, k: Any) -> np.ndarray:
     low, high = view.span
-    kind = {"B": np.uint8, "q": np.int64, "f": np.float32, "d": np.float64, "e": np.float16}
     # What no NumPy knows, bfloat16, has no other zeros and NaN than its upper halves of floats.
-    return k.bytes_at(low, high - low).view(kind.get(view.type, np.uint16)).copy()
+    return k.bytes_at(low, high - low).view(view.type if view.type in _KINDS else "H").copy()
 
 
 def _alike(x: np.ndarray, y: np.ndarray) -> bool:
@@ -216,7 +197,7 @@ def _alike(x: np.ndarray, y: np.ndarray) -> bool:
 # --- using it -------------------------------------------------------------------------------------
 
 
-def _call(made: Written, library: Generated, i: int) -> tuple:
+def _call(made: Written, address: int) -> tuple:
     """What `log_arrange` takes for a generated kernel."""
     first = len(made.arrays) - len(made.outputs)
     spans = [view.span for view in made.arrays]
@@ -224,7 +205,7 @@ def _call(made: Written, library: Generated, i: int) -> tuple:
     names = [link.name for link in made.links]
     shown = names if len(names) <= 8 else [*names[:4], "…", *names[-3:]]
     label = f"fused[{' '.join(shown)}]" if len(names) > 1 else names[0]
-    return label, library.address(i), arrays, made.numbers, made.sizes
+    return label, address, arrays, made.numbers, made.sizes
 
 
 def _arranged(steps: list[Step], used: dict[int, Fused], k: Any, recorder: Any) -> list[Any]:
@@ -251,18 +232,7 @@ def _arranged(steps: list[Step], used: dict[int, Fused], k: Any, recorder: Any) 
             program.append((len(calls) - 1, len(calls)))
     k.log_arrange(recorder.log, calls)
     recorder.marks, recorder.nodes = lines, nodes
-    _pin(recorder, k, [node for _, node in nodes])
     return program
-
-
-def _pin(recorder: Any, k: Any, nodes: list[Node]) -> None:
-    """Leave what Python calls refer to where it is."""
-    blocks = Blocks(k, recorder.log)
-    pinned = set()
-    for node in nodes:
-        for x in [*arrays_in(node.arguments), *node.outputs]:
-            pinned.add(blocks.of(_bounds(x)[0]))
-    recorder.movable = [block for block in recorder.movable if block not in pinned]
 
 
 def _mark(item: int | Node, marks: list[tuple[int, str, str]]) -> tuple[str, str]:

@@ -22,6 +22,13 @@ class _Result(NamedTuple):
     dtype: np.dtype
 
 
+class Owner:
+    """What owns the memory of a result, until that is handed out."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.nbytes = array, getattr(array, "nbytes", 0)
+
+
 class HandedOut:
     """The blocks of a recording that belong to the caller after a replay; each gets others.
 
@@ -36,7 +43,7 @@ class HandedOut:
     """
 
     def __init__(
-        self, k: Any, log: Any, outputs: list[np.ndarray], owners: list[Any], movable: set[int]
+        self, k: Any, log: Any, outputs: list[np.ndarray], owners: list[Owner], movable: set[int]
     ) -> None:
         self._k, self._log = k, log
         self._sizes: dict[int, int] = {}
@@ -47,7 +54,7 @@ class HandedOut:
         for i, number in found.items():
             if number in movable and owners[i].nbytes >= _WORTH_IT:
                 wanted[number] = owners[i].nbytes
-        owners[:] = [x for i, x in enumerate(owners) if found[i] not in wanted]
+                owners[i].array = None
         for i, number in found.items():
             if number is None or number not in wanted:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from tensorlite.backend.kernels.declarations import Kernel, families
+from tensorlite.backend.kernels.declarations import Kernel, kernels_of
 from tensorlite.recording.links import Link, text_of_cast
 from tensorlite.recording.views import C_NAMES, SIZES, View, broadcast, computed
 from tensorlite.recording.views import dense_strides as dense
@@ -21,7 +21,7 @@ def _kernels() -> dict[str, Kernel]:
     """The kernels that may be links: maps over arrays of one size, or of one element."""
     found = {}
     for family in FAMILIES:
-        for kernel in families("cpu")[family]:
+        for kernel in kernels_of(family, "cpu"):
             arrays = [p for p in kernel.parameters if p.is_array]
             counts = {p.count for p in arrays}
             outputs = [p for p in arrays if not p.is_input]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import HOST
-from tensorlite.recording.folding import Blocks, folded, start_of
-from tensorlite.recording.handing import HandedOut, ReturnedGradients
+from tensorlite.recording.folding import Blocks, bounds, folded, start_of
+from tensorlite.recording.fusing import Fusion
+from tensorlite.recording.handing import HandedOut, Owner, ReturnedGradients
 from tensorlite.recording.nodes import Node
 from tensorlite.recording.recorder import Recorder, owner_of
 from tensorlite.recording.shown import Line, drawn, listed
@@ -56,6 +57,8 @@ class Recording:
     >>> for _ in range(3):
     ...     y = double(tl.ones(2))
     >>> recording = double.recordings[-1]
+    >>> recording.wait()
+    True
     >>> len(recording.lines()), recording.fits(), recording.leaves(), len(recording.summary())
     (1, True, [], 2)
     >>> "digraph" in recording.to_dot()
@@ -68,11 +71,12 @@ class Recording:
         self._inputs = inputs
         self._unchanged: list[int] = []  # inputs that had the same values whenever it was recorded
         self._outputs: list[np.ndarray] = []
-        self._owners: list[Any] = []  # of the outputs
+        self._owners: list[Owner] = []  # of the outputs
         self._handed: HandedOut | None = None
         self._gradients: ReturnedGradients | None = None
         self._lines: list[list[Line]] | None = None
         self.unfused = ""  # why no calls were fused
+        self._fusion: Fusion | None = None  # what the compiler has not done yet
 
     def _returns(self, result: Any) -> None:
         """Take note of what the call returned."""
@@ -99,7 +103,7 @@ class Recording:
         if not is_input(x):
             return x
         array = x.array if isinstance(x, Tensor) else x
-        self._owners.append(owner_of(array))
+        self._owners.append(Owner(owner_of(array)))
         self._outputs.append(self._k.bare(array))
         return (Output if isinstance(x, Tensor) else _Array)(len(self._outputs) - 1)
 
@@ -178,6 +182,8 @@ class Recording:
 
     def _replay(self, inputs: list[Any]) -> Any:
         """Run again over other inputs; return what the function returned, with new values."""
+        if self._fusion is not None and self._fusion.task.is_done():
+            self._fuse()
         made = {} if self._handed is None else self._handed.renew()
         for to, x in zip(self._inputs, inputs, strict=True):
             HOST.write(to, x)
@@ -202,8 +208,8 @@ class Recording:
         else:
             self._run(streams)
         self._give_gradients()
-        for bounds in self._recorder.written:
-            note_write_at(bounds)
+        for written in self._recorder.written:
+            note_write_at(written)
         self.replays += 1
         outputs = self._outputs
         returned = [made[i] if i in made else HOST.copy(x) for i, x in enumerate(outputs)]
@@ -238,27 +244,60 @@ class Recording:
             t.grad = grad
 
     def _plan(self) -> None:
-        """Leave out constants and dead calls; temporaries not alive at once share memory."""
+        """Leave out constants and dead calls; temporaries not alive at once share memory.
+
+        Chains are fused later, when their kernels have been made: until then a copy of the log is
+        planned and run.
+        """
         recorder, k, log = self._recorder, self._k, self._log
         outputs = [start_of(x) for x in self._outputs]
-        calls = k.log_size(log)[0]
         program, constant, left_out = folded(self._program, k, log, recorder.made, outputs)
         for i in left_out:  # of which the memory may have been given back meanwhile
             k.log_replay(log, i, i + 1)
-        if recorder.fuse:
-            from tensorlite.recording.fusing import fused  # which loads what compiles
-
-            program, self.unfused = fused(program, k, recorder, self._held())
-        self._program = program
-        if k.log_size(log)[0] != calls:  # the log was arranged anew, without them
-            left_out = []
-        movable = set(recorder.movable) - constant
+        recorder.movable = sorted(set(recorder.movable) - constant)
+        self._left_out, self._program = left_out, program
         self._gradients = ReturnedGradients(self._final, self._outputs, self._entries)
+        pinned: set[int | None] = set()
+        if recorder.fuse:
+            self._fusion = Fusion(program, k, recorder, self._held())
+            self._log, pinned = k.log_copy(log), self._fusion.pinned()
+        self._lay_out(pinned)
+
+    def _lay_out(self, pinned: set[int | None]) -> None:
+        """Plan the memory of the log, in which all but the blocks `pinned` may be moved."""
+        k, log = self._k, self._log
+        movable = set(self._recorder.movable) - pinned
         self._handed = HandedOut(k, log, self._outputs, self._owners, movable)
-        nodes = [position for position, _ in recorder.nodes]
-        before, after, self.dead = k.log_plan(log, sorted(movable), left_out, nodes)
-        self.memory = (before, after)
+        nodes = [position for position, _ in self._recorder.nodes]
+        before, after, self.dead = k.log_plan(log, sorted(movable), self._left_out, nodes)
+        self.memory, self._lines = (before, after), None
         self._handed.let_go()
+
+    def _fuse(self) -> None:
+        """Take the kernels that have been made: between two replays nothing of one is wanted."""
+        fusion, self._fusion = self._fusion, None
+        if fusion is None:
+            return
+        arranged, self.unfused = fusion.arranged()
+        self._log, self._program = self._recorder.log, fusion.program
+        if arranged:  # without them
+            self._left_out = []
+        self._lay_out(fusion.pinned())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the compiler, which makes kernels of chains of operations.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None: as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether it is done.
+        """
+        return self._fusion is None or self._fusion.task.wait(timeout)
 
     def _held(self) -> list[np.ndarray]:
         """Arrays whose contents are wanted after a replay."""
@@ -307,14 +346,14 @@ class Recording:
             self._note_node(node, found, reads, written, block_of)
             position, node = next(nodes)
         for output in self._outputs:
-            low, high = np.lib.array_utils.byte_bounds(output)
+            low, high = bounds(output)
             reads(low, high - low, "the result")
         found.append(("constants", *constants.values()))
         return found
 
     def _note_node(self, node: Node, found: list, reads: Any, written: set, block_of: Any) -> None:
         for x in arrays_in(node.arguments):
-            low, high = np.lib.array_utils.byte_bounds(x)
+            low, high = bounds(x)
             reads(low, high - low, node.name)
         written |= {block_of(x.__array_interface__["data"][0]) for x in node.outputs}
         found.append((node.name, tuple(x.shape for x in node.outputs), ()))
@@ -325,8 +364,8 @@ class Recording:
 
     def _lines_of(self, step: tuple[int, int] | Node) -> Iterator[Line]:
         if isinstance(step, Node):
-            given = [np.lib.array_utils.byte_bounds(x) for x in arrays_in(step.arguments)]
-            made = [np.lib.array_utils.byte_bounds(x) for x in step.outputs]
+            given = [bounds(x) for x in arrays_in(step.arguments)]
+            made = [bounds(x) for x in step.outputs]
             reads, writes = ([(low, high - low) for low, high in some] for some in (given, made))
             yield Line(step.name, step.name, step.line, reads, writes, [], True)
             return
@@ -354,6 +393,7 @@ class Recording:
     def __str__(self) -> str:
         before, after = self.memory
         head = f"{self!r}\ntemporaries: {before:,} bytes, in {after:,}\n"
+        head += "not fused yet: the compiler is at work\n" if self._fusion is not None else ""
         head += f"not fused: {self.unfused}\n" if self.unfused else ""
         return head + listed(self.lines())
 

@@ -121,10 +121,10 @@ def test_generated_kernels_compile_for_every_architecture(monkeypatch):
     from cupy_backends.cuda.libs import nvrtc as library
 
     from tensorlite.backend.kernels.nvrtc import generated_source
-    from tensorlite.recording import fusing
+    from tensorlite.recording import reading
 
-    original, texts = fusing.source, []
-    monkeypatch.setattr(fusing, "source", lambda made: texts.extend(made) or original(made))
+    original, texts = reading.source, []
+    monkeypatch.setattr(reading, "source", lambda made: texts.extend(made) or original(made))
 
     def together(given):
         return [f(*each) for (f, *_), each in zip(KINDS.values(), given, strict=True)]
@@ -133,6 +133,7 @@ def test_generated_kernels_compile_for_every_architecture(monkeypatch):
     for seed in range(2):
         given = [drawn(wanted, "float16", seed) for _, wanted, _ in KINDS.values()]
         captured([[tensor_of(x) for x in each] for each in given])
+    assert captured.wait()
     on_device = [text for text in texts if "row_total" not in text and "whole_total" not in text]
     assert len(on_device) > 8
     code = generated_source(original(on_device))

@@ -101,6 +101,7 @@ def test_captured_steps_are_seen_kernel_by_kernel():
     for _ in range(3):
         captured()
         same()
+    captured.wait()
     with profile() as prof:
         losses = [captured().item() for _ in range(4)]
     assert losses == [same().item() for _ in range(4)]

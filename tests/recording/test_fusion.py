@@ -11,7 +11,7 @@ import tensorlite as tl
 from tensorlite import nn
 from tensorlite.backend.kernels import generated
 from tensorlite.backend.kernels.unavailable import KernelsUnavailable
-from tensorlite.recording import fusing
+from tensorlite.recording import reading
 
 
 def replayed(call, *draws, fuse=True):
@@ -247,19 +247,19 @@ def test_without_a_compiler_calls_stay_as_they_are_and_a_line_says_why(host, mon
     def none(text, services):
         raise KernelsUnavailable("no C++ compiler; install g++")
 
-    monkeypatch.setattr(fusing, "generated", none)
+    monkeypatch.setattr(reading, "generated", none)
     recording = replayed(gelu, drawn(20, 30))
     assert not any("fused" in name for name in names(recording))
     assert "not fused: no C++ compiler; install g++" in str(recording)
 
 
 def test_a_kernel_with_other_bits_is_not_used(host, monkeypatch):
-    original = fusing.source
+    original = reading.source
 
     def wrong(kernels):
         return original([text.replace("tl::tanh<float>", "tl::sigmoid<float>") for text in kernels])
 
-    monkeypatch.setattr(fusing, "source", wrong)
+    monkeypatch.setattr(reading, "source", wrong)
     recording = replayed(gelu, drawn(20, 30))
     assert not any("fused" in name for name in names(recording))
 

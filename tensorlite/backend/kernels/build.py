@@ -23,10 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tensorlite.backend import background
+
 from .bindings import bindings_source, family_source, unit_source
 from .declarations import Kernel, families, flatten, kernels_folder
 from .entry import slots_of
-from .unavailable import KernelsUnavailable, say
+from .unavailable import KernelsUnavailable, SourceRefused, say
 
 MODULE = "tensorlite_kernels"
 # Single flags out of -ffast-math that keep NaN and infinity right and change no rounding of sums:
@@ -244,7 +246,7 @@ def build(compiler: Command, wanted: Sequence[str], target: Path) -> Path:
 
 def run(command: list[str]) -> None:
     """Run the compiler, and tell a mistake in the sources from a full disk and from a signal."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = background.run(command)
     if result.returncode < 0:
         raise Ended(f"{Path(command[0]).name} was ended by signal {-result.returncode}")
     if result.returncode:
@@ -252,4 +254,4 @@ def run(command: list[str]) -> None:
         if "No space left on device" in result.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), command[-1])
         shown = next((line for line in lines if "error" in line), "\n".join(lines[:3]))
-        raise KernelsUnavailable(f"{Path(command[0]).name} failed: {shown}")
+        raise SourceRefused(f"{Path(command[0]).name} failed: {shown}")

@@ -238,13 +238,16 @@ def _count(word: str | None, of: str, before: list[Parameter]) -> str:
 @cache
 def families(device: str) -> dict[str, list[Kernel]]:
     """All kernels of a device, by the name of the source file they are in."""
+    named = [path.stem for path in sorted(kernels_folder().glob("*.cu"))]
+    found = {family: kernels_of(family, device) for family in named}
+    return {family: kernels for family, kernels in found.items() if kernels}
+
+
+def kernels_of(family: str, device: str) -> list[Kernel]:
+    """The kernels of one family that are for a device."""
     other = {"cpu": "BLOCKS", "cuda": "HOST"}[device]
-    found = {}
-    for path in sorted(kernels_folder().glob("*.cu")):
-        kernels = [k for k in parse(declared_in(path), path.stem) if k.launch != other]
-        if kernels:
-            found[path.stem] = kernels
-    return found
+    declared = declared_in(kernels_folder() / f"{family}.cu")
+    return [kernel for kernel in parse(declared, family) if kernel.launch != other]
 
 
 def declared_in(path: Path) -> str:
