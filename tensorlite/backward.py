@@ -129,6 +129,24 @@ class Walk:
         Gives, for the parents of a node, arrays that a rule may write their gradients to.
     """
 
+    __slots__ = (
+        "anomaly",
+        "captured",
+        "cotangents",
+        "create_graph",
+        "deliver",
+        "heap",
+        "last",
+        "needed",
+        "overwritten",
+        "places",
+        "plain",
+        "profile",
+        "retain_graph",
+        "several_devices",
+        "unit",
+    )
+
     def __init__(
         self,
         deliver: Callable[[Tensor, Any, tuple], None],

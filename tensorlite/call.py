@@ -2,14 +2,13 @@
 
 The function only binds arguments: its parameters are the primitive's, so it is generated as text,
 once a primitive, the way `dataclasses` writes ``__init__``. The kernels' extension makes the call
-in C++ (`kernels/host/call.h`); what that declines, and everything where there is no compiler, is
-done by one loop over the inputs, `plainly`. Names in the text begin or end with an underscore so
-that a primitive's own parameters cannot shadow them.
+in C++ (`kernels/host/call.h`); where there is none, the usual case is part of the text. What either
+declines is done by one loop over the inputs, `plainly`. Names in the text begin or end with an
+underscore so that a primitive's own parameters cannot shadow them.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from types import FunctionType
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorlite.backend import BACKENDS, array_backend
+from tensorlite.backend import BACKENDS, HOST, array_backend
 from tensorlite.backend.kernels.library import ON_HOST_KERNELS
 from tensorlite.decorate import named_as
 from tensorlite.outside import operand
@@ -52,7 +51,31 @@ def is_plain(x: Any) -> bool:
 _CALL = """
 def {name}({parameters}):
 {also}    y_ = _compiled({all}{values})
-    return _plainly(({all}), {static}) if y_ is _NotImplemented else y_
+    return _plainly(_primitive, ({all}), {static}) if y_ is _NotImplemented else y_
+"""
+# Where there are no kernels, what is usual is written out, as a loop over the inputs would cost as
+# much as a small operation: NumPy's arrays of one float dtype, or Tensors of them, and one result.
+_CALL_OF_NUMPY = """
+def {name}({parameters}):
+{also}    {unwrapped}
+    switches_ = _mode.switches
+    if switches_.special or not ({usual}):
+        return _plainly(_primitive, ({all}), {static})
+    try:
+        y_ = _reference(_np, {raw}{by_name})
+    except _ERRORS as error_:
+        raise _primitive.explained(error_, ({raw}))
+    if y_.__class__ is not _ndarray:
+        y_ = _as_arrays(y_)
+    bare_ = {bare}
+    if bare_ or not switches_.grad:
+        return y_ if bare_ else _wrap(y_)
+    parents_ = ({parents})
+    needs_ = ({needs})
+    if True not in needs_:
+        return _wrap(y_)
+    plan_ = _primitive.plans.get(needs_) or _primitive.new_plan(needs_)
+    return _record_outputs(plan_, parents_, plan_.save(({raw}y_, (), {values})), y_)
 """
 
 # NumPy's name of a parameter is taken beside torch's.
@@ -77,8 +100,9 @@ def compile_call(self: Primitive) -> Callable:
         namespace.update(_used_by(self))
         exec(compiled(_text(self), f"the call of {self.name}"), namespace)
         written = namespace.pop(self.reference.__name__)
-        call.__code__ = written.__code__
+        # Another thread may call it at any moment: the code comes last, or first in `write_again`.
         call.__defaults__, call.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
+        call.__code__ = written.__code__
         _compile_ahead(self)
         return call
 
@@ -89,7 +113,7 @@ def compile_call(self: Primitive) -> Callable:
 
 def write_again(call: Any) -> None:
     """Let a primitive's function be written out anew at its next call."""
-    call.__code__, call.__defaults__, call.__kwdefaults__ = _not_yet_written.__code__, None, None
+    call.__code__ = _not_yet_written.__code__
 
 
 def _used_by(self: Primitive) -> dict[str, Any]:
@@ -97,7 +121,10 @@ def _used_by(self: Primitive) -> dict[str, Any]:
     return {
         "_NotImplemented": NotImplemented,
         "_compiled": declined,
-        "_plainly": functools.partial(plainly, self),
+        "_plainly": plainly,
+        "_primitive": self,
+        "_reference": self.reference,
+        **_OF_NUMPY,
         "_unset": _UNSET,
         **{f"_default_{n}": v for n, v in (self.input_defaults | self.defaults).items()},
     }
@@ -213,7 +240,7 @@ def _compile_written(kernels: Any) -> None:
     _host_kernels = kernels
     kernels.use_tape(*(Tensor, Node, OutputNode, next_index, Views, Plan, Size, mode, Switches))
     for each in _written:
-        _compile_ahead(each)
+        write_again(each.call)
     _written.clear()
 
 
@@ -222,10 +249,16 @@ def _text(self: Primitive) -> str:
     named = self.names.get
     static = {n: named(n, n) for n in self.defaults}
     also = {ours: torchs for ours, torchs in self.names.items() if ours in self.defaults}
-    return _CALL.format(
+    inputs = [named(x, x) for x in self.inputs]
+    operands: Any = self.operands
+    several = self.variadic or self.aux or self.view or (operands and operands.first)
+    alone = _host_kernels is None and inputs and not several
+    return (_CALL_OF_NUMPY if alone else _CALL).format(
         name=self.reference.__name__,
         parameters=", ".join(_parameters(self)),
-        all="*args_, " if self.variadic else "".join(f"{named(x, x)}, " for x in self.inputs),
+        all="*args_, " if self.variadic else "".join(f"{x}, " for x in inputs),
+        by_name="".join(f"{n}={v}, " for n, v in static.items()),
+        **(_of_numpy(self, inputs) if alone else {}),
         also="".join(
             _ALSO.format(ours=o, torchs=t)
             + _NEEDED.format(torchs=t, name=self.name) * (self.defaults[o] is _MISSING)
@@ -234,6 +267,32 @@ def _text(self: Primitive) -> str:
         static="{" + ", ".join(f"{n!r}: {v}" for n, v in static.items()) + "}",
         values="".join(f"{v}, " for v in static.values()),
     )
+
+
+def _of_numpy(self: Primitive, inputs: list[str]) -> dict[str, str]:
+    """What the text for NumPy's arrays says of the inputs."""
+    array = "{x}_ = {x}.array if isinstance({x}, _Tensor) else {x}"
+    parent = (
+        "None if {x}_ is {x} or not {x}.requires_grad else {x} if {x}.node is None else {x}.node"
+    )
+    first, *others = inputs
+    usual = [f"{x}_.__class__ is _ndarray" for x in inputs]
+    usual.append(f"{first}_.dtype.kind == 'f' and {first}_.dtype.isnative")
+    if self.operands is not None:
+        alike = (
+            "({x}_.__class__ in _REAL or {x}_.__class__ is _ndarray and {x}_.dtype is {y}_.dtype)"
+        )
+        usual[1:-1] = [alike.format(x=x, y=first) for x in others]
+    if self.kernel_fn is not None:
+        usual.append("_host.kernels is None")
+    return {
+        "raw": "".join(f"{x}_, " for x in inputs),
+        "unwrapped": "; ".join(array.format(x=x) for x in inputs),
+        "usual": " and ".join(usual),
+        "bare": " and ".join(f"{x}_ is {x}" for x in inputs),
+        "parents": "".join(f"{parent.format(x=x)}, " for x in inputs),
+        "needs": "".join(f"parents_[{i}] is not None, " for i in range(len(inputs))),
+    }
 
 
 def takes_positions(self: Primitive) -> bool:
@@ -290,6 +349,20 @@ def record_outputs(plan: Plan, parents: tuple, saved: tuple, y: Any) -> Any:
             for i, v in enumerate(y)
         ]
     )
+
+
+_OF_NUMPY = {
+    "_REAL": frozenset({float, int}),
+    "_ERRORS": (ValueError, TypeError, IndexError, AttributeError),
+    "_Tensor": Tensor,
+    "_as_arrays": as_arrays,
+    "_host": HOST,
+    "_mode": mode,
+    "_ndarray": np.ndarray,
+    "_np": HOST.xp,
+    "_record_outputs": record_outputs,
+    "_wrap": wrap,
+}
 
 
 def listed(value: Any) -> list:

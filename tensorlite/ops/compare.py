@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
-from tensorlite.backend.dtypes import result_type, weak
+from tensorlite.backend.dtypes import is_floating, result_type, weak
 from tensorlite.ops.compiled.arrays import host_number, packed
 from tensorlite.ops.promotion import cast, choices, same_dtype
 from tensorlite.primitive import primitive
@@ -324,7 +324,28 @@ def _refuse_booleans(x1: Any, x2: Any) -> None:
 def select(xp: Any, condition: Array, x1: Array, x2: Array) -> Array:
     """`x1` where `condition` holds, `x2` elsewhere: `where` of three."""
     _check_condition(condition)
+    if condition.__class__ is np.ndarray and condition.dtype == np.bool_:
+        if _is_zero(x2) and x1.__class__ is np.ndarray and is_floating(x1.dtype):
+            return or_zero(x1, condition)
+        if _is_zero(x1) and x2.__class__ is np.ndarray and is_floating(x2.dtype):
+            return or_zero(x2, ~condition)
     return xp.where(condition, *weak(x1, x2))
+
+
+def _is_zero(x: Any) -> bool:
+    return x.__class__ in (int, float) and x == 0 and math.copysign(1, x) == 1
+
+
+def or_zero(x: np.ndarray, condition: np.ndarray) -> np.ndarray:
+    """`x` where `condition` holds, 0 elsewhere, by its bits.
+
+    Of masks without a pattern `numpy.where` guesses half of all elements wrong: it takes forty
+    times as long. A product with the mask would keep NaN and infinity.
+    """
+    return (x.view(_BITS[x.itemsize]) * condition).view(x.dtype)
+
+
+_BITS = {n: np.dtype(f"i{n}") for n in (2, 4, 8)}
 
 
 select.defvjp(

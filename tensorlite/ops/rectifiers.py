@@ -6,8 +6,10 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import Array
-from tensorlite.ops.compare import select, where
+from tensorlite.ops.compare import or_zero, select, where
 from tensorlite.ops.compiled.arrays import host_number, kernel_sum_dtype, packed
 from tensorlite.ops.fused import float32_inside, fused, widened
 from tensorlite.ops.limits import clamp
@@ -54,7 +56,7 @@ def relu(xp: ModuleType, x: Array) -> Array:
 @primitive
 def relu_backward(xp: ModuleType, dy: Array, out: Array) -> Array:
     """Cotangent of `relu`'s input from that of its output `out`."""
-    return xp.where(out > 0, dy, dy.dtype.type(0))
+    return or_zero(dy, out > 0) if xp is np else xp.where(out > 0, dy, dy.dtype.type(0))
 
 
 relu.defvjp(x=lambda g, y: relu_backward(g, y))

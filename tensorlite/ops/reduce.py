@@ -78,9 +78,14 @@ def sum(
     >>> tl.sum(tl.tensor([-1.5, 0.0, 2.0]))
     tensor(0.5)
     """
-    if axis.__class__ is int and dtype is None and x.__class__ is np.ndarray:
+    if dtype is None and x.__class__ is np.ndarray and x.dtype.char in "fd":
         shape = x.shape  # the commonest, made fast
-        if x.dtype.char in "fd" and -len(shape) <= axis < len(shape) and shape[axis] <= BLOCK:
+        if axis is None:
+            plain = x.flags.c_contiguous
+        else:
+            plain = axis.__class__ is int and -len(shape) <= axis < len(shape)
+            plain = plain and shape[axis] <= BLOCK
+        if plain:
             return add_reduce(x, axis, None, None, keepdims)  # type: ignore[call-overload]  # the ufunc's stub lacks None
     if dtype is not None:
         x = x.astype(as_dtype(dtype), copy=False)

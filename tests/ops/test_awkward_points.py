@@ -186,3 +186,14 @@ def test_errors_name_operation_and_shapes(backend, call, message):
     x = tensor_of(backend.asarray(np.ones((2, 3))))
     with pytest.raises((ValueError, IndexError, TypeError, RuntimeError), match=message):
         call(x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("zero", [0, 0.0, -0.0])
+def test_zero_instead_of_what_is_not_chosen_to_the_bit(backend, dtype, zero) -> None:
+    x = np.array([1.5, -inf, nan, -2.0, -0.0, inf], dtype)
+    mask = np.array([True, False, True, True, True, False])
+    t, m = tensor_of(backend.asarray(x)), tensor_of(backend.asarray(mask))
+    expected = [np.where(mask, x, zero).astype(dtype), np.where(mask, zero, x).astype(dtype)]
+    for y, wanted in zip([tl.where(m, t, zero), tl.where(m, zero, t)], expected, strict=True):
+        assert y.dtype == dtype and backend.to_host(y.array).tobytes() == wanted.tobytes()
