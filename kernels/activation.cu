@@ -133,7 +133,7 @@ void prelu(const T* x OF(rows * columns), const T* weight OF(channels), T* y OF(
     each_team<T>(rows, columns, [=](auto team) {
         for (Index r : team) {
             auto in = team.row(x + r * columns);
-            const Acc<T> w = Acc<T>(weight[r % channels]);
+            const Acc<T> w = Acc<T>(weight[remainder_of(r, channels)]);
             team.store(y + r * columns, [&](Slot j) {
                 const Acc<T> below = w * in[j];
                 return in[j] > 0 ? in[j] : below;
@@ -153,7 +153,7 @@ void prelu_backward(const T* g OF(rows * columns), const T* x OF(rows * columns)
         for (Index r : team) {
             auto gradient = team.row(g + r * columns);
             auto in = team.row(x + r * columns);
-            const A w = A(weight[r % channels]);
+            const A w = A(weight[remainder_of(r, channels)]);
             auto slope = [&](Slot j) {
                 const A below = w * gradient[j];
                 return in[j] > 0 ? gradient[j] : below;

@@ -71,19 +71,27 @@ void channel_moments(const T* plane_mean OF(n * channels),
                      Acc<T>* variance OF(channels), Acc<T>* rstd OF(channels), Index n, Index channels,
                      Index count, double eps) {
     using A = Acc<T>;
+    // Plane i is that share of `count`: it has an element more where the remainder of count · i / n, which
+    // is `rest`, and that of count / n make up a whole.
+    const Index whole = count / n;
+    const uint32_t planes = (uint32_t)n, more = (uint32_t)(count - whole * n);
+    const uint32_t step = more * kRowLanes % planes;
     each_column(channels, [=](Index, Index c, const auto& lanes) {
-        auto size = [=](Index i) {
-            const Share own = share(count, i, n);
-            return A(own.last - own.first);
+        auto each_plane = [&](const auto& f) {
+            uint32_t rest = more * (uint32_t)lanes.first % planes;
+            for (Index i = lanes.first; i < n; i += kRowLanes) {
+                f(A(whole + (rest + more >= planes)), i * channels + c);
+                rest += step;
+                rest -= rest >= planes ? planes : 0;
+            }
         };
         A total = 0, squares = 0;
-        for (Index i = lanes.first; i < n; i += kRowLanes)
-            total += size(i) * A(plane_mean[i * channels + c]);
+        each_plane([&](A size, Index at) { total += size * A(plane_mean[at]); });
         const A mu = lanes.total_for_all(total) / A(count);
-        for (Index i = lanes.first; i < n; i += kRowLanes) {
-            const A off = A(plane_mean[i * channels + c]) - mu;
-            squares += size(i) * off * off + (plane_squares ? plane_squares[i * channels + c] : A(0));
-        }
+        each_plane([&](A size, Index at) {
+            const A off = A(plane_mean[at]) - mu;
+            squares += size * off * off + (plane_squares ? plane_squares[at] : A(0));
+        });
         squares = lanes.total(squares);
         if (!lanes.leader) return;
         mean[c] = mu, variance[c] = squares / A(count);
@@ -162,7 +170,7 @@ void batch_norm(const T* x OF(n * channels * size), BY_CHANNEL_PARAMETERS(T),
     with_or_without(relu, [=](auto relu) {
         each_team<T>(n * channels, size, [=](auto team) {
             for (Index p : team) {
-                const Channel<T> of(p % channels, mean, rstd, weight, bias);
+                const Channel<T> of(remainder_of(p, channels), mean, rstd, weight, bias);
                 const auto in = team.row(x + p * size);
                 team.store(y + p * size, [&](Slot j) { return of.y(in[j], relu); }, in);
             }
@@ -180,7 +188,7 @@ void batch_norm_sums(const T* g OF(n * channels * size), const T* x OF(n * chann
     with_or_without(relu, [=](auto relu) {
         each_team<T>(n * channels, size, [=](auto team) {
             for (Index p : team) {
-                const Channel<T> of(p % channels, mean, rstd, weight, bias);
+                const Channel<T> of(remainder_of(p, channels), mean, rstd, weight, bias);
                 const auto gradient = team.row(g + p * size), in = team.row(x + p * size);
                 auto passed = [&](Slot j) { return of.passed(gradient[j], in[j], relu); };
                 const auto sums = team.sums_of(
@@ -202,7 +210,7 @@ void batch_norm_backward(const T* g OF(n * channels * size), const T* x OF(n * c
     with_or_without(relu, [=](auto relu) {
         each_team<T>(n * channels, size, [=](auto team) {
             for (Index p : team) {
-                const Index c = p % channels;
+                const Index c = remainder_of(p, channels);
                 const Channel<T> of(c, mean, rstd, weight, bias);
                 const A count = A(n * size), level = dbias[c] / count;
                 const A slope = dweight[c] / count * of.rstd;

@@ -3,7 +3,9 @@
 // (`hyper` in tensorlite/optim/): `decay` is that of weights, `scale` multiplies gradients (it undoes loss
 // scaling, and clips), and `skip`, if not 0, makes the step change nothing.
 //
-// Formulas and names are torch's.
+// Formulas and names are torch's. Divisions and roots are IEEE's, so that a step has the same bits on
+// every device. That costs no time: while Adam's 28 bytes an element pass, a GPU executes 150 instructions
+// for it, of which these are 30.
 #include "tensorlite.h"
 
 namespace tl {

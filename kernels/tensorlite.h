@@ -106,6 +106,11 @@ TL_INLINE Share share(Index count, Index part, Index parts) {
     return {count * part / parts, count * (part + 1) / parts};
 }
 
+// i % n: by 32 bits where they hold both, as a GPU takes some 80 instructions for 64.
+TL_INLINE Index remainder_of(Index i, Index n) {
+    return (i | n) >> 32 ? i % n : Index((uint32_t)i % (uint32_t)n);
+}
+
 }  // namespace tl
 
 #include "math.h"

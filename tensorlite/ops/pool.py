@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlite.backend import Array
-from tensorlite.ops.compiled.arrays import packed, pair, plain
+from tensorlite.ops.compiled.arrays import packed, plain, three
 from tensorlite.ops.fused import float32_inside
 from tensorlite.ops.index import take_along_axis, take_along_axis_backward
 from tensorlite.ops.windows import enlarged, inside, output_size, positions, taps
@@ -50,22 +50,22 @@ MOST_PLACES = 1 << 30  # in an image: kernels count them in 32 bits, which paddi
 def _plan(
     shape: tuple[int, ...], window: Window, dilated: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
-    """For windows on images: the shape of the result, the numbers of both, those of the result.
+    """For windows on volumes: the shape of the result, the numbers of both, those of the result.
 
-    None where the kernels have none: not one or two spatial axes, too many places, or a dilated
+    None where the kernels have none: more than three spatial axes, too many places, or a dilated
     window that lies in the padding alone.
     """
     n, channels, *size = shape
-    if len(size) not in (1, 2) or math.prod(size) > MOST_PLACES or _misses(window, size):
+    if len(size) > 3 or math.prod(size) > MOST_PLACES or _misses(window, size):
         return None
     if not dilated and set(window.dilation) != {1}:
         return None
     out = window.output_size(size)
-    numbers = (n * channels, *pair(size, 1), *pair(window.kernel, 1), *pair(window.stride, 1))
-    numbers += pair(window.padding, 0)
+    numbers = (n * channels, *three(size), *three(window.kernel), *three(window.stride))
+    numbers += three(window.padding, missing=0)
     if dilated:
-        numbers += pair(window.dilation, 1)
-    return (n, channels, *out), numbers, pair(out, 1)
+        numbers += three(window.dilation)
+    return (n, channels, *out), numbers, three(out)
 
 
 def _misses(window: Window, size: Sequence[int]) -> bool:
@@ -153,7 +153,7 @@ def _max_pool(k: Any, x: Array, *, window: Window, save: bool) -> Any:
     shape, numbers, out = plan
     y = k.empty(shape, x.dtype)
     index = k.empty(shape, np.dtype(np.int32)) if save else None
-    k.max_pool2d(*arrays, y, index, *numbers, *out)
+    k.max_pool(*arrays, y, index, *numbers, *out)
     return y, index
 
 
@@ -167,7 +167,7 @@ def _max_pool_backward(
         return NotImplemented
     dx = k.empty(shape, dy.dtype)
     index = index if plain(index) else index.copy()
-    k.max_pool2d_backward(*arrays, index, dx, *plan[1], *plan[2])
+    k.max_pool_backward(*arrays, index, dx, *plan[1], *plan[2])
     return dx
 
 
@@ -335,7 +335,7 @@ def _avg_pool(
         return NotImplemented
     shape, numbers, out = plan
     y = k.empty(shape, x.dtype)
-    k.avg_pool2d(*arrays, y, *numbers, count_include_pad, *out)
+    k.avg_pool(*arrays, y, *numbers, count_include_pad, *out)
     return y
 
 
@@ -354,7 +354,7 @@ def _avg_pool_backward(
     if plan is None or arrays is None or divisor is not None or plan[0] != dy.shape:
         return NotImplemented
     dx = k.empty(shape, dy.dtype)
-    k.avg_pool2d_backward(*arrays, dx, *plan[1], count_include_pad, *plan[2])
+    k.avg_pool_backward(*arrays, dx, *plan[1], count_include_pad, *plan[2])
     return dx
 
 
@@ -407,7 +407,7 @@ def _adaptive_avg_pool(k: Any, x: Array, *, out: tuple[int, ...]) -> Any:
         return NotImplemented
     n, channels, *size = x.shape
     y = k.empty((n, channels, *out), x.dtype)
-    k.adaptive_avg_pool2d(*arrays, y, n * channels, *pair(size, 1), *pair(out, 1))
+    k.adaptive_avg_pool(*arrays, y, n * channels, *three(size), *three(out))
     return y
 
 
@@ -418,12 +418,12 @@ def _adaptive_avg_pool_backward(k: Any, dy: Array, *, size: tuple[int, ...]) -> 
         return NotImplemented
     n, channels, *out = dy.shape
     dx = k.empty((n, channels, *size), dy.dtype)
-    k.adaptive_avg_pool2d_backward(*arrays, dx, n * channels, *pair(size, 1), *pair(out, 1))
+    k.adaptive_avg_pool_backward(*arrays, dx, n * channels, *three(size), *three(out))
     return dx
 
 
 def _too_long(k: Any, shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
-    """Whether an adaptive pooling has not one or two axes, or more places than 32 bits allow."""
-    if len(shape) not in (3, 4) or max(math.prod(shape[2:]), math.prod(size)) > MOST_PLACES:
+    """Whether an adaptive pooling has more than three axes, or places, than kernels allow."""
+    if len(shape) > 5 or max(math.prod(shape[2:]), math.prod(size)) > MOST_PLACES:
         return True
     return not k.on_host and max(*shape[2:], *size) >= 1 << 16

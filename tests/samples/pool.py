@@ -229,7 +229,7 @@ POOLING = [
     *[sample for case in WINDOWS for sample in samples_of(*case)],
     *[
         sample
-        for size, out in (((7,), (3,)), ((5, 8), (4, 3)), ((2, 3), (5, 3)))
+        for size, out in (((7,), (3,)), ((5, 8), (4, 3)), ((2, 3), (5, 3)), ((3, 2, 5), (2, 2, 3)))
         for sample in (
             Sample(
                 pool.adaptive_avg_pool,

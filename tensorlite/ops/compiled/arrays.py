@@ -94,6 +94,11 @@ def pair(values: Sequence[int], missing: int) -> tuple[int, ...]:
     return (*values,) if len(values) == 2 else (missing, *values)
 
 
+def three(values: Sequence[int], missing: int = 1) -> tuple[int, ...]:
+    """Of up to three spatial axes, as three."""
+    return (*(missing,) * (3 - len(values)), *values)
+
+
 def plane_sizes(x: Array) -> tuple[int, int, int]:
     """Of an array (N, C, …): images, channels, and the elements of one channel of one image."""
     return *x.shape[:2], math.prod(x.shape[2:])
