@@ -338,8 +338,8 @@ def capture(
     strict
         Raise where a call cannot be captured. False says why, once, and calls the function.
     fuse
-        Let chains of operations on elements run as one kernel each, which is compiled when the
-        second call has been recorded. The results are the same, bit for bit.
+        Let chains of operations on elements run as one kernel each. No call on the CPU waits for
+        the compiler: see `Captured.wait`. The results are the same, bit for bit.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tensorlite.backend.background import later
+from tensorlite.backend.background import Task, later
 from tensorlite.backend.kernels.unavailable import say_once
 from tensorlite.recording.folding import Blocks, bounds
 from tensorlite.recording.nodes import Node
@@ -52,8 +52,18 @@ class Fusion:
     def __init__(self, program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -> None:
         self.program, self._k, self._recorder, self._held = program, k, recorder, held
         self._made: Made | None = None
+        self._task: Task | None = None
         _let_go(_nodes(program), k, recorder)
-        self.task = later(self._make)
+
+    def begin(self) -> Task:
+        """Let the kernels be made: what is never replayed needs none."""
+        if self._task is None:
+            self._task = later(self._make)
+        return self._task
+
+    def is_ready(self) -> bool:
+        """Whether all has been done that is done in the background."""
+        return self._task is not None and self._task.is_done()
 
     def _make(self) -> None:
         from tensorlite.recording.reading import made_of
@@ -76,7 +86,7 @@ class Fusion:
         """
         k, recorder, made = self._k, self._recorder, self._made
         if made is None:
-            return False, _reason(self.task.error)
+            return False, _reason(self.begin().error)
         used = _used(made, k, recorder)
         if used:
             self.program = _arranged(made.steps, used, k, recorder)

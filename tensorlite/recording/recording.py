@@ -182,7 +182,7 @@ class Recording:
 
     def _replay(self, inputs: list[Any]) -> Any:
         """Run again over other inputs; return what the function returned, with new values."""
-        if self._fusion is not None and self._fusion.task.is_done():
+        if self._fusion is not None and self._fusion.is_ready():
             self._fuse()
         made = {} if self._handed is None else self._handed.renew()
         for to, x in zip(self._inputs, inputs, strict=True):
@@ -211,6 +211,8 @@ class Recording:
         for written in self._recorder.written:
             note_write_at(written)
         self.replays += 1
+        if self._fusion is not None:
+            self._fusion.begin()
         outputs = self._outputs
         returned = [made[i] if i in made else HOST.copy(x) for i, x in enumerate(outputs)]
         if self._gradients is not None:
@@ -297,7 +299,7 @@ class Recording:
         bool
             Whether it is done.
         """
-        return self._fusion is None or self._fusion.task.wait(timeout)
+        return self._fusion is None or self._fusion.begin().wait(timeout)
 
     def _held(self) -> list[np.ndarray]:
         """Arrays whose contents are wanted after a replay."""
@@ -393,7 +395,7 @@ class Recording:
     def __str__(self) -> str:
         before, after = self.memory
         head = f"{self!r}\ntemporaries: {before:,} bytes, in {after:,}\n"
-        head += "not fused yet: the compiler is at work\n" if self._fusion is not None else ""
+        head += "not fused yet: it waits for the compiler\n" if self._fusion is not None else ""
         head += f"not fused: {self.unfused}\n" if self.unfused else ""
         return head + listed(self.lines())
 

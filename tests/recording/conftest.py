@@ -32,4 +32,11 @@ def at_once(monkeypatch):
         task.run()
         return task
 
+    begun = fusing.Fusion.__init__
+
+    def begins(self, *arguments):
+        begun(self, *arguments)
+        self.begin()
+
     monkeypatch.setattr(fusing, "later", done)
+    monkeypatch.setattr(fusing.Fusion, "__init__", begins)
