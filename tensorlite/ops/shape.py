@@ -244,6 +244,10 @@ def _split_vjp(
     g: tuple, needs: tuple[bool, ...], x_shape: tuple, cuts: tuple[int, ...], axis: int
 ) -> tuple:
     lengths = [end - start for start, end in zip((0, *cuts), (*cuts, x_shape[axis]), strict=True)]
+    if g[0] is not None:
+        whole = _undivided(g, x_shape, axis, lengths)
+        if whole is not None:
+            return (whole,)
     shapes = [(*x_shape[:axis], n, *x_shape[axis + 1 :]) for n in lengths]
     return (concat_arrays(*with_zeros(g, shapes), axis=axis),)
 
@@ -286,18 +290,21 @@ def unbind(xp: ModuleType, x: Array, *, axis: int = 0) -> tuple[Array, ...]:
 @unbind.defvjp_joint
 def _unbind_vjp(g: tuple, needs: tuple[bool, ...], x_shape: tuple, axis: int) -> tuple:
     axis %= len(x_shape)
-    whole = _undivided(g, x_shape, axis)
+    whole = None if g[0] is None else _undivided(g, x_shape, axis)
     if whole is not None:
         return (whole,)
     shape = x_shape[:axis] + x_shape[axis + 1 :]
     return (stack_arrays(*with_zeros(g, [shape] * len(g)), axis=axis),)
 
 
-def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
+def _undivided(
+    parts: tuple, shape: tuple[int, ...], axis: int, lengths: Sequence[int] | None = None
+) -> Array | None:
     """The array whose parts along `axis` these are already, each in its place, or None.
 
     Attention returns the gradients of queries, keys and values so, if these came from one array.
     Cotangents are never written to, so they may share memory, unlike the result of `stack`.
+    `lengths` are those of the parts along the axis; None: each is one slice, and lacks the axis.
     """
     first = parts[0]
     kind, backend = first.__class__, BACKENDS.get(first.__class__)
@@ -308,13 +315,16 @@ def _undivided(parts: tuple, shape: tuple[int, ...], axis: int) -> Array | None:
         strides.append(step)
         step *= n
     strides.reverse()
-    step, dtype = strides.pop(axis), first.dtype
+    step, dtype = strides[axis], first.dtype
+    if lengths is None:
+        del strides[axis]
     expected, start = tuple(strides), backend.address(first)
-    for i, x in enumerate(parts):
+    for x, length in zip(parts, lengths or [1] * len(parts), strict=True):
         if x.__class__ is not kind or x.strides != expected or x.dtype != dtype:
             return None
-        if backend.address(x) != start + i * step:
+        if backend.address(x) != start:
             return None
+        start += length * step
     return backend.whole(parts, shape)
 
 

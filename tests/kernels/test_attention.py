@@ -191,18 +191,27 @@ def run(
     return [backend.to_host(a) for a in (y, lse, dq, dk, dv)]
 
 
+def _unbound(x):
+    """Queries, keys and values of (batch, rows, 3 · heads · columns)."""
+    return [part.swapaxes(1, 2) for part in x.reshape(2, 40, 3, 4, 8).unbind(2)]
+
+
+def _chunks(x):
+    return [part.reshape(2, 40, 4, 8).swapaxes(1, 2) for part in x.chunk(3, -1)]
+
+
+@pytest.mark.parametrize("parts_of", [_unbound, _chunks])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 0, 2)])
-def test_gradients_of_parts_of_one_array(kernels, device, monkeypatch, order):
+def test_gradients_of_parts_of_one_array(kernels, device, monkeypatch, order, parts_of):
     """They are left side by side, and nobody has to join them, unless a part is used twice."""
-    stack, joined = shapes.stack_arrays, []
-    monkeypatch.setattr(
-        shapes, "stack_arrays", lambda *xs, axis: joined.append(xs) or stack(*xs, axis=axis)
-    )
-    values = np.random.default_rng(0).standard_normal((2, 40, 3, 4, 8)).astype("float32")
+    name = "stack_arrays" if parts_of is _unbound else "concat_arrays"
+    join, joined = getattr(shapes, name), []
+    monkeypatch.setattr(shapes, name, lambda *xs, axis: joined.append(xs) or join(*xs, axis=axis))
+    values = np.random.default_rng(0).standard_normal((2, 40, 96)).astype("float32")
     gradients = []
     for copy in (False, True):
         x = tl.tensor(values, device=device, requires_grad=True)
-        parts = [part.swapaxes(1, 2) for part in (x * 1).unbind(2)]
+        parts = parts_of(x * 1)
         if copy:
             parts = [part.clone() for part in parts]
         y = F.scaled_dot_product_attention(*[parts[i] for i in order], is_causal=True)
@@ -210,3 +219,19 @@ def test_gradients_of_parts_of_one_array(kernels, device, monkeypatch, order):
         gradients.append(x.grad.cpu().numpy())
     assert len(joined) == (1 if len(set(order)) == 3 else 2)
     np.testing.assert_array_equal(*gradients)
+
+
+@pytest.mark.parametrize("cuts", [[2, 3, 5], [5, 5], [0, 4, 6], [10]])
+def test_parts_whose_gradients_lie_elsewhere_are_joined(backend, device, cuts):
+    """Views of one array count as a whole only in their order, and with nothing left out."""
+    values = backend.asarray(np.arange(60, dtype="float32").reshape(2, 10, 3))
+    ends = np.cumsum(cuts)
+    parts = tuple(values[:, end - n : end] for n, end in zip(cuts, ends, strict=True))
+    for given in (parts, parts[::-1], tuple(p.copy() for p in parts)):
+        if [p.shape for p in given] != [p.shape for p in parts]:
+            continue
+        x = tl.zeros(2, 10, 3, device=device, requires_grad=True)
+        tensors = (x * 1).split(cuts, 1)
+        tl.autograd.backward(tensors, [tl.as_tensor(g) for g in given])
+        wanted = np.concatenate([backend.to_host(g) for g in given], 1)
+        np.testing.assert_array_equal(x.grad.cpu().numpy(), wanted)
