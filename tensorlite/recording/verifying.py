@@ -113,9 +113,9 @@ def same_bits(x: np.ndarray, y: np.ndarray) -> bool:
         return np.array_equal(x.view(f"u{size}"), y.view(f"u{size}"))
     a, b = x.reshape(-1).view(np.uint8), y.reshape(-1).view(np.uint8)
     whole = a.size - a.size % 8
-    words = [each[:whole].view(np.uint64) for each in (a, b)]
-    parts = range(0, whole // 8, _PART // 8)
-    same = all(np.array_equal(*(each[at : at + _PART // 8] for each in words)) for at in parts)
+    v, w = a[:whole].view(np.uint64), b[:whole].view(np.uint64)
+    step = _PART // 8
+    same = all(np.array_equal(v[i : i + step], w[i : i + step]) for i in range(0, v.size, step))
     return same and np.array_equal(a[whole:], b[whole:])
 
 
