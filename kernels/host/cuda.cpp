@@ -14,7 +14,7 @@ Cuda& cuda() {
 }
 
 bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
-               PyObject* driver_error) {
+               PyObject* driver_error, PyObject* allocate, PyObject* samples) {
     void* driver = dlopen("libcuda.so.1", RTLD_NOW);
     if (!driver) return false;
     launch_ = (decltype(launch_))dlsym(driver, "cuLaunchKernel");
@@ -32,24 +32,73 @@ bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* c
         pointer_.find(pointer, "ptr") && device_.find(pointer, "device_id");
     if (!complete) return false;
     array_ = Py_NewRef(array);
-    PyTypeObject* base = ((PyTypeObject*)array)->tp_base;
-    init_ = PyObject_GetAttrString((PyObject*)base, "_init");
-    if (!init_) PyErr_Clear();
-    new_ = base->tp_new;
+    constexpr const char* kAllocates =
+        "struct __pyx_obj_4cupy_4cuda_6memory_MemoryPointer *(PyObject *, int __pyx_skip_dispatch)";
+    if (!PyCapsule_IsValid(allocate, kAllocates)) return true;
+    allocate_ = (decltype(allocate_))PyCapsule_GetPointer(allocate, kAllocates);
+    new_ = ((PyTypeObject*)array)->tp_base->tp_new, pointer_type_ = (PyTypeObject*)pointer;
+    bool known = true;
+    for (Py_ssize_t i = 0; known && i < PyTuple_GET_SIZE(samples); ++i)
+        known = recognises(PyTuple_GET_ITEM(samples, i));
+    PyErr_Clear();
+    is_known_ = known;
     return true;
 }
 
-Ref Cuda::make(PyObject* const* args, Py_ssize_t given) const {
-    if (!init_) return Ref(PyObject_Vectorcall(array_, args, given, nullptr));
+// Whether an array has the layout that is known here, and one that is made here is the same.
+bool Cuda::recognises(PyObject* array) const {
+    const Ref data = data_.of(array), type = dtype_.of(array), shape = shape_.of(array);
+    if (!data || !type || !shape || !Py_IS_TYPE(data, pointer_type_)) return false;
+    if (((PyTypeObject*)array_)->tp_base->tp_basicsize != (Py_ssize_t)sizeof(CupyArray) ||
+        pointer_type_->tp_basicsize != (Py_ssize_t)sizeof(CupyPointer))
+        return false;
+    const auto& pointer = *(const CupyPointer*)(PyObject*)data;
+    const CupyArray& own = known(array);
+    if (own.dtype != type || own.data != data || own.base != Py_None || own.size != size_.integer(array) ||
+        pointer.address != pointer_.integer(data) || pointer.device != device_.integer(data))
+        return false;
+    const Ref made = made_here(shape, type, data);
+    if (!made || own.shape != known(made).shape) return false;
+    for (const char* name : {"shape", "strides", "size", "ndim", "nbytes", "dtype", "data", "base",
+                             "_c_contiguous", "_f_contiguous", "_index_32_bits"}) {
+        const Ref ours(PyObject_GetAttrString(made, name)), theirs(PyObject_GetAttrString(array, name));
+        if (!ours || !theirs || PyObject_RichCompareBool(ours, theirs, Py_EQ) != 1) return false;
+    }
+    return true;
+}
+
+// A new array; nothing, and maybe no error, where CuPy's class is to make it.
+Ref Cuda::made_here(PyObject* shape, PyObject* dtype, PyObject* data) const {
+    constexpr int kMostAxes = 32;
     static PyObject* const nothing = PyTuple_New(0);
-    PyObject* passed[5];
-    if (given > 4) return PyErr_SetString(PyExc_TypeError, "empty(shape, dtype, memptr, strides)"), Ref();
-    Ref made(new_((PyTypeObject*)array_, nothing, nullptr));
-    if (!made) return made;
-    passed[0] = made;
-    std::copy_n(args, given, passed + 1);
-    const Ref done(PyObject_Vectorcall(init_, passed, given + 1, nullptr));
-    return done ? std::move(made) : Ref();
+    if (!PyTuple_CheckExact(shape) || PyTuple_GET_SIZE(shape) > kMostAxes || !PyArray_DescrCheck(dtype)) return Ref();
+    const Type type = type_of((PyArray_Descr*)dtype);
+    const Ref usual(type == ANY ? nullptr : (PyObject*)PyArray_DescrFromType(((PyArray_Descr*)dtype)->type_num));
+    if (usual != dtype || (data && !Py_IS_TYPE(data, pointer_type_))) return Ref();
+    Py_ssize_t lengths[kMostAxes], bytes = item_size(type);
+    const int count = (int)PyTuple_GET_SIZE(shape);
+    for (int axis = 0; axis < count; ++axis) {
+        PyObject* length = PyTuple_GET_ITEM(shape, axis);
+        lengths[axis] = PyLong_CheckExact(length) ? PyLong_AsSsize_t(length) : 0;
+        if (lengths[axis] < 1 || __builtin_mul_overflow(bytes, lengths[axis], &bytes)) return PyErr_Clear(), Ref();
+    }
+    Ref owned = data ? Ref::to(data) : Ref();
+    if (!data) {
+        const Ref number(PyLong_FromSsize_t(bytes));
+        if (number) owned = Ref(allocate_(number, 0));
+    }
+    Ref made(owned ? new_((PyTypeObject*)array_, nothing, nullptr) : nullptr);
+    if (made)
+        ((CupyArray*)(PyObject*)made)->fill(lengths, count, bytes / item_size(type), item_size(type), Py_NewRef(dtype), owned.release());
+    return made;
+}
+
+Ref Cuda::make(PyObject* const* args, Py_ssize_t given) const {
+    if (is_known_ && (given == 2 || given == 3)) {
+        Ref made = made_here(args[0], args[1], given == 3 ? args[2] : nullptr);
+        if (made || PyErr_Occurred()) return made;
+    }
+    return Ref(PyObject_Vectorcall(array_, args, given, nullptr));
 }
 
 bool Cuda::stream(intptr_t& found) const {
@@ -107,13 +156,14 @@ int Cuda::copy(PyObject* to, PyObject* from) const {
     return !status || failed(status) ? 1 : -1;
 }
 
-// use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error): whether kernels can be
-// launched from here.
+// use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, allocate, samples): whether
+// kernels can be launched from here.
 PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 5 || !PyType_Check(args[0]) || !PyType_Check(args[1]))
+    if (given != 7 || !PyType_Check(args[0]) || !PyType_Check(args[1]) || !PyTuple_Check(args[6]))
         return PyErr_Format(PyExc_TypeError,
-                            "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error)");
-    const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4]);
+                            "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, "
+                            "allocate, samples)");
+    const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4], args[5], args[6]);
     return PyErr_Occurred() ? nullptr : PyBool_FromLong(usable);
 }
 

@@ -2,6 +2,7 @@
 // is asked for its classes once, and the driver that it has loaded for two functions.
 #pragma once
 
+#include "host/cupy.h"
 #include "host/numpy.h"
 #include "types.h"
 
@@ -56,34 +57,48 @@ class TL_SHARED Cuda {
                    intptr_t, void**, void**) = nullptr;
     int (*current_device_)(int*) = nullptr;
     int (*copy_)(uintptr_t, uintptr_t, size_t, intptr_t) = nullptr;
-    // How CuPy makes an array, without the call of its class, which costs as much again as all the
-    // rest; null where it does so in another way.
-    PyObject* init_ = nullptr;
+    // Where arrays are made and read here, as `CupyArray`: CuPy's allocator, and how objects begin.
+    bool is_known_ = false;
+    PyObject* (*allocate_)(PyObject*, int) = nullptr;
     newfunc new_ = nullptr;
+    PyTypeObject* pointer_type_ = nullptr;
 
+    static const CupyArray& known(PyObject* array) { return *(const CupyArray*)array; }
+    bool recognises(PyObject* array) const;
+    Ref made_here(PyObject* shape, PyObject* dtype, PyObject* data) const;
     bool failed(int status) const;
 
   public:
     // The library of kernels and the array namespace, as primitives get them; null until there are.
     PyObject *kernels = nullptr, *xp = nullptr;
 
-    // `stream` is a capsule of a C function, or None. False, and no error, without a driver.
+    // `stream` and `allocate` are capsules of C functions, or None; `samples` are arrays. False, and no
+    // error, without a driver.
     bool use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
-             PyObject* driver_error);
+             PyObject* driver_error, PyObject* allocate, PyObject* samples);
 
     bool is_array(PyObject* object) const { return array_ && Py_IS_TYPE(object, (PyTypeObject*)array_); }
 
     // Of arrays.
     Ref shape(PyObject* array) const { return shape_.of(array); }
-    Ref dtype(PyObject* array) const { return dtype_.of(array); }
+    Ref dtype(PyObject* array) const {
+        return is_known_ ? Ref::to(known(array).dtype) : dtype_.of(array);
+    }
     Ref strides(PyObject* array) const { return strides_.of(array); }
     Ref base(PyObject* array) const { return base_.of(array); }
-    Index size(PyObject* array) const { return size_.integer(array); }
-    bool is_contiguous(PyObject* array) const { return contiguous_.of(array) == Py_True; }
+    Index size(PyObject* array) const { return is_known_ ? known(array).size : size_.integer(array); }
+    bool is_contiguous(PyObject* array) const {
+        return is_known_ ? known(array).c_contiguous : contiguous_.of(array) == Py_True;
+    }
     CudaArray read(PyObject* array) const {
-        const Ref dtype = dtype_.of(array), data = data_.of(array);
+        const Ref type = dtype(array);
+        if (is_known_) {
+            const auto& data = *(const CupyPointer*)known(array).data;
+            return {(uintptr_t)data.address, known(array).size, type_of((PyArray_Descr*)(PyObject*)type), data.device};
+        }
+        const Ref data = data_.of(array);
         return {(uintptr_t)pointer_.integer(data), size_.integer(array),
-                type_of((PyArray_Descr*)(PyObject*)dtype), (int)device_.integer(data)};
+                type_of((PyArray_Descr*)(PyObject*)type), (int)device_.integer(data)};
     }
 
     // A new array of uninitialised elements, from CuPy's current allocator.
@@ -97,8 +112,8 @@ class TL_SHARED Cuda {
 
     // Whether an array's elements lie one behind the other, each where its type may begin.
     bool is_dense(PyObject* array) const {
-        return is_contiguous(array) &&
-               pointer_.integer(data_.of(array)) % item_size(type_of((PyArray_Descr*)(PyObject*)dtype(array))) == 0;
+        const CudaArray found = read(array);
+        return is_contiguous(array) && found.address % item_size(found.type) == 0;
     }
 
     // Row `i` of an array's first axis, each row dense and of these lengths.

@@ -298,12 +298,27 @@ def launching(host: Any) -> Any:
         getattr(stream, "__pyx_capi__", {}).get("get_current_stream_ptr"),
         cupy.cuda.get_current_stream,
         CUDADriverError,
+        getattr(cupy.cuda.memory, "__pyx_capi__", {}).get("alloc"),
+        tuple(_samples(cupy)),
     )
     if not usable:
         return None
     host.watch_launches(_watcher)
     _launching.append(host)
     return host
+
+
+def _samples(cupy: Any) -> Iterator[Any]:
+    """Arrays by which the extension looks whether it knows how CuPy's lie in memory."""
+    memory = cupy.cuda.UnownedMemory(1 << 20, 1 << 33, None, 0)  # nobody reads it
+    for shape, dtype in (
+        ((3, 5), "f"),
+        ((), "d"),
+        ((1, 7, 1), "e"),
+        ((2, 1, 4), "?"),
+        ((1 << 31, 2), "B"),
+    ):
+        yield cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 512))
 
 
 class CudaLibrary:
