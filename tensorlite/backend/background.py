@@ -10,10 +10,13 @@ import atexit
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class Task:
@@ -119,6 +122,8 @@ def later(function: Callable[[], None]) -> Task:
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; one that a task runs gives way to others, and ends with us."""
+    import subprocess  # which takes a while, and most programs find all compiled
+
     if threading.current_thread() is not _worker.thread:
         return subprocess.run(command, capture_output=True, text=True, check=False)
     with subprocess.Popen(

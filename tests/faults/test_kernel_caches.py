@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import getpass
+import tempfile
 
 import pytest
 
@@ -89,6 +91,6 @@ def test_a_user_without_a_home_or_a_name(monkeypatch, tmp_path):
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(cache.Path, "home", none)
-    monkeypatch.setattr(cache.getpass, "getuser", nameless)
-    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert tmp_path in cache.cache_folder().parents

@@ -13,11 +13,9 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import sysconfig
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -25,9 +23,7 @@ import numpy as np
 
 from tensorlite.backend import background
 
-from .bindings import bindings_source, family_source, unit_source
 from .declarations import Kernel, families, flatten, kernels_folder
-from .entry import slots_of
 from .unavailable import KernelsUnavailable, SourceRefused, say
 
 MODULE = "tensorlite_kernels"
@@ -118,8 +114,7 @@ def flags_of(compiler: Command) -> list[str]:
 @cache
 def _is_clang(compiler: Command) -> bool:
     """Whether a compiler is clang, by its own word: on macOS g++ is clang."""
-    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
-    return "clang" in version.stdout
+    return "clang" in background.run([*compiler, "--version"]).stdout
 
 
 def _family_flags(family: str, compiler: Command) -> list[str]:
@@ -147,6 +142,8 @@ def generated_sources(unit: str | None = None) -> dict[str, str]:
 
     Families that are compiled together are in the first one's file.
     """
+    from .bindings import bindings_source, family_source, unit_source  # which nobody else needs
+
     kernels = families("cpu")
     if unit in FUNCTIONS:
         return {f"{unit}.cpp": _including(FUNCTIONS[unit]) + unit_source((), FUNCTIONS[unit])}
@@ -169,6 +166,8 @@ def generated_sources(unit: str | None = None) -> dict[str, str]:
 
 def _later(kernels: dict[str, list[Kernel]]) -> dict[str, str]:
     """The functions of the units, by name."""
+    from .entry import slots_of
+
     found = {
         name: family
         for family, its_kernels in kernels.items()
@@ -210,6 +209,8 @@ def build(compiler: Command, wanted: Sequence[str], target: Path) -> Path:
     target
         The file of the extension itself; units are put beside it (`file_of`).
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     only = "" if MODULE in wanted else f" ({', '.join(wanted)})"
     say(f"compiling kernels for this CPU, once{only} …")
     start = time.perf_counter()

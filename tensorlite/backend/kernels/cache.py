@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import os
 import platform
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +46,8 @@ def built_in(cached: Path, compiler: Command, wanted: Sequence[str] = (MODULE,))
     KernelsUnavailable
         If they do not compile, or did not before.
     """
+    import tempfile
+
     failed = file_of(cached, wanted[0]).with_suffix(".failed")
     if failed.is_file():
         raise KernelsUnavailable(f"{failed.read_text()} (tensorlite warmup tries again)")
@@ -137,6 +137,9 @@ def second_cache() -> Path:
 
     If other users can write to it, the name returned is of a folder that does not exist.
     """
+    import getpass
+    import tempfile
+
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a number without a name

@@ -12,7 +12,6 @@ import importlib.util
 import math
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +71,8 @@ def _wherever(compiler: Command, cached: Path, unit: str, use: Callable[[Path], 
         except (OSError, ImportError) as error:
             reasons.append(f"{folder} ({getattr(error, 'strerror', None) or error})")
     say(f"kernels cannot be kept in {' or '.join(reasons)}; compiling for this process only")
+    import tempfile
+
     try:
         with tempfile.TemporaryDirectory() as work:
             return use(file_of(build(compiler, [unit], Path(work) / cached.name), unit))
