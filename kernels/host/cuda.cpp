@@ -14,7 +14,7 @@ Cuda& cuda() {
 }
 
 bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
-               PyObject* driver_error, PyObject* allocate, PyObject* samples) {
+               PyObject* driver_error, PyObject* allocator, PyObject* usual, PyObject* samples) {
     void* driver = dlopen("libcuda.so.1", RTLD_NOW);
     if (!driver) return false;
     launch_ = (decltype(launch_))dlsym(driver, "cuLaunchKernel");
@@ -32,10 +32,10 @@ bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* c
         pointer_.find(pointer, "ptr") && device_.find(pointer, "device_id");
     if (!complete) return false;
     array_ = Py_NewRef(array);
-    constexpr const char* kAllocates =
-        "struct __pyx_obj_4cupy_4cuda_6memory_MemoryPointer *(PyObject *, int __pyx_skip_dispatch)";
-    if (!PyCapsule_IsValid(allocate, kAllocates)) return true;
-    allocate_ = (decltype(allocate_))PyCapsule_GetPointer(allocate, kAllocates);
+    constexpr const char* kAllocator = "PyObject *(int __pyx_skip_dispatch)";
+    if (!PyCapsule_IsValid(allocator, kAllocator)) return true;
+    allocator_ = (decltype(allocator_))PyCapsule_GetPointer(allocator, kAllocator);
+    usual_ = Py_NewRef(PyTuple_GET_ITEM(usual, 0)), direct_ = Py_NewRef(PyTuple_GET_ITEM(usual, 1));
     new_ = ((PyTypeObject*)array)->tp_base->tp_new, pointer_type_ = (PyTypeObject*)pointer;
     bool known = true;
     for (Py_ssize_t i = 0; known && i < PyTuple_GET_SIZE(samples); ++i)
@@ -67,6 +67,19 @@ bool Cuda::recognises(PyObject* array) const {
     return true;
 }
 
+// Memory from CuPy's current allocator. The package's own is passed by: it only says what an error means.
+Ref Cuda::allocated(Py_ssize_t bytes) const {
+    const Ref size(PyLong_FromSsize_t(bytes)), current(size ? allocator_(0) : nullptr);
+    if (!current) return Ref();
+    Ref found(PyObject_CallOneArg(current == usual_ ? direct_ : (PyObject*)current, size));
+    if (!found && current == usual_) {
+        PyErr_Clear();
+        found = Ref(PyObject_CallOneArg(current, size));
+    }
+    if (!found || Py_IS_TYPE(found, pointer_type_)) return found;
+    return PyErr_Format(PyExc_TypeError, "CuPy's allocator returned %R, which is no MemoryPointer", (PyObject*)found), Ref();
+}
+
 // A new array; nothing, and maybe no error, where CuPy's class is to make it.
 Ref Cuda::made_here(PyObject* shape, PyObject* dtype, PyObject* data) const {
     constexpr int kMostAxes = 32;
@@ -82,11 +95,7 @@ Ref Cuda::made_here(PyObject* shape, PyObject* dtype, PyObject* data) const {
         lengths[axis] = PyLong_CheckExact(length) ? PyLong_AsSsize_t(length) : 0;
         if (lengths[axis] < 1 || __builtin_mul_overflow(bytes, lengths[axis], &bytes)) return PyErr_Clear(), Ref();
     }
-    Ref owned = data ? Ref::to(data) : Ref();
-    if (!data) {
-        const Ref number(PyLong_FromSsize_t(bytes));
-        if (number) owned = Ref(allocate_(number, 0));
-    }
+    Ref owned = data ? Ref::to(data) : allocated(bytes);
     Ref made(owned ? new_((PyTypeObject*)array_, nothing, nullptr) : nullptr);
     if (made)
         ((CupyArray*)(PyObject*)made)->fill(lengths, count, bytes / item_size(type), item_size(type), Py_NewRef(dtype), owned.release());
@@ -156,14 +165,15 @@ int Cuda::copy(PyObject* to, PyObject* from) const {
     return !status || failed(status) ? 1 : -1;
 }
 
-// use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, allocate, samples): whether
-// kernels can be launched from here.
+// use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, allocator, usual, samples):
+// whether kernels can be launched from here.
 PyObject* py_use_cuda(PyObject*, PyObject* const* args, Py_ssize_t given) {
-    if (given != 7 || !PyType_Check(args[0]) || !PyType_Check(args[1]) || !PyTuple_Check(args[6]))
+    if (given != 8 || !PyType_Check(args[0]) || !PyType_Check(args[1]) || !PyTuple_Check(args[6]) ||
+        PyTuple_GET_SIZE(args[6]) != 2 || !PyTuple_Check(args[7]))
         return PyErr_Format(PyExc_TypeError,
                             "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, "
-                            "allocate, samples)");
-    const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4], args[5], args[6]);
+                            "allocator, usual, samples)");
+    const bool usable = cuda().use(args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]);
     return PyErr_Occurred() ? nullptr : PyBool_FromLong(usable);
 }
 

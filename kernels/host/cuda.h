@@ -57,25 +57,28 @@ class TL_SHARED Cuda {
                    intptr_t, void**, void**) = nullptr;
     int (*current_device_)(int*) = nullptr;
     int (*copy_)(uintptr_t, uintptr_t, size_t, intptr_t) = nullptr;
-    // Where arrays are made and read here, as `CupyArray`: CuPy's allocator, and how objects begin.
+    // Where arrays are made and read here, as `CupyArray`: what finds CuPy's current allocator, the one
+    // of the package, the one that it explains the errors of, and how objects begin.
     bool is_known_ = false;
-    PyObject* (*allocate_)(PyObject*, int) = nullptr;
+    PyObject* (*allocator_)(int) = nullptr;
+    PyObject *usual_ = nullptr, *direct_ = nullptr;
     newfunc new_ = nullptr;
     PyTypeObject* pointer_type_ = nullptr;
 
     static const CupyArray& known(PyObject* array) { return *(const CupyArray*)array; }
     bool recognises(PyObject* array) const;
     Ref made_here(PyObject* shape, PyObject* dtype, PyObject* data) const;
+    Ref allocated(Py_ssize_t bytes) const;
     bool failed(int status) const;
 
   public:
     // The library of kernels and the array namespace, as primitives get them; null until there are.
     PyObject *kernels = nullptr, *xp = nullptr;
 
-    // `stream` and `allocate` are capsules of C functions, or None; `samples` are arrays. False, and no
-    // error, without a driver.
+    // `stream` and `allocator` are capsules of C functions, or None; `usual` is the package's allocator
+    // and the one in it; `samples` are arrays. False, and no error, without a driver.
     bool use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* current_stream,
-             PyObject* driver_error, PyObject* allocate, PyObject* samples);
+             PyObject* driver_error, PyObject* allocator, PyObject* usual, PyObject* samples);
 
     bool is_array(PyObject* object) const { return array_ && Py_IS_TYPE(object, (PyTypeObject*)array_); }
 

@@ -118,7 +118,7 @@ inline PyObject* py_empty_cache(PyObject*, PyObject*) {
     TL_METHOD("in_place", py_in_place, "in_place(watched)"), \
     TL_METHOD("forget_gradients", py_forget_gradients, "forget_gradients(parameters)"), \
     TL_METHOD("walk", py_walk, "walk(node, g, accumulate, retain_graph, overwritten, helpers, arrivals)"), \
-    TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, allocate, samples)"), \
+    TL_METHOD("use_cuda", py_use_cuda, "use_cuda(ndarray, MemoryPointer, stream, current_stream, driver_error, allocator, usual, samples)"), \
     TL_METHOD("use_cuda_library", py_use_cuda_library, "use_cuda_library(kernels, xp)"), \
     TL_METHOD("cuda_empty", py_cuda_empty, "cuda_empty(shape, dtype, memptr, strides)"), \
     TL_METHOD("cuda_entry", py_cuda_entry, "cuda_entry(name, kernel, total, allowed, slots)"), \

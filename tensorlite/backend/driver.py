@@ -41,8 +41,17 @@ def load_cupy() -> ModuleType:
         import cupy
     except Exception as error:  # it reads its configuration and loads libraries at import
         raise RuntimeError(f"CuPy is installed but cannot be imported: {error}") from error
-    cupy.cuda.set_allocator(explained(cupy.cuda.get_allocator()))
+    cupy.cuda.set_allocator(usual_allocator()[0])
     return cupy
+
+
+@functools.cache
+def usual_allocator() -> tuple[Callable[[int], Any], Callable[[int], Any]]:
+    """What CuPy's arrays get their memory from, and the allocator of CuPy's that is in it."""
+    import cupy
+
+    direct = cupy.cuda.get_allocator()
+    return explained(direct), direct
 
 
 def explained(allocate: Callable[[int], Any]) -> Callable[[int], Any]:

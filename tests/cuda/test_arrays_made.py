@@ -82,6 +82,11 @@ def test_the_current_allocator_gives_the_memory_and_gets_it_back(empty):
     assert pool.used_bytes() == 0 and memory() is None
 
 
+def test_an_allocator_that_gives_no_memory_of_cupys_is_refused(empty):
+    with cupy.cuda.using_allocator(lambda size: "mine"), pytest.raises(TypeError, match="mine"):
+        empty((2,), np.dtype("f"))
+
+
 def test_no_memory_is_said_as_ever(empty):
     used = tl.cuda.memory_allocated()
     with pytest.raises(OutOfMemoryError, match="GiB asked"):

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlite.backend.driver import usual_allocator
+
 from .c_types import ARRAYS, C_TYPES, FLOATS, SCALARS, scalar
 from .declarations import Kernel, Parameter, families
 from .entry import Entry, allowed, slots_of, steps
@@ -298,7 +300,8 @@ def launching(host: Any) -> Any:
         getattr(stream, "__pyx_capi__", {}).get("get_current_stream_ptr"),
         cupy.cuda.get_current_stream,
         CUDADriverError,
-        getattr(cupy.cuda.memory, "__pyx_capi__", {}).get("alloc"),
+        getattr(cupy.cuda.memory, "__pyx_capi__", {}).get("get_allocator"),
+        usual_allocator(),
         tuple(_samples(cupy)),
     )
     if not usable:
