@@ -28,6 +28,14 @@
 #define FUSED_ROWS(T) static
 #endif
 
+// What is computed of an element is part of each loop that computes it: a long rule, which stands in two
+// of them, would be a call in both, and neither in vectors.
+#if defined(__CUDACC__)
+#define RULE
+#else
+#define RULE __attribute__((always_inline))
+#endif
+
 namespace tl {
 
 // ---- one element in the place of a map ----------------------------------------------------------

@@ -234,7 +234,7 @@ class _Body:
         arguments += [f"{_kind(v)}& {name}" for v, name in self._named()]
         passed = [name for _, name in mapped] + [f"out({name})" for _, name in self._named()]
         lines = [f"    const {_kind(v)} {n}_ = {_kind(v)}(*{n});" for v, n in single]
-        lines.append(f"    auto rule = [=]({', '.join(arguments)}) {{")
+        lines.append(f"    auto rule = [=]({', '.join(arguments)}) RULE {{")
         lines += [f"        const {_kind(v)} {n} = {n}_;" for v, n in single]
         lines += [f"        {line}" for line in self.lines]
         lines += [
@@ -289,7 +289,7 @@ class _Body:
             slots = "".join(f", {C_NAMES[v.type]}& {name}" for v, name in self._named())
             rows = "".join(f", {name}_row" for name, _ in results)
             element = [*(f"        {line}" for line in inner), f"    }}{rows});", "});"]
-            run = f"    run([&](Slot j{slots}) {{"
+            run = f"    run([&](Slot j{slots}) RULE {{"
             body = [head, *(f"    {line}" for line in lines), run, *element]
             return self._function("FUSED_EACH", parameters, [f"    {line}" for line in body])
         inside = "if (is_inside(j, columns)) "
