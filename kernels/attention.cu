@@ -275,6 +275,8 @@ void attention(FORWARD_PARAMETERS(T)) {
             const Index at = head * queries + i, mask = scoring.row(head, i);
             Row query, sum;
             query.read(q.of(head)[i], dim);
+            // Online softmax: the largest score so far, and of the weights exp(score - peak) their sum
+            // and the values' weighted sum. Where a larger score comes, these shrink.
             A peak = -INFINITY, total = 0;
             for (Index first = 0; first < scoring.limit(last - 1); first += kTile<A>) {
                 __syncthreads();

@@ -58,20 +58,14 @@ void conv_each(PRODUCT_PARAMETERS(T)) {
     const Patches<T> patches(x + group * channels * axes.volume(), images,
                              groups * channels * axes.volume(), axes);
     const uint32_t number = blockIdx.x / of_all * kEachThreads + threadIdx.x;
-    const uint32_t n = patches.of_image.quotient(number);
-    if (n >= images) return;
+    const Index to = target.result(patches, number, of_all);
+    if (to < 0) return;
     const Place<T> place = patches.place(number, taps);
     const int count = (int)channels;
     const A sum = taps.count == 9
                       ? seen_by<9>(place, weights, offsets, 9, count, axes.volume())
                       : seen_by<0>(place, weights, offsets, taps.count, count, axes.volume());
-    const uint32_t within = number - n * patches.of_image.by, i = patches.of_plane.quotient(within);
-    const uint32_t plane = within - i * patches.of_plane.by, j = patches.of_row.quotient(plane);
-    const uint32_t l = plane - j * patches.of_row.by;
-    const Index line = (Index)(target.first_d + (int)i * target.stride_d) * target.size_h +
-                       target.first_h + (int)j * target.stride_h;
-    y[((Index)n * of_all + row) * target.volume() + line * target.size_w + target.first_w +
-      (int)l * target.stride_w] = T(sum + (bias ? A(bias[row]) : A(0)));
+    y[to + row * target.volume()] = T(sum + (bias ? A(bias[row]) : A(0)));
 }
 
 // partial[part][m, c, tap] = Σ g[n, m, place] · x[n, c, place] over the part's share of all places.
