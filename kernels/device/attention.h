@@ -286,10 +286,12 @@ struct Pass {
         }
         Level others[kTile / 4];  // over keys
         if constexpr (kOfKeys) {
+            const int row = first + (int)threadIdx.x % 4 * 2, left = (int)scoring.queries - row;
+            const Level* of_lane = computed_anew(levels + row);  // one address, and constant distances
 #pragma unroll
             for (int c = 0; c < kTile / 4; ++c) {
-                const int i = first + c / 2 * 8 + (int)threadIdx.x % 4 * 2 + c % 2;
-                others[c] = i < (int)scoring.queries ? levels[i] : Level{0, 0};
+                const int i = c / 2 * 8 + c % 2;
+                others[c] = i < left ? of_lane[i] : Level{0, 0};
             }
         }
 #pragma unroll
