@@ -181,7 +181,7 @@ def _made(
             t.grad = t.grad_buffer if grad is _HOME else grad
         for undo in reversed(recorder.undo):
             undo()
-        if isinstance(error, _REFUSALS) and recorder.reason is None:
+        if _is_refusal(error) and recorder.reason is None:
             recorder.reason = f"CUDA refuses it ({error})"
             raise Refused from error
         raise
@@ -189,7 +189,13 @@ def _made(
 
 
 _HOME = object()
-_REFUSALS = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+_OF_CUDA = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether CUDA or CuPy says that something cannot be captured; CuPy has no type for it."""
+    said = isinstance(error, RuntimeError) and "captur" in str(error)
+    return said or isinstance(error, _OF_CUDA)
 
 
 def _gradients(known: list[Tensor]) -> list[tuple[Tensor, Any]]:

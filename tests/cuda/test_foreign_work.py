@@ -13,7 +13,7 @@ import pytest
 import tensorlite as tl
 from tensorlite.backend import HOST, driver
 from tensorlite.bench.counts import emulator
-from tensorlite.recording import graph_chains
+from tensorlite.recording import CaptureError, graph_chains
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,29 @@ def test_work_of_cupys_keeps_its_place(function):
     assert found[:5] == found[5:]
     (recording,) = call.recordings
     assert recording.replays and "fused[" in str(recording)
+
+
+@pytest.mark.parametrize("what", ["product", "copy to the host"])
+def test_what_cupy_does_not_capture_is_a_refusal(what):
+    room, seen = cupy.empty((4, 4), "f"), []
+
+    def call(x):
+        y = x * 2 + 1
+        if what == "product":
+            cupy.matmul(y.array, y.array, out=room)
+        else:
+            seen.append(float(y.array.get()[0, 0]))
+        return y
+
+    captured = tl.capture(call, strict=False)
+    for i in range(4):
+        x = tl.full((4, 4), float(i), device="cuda")
+        assert (captured(x) == 2 * x + 1).all()
+    assert "CUDA refuses it" in captured.reason and "captur" in captured.reason
+    with pytest.raises(CaptureError, match="CUDA refuses it"):
+        strict = tl.capture(call)
+        [strict(tl.ones(4, 4, device="cuda")) for _ in range(2)]
+    assert what == "product" or seen == [1.0, 3.0, 5.0, 7.0, 3.0, 3.0]
 
 
 def test_a_stream_that_is_destroyed_meanwhile_is_a_refusal():
