@@ -1,12 +1,13 @@
 """Captured and eager steps beside torch, torch with fused optimizers, torch.compile and JAX.
 
-    python benchmarks/captured.py [--rounds N] [--cpu-time] [--peers torch jax] [NAME …]
+    python benchmarks/captured.py [NAME …] [--rounds N] [--cpu-time] [--peers torch jax]
 
 Each variant is a process of its own, and they take turns. It prints the medians, ours over the best
-peer's, what the first calls took (recording and compiling in them), and the most memory that steps
-needed above what the process had when everything was imported. Names are those of `tensorlite bench
-steps` and `tensorlite bench ops`, and the larger ones below. With `--cpu-time` one thread runs, and
-its time on the processor is counted, which other processes on the machine disturb less.
+peer's, what the first calls took (recording and compiling in them: the medians are without it), and
+the most memory that steps needed above what the process had when everything was imported. Who takes
+longer than `--limit` seconds for the first calls is ended, and a line says so. Names are those of
+`tensorlite bench steps` and `tensorlite bench ops`, and the larger ones below. With `--cpu-time`
+one thread runs, and its time on the processor is counted, which other processes disturb less.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import contextlib
 import importlib
 import json
 import os
+import select
+import signal
 import statistics
 import subprocess
 import sys
@@ -62,7 +65,8 @@ def build(variant: str, name: str, threads: int) -> Callable[[], Any]:
         load = framework.load
         framework.load = lambda model: framework.library.compile(load(model))  # type: ignore
     if name in OPS:
-        step = both_ways(framework, name)["both"]
+        made = framework.library.compile if variant == "torch.compile" else None
+        step = both_ways(framework, name, made)["both"]
     elif name in LARGER:
         step = gpt(framework, *LARGER[name], 256)
     elif name == "mlp-4096":
@@ -71,6 +75,8 @@ def build(variant: str, name: str, threads: int) -> Callable[[], Any]:
         step = _bert(framework, name == "bert")
     else:
         step = STEPS[name](framework)
+        if variant == "torch.compile" and name.startswith("adam"):  # which has no model
+            step = framework.library.compile(step)
     return framework.library.capture(step) if variant == "captured" else step
 
 
@@ -175,7 +181,9 @@ def work(variant: str, name: str, threads: int, cpu_time: bool) -> None:
 class Process:
     """A variant, which waits for its turn."""
 
-    def __init__(self, variant: str, name: str, python: str, threads: int, cpu_time: bool) -> None:
+    def __init__(
+        self, variant: str, name: str, python: str, limit: float, threads: int, cpu_time: bool
+    ) -> None:
         env = {k: v for k, v in os.environ.items() if k not in SLOW_BLAS}
         env |= {f"{what}_NUM_THREADS": str(threads) for what in ("OPENBLAS", "OMP", "MKL")}
         env["NPROC"] = str(threads)
@@ -187,10 +195,17 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
             env=env,
+            start_new_session=True,  # with the compilers that it may start
         )
-        self.told = self.read()
+        ready = select.select([self.process.stdout], [], [], limit)[0]
+        self.told = self.read() if ready else {}
+        if not self.told:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+            why = f"not ready in {limit:.0f} s" if not ready else "ended with an error"
+            print(f"  {variant:14} {why}")
         self.seconds: list[float] = []
         self.memory = 0.0
 
@@ -203,7 +218,7 @@ class Process:
     def measure(self) -> None:
         """Take a turn."""
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
+        self.process.stdin.write(b"go\n")
         self.process.stdin.flush()
         found = self.read()
         self.seconds.append(found["seconds"])
@@ -213,6 +228,7 @@ class Process:
 def compare(name: str, rounds: int, wanted: list[str], jax_python: str, *how: Any) -> None:
     """Print the lines of one workload."""
     pythons = {"jax": jax_python}
+    print(f"{name}:")
     running = {v: Process(v, name, pythons.get(v, sys.executable), *how) for v in (*OURS, *wanted)}
     running = {variant: process for variant, process in running.items() if process.told}
     for i in range(rounds):
@@ -221,7 +237,7 @@ def compare(name: str, rounds: int, wanted: list[str], jax_python: str, *how: An
     peers = [variant for variant in wanted if variant in running]
     median = {v: statistics.median(process.seconds) for v, process in running.items()}
     best = min(peers, key=lambda v: median[v], default=None)
-    print(f"{name}: best peer {best}")
+    print(f"  best peer {best}")
     for variant, process in running.items():
         ratio = ""
         if best is not None and variant not in PEERS:
@@ -243,6 +259,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=float, default=300, help="seconds for the first calls")
     parser.add_argument("--cpu-time", action="store_true", help="of one thread")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--jax-python", default=sys.executable, help="a Python that has JAX")
@@ -253,7 +270,7 @@ def main() -> None:
         work(*args.worker, *how)
         return
     for name in args.names:
-        compare(name, args.rounds, args.peers, args.jax_python, *how)
+        compare(name, args.rounds, args.peers, args.jax_python, args.limit, *how)
 
 
 if __name__ == "__main__":

@@ -142,9 +142,15 @@ OPS: dict[str, Operation] = {
 }
 
 
-def both_ways(framework: Framework, name: str) -> dict[str, Callable[[], Any]]:
-    """The forward pass of an operation alone, and both passes: they return all they computed."""
+def both_ways(
+    framework: Framework, name: str, made: Callable[[Callable], Callable] | None = None
+) -> dict[str, Callable[[], Any]]:
+    """The forward pass of an operation alone, and both passes: they return all they computed.
+
+    `made` makes another function of the forward pass, such as a compiled one.
+    """
     forward, inputs = OPS[name].build(framework)
+    forward = forward if made is None else made(forward)
     y = forward()
     g = None  # of a loss, from which training starts
     if y.shape:
