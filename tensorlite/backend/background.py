@@ -72,10 +72,18 @@ class _Worker:
     def work(self) -> None:
         """See to it that a thread works where there is something to do."""
         with self.lock:
-            if self.thread is None and self.tasks and not self.closed:
-                thread = threading.Thread(target=self._loop, name="tensorlite", daemon=True)
+            if self.thread is not None or not self.tasks or self.closed:
+                return
+            thread = threading.Thread(target=self._loop, name="tensorlite", daemon=True)
+            try:
                 thread.start()
-                self.thread = thread
+            except RuntimeError:  # there can be no more threads
+                left = list(self.tasks)
+                self.tasks.clear()
+            else:
+                self.thread, left = thread, []
+        for task in left:
+            task.run()
 
     def _loop(self) -> None:
         while True:

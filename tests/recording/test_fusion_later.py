@@ -149,6 +149,18 @@ def test_a_fork_waits_for_a_compiler_of_its_own(compiler):
     assert not is_fused(step)  # the parent's compiler waits on
 
 
+def test_without_another_thread_the_call_compiles_itself(compiler, monkeypatch):
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    compiler.go.set()
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    step = tl.capture(formula)
+    for _ in range(4):
+        y = step(tl.ones(30))
+    assert is_fused(step) and y.numpy().tobytes() == formula(tl.ones(30)).numpy().tobytes()
+
+
 PROGRAM = """
 import sys
 import tensorlite as tl
