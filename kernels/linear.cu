@@ -74,6 +74,21 @@ void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets
 }
 #endif
 
+#if defined(__CUDACC__)
+// y = the sum of each row of 16-bit floats, not rounded to them
+template <SHORT T>
+ROWS(rows, columns)
+void row_sum_wide(const T* x OF(rows * columns), float* y OF(rows), Index rows, Index columns) {
+    each_team<T>(rows, columns, [=](auto team) {
+        for (Index r : team) {
+            auto in = team.row(x + r * columns);
+            const auto total = team.sum([&](Slot j) { return in[j]; }, in);
+            if (team.leader()) y[r] = total;
+        }
+    });
+}
+#endif
+
 // y = the sum of each row times `factor`
 template <typename T>
 ROWS(rows, columns)

@@ -115,6 +115,43 @@ def test_gradients_of_parameters_are_float32(half, housed, rows, device):
         optimizer.step()
 
 
+CONVOLUTIONS = [
+    lambda: nn.Conv2d(3, 6, 3, padding=1),
+    lambda: nn.Conv1d(3, 5, 1),
+    lambda: nn.Conv3d(4, 6, 2, groups=2, stride=2),
+    lambda: nn.ConvTranspose2d(3, 4, 3),
+]
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("make", CONVOLUTIONS)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_gradients_of_filters_are_written_unrounded(half, make, steps, device):
+    """On CUDA in an arena; float64 sees the same operands, which 16 bits hold."""
+    tl.manual_seed(0)
+    model = make().to(device)
+    axes = model.weight.ndim - 2
+    with tl.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(half).float())
+    wide = make().double()
+    wide.load_state_dict({k: v.cpu().double() for k, v in model.state_dict().items()})
+    optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
+    x = tl.randn(7, model.in_channels, *(9,) * axes).to(half)
+    for _ in range(steps):
+        with tl.autocast(device.type, dtype=half):
+            y = model(x.to(device))
+        y.backward(tl.ones_like(y) / 4)
+    for ours, right in zip(model.parameters(), wide.parameters(), strict=True):
+        assert ours.grad.dtype == np.float32
+        expected = wide(x.double())
+        (gradient,) = tl.autograd.grad(expected, right, tl.ones_like(expected) / 4)
+        scale = abs(host(gradient)).max() * steps
+        unit = 1e-6 if device.type == "cuda" and steps == 1 else HALVES[half]
+        assert abs(host(ours.grad.double()) - steps * host(gradient)).max() <= 8 * unit * scale
+    optimizer.step()
+
+
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize("housed", [False, True], ids=["alone", "in an arena"])
 def test_gradients_of_several_passes_add_up(half, housed, device):

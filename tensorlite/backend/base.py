@@ -216,8 +216,11 @@ class Backend:
         """``x1 + x2``, of two arrays of this device; by a kernel even if they are `small`."""
         return x1 + x2
 
-    def column_sums(self, x: Array) -> Array:
-        """The sum of each column of a matrix of floats, rounded once: the gradient of a bias."""
+    def column_sums(self, x: Array, out: Array | None = None) -> Array:
+        """The sum of each column of a matrix of floats, rounded once: the gradient of a bias.
+
+        In `out`, if that is given and there are kernels; of short floats it may be float32.
+        """
         k = self.kernels
         if k is None or not x.size or x.dtype.char not in KERNEL_FLOATS:
             return self.cast(total(self.xp, x, 0), x.dtype)
@@ -230,7 +233,7 @@ class Backend:
         else:
             partial = k.empty((parts, columns), x.dtype if x.dtype.itemsize == 8 else float32)
             k.column_sum(x if dense else self.copy(x), partial, n, columns, parts)
-        sums = k.empty((columns,), x.dtype)
+        sums = k.empty((columns,), x.dtype) if out is None else out
         k.column_total(partial, sums, 1, parts, columns)
         return sums
 

@@ -7,8 +7,15 @@ from types import ModuleType
 from typing import Any
 
 from tensorlite.backend import Array, array_backend
+from tensorlite.backend.dtypes import is_short
 from tensorlite.backend.totals import total
-from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, plain, plane_sizes
+from tensorlite.ops.compiled.arrays import (
+    kernel_sum_dtype,
+    packed,
+    plain,
+    plane_sizes,
+    room,
+)
 from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.rectifiers import relu_backward
 from tensorlite.ops.shape import broadcast_to
@@ -22,8 +29,11 @@ def per_channel(values: Any, ndim: int) -> Any:
 
 @primitive
 @float32_inside
-def channel_sum(xp: ModuleType, x: Array) -> Array:
-    """Sum (N, C, …) over all axes but the second: the gradient of a bias."""
+def channel_sum(xp: ModuleType, x: Array, *, into: Array | None = None) -> Array:
+    """Sum (N, C, …) over all axes but the second: the gradient of a bias.
+
+    In the array `into` if that is possible: unrounded, if that is float32 and `x` short.
+    """
     return total(xp, x, (0, *range(2, x.ndim)))
 
 
@@ -31,17 +41,29 @@ channel_sum.defvjp(x=lambda g, x_shape: broadcast_to(per_channel(g, len(x_shape)
 
 
 @channel_sum.kernel
-def _channel_sum(k: Any, x: Array) -> Any:
+def _channel_sum(k: Any, x: Array, *, into: Array | None = None) -> Any:
     n, channels, size = plane_sizes(x)
-    if size == 1 and x.size:
-        return array_backend((x,)).column_sums(x.reshape(n, channels))
-    if x.dtype.char not in "fd" or (arrays := packed(x)) is None:
+    short = is_short(x.dtype) and not k.on_host
+    if not x.size or not (short or x.dtype.char in "fd"):
+        return _of_rows(x, n, channels) if x.size and size == 1 else NotImplemented
+    wide = kernel_sum_dtype(x.dtype)
+    sums = room(k, (channels,), x.dtype, into, None if k.on_host else wide)
+    if size == 1:
+        return _of_rows(x, n, channels, sums)
+    arrays = packed(x)
+    if arrays is None:
         return NotImplemented
-    partial = k.empty((n, channels), x.dtype)
-    k.row_sum(*arrays, partial, n * channels, size, 1.0)
-    sums = k.empty((channels,), x.dtype)
+    partial = k.empty((n, channels), wide)
+    if short:
+        k.row_sum_wide(*arrays, partial, n * channels, size)
+    else:
+        k.row_sum(*arrays, partial, n * channels, size, 1.0)
     k.column_total(partial, sums, 1, n, channels)
     return sums
+
+
+def _of_rows(x: Array, n: int, channels: int, out: Array | None = None) -> Array:
+    return array_backend((x,)).column_sums(x.reshape(n, channels), out)
 
 
 @primitive

@@ -97,9 +97,18 @@ def convolution_transpose(
 
 @primitive
 def convolution_weight(
-    xp: ModuleType, d: Array, x: Array, *, kernel: tuple[int, ...], geometry: Geometry
+    xp: ModuleType,
+    d: Array,
+    x: Array,
+    *,
+    kernel: tuple[int, ...],
+    geometry: Geometry,
+    into: Array | None = None,
 ) -> Array:
-    """Correlate `d` (N, O, *out) with `x` (N, C, *size): the gradient of a weight."""
+    """Correlate `d` (N, O, *out) with `x` (N, C, *size): the gradient of a weight.
+
+    In the array `into` if that is possible: unrounded, if that is float32 and the operands short.
+    """
     n, filters, *out = d.shape
     groups = geometry.groups
     d = d.reshape(n, groups, filters // groups, math.prod(out))
@@ -148,15 +157,15 @@ def check_shapes(
 
 convolution.defvjp(
     x=lambda g, weight, x_shape, geometry: convolution_transpose(g, weight, x_shape[2:], geometry),
-    weight=lambda g, x, weight_shape, geometry: convolution_weight(
-        g, x, weight_shape[2:], geometry
+    weight=lambda g, x, weight_shape, geometry, *, into=None: convolution_weight(
+        g, x, weight_shape[2:], geometry, into and into[1]
     ),
-    bias=lambda g: channel_sum(g),
+    bias=lambda g, *, into=None: channel_sum(g, into and into[2]),
 )
 convolution_transpose.defvjp(
     x=lambda g, weight, geometry: convolution(g, weight, geometry=geometry),
-    weight=lambda g, x, weight_shape, geometry: convolution_weight(
-        x, g, weight_shape[2:], geometry
+    weight=lambda g, x, weight_shape, geometry, *, into=None: convolution_weight(
+        x, g, weight_shape[2:], geometry, into and into[1]
     ),
 )
 convolution_weight.defvjp(

@@ -142,7 +142,7 @@ linear.defvjp(
     weight=lambda g, x, *, into=None: weight_gradient(
         rows_of(g), rows_of(dense(x)), into and into[1]
     ),
-    bias=lambda g: channel_sum(rows_of(g)),
+    bias=lambda g, *, into=None: channel_sum(rows_of(g), into and into[2]),
 )
 
 
@@ -163,7 +163,7 @@ linear_relu.defvjp(
     weight=lambda g, y, x, *, into=None: weight_gradient(
         rows_of(relu_backward(g, y)), rows_of(dense(x)), into and into[1]
     ),
-    bias=lambda g, y: channel_sum(rows_of(relu_backward(g, y))),
+    bias=lambda g, y, *, into=None: channel_sum(rows_of(relu_backward(g, y)), into and into[2]),
 )
 
 

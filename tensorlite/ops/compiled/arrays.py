@@ -60,6 +60,17 @@ def kernel_sum_dtype(dtype: np.dtype) -> np.dtype:
     return dtype if dtype.itemsize == 8 else _FLOAT32
 
 
+def room(
+    k: Any, shape: tuple[int, ...], dtype: np.dtype, into: Array | None, wide: Any = None
+) -> Array:
+    """`into`, if a gradient of that shape and dtype can be written there, else a new array.
+
+    `wide`: what sums are computed in, and a place may have, too, which then gets them unrounded.
+    """
+    fits = into is not None and into.shape == shape and into.dtype in (dtype, wide or dtype)
+    return into if fits and plain(into) else k.empty(shape, dtype)
+
+
 def widened_on_host(*, statistics_in: int = 0, statistics_out: int = 0) -> Callable:
     """Let a kernel that the CPU has for float32 and float64 alone take short floats.
 

@@ -20,7 +20,7 @@ from tensorlite.backend import Array, array_backend
 from tensorlite.backend.dtypes import is_short
 from tensorlite.backend.precision import get_float32_matmul_precision
 from tensorlite.ops.channels import per_channel
-from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, pair, widened_on_host
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed, pair, room, widened_on_host
 from tensorlite.ops.conv import (
     Geometry,
     check_shapes,
@@ -99,7 +99,9 @@ def _prepared(kernel: Callable) -> Callable:
         if k.on_host or not is_short(dtype) or k.has_tiles(arrays[0]):
             return kernel(k, *arrays, **static)
         y = kernel(k, *map(widened, arrays), **static)
-        return y if y is NotImplemented else y.astype(dtype)
+        if y is NotImplemented or y is static.get("into"):
+            return y
+        return y.astype(dtype)
 
     return widened_on_host()(run)
 
@@ -255,13 +257,21 @@ def _transpose(
 
 @convolution_weight.kernel
 @_prepared
-def correlate(k: Any, d: Array, x: Array, *, kernel: Shape, geometry: Geometry) -> Any:
+def correlate(
+    k: Any,
+    d: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    geometry: Geometry,
+    into: Array | None = None,
+) -> Any:
     """`convolution_weight`."""
     if k.on_host:
         on_host = _weight_on_host(d.shape, x.shape, tuple(kernel), geometry)
         if on_host is None:
             return NotImplemented
-        weight = k.empty(on_host[0], x.dtype)
+        weight = room(k, on_host[0], x.dtype, into)
         k.conv2d_weight_gradient(d, x, weight, None, *on_host[1])
         return weight
     plan = _weight(d.shape, x.shape, tuple(kernel), geometry, _machine(k, x))
@@ -269,17 +279,17 @@ def correlate(k: Any, d: Array, x: Array, *, kernel: Shape, geometry: Geometry) 
         return NotImplemented
     shape, parts, launches = plan
     sums = kernel_sum_dtype(d.dtype)
-    partial = k.empty((len(launches) * parts, *shape), sums)
+    weight = room(k, shape, d.dtype, into, sums)
+    at_once = len(launches) * parts == 1 and weight.dtype == sums
+    partial = weight[None] if at_once else k.empty((len(launches) * parts, *shape), sums)
     for i, (images, name, numbers) in enumerate(launches):
         if images is None:
             getattr(k, name)(d, x, partial, *numbers)
         else:
             own = partial[i * parts : (i + 1) * parts]
             getattr(k, name)(d[images], x[images], own, *numbers)
-    if len(partial) == 1 and sums == d.dtype:
-        return partial[0]
-    weight = k.empty(shape, d.dtype)
-    k.column_total(partial, weight, 1, len(partial), weight.size)
+    if not at_once:
+        k.column_total(partial, weight, 1, len(partial), weight.size)
     return weight
 
 
