@@ -12,6 +12,7 @@ import pytest
 from captured import training
 
 import tensorlite as tl
+from tensorlite.backend import background
 from tensorlite.backend.kernels.unavailable import SourceRefused
 from tensorlite.recording import reading
 
@@ -154,6 +155,8 @@ def test_without_another_thread_the_call_compiles_itself(compiler, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     compiler.go.set()
+    while background._worker.thread is not None:  # of a test before
+        time.sleep(0.01)
     monkeypatch.setattr(threading.Thread, "start", refused)
     step = tl.capture(formula)
     for _ in range(4):
