@@ -56,8 +56,10 @@ class Unit:
             if self.given and not self.outputs:  # it writes in place, if only what was there
                 return False
             return not changed and not any(_shows(x, b) for x in self.outputs for b in self.own)
-        if self._reads_unwritten():
+        noted = [arrays for _, arrays, _, _ in self.k.log_calls(self.log, self.calls, self.end)]
+        if self._reads_unwritten(noted):
             return False
+        writes = [(at, at + size) for arrays in noted for at, size, written in arrays if written]
         contents = [
             block.copy() if live else None for block, live in zip(self.own, self.live, strict=True)
         ]
@@ -67,9 +69,9 @@ class Unit:
         for block in self.own:
             block.fill(0xFF)
         self.k.log_replay(self.log, self.calls, self.end)
-        same = all(map(same_bits, self.given, self.before)) and all(
-            map(same_bits, self.outputs, after)
-        )
+        touched = [i for i, x in enumerate(self.given) if i in changed or _meets(x, writes)]
+        same = all(same_bits(self.given[i], self.before[i]) for i in touched)
+        same = same and all(map(same_bits, self.outputs, after))
         for block, content in zip(self.own, contents, strict=True):
             if content is not None:
                 block[...] = content
@@ -86,11 +88,11 @@ class Unit:
                 return np.ndarray(x.shape, x.dtype, content, at, x.strides)
         return x.copy()
 
-    def _reads_unwritten(self) -> bool:
+    def _reads_unwritten(self, noted: list[list[tuple[int, int, bool]]]) -> bool:
         """Whether a call reads memory of the unit's own that none wrote: NumPy filled it."""
         spans = [(b.__array_interface__["data"][0], b.size) for b in self.own]
         written: set[int] = set()
-        for _, arrays, _, _ in self.k.log_calls(self.log, self.calls, self.end):
+        for arrays in noted:
             for wanted in (False, True):
                 for address, size, writes in arrays:
                     if not size or writes is not wanted:
@@ -130,6 +132,12 @@ def _swap(x: np.ndarray, y: np.ndarray) -> None:
         held = a[at : at + step].copy()
         a[at : at + step] = b[at : at + step]
         b[at : at + step] = held
+
+
+def _meets(x: np.ndarray, spans: list[tuple[int, int]]) -> bool:
+    """Whether an array has memory in one of these spans."""
+    low, high = np.lib.array_utils.byte_bounds(x)
+    return any(a < high and low < b for a, b in spans)
 
 
 def _shows(x: np.ndarray, block: np.ndarray) -> bool:
