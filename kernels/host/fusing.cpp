@@ -85,6 +85,22 @@ PyObject* py_log_arrange(PyObject*, PyObject* const* args, Py_ssize_t given) {
     Py_RETURN_NONE;
 }
 
+// log_redirect(log, low, high, to): what calls have in the memory from `low` to `high` is at `to` instead.
+PyObject* py_log_redirect(PyObject*, PyObject* const* args, Py_ssize_t given) {
+    if (given != 4) return PyErr_Format(PyExc_TypeError, "log_redirect(log, low, high, to) takes 4 arguments");
+    Log* log = (Log*)PyCapsule_GetPointer(args[0], kLogName);
+    char *low = (char*)PyLong_AsVoidPtr(args[1]), *high = (char*)PyLong_AsVoidPtr(args[2]),
+         *to = (char*)PyLong_AsVoidPtr(args[3]);
+    if (!log || PyErr_Occurred()) return nullptr;
+    for (Log::Entry& entry : log->entries)
+        for (size_t j = 0; j < entry.operands.size(); ++j) {
+            char* data = (char*)entry.operands[j].data;
+            if (!data || data < low || data >= high) continue;
+            entry.operands[j].data = entry.arrays[j] = to + (data - low);
+        }
+    Py_RETURN_NONE;
+}
+
 // log_copy(log): a log of the same calls, which may be planned while this one, which keeps the blocks of
 // both, stays as it is.
 PyObject* py_log_copy(PyObject*, PyObject* const* args, Py_ssize_t given) {
@@ -109,6 +125,7 @@ PyObject* py_fused_services(PyObject*, PyObject*) {
 static PyMethodDef table_of_fusing[] = {
     TL_METHOD("log_types", py_log_types, "log_types(log, i): the types of a call's arrays"),
     TL_METHOD("log_arrange", py_log_arrange, "log_arrange(log, calls): numbers of calls, and fused ones"),
+    TL_METHOD("log_redirect", py_log_redirect, "log_redirect(log, low, high, to)"),
     TL_METHOD("log_copy", py_log_copy, "log_copy(log): a log of the same calls, to be planned"),
     {"fused_services", py_fused_services, METH_NOARGS, "what generated kernels call"},
     {nullptr, nullptr, 0, nullptr},

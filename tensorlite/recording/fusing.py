@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # which takes a while to import
     from tensorlite.recording.chains import Chain
     from tensorlite.recording.kernel_text import Written
     from tensorlite.recording.reading import Made, Step
+    from tensorlite.recording.twins import Twin
     from tensorlite.recording.views import View
 
 
@@ -34,6 +35,7 @@ class Fused(NamedTuple):
 
     members: list[int]
     call: tuple | None
+    twins: tuple[Twin, ...]
 
 
 class Fusion:
@@ -128,16 +130,20 @@ def _used(made: Made, k: Any, recorder: Any) -> dict[int, Fused]:
     """The chains that are used, by the place of their last link."""
     log, blocks = recorder.log, Blocks(k, recorder.log)
     free = {i for i in recorder.movable if (block := k.log_block(log, i)) and block[2]}
-    found: list[tuple[Chain, tuple | None]] = [(chain, None) for chain in made.idle]
+    used = {chain.members[-1][0]: Fused(_places(chain), None, ()) for chain in made.idle}
     for i, (chain, kernel) in enumerate(zip(made.chains, made.kernels, strict=True)):
         assert made.library is not None
         address = made.library.address(i)
         _fill([v for v in chain.read if blocks.of(v.address) in free], k)
         with np.errstate(all="ignore"):
             if _same_bits(chain, kernel, address, made.steps, k, log):
-                found.append((chain, _call(kernel, address)))
-    members = [([at for at, _ in chain.members], call) for chain, call in found]
-    return {places[-1]: Fused(places, call) for places, call in members}
+                places = _places(chain)
+                used[places[-1]] = Fused(places, _call(kernel, address), made.twins[i])
+    return used
+
+
+def _places(chain: Chain) -> list[int]:
+    return [at for at, _ in chain.members]
 
 
 # --- trying it out --------------------------------------------------------------------------------
@@ -241,6 +247,9 @@ def _arranged(steps: list[Step], used: dict[int, Fused], k: Any, recorder: Any) 
         else:
             program.append((len(calls) - 1, len(calls)))
     k.log_arrange(recorder.log, calls)
+    for chain in used.values():
+        for twin in chain.twins:
+            k.log_redirect(recorder.log, *twin.span, twin.to)
     recorder.marks, recorder.nodes = lines, nodes
     return program
 

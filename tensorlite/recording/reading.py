@@ -18,6 +18,7 @@ from tensorlite.recording.kernel_text import Written, source, written
 from tensorlite.recording.links import is_copy, link_of_node
 from tensorlite.recording.nodes import Node
 from tensorlite.recording.trees import arrays_in
+from tensorlite.recording.twins import Twin, twins
 
 Span = tuple[int, int]
 
@@ -34,13 +35,15 @@ class Step(NamedTuple):
 class Made(NamedTuple):
     """The program's steps; chains, their kernels, and the library these are in.
 
-    Nobody needs what the chains `idle` make.
+    The kernels do not write the `twins` of what they write, which others read in its place. Nobody
+    needs what the chains `idle` make.
     """
 
     steps: list[Step]
     idle: list[Chain]
     chains: list[Chain]
     kernels: list[Written]
+    twins: list[tuple[Twin, ...]]
     library: Generated | None
 
 
@@ -60,21 +63,23 @@ def made_of(program: list[Any], k: Any, recorder: Any, held: list[np.ndarray]) -
         If the kernels cannot be compiled, or cannot be kept anywhere.
     """
     steps = list(_steps(program, k, recorder.log))
-    idle, chains, kernels = [], [], []
+    idle, chains, kernels, spared = [], [], [], []
     for chain in _chains(steps):
         if not _pays(chain, steps):
             continue
-        wanted = _wanted(chain, steps, k, recorder, held)
+        wanted, temporary = _wanted(chain, steps, k, recorder, held)
+        alike = twins(chain, wanted, steps, temporary)
         made = written(chain, wanted) if wanted else None
         if made is not None:
             chains.append(chain)
             kernels.append(made)
+            spared.append(tuple(alike))
         elif not wanted:
             idle.append(chain)
     library = None
     if kernels:
         library = generated(source([made.text for made in kernels]), k.fused_services())
-    return Made(steps, idle, chains, kernels, library)
+    return Made(steps, idle, chains, kernels, spared, library)
 
 
 def _steps(program: list[Any], k: Any, log: Any) -> Iterator[Step]:
@@ -112,21 +117,27 @@ def _pays(chain: Chain, steps: list[Step]) -> bool:
 
 def _wanted(
     chain: Chain, steps: list[Step], k: Any, recorder: Any, held: list[np.ndarray]
-) -> set[int]:
-    """Addresses of what a chain makes that is read by others, or after the call."""
+) -> tuple[set[int], set[int]]:
+    """Addresses of what a chain makes that is read by others, or after the call.
+
+    And those of all that only the program reads.
+    """
     blocks = Blocks(k, recorder.log)
     movable = set(recorder.movable)
     members = {at for at, _ in chain.members}
-    wanted = set()
+    wanted, temporary = set(), set()
     for at, view in chain.made.items():
         low, high = view.span
         block = blocks.of(at)
-        temporary = block in movable and k.log_block(recorder.log, block)[2]
+        later = not (block in movable and k.log_block(recorder.log, block)[2])
+        later = later or any(a < high and low < b for a, b in map(bounds, held))
         others = any(
             step.writes is None or any(a < high and low < b for a, b in step.reads)
             for i, step in enumerate(steps)
             if i not in members
         )
-        if not temporary or others or any(a < high and low < b for a, b in map(bounds, held)):
+        if others or later:
             wanted.add(at)
-    return wanted
+        if not later:
+            temporary.add(at)
+    return wanted, temporary
