@@ -153,6 +153,16 @@ def _attention(chip: Chip, bounds: dict[str, Bound]) -> None:
     )
 
 
+def _convolutions(chip: Chip, bounds: dict[str, Bound], kind: str) -> float:
+    """Seconds of ResNet-18's products: the first of its four stages has 64 filters, and 27 %."""
+    pairs, operations = 128 * 0.556e9, 2048 if kind else 4096
+    return sum(
+        2 * passes * share * pairs / bounds[f"conv_{name}_{kind}{rows}"].rate(chip, operations)
+        for rows, share in ((64, 0.27), (128, 0.73))
+        for name, passes in (("product", 2), ("weights", 1))  # forward, images; filters
+    )
+
+
 def _steps(chip: Chip, bounds: dict[str, Bound]) -> None:
     """What a training step comes to, in milliseconds."""
     peak = 4 * chip.processors * chip.clock * 4096 / (4 if chip.arch == 90 else chip.tensor_cycles)
@@ -172,15 +182,17 @@ def _steps(chip: Chip, bounds: dict[str, Bound]) -> None:
         "cross-entropy": 3 * rows * words * 2 / moved,
         "optimizer": 28 * weights / moved,
     }
-    convolutions = 6 * 128 * 0.556e9 / bounds["conv_product_128"].rate(chip)
-    resnet = {
-        "convolutions": convolutions / USED,
-        "norms, relu, sums: bytes": 128 * 0.61e6 * 2 * 14 / moved,
-        "optimizer": 28 * 11.2e6 / moved,
+    resnets = {
+        name: {
+            "convolutions": _convolutions(chip, bounds, kind) / USED,
+            "norms, relu, sums: bytes": 128 * 0.61e6 * itemsize * 14 / moved,
+            "optimizer": 28 * 11.2e6 / moved,
+        }
+        for name, kind, itemsize in (("bf16", "", 2), ("TF32", "tf32_", 4))
     }
     for what, parts in (
         ("GPT-2 small, bf16, 8 × 1024", gpt),
-        ("ResNet-18 for CIFAR, bf16, 128 images", resnet),
+        *((f"ResNet-18 for CIFAR, {name}, 128 images", parts) for name, parts in resnets.items()),
     ):
         total = sum(parts.values())
         each = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in parts.items())
