@@ -5,6 +5,8 @@
 //     BLOCKS(n, threads) declares n CUDA blocks of so many threads, in plain CUDA; a third number
 //                       says how many of them a multiprocessor should hold, a fourth how many bytes
 //                       of shared memory a block is given besides its own
+//     TOGETHER(n, threads, k, bytes)  the same of blocks that wait for one another, all of which run at once:
+//                       the caller asks `resident` how many can. A family has no others beside them
 //     HOST              declares a function of the host only
 //
 //     const T* x OF(n)          an input array of exactly n elements
@@ -40,11 +42,13 @@
 #define EACH(n) __global__ __launch_bounds__(256)
 #define ROWS(n, columns) __global__ __launch_bounds__(tl::kMaxLanes<T>, 1)
 #define BLOCKS(n, threads, ...) __global__ __launch_bounds__(threads, tl::or_one(__VA_ARGS__))
+#define TOGETHER(n, threads, blocks, bytes) __global__ __launch_bounds__(threads, blocks)
 #define HOST
 #else
 #define EACH(n)
 #define ROWS(n, columns)
 #define BLOCKS(n, threads, ...)
+#define TOGETHER(n, threads, blocks, bytes)
 #define HOST
 #endif
 

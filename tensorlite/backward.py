@@ -212,7 +212,7 @@ class Walk:
                 if not plain or d.shape != target.shape or d.dtype is not target.dtype:
                     d = self.fit(node, target, d)
                 if leaf:
-                    read = () if self.last and plan.keyword == "last" else saved
+                    read = () if self.last and plan.keyword in ("last", "both") else saved
                     deliver(parent, d, (g, read, found))
                 elif parent in cotangents:
                     cotangents[parent] = self.unit("sum of gradients", plus, cotangents[parent], d)
@@ -261,6 +261,8 @@ class Walk:
         if plan.keyword == "last":
             return self.unit(name, plan.pull, g, saved, self.last)
         # No variable may refer to a place: references to it are counted (`own_place`).
+        if plan.keyword == "both":
+            return self.unit(name, plan.pull, g, saved, self.places(node.parents), self.last)
         return self.unit(name, plan.pull, g, saved, self.places(node.parents))
 
     def fit(self, node: Node, target: Any, d: Any) -> Any:

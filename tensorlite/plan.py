@@ -42,7 +42,8 @@ class Plan:
     pull
         Runs the rules on a cotangent and the residuals: a gradient for each input, or None.
     keyword
-        The keyword-only parameter of the rules that `pull` takes as its third argument, or None.
+        The keyword-only parameter of the rules that `pull` takes as its third argument, or None;
+        "both" where a joint rule has both, in this order.
         "into": for each input an array that its gradient may be written to, or None. "last":
         whether the residuals are read for the last time.
     """
@@ -127,10 +128,14 @@ class Plan:
         if self.joint is not None:
             names = {"rule": self.primitive.joint_rule, "needs": self.needs}
             several = "tuple(g) if g.__class__ is list else g"
+            into = self._keyword(self.primitive.joint_rule, "into")
             last = self._keyword(self.primitive.joint_rule, "last")
-            call = f"rule({several}, needs{_arguments(self.joint)}{last})"
+            if into and last:
+                self.keyword = "both"
+            call = f"rule({several}, needs{_arguments(self.joint)}{into}{last})"
+            taken = "into=None, last=False" if into else "last=False"
             return expression(
-                f"lambda g, s, last=False: {call}", f"the gradient of {self.name}", names
+                f"lambda g, s, {taken}: {call}", f"the gradient of {self.name}", names
             )
         calls = ["None, "] * len(self.needs)
         names = {}

@@ -23,6 +23,8 @@ What no needed rule names is not saved. Two keyword-only parameters are none of 
 ``last``         of a joint rule: whether the residuals are read for the last time. The rule may
                  then overwrite and return those that users of the operation never see.
 
+A joint rule may have both.
+
 Rules run on raw arrays in `backward()` and on Tensors under ``create_graph=True``, so they use
 operators and other primitives only. The engine un-broadcasts, casts and accumulates; an input that
 needs no gradient costs nothing.

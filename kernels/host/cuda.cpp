@@ -18,9 +18,10 @@ bool Cuda::use(PyObject* array, PyObject* pointer, PyObject* stream, PyObject* c
     void* driver = dlopen("libcuda.so.1", RTLD_NOW);
     if (!driver) return false;
     launch_ = (decltype(launch_))dlsym(driver, "cuLaunchKernel");
+    launch_together_ = (decltype(launch_together_))dlsym(driver, "cuLaunchCooperativeKernel");
     current_device_ = (decltype(current_device_))dlsym(driver, "cuCtxGetDevice");
     copy_ = (decltype(copy_))dlsym(driver, "cuMemcpyDtoDAsync_v2");
-    if (!launch_ || !current_device_ || !copy_) return false;
+    if (!launch_ || !launch_together_ || !current_device_ || !copy_) return false;
     constexpr const char* kSignature = "intptr_t (void)";
     if (PyCapsule_IsValid(stream, kSignature))
         stream_ = (decltype(stream_))PyCapsule_GetPointer(stream, kSignature);
@@ -132,15 +133,17 @@ Ref Cuda::part(PyObject* array, Index i, const npy_intp* lengths, int count) con
     return start ? make(all, 3) : Ref();
 }
 
-bool Cuda::launch(void* function, Index grid, int threads, int teams, int shared,
+bool Cuda::launch(void* function, Index grid, int threads, int teams, int shared, bool together,
                   void** arguments) const {
     intptr_t queue;
     if (!stream(queue)) return false;
     int status;
     // A launch waits where the queue is full, maybe for a function of the host that needs the lock.
     Py_BEGIN_ALLOW_THREADS;
-    status = launch_(function, (unsigned)grid, 1, 1, threads, teams, 1, shared, queue, arguments,
-                     nullptr);
+    status = together ? launch_together_(function, (unsigned)grid, 1, 1, threads, teams, 1, shared,
+                                         queue, arguments)
+                      : launch_(function, (unsigned)grid, 1, 1, threads, teams, 1, shared, queue,
+                                arguments, nullptr);
     Py_END_ALLOW_THREADS;
     return !status || failed(status);
 }

@@ -55,6 +55,8 @@ class TL_SHARED Cuda {
     intptr_t (*stream_)() = nullptr;
     int (*launch_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                    intptr_t, void**, void**) = nullptr;
+    int (*launch_together_)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                            intptr_t, void**) = nullptr;
     int (*current_device_)(int*) = nullptr;
     int (*copy_)(uintptr_t, uintptr_t, size_t, intptr_t) = nullptr;
     // Where arrays are made and read here, as `CupyArray`: what finds CuPy's current allocator, the one
@@ -130,8 +132,10 @@ class TL_SHARED Cuda {
     bool stream(intptr_t& found) const;
 
     // Queues a kernel on CuPy's current stream: the one place where kernels of ours are launched
-    // from compiled code. False where an error is pending.
-    bool launch(void* function, Index grid, int threads, int teams, int shared, void** arguments) const;
+    // from compiled code. `together`: its blocks wait for one another, so that all must run at once.
+    // False where an error is pending.
+    bool launch(void* function, Index grid, int threads, int teams, int shared, bool together,
+                void** arguments) const;
 
     // Queues a copy from one dense array to another of as many elements, of one dtype, on the current
     // device, if that is what they are. -1 where an error is pending.

@@ -36,7 +36,7 @@ class Kernel {
     std::vector<int> order_;  // arrays of type Acc<T> after those that say what T is
     std::vector<unsigned> allowed_;  // of each type parameter, a bit per type
     std::vector<Expression> extents_;
-    char launch_;  // the first letter of EACH, ROWS, BLOCKS
+    char launch_;  // the first letter of EACH, ROWS, BLOCKS, TOGETHER
     LaunchLayout layout_;
     int shared_;  // bytes of shared memory, besides the kernel's own
     PyObject *load_, *fallback_, *name_;
@@ -100,9 +100,9 @@ class Kernel {
         }
         Value values[kMost];
         Index grid;
-        int threads, teams, device;
+        int threads, teams, shared, device;
         unsigned choice;
-        if (!understand(args, given, values, grid, threads, teams, device, choice))
+        if (!understand(args, given, values, grid, threads, teams, shared, device, choice))
             return PyErr_Occurred() ? nullptr : PyObject_Vectorcall(fallback_, args, given, nullptr);
         if (!grid) Py_RETURN_NONE;
         auto found = instances_.find({device, choice});
@@ -120,8 +120,8 @@ class Kernel {
                                             : grid;
         void* pointers[kMost];
         for (Py_ssize_t i = 0; i < given; ++i) pointers[i] = &values[i];
-        if (!cuda().launch(found->second.function, grid < most ? grid : most, threads, teams, shared_,
-                           pointers))
+        if (!cuda().launch(found->second.function, grid < most ? grid : most, threads, teams, shared,
+                           launch_ == 'T', pointers))
             return nullptr;
         Py_RETURN_NONE;
     }
@@ -136,7 +136,7 @@ class Kernel {
     }
 
     bool understand(PyObject* const* args, Py_ssize_t given, Value* values, Index& grid, int& threads,
-                    int& teams, int& device, unsigned& choice) const {
+                    int& teams, int& shared, int& device, unsigned& choice) const {
         if (given != (Py_ssize_t)parameters_.size()) return false;
         Index scalars[kMost], sizes[kMost];
         for (Py_ssize_t i = 0; i < given; ++i)
@@ -187,6 +187,7 @@ class Kernel {
             choice |= unsigned(type) << 4 * j;
         }
         shape(scalars, is_double, grid, threads, teams);
+        shared = launch_ == 'T' ? (int)extents_[2].of(scalars) : shared_;
         return !PyErr_Occurred();
     }
 
@@ -195,7 +196,7 @@ class Kernel {
         const LaunchLayout& g = layout_;
         const Index count = std::max<Index>(extents_[0].of(scalars), 0);
         teams = 1;
-        if (launch_ == 'B') {
+        if (launch_ == 'B' || launch_ == 'T') {
             grid = count, threads = (int)extents_[1].of(scalars);
         } else if (launch_ == 'E') {
             grid = (count + g.threads - 1) / g.threads, threads = (int)g.threads;

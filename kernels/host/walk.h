@@ -87,16 +87,20 @@ class Walk {
         const auto [pull, keyword, keeps] = tape_.way(plan);
         if (!pull || !keyword || !keeps) return false;
         if (!retain_graph_ && (PyObject*)keeps == Py_True) tape_.forget_saved(node);
-        const bool reads_last = !keyword.is_none() && !PyUnicode_CompareWithASCIIString(keyword, "last");
+        const auto asks_for = [&, &asked = keyword](const char* name) {
+            return !asked.is_none() && !PyUnicode_CompareWithASCIIString(asked, name);
+        };
+        const bool both = asks_for("both"), reads_last = both || asks_for("last");
         const bool is_last = reads_last && !retain_graph_;
         Ref found;
         own_.clear();
         if (keyword.is_none())
             found = call(pull, g, saved);
-        else if (reads_last)
+        else if (reads_last && !both)
             found = call(pull, g, saved, is_last ? Py_True : Py_False);
         else if (const Ref places = places_of(parents))
-            found = call(pull, g, saved, places);
+            found = both ? call(pull, g, saved, places, is_last ? Py_True : Py_False)
+                         : call(pull, g, saved, places);
         if (!found) return explain(node), false;
         const Ref holders(PyTuple_Pack(3, (PyObject*)g, is_last ? Py_None : (PyObject*)saved,
                                        (PyObject*)found));

@@ -22,12 +22,17 @@ def widened(x: Any) -> Any:
     return array_backend((x,)).cast(x, np.float32)
 
 
-def float32_inside(compute: Callable) -> Callable:
+def float32_inside(
+    compute: Callable | None = None, *, rounded: tuple[int, ...] | None = None
+) -> Any:
     """Let a primitive's reference, or a kernel, compute in float32 where an input is a short float.
 
-    The first output is rounded to the dtype of the first array. Others are statistics or sums,
-    which would lose digits that later passes need, and stay in float32.
+    The first output, or those numbered in `rounded`, are rounded to the dtype of the first array.
+    Others are statistics or sums, which would lose digits that later passes need, and stay in
+    float32.
     """
+    if compute is None:
+        return functools.partial(float32_inside, rounded=rounded)
 
     @functools.wraps(compute)
     def run(xp: Any, *inputs: Any, **static: Any) -> Any:
@@ -37,7 +42,10 @@ def float32_inside(compute: Callable) -> Callable:
         result = compute(xp, *map(widened, inputs), **static)
         if result is NotImplemented or not is_short(dtypes[0]):
             return result
-        return _round_first(result, dtypes[0])
+        if rounded is None:
+            return _round_first(result, dtypes[0])
+        cast = array_backend(result).cast
+        return tuple([cast(y, dtypes[0]) if i in rounded else y for i, y in enumerate(result)])
 
     return run
 
@@ -48,12 +56,15 @@ def _round_first(result: Any, dtype: np.dtype) -> Any:
     return array_backend((result,)).cast(result, dtype)
 
 
-def fused(formula: Callable) -> Any:
+def fused(formula: Callable | None = None, *, rounded: tuple[int, ...] | None = None) -> Any:
     """Make one primitive of a formula written with operators and primitives alone.
 
     It is one node on the tape, and a kernel can replace it. Its gradient is computed by running
-    the formula: this is meant for backward passes, which are seldom differentiated again.
+    the formula: this is meant for backward passes, which are seldom differentiated again. `rounded`
+    is that of `float32_inside`.
     """
+    if formula is None:
+        return functools.partial(fused, rounded=rounded)
 
     @functools.wraps(formula)
     def computed(xp: ModuleType, *inputs: Any, **static: Any) -> Any:
@@ -63,7 +74,7 @@ def fused(formula: Callable) -> Any:
     signature = inspect.signature(formula)
     xp = inspect.Parameter("xp", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     reference.__signature__ = signature.replace(parameters=[xp, *signature.parameters.values()])
-    made = primitive(float32_inside(reference))
+    made = primitive(float32_inside(reference, rounded=rounded))
     made.defvjp_composite(formula)
     made.primitive.formula = formula
     return made

@@ -70,7 +70,7 @@ def _in_time(steps: list, reverse: bool) -> Any:
 
 
 @primitive(name="lstm")
-@float32_inside
+@float32_inside(rounded=(0, 2))
 def lstm_sequence(
     xp: ModuleType,
     projected: Array,
@@ -84,8 +84,8 @@ def lstm_sequence(
     """All states h and c, and the values of the gates i, f, g, o (Hochreiter, Schmidhuber 1997).
 
     c = f · c' + i · g and h = o · tanh c, with h' and c' the states of the step before. i, f and o
-    are the sigmoid, g the tanh, of their parts of projected + h' @ weightᵀ. If `overwrite`, kernels
-    leave the gates where `projected` was.
+    are the sigmoid, g the tanh, of their parts of projected + h' @ weightᵀ. Of short floats c is
+    float32. If `overwrite`, kernels leave the gates where `projected` was.
     """
     check_layer("lstm", projected, weight, 4, h0, c0)
     steps = projected.shape[0]
@@ -112,10 +112,12 @@ def lstm_backward(
     *,
     reverse: bool,
     overwrite: bool = False,
+    dweight: Any = None,
 ) -> tuple:
     """Cotangents of `lstm_sequence`'s inputs from those of its outputs, which may be None.
 
-    If `overwrite`, kernels leave that of `projected` where `gates` was.
+    If `overwrite`, kernels leave that of `projected` where `gates` was. That of `weight` may be put
+    in the array `dweight`.
     """
     order = walk(gates.shape[0], reverse)
     last = order[-1][2]
@@ -137,10 +139,19 @@ def lstm_backward(
 
 @lstm_sequence.defvjp_joint
 def _lstm_vjp(
-    g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool, *, last: bool = False
+    g: tuple,
+    needs: tuple,
+    weight: Any,
+    y: tuple,
+    reverse: bool,
+    *,
+    into: tuple | None = None,
+    last: bool = False,
 ) -> tuple:
     h, c, gates = y
-    return lstm_backward(gates, h, c, weight, *g, reverse=reverse, overwrite=last)
+    return lstm_backward(
+        gates, h, c, weight, *g, reverse=reverse, overwrite=last, dweight=into and into[3]
+    )
 
 
 def lstm(
@@ -199,7 +210,7 @@ def _outputs_of_lstm(
 
 
 @primitive(name="gru")
-@float32_inside
+@float32_inside(rounded=(0, 1, 2))
 def gru_sequence(
     xp: ModuleType,
     projected: Array,
@@ -245,6 +256,8 @@ def gru_backward(
     *,
     reverse: bool,
     overwrite: bool = False,
+    dweight: Any = None,
+    dbias: Any = None,
 ) -> tuple:
     """Cotangents of `gru_sequence`'s inputs from those of its outputs, as `lstm_backward`."""
     order = walk(gates.shape[0], reverse)
@@ -266,10 +279,19 @@ def gru_backward(
 
 @gru_sequence.defvjp_joint
 def _gru_vjp(
-    g: tuple, needs: tuple, weight: Any, y: tuple, reverse: bool, *, last: bool = False
+    g: tuple,
+    needs: tuple,
+    weight: Any,
+    y: tuple,
+    reverse: bool,
+    *,
+    into: tuple | None = None,
+    last: bool = False,
 ) -> tuple:
     h, gates, m = y
-    return gru_backward(gates, h, m, weight, *g, reverse=reverse, overwrite=last)
+    _, _, dweight, dbias = (*(into or ()), None, None, None, None)[:4]  # without bias: one less
+    places = {"dweight": dweight, "dbias": dbias}
+    return gru_backward(gates, h, m, weight, *g, reverse=reverse, overwrite=last, **places)
 
 
 def gru(
@@ -341,7 +363,9 @@ def rnn_sequence(
 
 
 @fused
-def rnn_backward(h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool) -> tuple:
+def rnn_backward(
+    h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool, dweight: Any = None
+) -> tuple:
     """Cotangents of `rnn_sequence`'s inputs from that of its output."""
     order = walk(h.shape[0] - 1, reverse)
     carried = dh[order[-1][2]]
@@ -354,8 +378,17 @@ def rnn_backward(h: Any, weight: Any, dh: Any, *, relu: bool, reverse: bool) -> 
 
 
 @rnn_sequence.defvjp_joint
-def _rnn_vjp(g: Any, needs: tuple, weight: Any, y: Any, relu: bool, reverse: bool) -> tuple:
-    return rnn_backward(y, weight, g, relu=relu, reverse=reverse)
+def _rnn_vjp(
+    g: Any,
+    needs: tuple,
+    weight: Any,
+    y: Any,
+    relu: bool,
+    reverse: bool,
+    *,
+    into: tuple | None = None,
+) -> tuple:
+    return rnn_backward(y, weight, g, relu=relu, reverse=reverse, dweight=into and into[2])
 
 
 def rnn(

@@ -59,6 +59,14 @@ def _processors(device: int) -> int:
     return cupy.cuda.Device(device).attributes["MultiProcessorCount"]
 
 
+@cache
+def shared_memory(device: int) -> int:
+    """Bytes of shared memory that a block may ask for."""
+    import cupy
+
+    return cupy.cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"]
+
+
 _watcher: Callable[[str, tuple], None] | None = None
 _launching: list[Any] = []  # the host's extension, once it launches kernels
 
@@ -156,11 +164,13 @@ class CudaKernel:
             raise self._error(ValueError, f"arrays are on different devices: {sorted(devices)}")
         device = devices.pop()
         choice = tuple(types.get(name, "float") for name in self._kernel.types)
-        grid, block = self._shape(self._extents(*values), "double" in choice, device)
+        extents = self._extents(*values)
+        grid, block = self._shape(extents, "double" in choice, device)
         if not grid:
             return
+        shared = extents[2] if self._kernel.launch == "TOGETHER" else self._kernel.shared
         with self._device(device):
-            self._instance(choice)((grid,), block, tuple(passed), shared_mem=self._kernel.shared)
+            self._instance(choice)((grid,), block, tuple(passed), shared_mem=shared)
 
     def _instance(self, choice: tuple[str, ...]) -> Any:
         """The kernel for one choice of element types, compiled when it is first wanted."""
@@ -169,9 +179,26 @@ class CudaKernel:
             name = instance_name(self._kernel, choice)
             instance = module_of(self._kernel.family, choice).get_function(name)
             self._instances[choice] = instance
-        if self._kernel.shared:  # more than 48 KB must be asked for, of each device
+        if self._kernel.launch == "TOGETHER":
+            instance.max_dynamic_shared_size_bytes = shared_memory(self._device().id)
+        elif self._kernel.shared:  # more than 48 KB must be asked for, of each device
             instance.max_dynamic_shared_size_bytes = self._kernel.shared
         return instance
+
+    def resident(self, dtype: np.dtype, shared: int, device: int) -> int:
+        """How many blocks run at once, each with so many bytes of shared memory.
+
+        Of a kernel whose blocks run together, for arrays of one dtype.
+        """
+        if shared > shared_memory(device):
+            return 0
+        from cupy_backends.cuda.api import driver
+
+        threads = int(self._kernel.extents[1])
+        with self._device(device):
+            function = self._instance((FLOATS[dtype.name],)).kernel.ptr
+            each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, shared)
+        return each * _processors(device)
 
     def compiled(self, host: Any) -> Any:
         """The same call in the host's extension `host`; this one, where it cannot be made there.
@@ -262,7 +289,7 @@ class CudaKernel:
     ) -> tuple[int, tuple[int, ...]]:
         """Return the number of blocks and their shape; kernels stride over what is beyond."""
         count, *rest = extents
-        if self._kernel.launch == "BLOCKS":
+        if self._kernel.launch in ("BLOCKS", "TOGETHER"):
             return max(count, 0), (rest[0],)
         if self._kernel.launch == "EACH":
             return shape_of_each(count, device)
@@ -338,6 +365,7 @@ class CudaLibrary:
             raise KernelsUnavailable(f"CuPy cannot be imported: {error}") from error
         if not cupy.is_available():
             raise KernelsUnavailable("no CUDA device")
+        self._resident: dict[str, Callable] = {}
         self.empty = cupy.ndarray  # not initialised, as `cupy.empty`, which takes longer
         host = launching(host)
         if host is not None:
@@ -354,6 +382,8 @@ class CudaLibrary:
         for kernels in families("cuda").values():
             for kernel in kernels:
                 launch = CudaKernel(kernel)
+                if kernel.launch == "TOGETHER":
+                    self._resident[kernel.name] = cache(launch.resident)
                 setattr(self, kernel.name, launch.compiled(host) if host else launch)
         for kernels in families("cuda").values():
             for kernel in kernels:
@@ -384,6 +414,10 @@ class CudaLibrary:
     def has_tiles(x: Any) -> bool:
         """Whether kernels of 16-bit tiles run where an array is: from compute capability 8.0 on."""
         return _capability(x.device.id) >= 80
+
+    def resident(self, kernel: str, x: Any, shared: int) -> int:
+        """How many blocks of a kernel that is declared TOGETHER run at once where `x` is."""
+        return self._resident[kernel](x.dtype, shared, x.device.id)
 
     @staticmethod
     def processors(x: Any) -> int:

@@ -104,7 +104,7 @@ class Kernel:
 
 _DECLARATION = re.compile(
     r"^(?:template <(?P<types>[^>]*)>\s+)?"
-    r"(?P<launch>EACH|ROWS|BLOCKS|HOST)\b(?:\((?P<extents>(?:[^()]|\([^()]*\))*)\))?\s+"
+    r"(?P<launch>EACH|ROWS|BLOCKS|TOGETHER|HOST)\b(?:\((?P<extents>(?:[^()]|\([^()]*\))*)\))?\s+"
     r"void (?P<name>\w+)\((?P<parameters>.*?)\) \{",
     re.DOTALL | re.MULTILINE,
 )
@@ -209,17 +209,19 @@ def _parse_declaration(
                 names=names,
             )
         )
-    # What follows the number of threads tells the assembler how many blocks to make room for.
+    # What follows the number of threads tells the assembler how many blocks to make room for; then
+    # the bytes of shared memory, which depend on the call where blocks run together.
     extents = tuple(e.strip() for e in (match["extents"] or "").split(",") if e.strip())
+    together = match["launch"] == "TOGETHER"
     return Kernel(
         match["name"],
         family,
         match["launch"],
-        extents[:2],
+        (*extents[:2], extents[3]) if together else extents[:2],
         types,
         tuple(parameters),
         frozenset(stored),
-        math.prod(map(int, extents[3].split("*"))) if len(extents) > 3 else 0,
+        math.prod(map(int, extents[3].split("*"))) if len(extents) > 3 and not together else 0,
     )
 
 
@@ -245,9 +247,9 @@ def families(device: str) -> dict[str, list[Kernel]]:
 
 def kernels_of(family: str, device: str) -> list[Kernel]:
     """The kernels of one family that are for a device."""
-    other = {"cpu": "BLOCKS", "cuda": "HOST"}[device]
+    others = {"cpu": ("BLOCKS", "TOGETHER"), "cuda": ("HOST",)}[device]
     declared = declared_in(kernels_folder() / f"{family}.cu")
-    return [kernel for kernel in parse(declared, family) if kernel.launch != other]
+    return [kernel for kernel in parse(declared, family) if kernel.launch not in others]
 
 
 def declared_in(path: Path) -> str:

@@ -50,13 +50,16 @@ def module_of(family: str, choice: tuple[str, ...]) -> Any:
     """Compile the kernels of one family for one choice of element types."""
     import cupy
 
-    names = [
-        instance_name(kernel, choice)
-        for kernel in families("cuda")[family]
-        if choice in product(*kernel.types.values())
-    ]
+    kernels = families("cuda")[family]
     return cupy.RawModule(
-        code=source_of(family), options=options_of(family), name_expressions=names
+        code=source_of(family),
+        options=options_of(family),
+        name_expressions=[
+            instance_name(kernel, choice)
+            for kernel in kernels
+            if choice in product(*kernel.types.values())
+        ],
+        enable_cooperative_groups=all(kernel.launch == "TOGETHER" for kernel in kernels),
     )
 
 

@@ -1,29 +1,38 @@
-"""LSTM and GRU over a whole sequence: one kernel on the CPU; on CUDA two launches per step."""
+"""Recurrent layers over a whole sequence: one kernel on either device.
+
+On CUDA the sequence is one launch where all blocks run at once and hold the weights (see
+``kernels/recurrence.cu``); where they cannot, each step is a product and a kernel of its cells.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tensorlite.backend import HOST, Array, array_backend
 from tensorlite.backend.base import rows_of
-from tensorlite.ops.compiled.arrays import packed
+from tensorlite.backend.dtypes import is_short
+from tensorlite.ops.compiled.arrays import kernel_sum_dtype, packed
 from tensorlite.ops.fused import float32_inside
-from tensorlite.ops.linalg import matmul
+from tensorlite.ops.linear import affine_gradients, weight_gradient
 from tensorlite.ops.recurrent import (
     check_layer,
     gru_backward,
     gru_sequence,
     lstm_backward,
     lstm_sequence,
+    rnn_backward,
+    rnn_sequence,
     states_before,
     walk,
 )
 from tensorlite.tape import put, recorders, zeros
 
 
-def _states(k: Any, initial: Array, steps: int, reverse: bool) -> Array:
+def _states(k: Any, initial: Array, steps: int, reverse: bool, dtype: Any = None) -> Array:
     """Room for all states, the initial one in its place."""
-    states = k.empty((steps + 1, *initial.shape), initial.dtype)
+    states = k.empty((steps + 1, *initial.shape), dtype or initial.dtype)
     put(states[-1 if reverse else 0], initial)
     return states
 
@@ -44,6 +53,32 @@ def _room(k: Any, x: Array, overwrite: bool) -> Array:
     return k.empty(x.shape, x.dtype) if k.on_host else x.copy()
 
 
+#: Of kernels/device/together.h: units and sequences of a block, and its warps.
+_UNITS, _SEQUENCES, _WARPS = 8, 16, 8
+
+
+def _together(
+    k: Any, kernel: str, x: Array, depth: int, gates: int, batch: int, hidden: int
+) -> tuple | None:
+    """What a kernel takes whose blocks go through the sequence together; None where they cannot.
+
+    That is the numbers in which blocks arrive, and how many crews, blocks and bytes of shared
+    memory there are. Each block holds the weights of `gates` columns a unit, `depth` of each.
+    """
+    if is_short(x.dtype) and not k.has_tiles(x):
+        return None
+    piece = 64 // x.dtype.itemsize
+    columns, sum_bytes = gates * _UNITS, kernel_sum_dtype(x.dtype).itemsize
+    weights = -(-depth // piece) * 64 * columns
+    shared = weights + _WARPS * _SEQUENCES * (columns + 8) * sum_bytes
+    members = -(-hidden // _UNITS)
+    crews = min(-(-batch // _SEQUENCES), k.resident(kernel, x, shared) // members)
+    if not crews:
+        return None
+    arrived = array_backend((x,)).xp.zeros(crews, np.int32)
+    return arrived, crews, crews * members, shared
+
+
 def _rows(k: Any, x: Array) -> list[Array]:
     """The rows of the first axis of an array without gaps; CuPy's views take thrice as long."""
     if k.on_host:
@@ -57,8 +92,35 @@ def _rows(k: Any, x: Array) -> list[Array]:
 
 
 @lstm_sequence.kernel
-@float32_inside
 def _lstm(
+    k: Any,
+    projected: Array,
+    h0: Array,
+    c0: Array,
+    weight: Array,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
+) -> Any:
+    arrays = None if k.on_host else packed(projected, h0, c0, weight)
+    if arrays is not None:
+        check_layer("lstm", projected, weight, 4, h0, c0)
+        steps, (batch, hidden) = len(projected), h0.shape
+        team = _together(k, "lstm_together", weight, hidden, 4, batch, hidden)
+        if team is not None:
+            arrived, *numbers = team
+            h = _states(k, h0, steps, reverse)
+            c = _states(k, c0, steps, reverse, kernel_sum_dtype(h0.dtype))
+            projected, weight = arrays[0], arrays[3]
+            gates = projected if overwrite else k.empty(projected.shape, projected.dtype)
+            size = (arrived, steps, batch, hidden, *numbers, reverse)
+            k.lstm_together(projected, weight, gates, h, c, *size)
+            return h, c, gates
+    return _lstm_in_steps(k, projected, h0, c0, weight, reverse=reverse, overwrite=overwrite)
+
+
+@float32_inside(rounded=(0, 2))
+def _lstm_in_steps(
     k: Any,
     projected: Array,
     h0: Array,
@@ -88,7 +150,6 @@ def _lstm(
 
 
 @lstm_backward.kernel
-@float32_inside
 def _lstm_backward(
     k: Any,
     gates: Array,
@@ -101,6 +162,42 @@ def _lstm_backward(
     *,
     reverse: bool,
     overwrite: bool = False,
+    dweight: Array | None = None,
+) -> Any:
+    if k.on_host or dh is None or dgates is not None:
+        arrays = cells = None
+    else:
+        arrays, cells = packed(gates, h, weight, dh), packed(c, dc)
+    if arrays is not None and cells is not None:
+        steps, batch, hidden = len(gates), h.shape[1], h.shape[2]
+        team = _together(k, "lstm_together_backward", weight, 4 * hidden, 1, batch, hidden)
+        if team is not None and cells[0].dtype == kernel_sum_dtype(h.dtype):
+            arrived, *numbers = team
+            gates, h, weight, dh = arrays
+            inner = gates if overwrite else k.empty(gates.shape, gates.dtype)
+            dh0, dc0 = k.empty((batch, hidden), h.dtype), k.empty((batch, hidden), c.dtype)
+            size = (arrived, steps, batch, hidden, *numbers, reverse)
+            k.lstm_together_backward(dh, gates, weight, *cells, inner, dh0, dc0, *size)
+            before = rows_of(states_before(h, reverse))
+            return inner, dh0, dc0, weight_gradient(rows_of(inner), before, dweight)
+    options: dict = {"reverse": reverse, "overwrite": overwrite, "dweight": dweight}
+    return _lstm_backward_in_steps(k, gates, h, c, weight, dh, dc, dgates, **options)
+
+
+@float32_inside
+def _lstm_backward_in_steps(
+    k: Any,
+    gates: Array,
+    h: Array,
+    c: Array,
+    weight: Array,
+    dh: Array | None,
+    dc: Array | None,
+    dgates: Array | None,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
+    dweight: Array | None = None,
 ) -> Any:
     arrays = packed(gates, h, c, weight, dh, dc)
     if arrays is None or dh is None or dgates is not None:
@@ -126,15 +223,43 @@ def _lstm_backward(
             if dc is not None:
                 dc_carried += dc[before]
         dh0 = carried[first]
-    return inner, dh0, dc_carried, matmul(rows_of(inner).T, rows_of(states_before(h, reverse)))
+    before = rows_of(states_before(h, reverse))
+    return inner, dh0, dc_carried, weight_gradient(rows_of(inner), before, dweight)
 
 
 # --- GRU ----------------------------------------------------------------------------------------
 
 
 @gru_sequence.kernel
-@float32_inside
 def _gru(
+    k: Any,
+    projected: Array,
+    h0: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
+) -> Any:
+    arrays = None if k.on_host else packed(projected, h0, weight, bias)
+    if arrays is not None:
+        check_layer("gru", projected, weight, 3, h0)
+        steps, (batch, hidden) = len(projected), h0.shape
+        team = _together(k, "gru_together", weight, hidden, 3, batch, hidden)
+        if team is not None:
+            arrived, *numbers = team
+            projected, _, weight, bias = arrays
+            h, m = _states(k, h0, steps, reverse), k.empty((steps, batch, hidden), h0.dtype)
+            gates = projected if overwrite else k.empty(projected.shape, projected.dtype)
+            carried = k.empty((batch, hidden), kernel_sum_dtype(h0.dtype))
+            size = (arrived, steps, batch, hidden, *numbers, reverse)
+            k.gru_together(projected, weight, bias, gates, h, m, carried, *size)
+            return h, gates, m
+    return _gru_in_steps(k, projected, h0, weight, bias, reverse=reverse, overwrite=overwrite)
+
+
+@float32_inside(rounded=(0, 1, 2))
+def _gru_in_steps(
     k: Any,
     projected: Array,
     h0: Array,
@@ -163,7 +288,6 @@ def _gru(
 
 
 @gru_backward.kernel
-@float32_inside
 def _gru_backward(
     k: Any,
     gates: Array,
@@ -176,6 +300,54 @@ def _gru_backward(
     *,
     reverse: bool,
     overwrite: bool = False,
+    dweight: Array | None = None,
+    dbias: Array | None = None,
+) -> Any:
+    if k.on_host or dh is None or dgates is not None or dm is not None:
+        arrays = None
+    else:
+        arrays = packed(gates, h, m, weight, dh)
+    if arrays is not None:
+        steps, batch, hidden = m.shape
+        team = _together(k, "gru_together_backward", weight, 3 * hidden, 1, batch, hidden)
+        if team is not None:
+            arrived, *numbers = team
+            gates, h, m, weight, dh = arrays
+            dstate = k.empty(gates.shape, gates.dtype)
+            inner = gates if overwrite else k.empty(gates.shape, gates.dtype)
+            dh0 = k.empty((batch, hidden), h.dtype)
+            carried = k.empty((batch, hidden), kernel_sum_dtype(h.dtype))
+            size = (arrived, steps, batch, hidden, *numbers, reverse)
+            k.gru_together_backward(dh, gates, weight, h, m, inner, dstate, dh0, carried, *size)
+            return inner, dh0, *_of_product(dstate, h, reverse, dweight, dbias)
+    options: dict = {"reverse": reverse, "overwrite": overwrite}
+    options.update(dweight=dweight, dbias=dbias)
+    return _gru_backward_in_steps(k, gates, h, m, weight, dh, dgates, dm, **options)
+
+
+def _of_product(
+    dstate: Array, h: Array, reverse: bool, dweight: Array | None, dbias: Array | None
+) -> tuple[Array, Array]:
+    """The gradients of W_hh and b_hh from that of h' W_hhᵀ + b_hh."""
+    before = rows_of(states_before(h, reverse))
+    return affine_gradients(rows_of(dstate), before, None, None, dweight, dbias)
+
+
+@float32_inside
+def _gru_backward_in_steps(
+    k: Any,
+    gates: Array,
+    h: Array,
+    m: Array,
+    weight: Array,
+    dh: Array | None,
+    dgates: Array | None,
+    dm: Array | None,
+    *,
+    reverse: bool,
+    overwrite: bool = False,
+    dweight: Array | None = None,
+    dbias: Array | None = None,
 ) -> Any:
     arrays = packed(gates, h, m, weight, dh)
     if arrays is None or dh is None or dgates is not None or dm is not None:
@@ -194,7 +366,52 @@ def _gru_backward(
             carried += dh[after]
             k.gru_cell_backward(inner[t], m[t], h[before], dstate[t], carried, batch, hidden)
             k.matmul(dstate[t], weight, carried, None, True)
-    each_row = rows_of(dstate)
     dh0 = array_backend((dh,)).plus(carried, dh[-1 if reverse else 0], small=bool(recorders))
-    dweight = matmul(each_row.T, rows_of(states_before(h, reverse)))
-    return inner, dh0, dweight, array_backend((dh,)).column_sums(each_row)
+    return inner, dh0, *_of_product(dstate, h, reverse, dweight, dbias)
+
+
+# --- plain --------------------------------------------------------------------------------------
+
+
+@rnn_sequence.kernel
+def _rnn(k: Any, projected: Array, h0: Array, weight: Array, *, relu: bool, reverse: bool) -> Any:
+    arrays = None if k.on_host else packed(projected, h0, weight)
+    if arrays is None:
+        return NotImplemented
+    check_layer("rnn", projected, weight, 1, h0)
+    steps, (batch, hidden) = len(projected), h0.shape
+    team = _together(k, "rnn_together", weight, hidden, 1, batch, hidden)
+    if team is None:
+        return NotImplemented
+    arrived, *numbers = team
+    h = _states(k, h0, steps, reverse)
+    size = (arrived, steps, batch, hidden, *numbers, reverse)
+    k.rnn_together(arrays[0], arrays[2], h, relu, *size)
+    return h
+
+
+@rnn_backward.kernel
+def _rnn_backward(
+    k: Any,
+    h: Array,
+    weight: Array,
+    dh: Array,
+    *,
+    relu: bool,
+    reverse: bool,
+    dweight: Array | None = None,
+) -> Any:
+    arrays = None if k.on_host else packed(h, weight, dh)
+    if arrays is None:
+        return NotImplemented
+    h, weight, dh = arrays
+    steps, batch, hidden = len(h) - 1, h.shape[1], h.shape[2]
+    team = _together(k, "rnn_together_backward", weight, hidden, 1, batch, hidden)
+    if team is None:
+        return NotImplemented
+    arrived, *numbers = team
+    inner, dh0 = k.empty((steps, batch, hidden), h.dtype), k.empty((batch, hidden), h.dtype)
+    size = (arrived, steps, batch, hidden, *numbers, reverse)
+    k.rnn_together_backward(dh, h, weight, inner, dh0, relu, *size)
+    before = rows_of(states_before(h, reverse))
+    return inner, dh0, weight_gradient(rows_of(inner), before, dweight)
