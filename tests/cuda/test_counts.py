@@ -74,6 +74,33 @@ def test_a_layer_of_a_gpt_takes_at_most_forty_launches_and_calls():
     assert three.launches + three.library_calls - two.launches - two.library_calls <= 40
 
 
+@pytest.mark.parametrize("short", [False, True], ids=["float32", "autocast"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_a_recurrent_layer_takes_as_many_launches_however_long_the_sequence_is(kind, short):
+    """Of two layers: kernels of ours and CuPy's, then calls of cuBLASLt."""
+    model = getattr(tl.nn, kind)(16, 16, num_layers=2).to("cuda")
+    optimizer = SGD(model.parameters(), lr=0.1)  # gradients go to its arena
+
+    def step(x: tl.Tensor) -> None:
+        optimizer.zero_grad()
+        with tl.autocast("cuda", dtype=tl.bfloat16, enabled=short):
+            output, _ = model(x)
+        output.backward(output.detach())
+
+    asked = []
+    for steps in (3, 20):
+        x = tl.randn(steps, 4, 16, device="cuda")
+        step(x), step(x)
+        asked.append(count(lambda x=x: step(x)))
+    assert asked[0].launches == asked[1].launches == LAUNCHES[kind][short]
+    assert asked[0].library_calls == asked[1].library_calls == 7
+    whole = [n for name, n in asked[0].kernels.items() if "_together" in name]
+    assert whole == [2, 2]  # forward and backward, once a layer
+
+
+LAUNCHES = {"LSTM": (10, 26), "GRU": (6, 10), "RNN": (8, 18)}
+
+
 def test_the_gradient_of_a_loss_is_not_read_again_unless_it_is_scaled():
     x = tl.randn(100, 640, device="cuda", requires_grad=True)
     labels = tl.zeros(100, dtype=tl.int64, device="cuda")
