@@ -124,7 +124,11 @@ def drawn(kind, shape):
     hidden = shape[-1]
     parts, state, w, bias, dy, last = draw(kind if kind in GATES else "gru", shape, np.float64)
     if kind not in GATES:
-        parts, w, bias = parts[..., :hidden].copy(), w[:hidden] * 0.4, bias[:hidden]  # nothing grows
+        parts, w, bias = (
+            parts[..., :hidden].copy(),
+            w[:hidden] * 0.4,
+            bias[:hidden],
+        )  # nothing grows
     return parts, state, w, bias, dy, last
 
 
