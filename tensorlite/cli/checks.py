@@ -147,7 +147,9 @@ def _captured(labels: Tensor, w: Tensor) -> Tensor:
     return [run(labels, w) for _ in range(3)][-1]
 
 
-def _recurrent(kind: str, gates: int) -> Check:
+def _recurrent(kind: str, gates: int, width: int = 9, processors: int = 0) -> Check:
+    """A layer; of 72 units it is too wide for a GPU of one processor to compute in one launch."""
+
     def run(x: Tensor, w: Tensor, u: Tensor, b: Tensor, c: Tensor) -> Tensor:
         layer = getattr(tl.nn, kind)(x.shape[-1], u.shape[-1]).to(x.device, x.dtype)
         given = {"weight_ih_l0": w, "weight_hh_l0": u, "bias_ih_l0": b, "bias_hh_l0": c}
@@ -165,7 +167,15 @@ def _recurrent(kind: str, gates: int) -> Check:
     def work(s: dict[str, Shape]) -> float:
         return 2.0 * s["x"][0] * s["x"][1] * math.prod(s["w"])
 
-    return Check(kind, run, shapes(5, 3, 9), shapes(64, 64, 256), work=_products(work), slack=4)
+    return Check(
+        f"{kind}, step by step" if processors else kind,
+        run,
+        shapes(5, 3, width),
+        {} if processors else shapes(64, 64, 256),
+        work=_products(work),
+        slack=4,
+        processors=processors,
+    )
 
 
 def _optimizer(name: str, **options: Any) -> Check:
@@ -356,6 +366,9 @@ CHECKS = [
     _attention("attention, 128 wide, TF32", 128, tf32=True),
     _recurrent("LSTM", 4),
     _recurrent("GRU", 3),
+    _recurrent("RNN", 1),
+    _recurrent("LSTM", 4, width=72, processors=1),
+    _recurrent("GRU", 3, width=72, processors=1),
     Check("sum", lambda x: x.sum(-1), {"x": (33, 1000)}, {"x": (8192, 1024)}, slack=4),
     Check("mean", lambda x: x.mean(0), {"x": (333, 33)}, slack=4),
     _optimizer("SGD", momentum=0.9),

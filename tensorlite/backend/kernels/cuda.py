@@ -186,7 +186,7 @@ class CudaKernel:
         return instance
 
     def resident(self, dtype: np.dtype, shared: int, device: int) -> int:
-        """How many blocks run at once, each with so many bytes of shared memory.
+        """How many blocks a processor runs at once, each with so many bytes of shared memory.
 
         Of a kernel whose blocks run together, for arrays of one dtype.
         """
@@ -197,8 +197,7 @@ class CudaKernel:
         threads = int(self._kernel.extents[1])
         with self._device(device):
             function = self._instance((FLOATS[dtype.name],)).kernel.ptr
-            each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, shared)
-        return each * _processors(device)
+            return driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, shared)
 
     def compiled(self, host: Any) -> Any:
         """The same call in the host's extension `host`; this one, where it cannot be made there.
@@ -417,7 +416,7 @@ class CudaLibrary:
 
     def resident(self, kernel: str, x: Any, shared: int) -> int:
         """How many blocks of a kernel that is declared TOGETHER run at once where `x` is."""
-        return self._resident[kernel](x.dtype, shared, x.device.id)
+        return self._resident[kernel](x.dtype, shared, x.device.id) * self.processors(x)
 
     @staticmethod
     def processors(x: Any) -> int:
