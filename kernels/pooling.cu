@@ -60,9 +60,11 @@ template <typename Axis, typename F>
 TL_INLINE void each_window(const Axes<Axis>& of, Place layer, Place row, Place column, const F& f) {
     const Span layers = of.deep.holding(layer), rows = of.down.holding(row);
     const Span columns = of.across.holding(column);
-#pragma unroll 1
+#pragma unroll 1  // registers would spill
     for (Place z = layers.first; z < layers.last; ++z)
+#pragma unroll 1
         for (Place r = rows.first; r < rows.last; ++r)
+#pragma unroll 1
             for (Place i = columns.first; i < columns.last; ++i)
                 f(z, r, i, (z * of.down.out + r) * of.across.out + i);
 }
@@ -200,12 +202,13 @@ TL_INLINE void average_backward(const T* g, T* dx, Index volumes, Axes<Axis> of,
                  [=](Index volume, Place layer, Place row) {
         return [=](Place column) {
             const T* gradients = g + volume * of.out();
+            T* to = dx + volume * of.in() + (layer * of.down.in + row) * of.across.in + column;
             Acc<T> sum = 0;
             each_window(of, layer, row, column, [&](Place z, Place r, Place i, Place window) {
                 const Place count = count_of_row(z, r) * extent(of.across, i, count_pad);
                 sum += divided(Acc<T>(gradients[window]), Acc<T>(count));
             });
-            dx[volume * of.in() + (layer * of.down.in + row) * of.across.in + column] = T(sum);
+            *to = T(sum);
         };
     });
 #else

@@ -5,6 +5,10 @@
 
 #if defined(__CUDACC__)
 #include "device/divisor.h"
+
+// Three axes take more registers than the compiler gives to kernels of elements; it would spill.
+#undef EACH
+#define EACH(n) __global__ __launch_bounds__(256, 4)
 #endif
 
 namespace tl {
