@@ -287,7 +287,7 @@ struct Pass {
         Level others[kTile / 4];  // over keys
         if constexpr (kOfKeys) {
             const int row = first + (int)threadIdx.x % 4 * 2, left = (int)scoring.queries - row;
-            const Level* of_lane = computed_anew(levels + row);  // one address, and constant distances
+            const Level* of_lane = levels + row;
 #pragma unroll
             for (int c = 0; c < kTile / 4; ++c) {
                 const int i = c / 2 * 8 + c % 2;

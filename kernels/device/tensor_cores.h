@@ -19,11 +19,6 @@ TL_INLINE uint32_t computed_anew(uint32_t number) {
     asm volatile("mov.u32 %0, %1;" : "=r"(number) : "r"(number));
     return number;
 }
-template <typename T>
-TL_INLINE const T* computed_anew(const T* pointer) {
-    asm volatile("mov.u64 %0, %1;" : "=l"(pointer) : "l"(pointer));
-    return pointer;
-}
 
 // What has been copied ahead arrives: all but the last `newer` batches, and then for all threads.
 TL_INLINE void end_batch() { TL_TENSOR_CORES("cp.async.commit_group;" ::: "memory"); }
