@@ -12,8 +12,8 @@
 // ordinary units, read from shared memory at half their pace, 2.3 µs more.
 //
 // Weights must fit: 64 bytes a unit of LSTM in 16 bits for each of a block's 8 units, and all blocks
-// of a crew must run at once. On an H200 that is 1024 units in float32, 2048 in 16 bits; where it is not so
-// a step is a product and a kernel of cells, as in rnn.cu.
+// of a crew must run at once. On an H200 an LSTM of 1024 units does in float32, too (128 blocks, one a
+// processor); where it is not so, a step is a product and a kernel of cells, as in rnn.cu.
 #include "tensorlite.h"
 
 #if defined(__CUDACC__)
