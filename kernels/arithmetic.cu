@@ -42,4 +42,21 @@ void axpy(const T* x OF(n), const T* y OF(n), T* z LIKE(x), Index n, double fact
     map(n, [a = A(factor)](A x, A y, A& z) { z = a * x + y; }, x, y, out(z));
 }
 
+// ---- of x in 16 bits and float32 numbers, under autocast
+
+// z = a x + b y
+template <SHORT T>
+EACH(n)
+void add_short(const T* x OF(n), const float* y OF(n), float* z LIKE(x), Index n, double a, double b) {
+    map(n, [a = float(a), b = float(b)](float x, float y, float& z) { z = a * x + b * y; }, x, y, out(z));
+}
+
+// x *= *factor, a number on the device; where it is 1, there is nothing to do.
+template <SHORT T>
+EACH(n)
+void scale_short(T* x OF(n), const float* factor OF(1), Index n) {
+    const float a = *factor;
+    if (a != 1) map(n, [a](float& x) { x = a * x; }, inout(x));
+}
+
 }  // namespace tl

@@ -57,6 +57,21 @@ void column_total(const Acc<T>* partial OF(sets * parts * columns), T* y OF(sets
         if (lanes.leader) y[s * columns + c] = T(total);
     });
 }
+// The same where the rows of y are `stride` elements apart.
+BLOCKS(sets * (columns + 31 >> 5), 512)
+void column_total_at(const float* partial OF(sets * parts * columns), float* y OF((sets - 1) * stride + columns),
+                     Index sets, Index parts, Index columns, Index stride) {
+    each_column(columns, [=](Index s, Index c, const auto& lanes) {
+        const float* column = partial + s * parts * columns + c;
+        float total = 0;
+        lanes.rows({0, parts}, [&](Index p) {
+            const float value = column[p * columns];
+            return [&, value] { total += value; };
+        });
+        total = lanes.total(total);
+        if (lanes.leader) y[s * stride + c] = total;
+    });
+}
 #else
 // Row by row: column by column, rows of 4 KB and the like would push each other out of the cache.
 template <typename T>

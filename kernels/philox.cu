@@ -47,4 +47,19 @@ void dropout(const T* x OF(n), T* y OF(n), const Index* base OPTIONAL(1), Index 
     map_random<Words>(n, seed, offset + (base ? *base : 0), keep, x, out(y));
 }
 
+// The same of float32 numbers, rounded to 16 bits: the gradient of what was dropped from short floats
+// and added to float32.
+template <SHORT T>
+EACH(n)
+void dropout_to_short(const float* x OF(n), T* y OF(n), const Index* base OPTIONAL(1), Index n, double p,
+                      uint64_t seed, uint64_t offset) {
+    const int least = least_kept(p);
+    const float scale = float(1 / (1 - p));
+    auto keep = [=](uint32_t word, float x, float& y) {
+        const float kept = x * scale;
+        y = int(word >> 8) < least ? 0.0f : kept;
+    };
+    map_random<Words>(n, seed, offset + (base ? *base : 0), keep, x, out(y));
+}
+
 }  // namespace tl

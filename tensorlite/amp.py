@@ -17,6 +17,7 @@ import numpy as np
 from tensorlite.backend import Array, Device, array_backend, parse_device
 from tensorlite.backend.driver import is_available
 from tensorlite.ops import cast
+from tensorlite.ops.sixteen_bits import instead_of
 from tensorlite.optim import Optimizer
 from tensorlite.optim.arena import divided, flat_gradients
 from tensorlite.optim.flat import FlatOptimizer
@@ -24,6 +25,7 @@ from tensorlite.optim.foreign import as_number, brought
 from tensorlite.optim.short import ShortCopies
 from tensorlite.plan import is_float
 from tensorlite.primitive import Primitive
+from tensorlite.short_copies import keep_short, short_copy
 from tensorlite.tape import mode, on_device_of
 from tensorlite.tensor import Tensor, tensor_of
 from tensorlite.unknown import answers_for
@@ -136,12 +138,16 @@ class autocast:
 
         return wrapped
 
-    def _cast_inputs(self, primitive: Primitive, args: tuple) -> tuple:
+    def _cast_inputs(self, primitive: Primitive, args: tuple, static: dict) -> tuple:
+        """What to call in the place of a primitive, and of what."""
         if primitive.name in LOWER:
-            return tuple([self._to(arg, self.fast_dtype) for arg in args])
-        if primitive.name in FLOAT32:
-            return tuple([self._to(arg, np.dtype(np.float32)) for arg in args])
-        return args
+            args = tuple([self._to(arg, self.fast_dtype) for arg in args])
+        elif primitive.name in FLOAT32:
+            found = instead_of(primitive, args, static, self.fast_dtype)
+            if found is not None:
+                return found
+            args = tuple([self._to(arg, np.dtype(np.float32)) for arg in args])
+        return primitive.call, args, static
 
     def _to(self, arg: Any, dtype: Any) -> Any:
         """Cast a Tensor between float32 and half precision; leave everything else alone."""
@@ -151,7 +157,7 @@ class autocast:
         if not is_float(arg.array) or on_host != (self.device == "cpu"):
             return arg
         if not (arg.is_leaf and arg.requires_grad and self.cache_enabled and mode.switches.grad):
-            return cast(arg, dtype)  # nothing is kept of what is not recorded
+            return self._short(arg, dtype)
         known, recorder = self.leaves.get(id(arg)), mode.switches.recorder
         if known is not None and known[2] is not recorder:
             known = None  # what was cast outside of a recording, a replay would not cast again
@@ -159,6 +165,17 @@ class autocast:
         if known is None or known[1].dtype != dtype:
             known = self.leaves[id(arg)] = (arg, self._short_leaf(arg, dtype), recorder)
         return known[1]
+
+    def _short(self, arg: Tensor, dtype: Any) -> Tensor:
+        """A Tensor that is no parameter in another dtype. Of input data nothing is kept."""
+        if self.device == "cpu" or dtype != self.fast_dtype:
+            return cast(arg, dtype)
+        found = short_copy(arg, dtype)
+        if found is None:
+            found = cast(arg, dtype)
+            if arg.node is not None and self.cache_enabled:
+                keep_short(arg, found)
+        return found
 
     def _short_leaf(self, leaf: Tensor, dtype: Any) -> Tensor:
         """A leaf in another dtype.

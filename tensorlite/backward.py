@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorlite.arrivals import Arrivals
 from tensorlite.backend import BACKENDS, HOST, array_backend
+from tensorlite.backend.mixed import differ_in_width
 from tensorlite.backend.numpy import LARGE
 from tensorlite.tape import (
     Node,
@@ -256,7 +257,7 @@ class Walk:
         if self.needed is not None:
             wanted = tuple([parent in self.needed for parent in node.parents])
             return self.unit(name, plan.pull_some, g, saved, wanted)
-        if plan.keyword is None:
+        if plan.keyword is None or (plan.on_cuda and _on_host(g)):
             return self.unit(name, plan.pull, g, saved)
         if plan.keyword == "last":
             return self.unit(name, plan.pull, g, saved, self.last)
@@ -265,16 +266,32 @@ class Walk:
             return self.unit(name, plan.pull, g, saved, self.places(node.parents), self.last)
         return self.unit(name, plan.pull, g, saved, self.places(node.parents))
 
+    def fits(self, target: Any, d: Any) -> bool:
+        """Whether a gradient has its target's shape, and its dtype or one that the target takes."""
+        if d.shape != target.shape or d.dtype == target.dtype:
+            return d.shape == target.shape
+        if d.__class__ is np.ndarray or self.create_graph or not isinstance(target, Node):
+            return False
+        plan = target.plan or target.parents[0].plan  # of an output: what its operation takes
+        takes = getattr(plan, "any_float", False) and target.hooks is None
+        seen = self.captured is not None and target in self.captured
+        return takes and not seen and differ_in_width(d.dtype, target.dtype)
+
     def fit(self, node: Node, target: Any, d: Any) -> Any:
         """A gradient in its target's form, on its device; anomalies are looked for."""
         if self.several_devices:
             _follow(d)
-        if d.shape != target.shape or d.dtype != target.dtype:
+        if not self.fits(target, d):
             d = self.unit("sum to shape", _in_form, d, target.shape, target.dtype)
         if self.anomaly is not None:
             array = d.array if self.create_graph else d
             self.anomaly(array, f"the gradient of {node.name}", node.source)
         return d
+
+
+def _on_host(g: Any) -> bool:
+    """Whether a cotangent, or those of several outputs, lie in the host's memory."""
+    return any(part.__class__ is np.ndarray for part in (g if g.__class__ is list else (g,)))
 
 
 def _call(name: str, function: Callable, *args: Any) -> Any:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Residual(NamedTuple):
     """Where a rule's argument comes from: kind, position, and its name in the rule."""
 
-    kind: str  # input, inputs, shape, shapes, strides, output, aux, static
+    kind: str  # input, inputs, shape, shapes, strides, dtype, output, aux, static
     key: Any
     name: str
 
@@ -46,15 +46,21 @@ class Plan:
         "both" where a joint rule has both, in this order.
         "into": for each input an array that its gradient may be written to, or None. "last":
         whether the residuals are read for the last time.
+    on_cuda
+        Whether that is told on CUDA alone.
+    any_float
+        Whether the rules take a cotangent of another float dtype than the output's.
     """
 
     __slots__ = (
+        "any_float",
         "differentiable",
         "joint",
         "keeps",
         "keyword",
         "name",
         "needs",
+        "on_cuda",
         "primitive",
         "pull",
         "residuals",
@@ -70,6 +76,7 @@ class Plan:
         self.rules: list[tuple[int, Callable, list[int]]] = []
         self.joint: list[int] | None = None
         self.keyword: str | None = None
+        self.any_float = primitive.any_float
         if primitive.joint_rule is not None:
             self.joint = self._slots(primitive.joint_rule, skip=2)
         else:
@@ -79,7 +86,8 @@ class Plan:
                     self.rules.append((position, rule, self._slots(rule, skip=1)))
         self.differentiable = bool(self.rules) or self.joint is not None
         self.pull = self._puller()
-        if self.keyword is None:  # a recorder knows by this that it may be run twice
+        self.on_cuda = self.keyword == "into" and self.joint is not None
+        if self.keyword is None or self.on_cuda:  # a recorder may run it twice
             self.pull.__dict__["of"] = self.name
         self.save = self._saver()
         self.keeps = any(r.kind in ("input", "inputs", "output", "aux") for r in self.residuals)
@@ -117,6 +125,8 @@ class Plan:
                 return f"getattr(v[{key}], 'strides', ())"
             case "shapes":
                 return f"tuple([a.shape for a in v[{first}:{n}]])"
+            case "dtype":
+                return f"getattr(v[{key}], 'dtype', None)"
             case "output":
                 return f"v[{n}]"
             case "aux":

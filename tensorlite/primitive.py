@@ -13,13 +13,14 @@ names are its residual list**: after ``g``, the cotangent of the output, it may 
 ``y``            the output (a tuple of them, if there are several),
 an input         to save that array,
 ``<input>_shape``  to save its shape only,
+``<input>_dtype``  its dtype only,
 ``<input>_strides``  to save how it lies in memory: bytes along each axis, () if that is not known,
 a static parameter, or an auxiliary output (see `primitive`).
 
 What no needed rule names is not saved. Two keyword-only parameters are none of these:
 
 ``into``         None, or for each input None or an array. The rule may write the input's gradient
-                 to that array, and returns it then;
+                 to that array, and returns it then. Joint rules are told on CUDA alone;
 ``last``         of a joint rule: whether the residuals are read for the last time. The rule may
                  then overwrite and return those that users of the operation never see.
 
@@ -83,6 +84,9 @@ class Primitive:
         Brings the inputs to one dtype before the call (see `ops.promotion`).
     view
         Whether the outputs may show the first input's memory.
+    any_float
+        Whether the rules take cotangents of other float dtypes than the output's: on CUDA they are
+        handed down as they come, float32 to 16 bits and the other way round.
     names
         What callers name the parameters, where it is not what the rules call them.
     call
@@ -96,11 +100,13 @@ class Primitive:
         name: str | None = None,
         operands: Callable | None = None,
         view: bool = False,
+        any_float: bool = False,
     ) -> None:
         self.reference = reference
         self.name = name or reference.__name__
         self.operands = operands
         self.view = view
+        self.any_float = any_float
         self.names: dict[str, str] = {}
         self.aux = aux
         self.inputs: list[str] = []
@@ -233,6 +239,8 @@ class Primitive:
             return Residual("shape", self.inputs.index(name[:-6]), name)
         if name.endswith("_strides") and name[:-8] in self.inputs:
             return Residual("strides", self.inputs.index(name[:-8]), name)
+        if name.endswith("_dtype") and name[:-6] in self.inputs:
+            return Residual("dtype", self.inputs.index(name[:-6]), name)
         if self.variadic is not None and name == self.variadic:
             return Residual("inputs", None, name)
         if self.variadic is not None and name == f"{self.variadic}_shape":
@@ -300,12 +308,13 @@ class Primitive:
             if switches.views:
                 for arg in args:
                     refresh(arg)
+            call = self.call
             if switches.autocast is not None:
-                args = switches.autocast(self, args)
+                call, args, static = switches.autocast(self, args, static)
             if switches.devices:
-                result = self._where_inputs_are(args, static)
+                result = self._where_inputs_are(call, args, static)
             else:
-                result = self.call(*args, **static)
+                result = call(*args, **static)
         finally:
             switches.special = True
         source = switches.trace() if switches.trace is not None else None
@@ -325,7 +334,7 @@ class Primitive:
         if switches.autocast is not None:
             previous = switches.set(autocast=None)
             try:
-                args = previous["autocast"](self, args)
+                _, args, static = previous["autocast"](self, args, static)
             finally:
                 switches.set(**previous)
         args = tuple([x if isinstance(x, Tensor) else from_outside(self.name, x) for x in args])
@@ -365,17 +374,17 @@ class Primitive:
                 return as_arrays(y), tuple(aux)
         return self.forward(raw, static, save)
 
-    def _where_inputs_are(self, args: tuple, static: dict) -> Any:
+    def _where_inputs_are(self, call: Callable, args: tuple, static: dict) -> Any:
         """Call on the CUDA device of the inputs, whichever is current."""
         arrays = [a.array if isinstance(a, Tensor) else a for a in args]
         places = {array_backend((a,)).device_of(a): a for a in arrays if is_array(a)}
         places.pop(CPU, None)  # an index in host memory may stand beside anything
         if not places:
-            return self.call(*args, **static)
+            return call(*args, **static)
         if len(places) > 1:
             self.mixed(args)
         with on_device_of(*places.values()):
-            return self.call(*args, **static)
+            return call(*args, **static)
 
     # --- what goes wrong ----------------------------------------------------------------------
 
@@ -538,6 +547,7 @@ def primitive(fn: Callable | None = None, **options: Any) -> Any:
         returns ``(y, *aux)``; callers see ``y`` alone. ``name``: what messages call it, where a
         function of another name is what users type. ``operands``: how the inputs are brought to one
         dtype (`ops.promotion`). ``view=True``: outputs may show the first input's memory.
+        ``any_float=True``: the rules take cotangents of other float dtypes.
 
     Examples
     --------

@@ -253,11 +253,13 @@ def _seeing(seen: dict[int, Tensor]) -> Iterator[None]:
     """
     policy = _anew(mode.switches.autocast)
 
-    def look(primitive: Any, args: tuple) -> tuple:
+    def look(primitive: Any, args: tuple, static: dict) -> tuple:
         for arg in args:
             if isinstance(arg, Tensor) and arg.requires_grad:
                 seen[id(arg)] = arg
-        return args if policy is None else policy(primitive, args)
+        if policy is None:
+            return primitive.call, args, static
+        return policy(primitive, args, static)
 
     switches = mode.switches.set(autocast=look)
     try:

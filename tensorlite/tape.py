@@ -54,7 +54,7 @@ class Switches:
         self.devices = False  # compute on the CUDA device where the inputs are
         self.views = False  # look whether an input's memory was written through another Tensor
         self.anomaly: Callable | None = None  # anomaly(array, what, source) raises at NaN or inf
-        self.autocast: Any = None  # autocast(primitive, args) -> args in other dtypes
+        self.autocast: Any = None  # autocast(primitive, args, static) -> what to call, and of what
         self.profile: Any = None  # what measures operations (see `profiler`)
         self.recorder: Any = None  # what takes this call down (see `recording`)
         self.trace: Callable | None = None  # trace() -> the user's source line
@@ -431,6 +431,11 @@ def last_write() -> int:
 def written() -> tuple[list[int], list[int], list[int]]:
     """Where memory was overwritten, and when; see `WriteLog.ranges`."""
     return _writes.ranges()
+
+
+def written_since(bounds: tuple[int, int], time: int) -> bool:
+    """Whether memory from `bounds[0]` up to `bounds[1]` was overwritten after `time`."""
+    return _writes.last(*bounds) > time
 
 
 def check_not_overwritten(node: Node) -> None:

@@ -18,7 +18,17 @@ FILES = {
 FLOORS = (
     ("wording", "suggest", "unknown", "decorate", "return_types"),
     ("backend",),
-    ("tape", "tensor", "printing", "notebook", "outside", "views", "writes", "written"),
+    (
+        "tape",
+        "tensor",
+        "printing",
+        "notebook",
+        "outside",
+        "short_copies",
+        "views",
+        "writes",
+        "written",
+    ),
     ("arrivals", "backward", "gradients", "plan", "call", "primitive"),
     ("ops", "random", "fft", "linalg", "special", "signal"),
     ("autograd", "differentiate", "func", "recompute", "debug", "testing", "recording", "ranks"),

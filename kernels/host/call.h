@@ -24,7 +24,7 @@ class PrimitiveCall {
         PyObject *reference, *reference_by_position, *xp, *names;
         PyObject *plan_of, *as_arrays, *wrap, *record, *primitive;
     };
-    enum Kind { kInput, kShape, kStrides, kOutput, kAux, kStatic };
+    enum Kind { kInput, kShape, kStrides, kDtype, kOutput, kAux, kStatic };
     struct Residual {
         Kind kind;
         Py_ssize_t key;
@@ -273,7 +273,8 @@ class PrimitiveCall {
         List<Residual> residuals;
         for (Py_ssize_t i = 0; i < length(listed); ++i) {
             PyObject *kind = item(item(listed, i), 0), *key = item(item(listed, i), 1);
-            static const char* const kinds[] = {"input", "shape", "strides", "output", "aux", "static"};
+            static const char* const kinds[] = {"input",  "shape", "strides", "dtype",
+                                                "output", "aux",   "static"};
             for (int k = kInput; k <= kStatic; ++k)
                 if (!PyUnicode_CompareWithASCIIString(kind, kinds[k]))
                     residuals.push_back({Kind(k), key == Py_None ? 0 : PyLong_AsSsize_t(key)});
@@ -292,12 +293,13 @@ class PrimitiveCall {
                 PyErr_SetString(PyExc_IndexError, "fewer auxiliary arrays than were declared");
                 return Ref();
             }
-            Ref value = kind == kInput    ? Ref::to(raw[key])
-                        : kind == kShape  ? shape_of(raw[key])
+            Ref value = kind == kInput     ? Ref::to(raw[key])
+                        : kind == kShape   ? shape_of(raw[key])
                         : kind == kStrides ? strides_of(raw[key])
-                        : kind == kOutput ? Ref::to(y)
-                        : kind == kAux    ? Ref::to(item(aux, key))
-                                          : Ref::to(values[key]);
+                        : kind == kDtype   ? (is_array(raw[key]) ? dtype_of(raw[key]) : Ref::to(Py_None))
+                        : kind == kOutput  ? Ref::to(y)
+                        : kind == kAux     ? Ref::to(item(aux, key))
+                                           : Ref::to(values[key]);
             if (!value) return value;
             PyTuple_SET_ITEM((PyObject*)saved, i, value.release());
         }

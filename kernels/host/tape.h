@@ -33,7 +33,7 @@ class Tape {
     Slot special_, grad_switch_;
     Slot data_, history_, requires_grad_, view_of_, grad_, grad_buffer_, hooks_, rewritten_;
     Slot index_, plan_, parents_, saved_, shape_, dtype_, node_hooks_, source_, position_;
-    Slot pull_, keyword_, keeps_;
+    Slot pull_, keyword_, keeps_, on_cuda_, any_float_;
 
   public:
     // Kept alive for good.
@@ -49,6 +49,7 @@ class Tape {
                special_.find(switches, "special") && grad_switch_.find(switches, "grad") &&
                node_hooks_.find(node, "hooks") && source_.find(node, "source") &&
                pull_.find(plan, "pull") && keyword_.find(plan, "keyword") && keeps_.find(plan, "keeps") &&
+               on_cuda_.find(plan, "on_cuda") && any_float_.find(plan, "any_float") &&
                index_.find(node, "index") &&
                plan_.find(node, "plan") && parents_.find(node, "parents") &&
                saved_.find(node, "saved") && shape_.find(node, "shape") &&
@@ -109,6 +110,17 @@ class Tape {
         if (!Py_IS_TYPE(plan, (PyTypeObject*)plan_type_))
             return {TL_GET(plan, pull), TL_GET(plan, keyword), TL_GET(plan, keeps)};
         return {Ref::to(pull_.of(plan)), Ref::to(keyword_.of(plan)), Ref::to(keeps_.of(plan))};
+    }
+
+    // Whether what the keyword stands for is told on CUDA alone.
+    bool is_told_on_cuda(PyObject* plan) const {
+        return Py_IS_TYPE(plan, (PyTypeObject*)plan_type_) && on_cuda_.of(plan) == Py_True;
+    }
+    // Whether a node takes a cotangent of another float dtype than its own. Hooks see their own.
+    bool takes_any_float(PyObject* node) const {
+        if (node_hooks(node) != Py_None) return false;
+        PyObject* how = plan(is_output_node(node) ? PyTuple_GET_ITEM(parents(node), 0) : node);
+        return Py_IS_TYPE(how, (PyTypeObject*)plan_type_) && any_float_.of(how) == Py_True;
     }
 
     void forget_saved(PyObject* node) const {

@@ -87,14 +87,15 @@ class Walk {
         const auto [pull, keyword, keeps] = tape_.way(plan);
         if (!pull || !keyword || !keeps) return false;
         if (!retain_graph_ && (PyObject*)keeps == Py_True) tape_.forget_saved(node);
+        const bool told = !keyword.is_none() && (!tape_.is_told_on_cuda(plan) || is_on_cuda(g));
         const auto asks_for = [&, &asked = keyword](const char* name) {
-            return !asked.is_none() && !PyUnicode_CompareWithASCIIString(asked, name);
+            return told && !PyUnicode_CompareWithASCIIString(asked, name);
         };
         const bool both = asks_for("both"), reads_last = both || asks_for("last");
         const bool is_last = reads_last && !retain_graph_;
         Ref found;
         own_.clear();
-        if (keyword.is_none())
+        if (!told)
             found = call(pull, g, saved);
         else if (reads_last && !both)
             found = call(pull, g, saved, is_last ? Py_True : Py_False);
@@ -105,6 +106,14 @@ class Walk {
         const Ref holders(PyTuple_Pack(3, (PyObject*)g, is_last ? Py_None : (PyObject*)saved,
                                        (PyObject*)found));
         return holders && hand_down(parents, found, holders);
+    }
+
+    // Of a cotangent, or a list of those of several outputs.
+    static bool is_on_cuda(PyObject* g) {
+        if (!PyList_CheckExact(g)) return cuda().is_array(g);
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(g); ++i)
+            if (cuda().is_array(PyList_GET_ITEM(g, i))) return true;
+        return false;
     }
 
     // Python looks closely only where a saved array may have been written to.
@@ -210,7 +219,7 @@ class Walk {
 
     bool fits_node(PyObject* d, PyObject* node) const {
         if (cuda().is_array(d))
-            return cuda().dtype(d) == tape_.dtype(node) &&
+            return (cuda().dtype(d) == tape_.dtype(node) || is_taken(d, node)) &&
                    PyObject_RichCompareBool(cuda().shape(d), tape_.shape(node), Py_EQ) == 1;
         auto* array = (PyArrayObject*)d;
         if (!PyArray_CheckExact(d) || (PyObject*)PyArray_DESCR(array) != tape_.dtype(node)) return false;
@@ -219,6 +228,14 @@ class Walk {
         for (int i = 0; same && i < PyArray_NDIM(array); ++i)
             same = PyLong_AsSsize_t(item(shape, i)) == PyArray_DIM(array, i);
         return same;
+    }
+
+    // Whether a node takes a cotangent of another dtype: in 16 bits where its own is float32, or the
+    // other way round.
+    bool is_taken(PyObject* d, PyObject* node) const {
+        if (!tape_.takes_any_float(node)) return false;
+        const Type one = cuda().read(d).type, other = type_of((PyArray_Descr*)tape_.dtype(node));
+        return one == F32 ? other == F16 || other == BF16 : other == F32 && (one == F16 || one == BF16);
     }
 
     // Gives a leaf, parent `i` of the node at hand, its gradient.

@@ -19,6 +19,7 @@ import numpy as np
 from tensorlite.backend.base import Array, Backend, Device, home
 from tensorlite.backend.driver import device_count, is_available, load_cupy
 from tensorlite.backend.kernels.library import library
+from tensorlite.backend.mixed import add_by_kernel, differ_in_width
 
 
 class _Uploads(threading.local):
@@ -140,10 +141,20 @@ class CudaBackend(Backend):
     def plus(self, x1: Array, x2: Array, small: bool = False) -> Array:
         """``x1 + x2``, by a kernel of ours, whose launch takes half of the time of CuPy's."""
         if self.kernels is not None:
-            y = self.kernels.new_axpy(x2, x1, 1.0)
+            y = add_by_kernel(self.kernels, x1, x2, 1.0)
             if y is not NotImplemented:
                 return y
         return x1 + x2
+
+    def scale(self, x: Array, factor: Array) -> Array:
+        """`Backend.scale`; the factor of 16-bit floats may be float32."""
+        if self.kernels is not None and differ_in_width(x.dtype, factor.dtype):
+            if x.dtype == np.float32:
+                factor = factor.astype(np.float32)
+            else:
+                self.kernels.scale_short(x, factor, x.size)
+                return x
+        return super().scale(x, factor)
 
     def write(self, to: Array, x: Array) -> None:
         """``to[...] = x``; as a plain copy of memory where that is all."""

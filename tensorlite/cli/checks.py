@@ -16,6 +16,7 @@ import numpy as np
 
 import tensorlite as tl
 from tensorlite.nn import functional as F
+from tensorlite.plan import is_float
 from tensorlite.tensor import Tensor
 
 Shape = tuple[int, ...]
@@ -200,6 +201,36 @@ def _masked(x: Tensor, y: Tensor) -> Tensor:
     return tl.where(x > y, x * y, x / (1 + y * y)) + tl.maximum(x, y).clamp(-1, 1)
 
 
+def _under_autocast(name: str, run: Callable[..., Tensor], odd: dict[str, Shape]) -> Check:
+    """Of short floats on CUDA, beside which all but the first operand are float32."""
+
+    def inside(x: Tensor, *others: Tensor) -> Tensor:
+        if x.dtype.itemsize > 2 or x.device.type == "cpu":
+            return run(x, *others)
+        wide = [other.float() if is_float(other.array) else other for other in others]
+        with tl.autocast("cuda", dtype=x.dtype):
+            return run(x, *wide).to(x.dtype)
+
+    return Check(f"{name} under autocast", inside, odd, slack=4)
+
+
+def _normed_twice(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    return F.layer_norm(F.layer_norm(x, w.shape, w, b), w.shape, w, b)
+
+
+def _rms_normed_twice(x: Tensor, w: Tensor) -> Tensor:
+    return F.rms_norm(F.rms_norm(x, w.shape, w), w.shape, w)
+
+
+def _arena_of_a_norm(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    weight, bias = (p.detach().clone().requires_grad_() for p in (w, b))
+    optimizer = tl.optim.SGD([weight, bias], lr=0.1)
+    (F.layer_norm(x.detach(), w.shape, weight, bias) ** 2).mean().backward()
+    gradients = tl.cat([p.grad for p in (weight, bias) if p.grad is not None])
+    optimizer.zero_grad()
+    return gradients
+
+
 _ROWS: dict[str, Shape] = {"x": (5, 1000), "w": (1000,), "b": (1000,)}
 _WIDE_ROWS: dict[str, Shape] = {"x": (8192, 768), "w": (768,), "b": (768,)}
 _LONG: dict[str, Shape] = {"x": (3, 8197)}
@@ -270,6 +301,19 @@ CHECKS = [
         slack=4,
     ),
     Check("batch norm, a layer's averages", _batch_norm_layer, {"x": (33, 17)}, slack=4),
+    Check("gradients of a layer norm in an arena", _arena_of_a_norm, _ROWS, slack=4),
+    _under_autocast("layer norms", _normed_twice, _ROWS),
+    _under_autocast("RMS norms", _rms_normed_twice, {"x": (5, 1000), "w": (1000,)}),
+    _under_autocast("softmax", lambda x: F.softmax(x, -1), {"x": (5, 1000)}),
+    _under_autocast("log-softmax", lambda x: F.log_softmax(x, -1), {"x": (5, 1000)}),
+    _under_autocast(
+        "cross-entropy",
+        lambda x, labels: F.cross_entropy(x, labels) * 3,
+        {"x": (33, 7), "labels": (33,)},
+    ),
+    _under_autocast(
+        "dropout, and a sum", lambda x, y: _dropped(x) + y, {"x": (3, 333), "y": (3, 333)}
+    ),
     Check(
         "matrix product",
         tl.matmul,

@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.dtypes import weak
+from tensorlite.backend.mixed import add_by_kernel, differ_in_width
 from tensorlite.backend.numpy import LARGE
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
@@ -21,6 +22,7 @@ from tensorlite.ops.rounding import trunc
 from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, recorders
+from tensorlite.tensor import Tensor
 
 __all__ = [
     "add",
@@ -45,7 +47,21 @@ __all__ = [
 # The first four are the commonest operations there are: they skip the call of `weak` for arrays.
 
 
-@primitive(operands=same_dtype)
+class MixedOnCuda(Operands):
+    """`same_dtype`, but for float32 and 16 bits on CUDA, where kernels read both as they are."""
+
+    def __call__(self, args: tuple) -> tuple:
+        """Bring the operands to one dtype, or leave them."""
+        x1, x2 = [x.array if isinstance(x, Tensor) else x for x in args]
+        alike = is_array(x1) and is_array(x2) and x1.shape == x2.shape
+        if alike and not (isinstance(x1, np.ndarray) or isinstance(x2, np.ndarray)):
+            kernels = array_backend((x1,)).kernels
+            if kernels is not None and differ_in_width(x1.dtype, x2.dtype):
+                return tuple(args)
+        return super().__call__(args)
+
+
+@primitive(operands=MixedOnCuda())
 def add(xp: Any, x1: Array, x2: Array, *, alpha: float = 1) -> Array:
     """``input + alpha * other``.
 
@@ -71,7 +87,7 @@ def _add(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
     if x1.__class__ is not x2.__class__:
         return NotImplemented
     if x1.shape == x2.shape:
-        return k.new_axpy(x2, x1, alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
+        return add_by_kernel(k, x1, x2, alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
     if alpha != 1 or not 0 < x2.ndim < x1.ndim or x2.shape != x1.shape[-x2.ndim :]:
         return NotImplemented
     if x2.ndim == 1:
@@ -93,8 +109,8 @@ def _rounds_alike(k: Any, x: Array, alpha: float) -> bool:
     return not k.on_host or x.size >= LARGE or alpha in (1, -1)
 
 
-class NoBooleans(Operands):
-    """`same_dtype`, but for booleans, whose difference would be no boolean."""
+class NoBooleans(MixedOnCuda):
+    """`MixedOnCuda`, but for booleans, whose difference would be no boolean."""
 
     def __call__(self, args: tuple) -> tuple:
         """Refuse booleans; bring the others to one dtype."""
@@ -130,7 +146,7 @@ sub.defvjp(x1=lambda g: g, x2=lambda g, alpha: -g if alpha == 1 else g * -alpha)
 def _sub(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
     if x1.__class__ is not x2.__class__:
         return NotImplemented
-    return k.new_axpy(x2, x1, -alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
+    return add_by_kernel(k, x1, x2, -alpha) if _rounds_alike(k, x1, alpha) else NotImplemented
 
 
 sub.kernel(_sub, from_size=LARGE)

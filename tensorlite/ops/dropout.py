@@ -7,12 +7,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from tensorlite import tape
 from tensorlite.backend import Array, Device, array_backend
-from tensorlite.backend.dtypes import is_floating
+from tensorlite.backend.dtypes import is_floating, is_short
 from tensorlite.ops.compare import where
 from tensorlite.ops.compiled.arrays import packed
-from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.inplace import in_place
 from tensorlite.primitive import primitive
 from tensorlite.random import Generator, base_of, default_generator, philox_uniform
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-@primitive(name="dropout")
+@primitive(name="dropout", any_float=True)
 @float32_inside
 def philox_dropout(
     xp: ModuleType, x: Array, *, p: float, key: tuple[int, int], offset: int
@@ -41,7 +43,22 @@ def philox_dropout(
     return xp.where(kept, x * (1 / (1 - p)), 0)
 
 
-philox_dropout.defvjp(x=lambda g, p, key, offset: philox_dropout(g, p, key, offset))
+def _philox_dropout_vjp(
+    g: Any, x_dtype: np.dtype, p: float, key: tuple[int, int], offset: int
+) -> Any:
+    if isinstance(g, Tensor) or g.dtype == x_dtype:
+        return philox_dropout(g, p, key, offset)
+    if g.dtype == np.float32 and is_short(x_dtype):
+        kernels, arrays = array_backend((g,)).kernels, packed(g)
+        if kernels is not None and not kernels.on_host and arrays is not None:
+            dx = kernels.empty(g.shape, x_dtype)
+            words = (base_of(key), g.size, p, key[0] | key[1] << 32, offset)
+            kernels.dropout_to_short(*arrays, dx, *words)
+            return dx
+    return philox_dropout(widened(g), p, key, offset)
+
+
+philox_dropout.defvjp(x=_philox_dropout_vjp)
 
 
 @philox_dropout.kernel

@@ -17,7 +17,7 @@ from tensorlite.tape import mode, unit
 from tensorlite.tensor import Tensor, tensor_of
 
 
-@primitive(name="cast")
+@primitive(name="cast", any_float=True)
 def cast_float(xp: Any, x: Array, *, dtype: np.dtype) -> Array:
     """The same numbers as another float dtype: the differentiable part of `cast`."""
     return array_backend((x,)).cast(x, dtype)

@@ -13,8 +13,9 @@ from tensorlite.backend import Array
 from tensorlite.backend.base import rows_of
 from tensorlite.backend.dtypes import is_short
 from tensorlite.ops.channels import channel_sum
+from tensorlite.ops.compiled.norms import backward_on_cuda, like_input
 from tensorlite.ops.elementwise import rsqrt, square
-from tensorlite.ops.fused import float32_inside
+from tensorlite.ops.fused import float32_inside, widened
 from tensorlite.ops.reduce import mean
 from tensorlite.primitive import primitive
 from tensorlite.tensor import Tensor
@@ -33,7 +34,7 @@ def _layer_statistics(x: Any, eps: float) -> tuple[Any, Any]:
     return center, rsqrt(variance + eps)
 
 
-@primitive(aux=("center", "rstd"), name="layer_norm")
+@primitive(aux=("center", "rstd"), name="layer_norm", any_float=True)
 @float32_inside
 def layer_norm_rows(
     xp: ModuleType,
@@ -65,7 +66,6 @@ def _layer_norm_gradients(
 
 
 @primitive
-@float32_inside
 def layer_norm_backward(
     xp: ModuleType,
     dy: Array,
@@ -76,14 +76,19 @@ def layer_norm_backward(
     *,
     eps: float,
     affine: bool,
+    places: tuple | None = None,
 ) -> Any:
-    """Cotangent of `layer_norm_rows`'s x and, if `affine`, those of weight and bias behind it."""
-    return _layer_norm_gradients(dy, x, weight, center, rstd, affine)
+    """Cotangent of `layer_norm_rows`'s x and, if `affine`, those of weight and bias behind it.
+
+    `places` are what the latter may be written to (``into`` of a rule).
+    """
+    dy, wide, weight = widened(dy), widened(x), widened(weight)
+    return like_input(x, _layer_norm_gradients(dy, wide, weight, center, rstd, affine))
 
 
 @layer_norm_backward.defvjp_composite
 def _layer_norm_backward(
-    dy: Any, x: Any, weight: Any, center: Any, rstd: Any, *, eps: float, affine: bool
+    dy: Any, x: Any, weight: Any, center: Any, rstd: Any, *, eps: float, affine: bool, places: None
 ) -> Any:
     return _layer_norm_gradients(dy, x, weight, *_layer_statistics(x, eps), affine)
 
@@ -102,17 +107,39 @@ def _layer_norm_backward_kernel(
     *,
     eps: float,
     affine: bool,
+    places: tuple | None,
 ) -> Any:
-    found = k.new_layer_norm_backward(dy, x, center, rstd, weight)
+    found: Any = NotImplemented
+    if weight is not None and is_short(weight.dtype):
+        places = None  # which are short, too
+    if places is None and x.dtype == dy.dtype:
+        found = k.new_layer_norm_backward(dy, x, center, rstd, weight)
+    if found is NotImplemented and not k.on_host:
+        found = backward_on_cuda("layer_norm", k, dy, x, (center, rstd), weight, places)
     return found if affine or found is NotImplemented else found[0]
 
 
+def _all_places(into: tuple | None) -> tuple | None:
+    """Where the parameters' gradients may be written to, if each has a place."""
+    places = into[1:] if into else (None,)
+    return None if any(place is None for place in places) else places
+
+
 @layer_norm_rows.defvjp_joint
-def _layer_norm_vjp(
-    g: Any, needs: tuple, x: Any, weight: Any, center: Any, rstd: Any, eps: float
+def layer_norm_vjp(
+    g: Any,
+    needs: tuple,
+    x: Any,
+    weight: Any,
+    center: Any,
+    rstd: Any,
+    eps: float,
+    *,
+    into: tuple | None = None,
 ) -> tuple:
     affine = needs[1] or needs[2]
-    d = layer_norm_backward(g, x, weight, center, rstd, eps=eps, affine=affine)
+    places = _all_places(into) if affine else None
+    d = layer_norm_backward(g, x, weight, center, rstd, eps=eps, affine=affine, places=places)
     return d if affine else (d, None, None)
 
 
@@ -121,7 +148,7 @@ def _rms_statistics(x: Any, eps: float) -> Any:
     return rsqrt(mean(square(x), axis=-1, keepdims=True) + eps)
 
 
-@primitive(aux=("rstd",), name="rms_norm")
+@primitive(aux=("rstd",), name="rms_norm", any_float=True)
 @float32_inside
 def rms_norm_rows(
     xp: ModuleType, x: Array, weight: Array | None = None, *, eps: float, save: bool
@@ -142,7 +169,6 @@ def _rms_norm_gradients(dy: Any, x: Any, weight: Any, rstd: Any, affine: bool) -
 
 
 @primitive
-@float32_inside
 def rms_norm_backward(
     xp: ModuleType,
     dy: Array,
@@ -152,13 +178,17 @@ def rms_norm_backward(
     *,
     eps: float,
     affine: bool,
+    places: tuple | None = None,
 ) -> Any:
     """Cotangent of `rms_norm_rows`'s x and, if `affine`, that of weight behind it."""
-    return _rms_norm_gradients(dy, x, weight, rstd, affine)
+    dy, wide, weight = widened(dy), widened(x), widened(weight)
+    return like_input(x, _rms_norm_gradients(dy, wide, weight, rstd, affine))
 
 
 @rms_norm_backward.defvjp_composite
-def _rms_norm_backward(dy: Any, x: Any, weight: Any, rstd: Any, *, eps: float, affine: bool) -> Any:
+def _rms_norm_backward(
+    dy: Any, x: Any, weight: Any, rstd: Any, *, eps: float, affine: bool, places: None
+) -> Any:
     return _rms_norm_gradients(dy, x, weight, _rms_statistics(x, eps), affine)
 
 
@@ -167,16 +197,33 @@ rms_norm_rows.kernel("rms_norm", "eps")
 
 @rms_norm_backward.kernel
 def _rms_norm_backward_kernel(
-    k: Any, dy: Array, x: Array, weight: Array | None, rstd: Array, *, eps: float, affine: bool
+    k: Any,
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    rstd: Array,
+    *,
+    eps: float,
+    affine: bool,
+    places: tuple | None,
 ) -> Any:
-    found = k.new_rms_norm_backward(dy, x, rstd, weight)
+    found: Any = NotImplemented
+    if weight is not None and is_short(weight.dtype):
+        places = None  # which are short, too
+    if places is None and x.dtype == dy.dtype:
+        found = k.new_rms_norm_backward(dy, x, rstd, weight)
+    if found is NotImplemented and not k.on_host:
+        found = backward_on_cuda("rms_norm", k, dy, x, (rstd,), weight, places)
     return found if affine or found is NotImplemented else found[0]
 
 
 @rms_norm_rows.defvjp_joint
-def _rms_norm_vjp(g: Any, needs: tuple, x: Any, weight: Any, rstd: Any, eps: float) -> tuple:
+def rms_norm_vjp(
+    g: Any, needs: tuple, x: Any, weight: Any, rstd: Any, eps: float, *, into: tuple | None = None
+) -> tuple:
     affine = needs[1]
-    d = rms_norm_backward(g, x, weight, rstd, eps=eps, affine=affine)
+    places = _all_places(into) if affine else None
+    d = rms_norm_backward(g, x, weight, rstd, eps=eps, affine=affine, places=places)
     return d if affine else (d, None)
 
 

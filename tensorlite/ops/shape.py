@@ -25,7 +25,7 @@ __all__ = ["broadcast_to", "reshape", "swapaxes", "unbind"]
 # --- the axes -----------------------------------------------------------------------------------
 
 
-@primitive(view=True)
+@primitive(view=True, any_float=True)
 def reshape(xp: ModuleType, x: Array, *, shape: Any) -> Array:
     """Give `input` another shape with as many elements; one length may be -1 and is worked out.
 
@@ -72,7 +72,7 @@ reshape.on_host("new_reshape")
 reshape.kernel(_reshape, from_size=LARGE)
 
 
-@primitive(name="permute", view=True)
+@primitive(name="permute", view=True, any_float=True)
 def transpose_axes(xp: ModuleType, x: Array, *, axes: Sequence[int] | None = None) -> Array:
     """Put the axes in the order `axes` (default: reversed), as `numpy.transpose`."""
     try:
@@ -91,7 +91,7 @@ def _transpose_vjp(g: Any, axes: Sequence[int] | None) -> Any:
 transpose_axes.defvjp(x=_transpose_vjp)
 
 
-@primitive(view=True)
+@primitive(view=True, any_float=True)
 def swapaxes(xp: ModuleType, x: Array, *, axis0: int, axis1: int) -> Array:
     """Exchange two axes.
 

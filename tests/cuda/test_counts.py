@@ -10,7 +10,7 @@ import pytest
 import tensorlite as tl
 from tensorlite.bench.counts import Counts, count, emulator
 from tensorlite.bench.frameworks import Framework
-from tensorlite.bench.steps import gpt, mlp
+from tensorlite.bench.steps import gpt, make_gpt, mlp
 from tensorlite.cli import main
 from tensorlite.optim import SGD, Adam, AdamW, Lion, RMSprop
 
@@ -99,6 +99,32 @@ def test_a_recurrent_layer_takes_as_many_launches_however_long_the_sequence_is(k
 
 
 LAUNCHES = {"LSTM": (10, 26), "GRU": (6, 10), "RNN": (8, 18)}
+
+
+def test_a_layer_of_a_gpt_under_autocast_casts_nothing_but_its_weights_once():
+    def asked(layers: int) -> Counts:
+        framework = Framework("tensorlite", "cuda")
+        model = make_gpt(framework, layers, width=48, length=64).to("cuda")
+        optimizer = AdamW(model.parameters())
+        x = framework.tensor(np.arange(512).reshape(8, 64) % 50)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            with tl.autocast("cuda", dtype=tl.bfloat16):
+                logits = model(x)
+                loss = tl.nn.functional.cross_entropy(logits.reshape(512, -1), x.reshape(-1))
+            loss.backward()
+            optimizer.step()
+
+        step()  # the first block learns which parameters are wanted in 16 bits
+        return count(step)
+
+    two, three = asked(2), asked(3)
+    # 12 products; 3 for attention and 2 for gelu; for each norm one forward and two backward, and
+    # for what is added to the stream one forward and one backward; the gradient of queries, keys
+    # and values is put together.
+    assert three.library_calls - two.library_calls == 12
+    assert three.launches - two.launches <= 3 + 2 + 2 * (3 + 2) + 3
 
 
 def test_the_gradient_of_a_loss_is_not_read_again_unless_it_is_scaled():

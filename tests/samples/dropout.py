@@ -19,6 +19,6 @@ SAMPLES = [
         [normal(5, 7)],
         dict(p=0.3, key=(7, 8), offset=11),
         reference=dropped,
-        saves=("p", "key", "offset"),
+        saves=("x_dtype", "p", "key", "offset"),
     ),
 ]

@@ -246,10 +246,13 @@ def families(device: str) -> dict[str, list[Kernel]]:
 
 
 def kernels_of(family: str, device: str) -> list[Kernel]:
-    """The kernels of one family that are for a device."""
+    """The kernels of one family that are for a device; for 16-bit floats alone they are CUDA's."""
     others = {"cpu": ("BLOCKS", "TOGETHER"), "cuda": ("HOST",)}[device]
     declared = declared_in(kernels_folder() / f"{family}.cu")
-    return [kernel for kernel in parse(declared, family) if kernel.launch not in others]
+    kernels = [kernel for kernel in parse(declared, family) if kernel.launch not in others]
+    if device == "cpu":  # which computes with no 16-bit floats
+        kernels = [kernel for kernel in kernels if all(kernel.host_types.values())]
+    return kernels
 
 
 def declared_in(path: Path) -> str:

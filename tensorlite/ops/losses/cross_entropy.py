@@ -88,7 +88,7 @@ def cross_entropy_rows(
 
 
 @cross_entropy_rows.defvjp_joint
-def _cross_entropy_vjp(
+def cross_entropy_vjp(
     g: tuple,
     needs: tuple,
     y: tuple,
