@@ -44,7 +44,7 @@ FLOAT32 = frozenset(
         *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "pow", "rsqrt", "reciprocal"),
         *("sinh", "cosh", "tan", "acos", "asin", "softplus", "logaddexp", "erf", "erfc"),
         *("sum", "mean", "prod", "var", "norm", "logsumexp", "cumsum", "cumprod"),
-        *("softmax", "log_softmax", "cross_entropy", "layer_norm", "rms_norm", "batch_norm"),
+        *("softmax", "log_softmax", "cross_entropy", "layer_norm", "rms_norm"),
     }
 )
 

@@ -1,5 +1,6 @@
 """autocast and GradScaler."""
 
+import copy
 import math
 
 import numpy as np
@@ -416,3 +417,45 @@ def test_only_tensors_of_the_device_are_cast(device):
             assert (x @ x).dtype == np.float32
     with tl.autocast("cpu", dtype=tl.float16):
         assert (x @ x).dtype == np.float16
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(6),
+        nn.Sequential(nn.BatchNorm2d(6), nn.ReLU()),
+        nn.Sequential(nn.BatchNorm2d(6), nn.ReLU()).eval(),
+        nn.GroupNorm(3, 6),
+        nn.InstanceNorm2d(6, affine=True, track_running_stats=True),
+    ],
+    ids=["batch", "with relu", "by averages", "group", "instance"],
+)
+def test_norms_of_channels_take_short_floats_as_they_come(norm, half, device):
+    """As torch's on the CPU: short results, of sums and statistics in float32."""
+    norm.to(device)
+    rng = np.random.default_rng(0)
+    for parameter in norm.parameters():
+        parameter.data.copy_(tl.tensor(rng.normal(1, 0.5, 6), device=device))
+    short = tl.tensor(rng.normal(2, 3, (8, 6, 5, 4)), device=device).to(half)
+    g = tl.tensor(rng.normal(size=short.shape), device=device).to(half)
+    results = []
+    for x in (short, short.double()):
+        wide = x.dtype == np.float64
+        model = copy.deepcopy(norm)
+        model.double() if wide else None
+        x = x.detach().requires_grad_()
+        with tl.autocast(device.type, dtype=half):
+            y = model(x)
+        y.backward(g.to(y.dtype))
+        assert str(y.dtype) == str(x.dtype) == str(x.grad.dtype)
+        statistics = [b for b in model.buffers() if b.ndim]
+        parameters = [p.grad for p in model.parameters()]
+        assert all(t.dtype == (np.float64 if wide else np.float32) for t in statistics + parameters)
+        results.append([host(t.double()) for t in (y, x.grad, *parameters, *statistics)])
+    step = 2.0**-8 if half == "bfloat16" else 2.0**-11
+    # Sums have not lost what their terms have; but by groups, weights meet what was rounded once.
+    of_sums = 4 if isinstance(norm, nn.GroupNorm | nn.InstanceNorm2d) else 0.5
+    for i, (one, exact) in enumerate(zip(*results, strict=True)):
+        most = 2 if i < 2 else of_sums
+        np.testing.assert_allclose(one, exact, atol=most * step * np.abs(exact).max())

@@ -15,6 +15,7 @@ from tensorlite.ops.channels import (
     channel_affine,
     channel_affine_relu,
     channel_sum,
+    gradient_sums,
     normalize_channels,
     per_channel,
 )
@@ -196,20 +197,11 @@ def _batch_norm_backward_kernel(
         return NotImplemented
     dy, x = arrays
     n, channels, size = plane_sizes(x)
-    in_rows = size == 1 and not k.on_host
-    parts = k.parts(n) if in_rows else n
-    partial = k.empty((2, parts, channels), center.dtype)
-    if in_rows:
-        k.batch_norm_row_sums(dy, x, *numbers, relu, *partial, n, channels, parts)
-    else:
-        k.batch_norm_sums(dy, x, *numbers, relu, *partial, n, channels, size)
-    totals = k.empty((2, channels), center.dtype)
-    k.column_total(partial, totals, 2, parts, channels)
-    dbias, dweight = totals
+    dbias, dweight = gradient_sums(k, dy, x, numbers, relu)
     dx = k.empty(x.shape, x.dtype)
     every = (dy, x, *numbers, relu, dweight, dbias, dx)
-    if in_rows:
-        k.batch_norm_rows_backward(*every, n, channels, parts)
+    if size == 1 and not k.on_host:
+        k.batch_norm_rows_backward(*every, n, channels, k.parts(n))
     else:
         k.batch_norm_backward(*every, n, channels, size)
     return dx, dweight, dbias
@@ -377,7 +369,11 @@ def group_norm(
     if num_groups < 1 or shape[1] % num_groups:
         raise ValueError(f"group_norm: {shape[1]} channels do not divide into {num_groups} groups")
     rows = x.reshape(shape[0], num_groups, math.prod(shape[1:]) // num_groups)
-    y = layer_norm_rows(rows, eps=eps).reshape(shape)
+    previous = tape.mode.switches.set(autocast=None)  # short floats are computed in float32 anyway
+    try:
+        y = layer_norm_rows(rows, eps=eps).reshape(shape)
+    finally:
+        tape.mode.switches.set(**previous)
     return y if weight is None and bias is None else channel_affine(y, weight, bias)
 
 

@@ -67,6 +67,22 @@ def _of_rows(x: Array, n: int, channels: int, out: Array | None = None) -> Array
 
 
 @primitive
+def scale_and_shift_gradients(xp: ModuleType, dy: Array, x: Array) -> tuple[Array, Array]:
+    """Sums of `dy` · `x` and of `dy` (N, C, …) over all axes but the second, in one pass.
+
+    Those of short floats are float32.
+    """
+    dy, x = widened(dy), widened(x)
+    axes = (0, *range(2, x.ndim))
+    return total(xp, dy * x, axes), total(xp, dy, axes)
+
+
+@scale_and_shift_gradients.defvjp_composite
+def _scale_and_shift_gradients(dy: Any, x: Any) -> tuple[Any, Any]:
+    return channel_sum(dy * x), channel_sum(dy)
+
+
+@primitive
 @float32_inside
 def channel_affine(
     xp: ModuleType, x: Array, scale: Array | None = None, shift: Array | None = None
@@ -78,9 +94,19 @@ def channel_affine(
 
 channel_affine.defvjp(
     x=lambda g, scale: _x_gradient(g, scale),
-    scale=lambda g, x: channel_sum(g * x),
+    scale=lambda g, x: scale_and_shift_gradients(g, x)[0],
     shift=lambda g: channel_sum(g),
 )
+
+
+@channel_affine.defvjp_group("x", "scale", "shift")
+def _gradients(g: Any, x: Any, scale: Any) -> tuple:
+    return _x_gradient(g, scale), *scale_and_shift_gradients(g, x)
+
+
+@channel_affine.defvjp_group("scale", "shift")
+def _parameter_gradients(g: Any, x: Any) -> tuple:
+    return scale_and_shift_gradients(g, x)
 
 
 @primitive
@@ -94,7 +120,7 @@ def channel_affine_relu(
 
 channel_affine_relu.defvjp(
     x=lambda g, y, scale: _x_gradient(relu_backward(g, y), scale),
-    scale=lambda g, y, x: channel_sum(relu_backward(g, y) * x),
+    scale=lambda g, y, x: scale_and_shift_gradients(relu_backward(g, y), x)[0],
     shift=lambda g, y: channel_sum(relu_backward(g, y)),
 )
 
@@ -102,7 +128,7 @@ channel_affine_relu.defvjp(
 @channel_affine_relu.defvjp_group("x", "scale", "shift")
 def _gradients_through_relu(g: Any, y: Any, x: Any, scale: Any) -> tuple:
     g = relu_backward(g, y)
-    return _x_gradient(g, scale), channel_sum(g * x), channel_sum(g)
+    return _x_gradient(g, scale), *scale_and_shift_gradients(g, x)
 
 
 def _x_gradient(g: Any, scale: Any) -> Any:
@@ -138,6 +164,31 @@ def normalize_channels(k: Any, x: Array, numbers: list, relu: bool) -> Array:
     else:
         k.batch_norm(x, *numbers, relu, y, n, channels, size)
     return y
+
+
+def gradient_sums(k: Any, g: Array, x: Array, numbers: list, relu: bool) -> Array:
+    """Gradients of the bias and the weight, (2, C), that `normalize_channels` took, by kernel."""
+    n, channels, size = plane_sizes(x)
+    in_rows = size == 1 and not k.on_host
+    parts = k.parts(n) if in_rows else n
+    wide = kernel_sum_dtype(x.dtype)
+    partial, totals = k.empty((2, parts, channels), wide), k.empty((2, channels), wide)
+    if in_rows:
+        k.batch_norm_row_sums(g, x, *numbers, relu, *partial, n, channels, parts)
+    else:
+        k.batch_norm_sums(g, x, *numbers, relu, *partial, n, channels, size)
+    k.column_total(partial, totals, 2, parts, channels)
+    return totals
+
+
+@scale_and_shift_gradients.kernel
+def _sums(k: Any, dy: Array, x: Array) -> Any:
+    arrays = packed(dy, x)
+    if arrays is None or dy.shape != x.shape:
+        return NotImplemented
+    dy, x = arrays
+    shift, scale = gradient_sums(k, dy, x, [None] * 4, relu=False)
+    return scale, shift
 
 
 def _affine_kernel(relu: bool) -> Callable:

@@ -6,7 +6,12 @@ import numpy as np
 
 from samples.base import Sample, normal
 from tensorlite.ops import channel_norm as by_channels
-from tensorlite.ops.channels import channel_affine, channel_affine_relu, channel_sum
+from tensorlite.ops.channels import (
+    channel_affine,
+    channel_affine_relu,
+    channel_sum,
+    scale_and_shift_gradients,
+)
 from tensorlite.ops.row_norm import (
     layer_norm_backward,
     layer_norm_rows,
@@ -180,6 +185,19 @@ CHANNELS = [
             saves=("x_shape",),
         )
         for x in (normal(5, 3), normal(2, 3, 4), normal(2, 3, 4, 2))
+    ],
+    *[
+        Sample(
+            scale_and_shift_gradients,
+            [x, x],
+            reference=lambda g, x: (
+                np.sum(g * x, all_but_channels(x)),
+                np.sum(g, all_but_channels(x)),
+            ),
+            keeps_dtype=False,  # in float32
+            saves=("dy", "x"),
+        )
+        for x in (normal(5, 3), normal(2, 3, 4))
     ],
     Sample(
         channel_affine,
