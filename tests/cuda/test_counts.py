@@ -98,7 +98,7 @@ def test_a_recurrent_layer_takes_as_many_launches_however_long_the_sequence_is(k
     assert whole == [2, 2]  # forward and backward, once a layer
 
 
-LAUNCHES = {"LSTM": (10, 26), "GRU": (6, 10), "RNN": (8, 18)}
+LAUNCHES = {"LSTM": (10, 22), "GRU": (6, 10), "RNN": (8, 14)}
 
 
 def test_a_layer_of_a_gpt_under_autocast_casts_nothing_but_its_weights_once():
