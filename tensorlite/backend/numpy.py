@@ -118,7 +118,7 @@ class NumpyBackend(Backend):
             return x.astype(dtype)
         order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
         dense = x.transpose(order)
-        if not dense.flags.c_contiguous:
+        if not (dense.flags.c_contiguous and dense.flags.aligned):
             dense = self.copy(dense)
         y = np.empty(dense.shape, dtype)
         self.kernels.cast(dense, y, y.size)

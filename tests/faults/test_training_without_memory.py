@@ -72,7 +72,7 @@ def trained(kind, scarce):
             except MemoryError as error:
                 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
                 failed += 1
-                unsaid += not re.search(r"\\d (bytes|[KMGT]iB)", str(error))
+                unsaid += not re.search(r"\\d (bytes|[KMGT]iB)|load the kernels", str(error))
                 assert bits(model, optimizer) == before, "changed by a step that failed"
             finally:
                 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))

@@ -253,7 +253,8 @@ def test_declarations_may_have_lists_of_parameters_in_common():
 def test_every_source_is_read_completely():
     for path in declarations.kernels_folder().glob("*.cu"):
         text = path.read_text()
-        declared = sum(text.count(f"\n{word}") for word in ("EACH(", "ROWS(", "BLOCKS(", "HOST\n"))
+        words = ("EACH(", "ROWS(", "BLOCKS(", "TOGETHER(", "HOST\n")
+        declared = sum(text.count(f"\n{word}") for word in words)
         read = declarations.parse(declarations.declared_in(path), path.stem)
         assert declared == len(read), path.name
 

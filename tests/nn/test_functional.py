@@ -500,6 +500,7 @@ def test_images_too_large_for_32_bits_are_for_the_reference(tensor, monkeypatch)
         lambda x: F.max_pool2d(x, 2),
         lambda x: F.avg_pool2d(x, 2),
         lambda x: F.adaptive_avg_pool2d(x, 3),
+        lambda x: F.max_pool3d(x, 2),
     ]
 
     def results() -> list[np.ndarray]:
@@ -515,9 +516,9 @@ def test_images_too_large_for_32_bits_are_for_the_reference(tensor, monkeypatch)
     plans = [each for m in (convolution, pool) for each in vars(m).values()]
     plans = [each for each in plans if hasattr(each, "cache_clear")]
     assert len(plans) > 6
-    for module in (convolution, pool):
+    for module, needed in ((convolution, "pair"), (pool, "three")):
         monkeypatch.setattr(module, "MOST_PLACES", 8)
-        monkeypatch.delattr(module, "pair")  # what every call of a kernel needs
+        monkeypatch.delattr(module, needed)  # by every call of a kernel
     for plan in plans:
         plan.cache_clear()
     for found, wanted in zip(results(), expected, strict=True):
