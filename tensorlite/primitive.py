@@ -334,7 +334,9 @@ class Primitive:
         if switches.autocast is not None:
             previous = switches.set(autocast=None)
             try:
-                _, args, static = previous["autocast"](self, args, static)
+                call, args, static = previous["autocast"](self, args, static)
+                if call is not self.call:  # of another operation, which the recorder takes down
+                    return call(*args, **static)
             finally:
                 switches.set(**previous)
         args = tuple([x if isinstance(x, Tensor) else from_outside(self.name, x) for x in args])

@@ -196,4 +196,7 @@ def test_zero_instead_of_what_is_not_chosen_to_the_bit(backend, dtype, zero) -> 
     t, m = tensor_of(backend.asarray(x)), tensor_of(backend.asarray(mask))
     expected = [np.where(mask, x, zero).astype(dtype), np.where(mask, zero, x).astype(dtype)]
     for y, wanted in zip([tl.where(m, t, zero), tl.where(m, zero, t)], expected, strict=True):
-        assert y.dtype == dtype and backend.to_host(y.array).tobytes() == wanted.tobytes()
+        found = backend.to_host(y.array)
+        assert y.dtype == dtype and np.array_equal(np.isnan(found), np.isnan(wanted))
+        known = ~np.isnan(wanted)  # on a GPU a float16 has one NaN
+        assert found[known].tobytes() == wanted[known].tobytes()
