@@ -9,9 +9,7 @@ import numpy as np
 from tensorlite.backend import is_array
 from tensorlite.tensor import Tensor, tensor_of
 
-# Recordings that may differ before it is given up. Autocast's copies, an optimizer's arena and a
-# state that is loaded meanwhile take a call each until they are where they stay.
-ATTEMPTS = 8
+ATTEMPTS = 5  # recordings that may differ before it is given up
 
 
 def detached(x: Any) -> Any:

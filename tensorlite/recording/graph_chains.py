@@ -92,10 +92,10 @@ class GraphChains:
 
     def launched(self, name: str, arguments: tuple) -> None:
         """Take note of a kernel that will be launched now."""
-        if self._recorder.inside:
-            self._launches.append((name, arguments))
-        else:
+        if not self._recorder.inside:
             self.flush()
+        elif self._first is None:
+            self._launches.append((name, arguments))
 
     def allocated(self) -> None:
         """Take note of new memory, to which something outside of units may write."""
@@ -122,6 +122,7 @@ class GraphChains:
         drawn = recorder.drawn_so_far()
         with recorder.busy():
             result = function(*arguments)
+        self._launches = []  # which refers to arrays
         before, count = self._state(), len(self.units)
         self.units.append(Seen(name, "parts"))
         parts, refused = in_parts(recorder, run, arguments)

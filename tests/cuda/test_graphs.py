@@ -102,7 +102,7 @@ def test_a_hundred_captured_steps_have_the_bits_of_eager_ones(kind, scaled):
     for name, value in eager[1].items():
         np.testing.assert_array_equal(value, captured[1][name], err_msg=name)
     assert eager[2:4] == captured[2:4]
-    assert captured[4].recordings[0].replays >= 95  # it has settled: see `ATTEMPTS`
+    assert captured[4].recordings[0].replays >= 97
     assert not scaled or max(eager[2]) < 100  # some steps were left out
 
 

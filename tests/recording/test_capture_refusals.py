@@ -90,7 +90,7 @@ def test_a_tensor_that_is_made_and_kept_is_refused():
 
     with pytest.raises(CaptureError, match=r"makes a Tensor of shape \(3,\) .* and keeps it"):
         captured = tl.capture(call)
-        for _ in range(9):
+        for _ in range(6):
             captured(tl.ones(3))
 
 

@@ -281,12 +281,13 @@ def correlate(
     sums = kernel_sum_dtype(d.dtype)
     weight = room(k, shape, d.dtype, into, sums)
     at_once = len(launches) * parts == 1 and weight.dtype == sums
-    partial = weight[None] if at_once else k.empty((len(launches) * parts, *shape), sums)
+    # No view of the place: references to its array are counted (`own_place`).
+    partial = weight if at_once else k.empty((len(launches) * parts, *shape), sums)
     for i, (images, name, numbers) in enumerate(launches):
         if images is None:
             getattr(k, name)(d, x, partial, *numbers)
         else:
-            own = partial[i * parts : (i + 1) * parts]
+            own = partial if at_once else partial[i * parts : (i + 1) * parts]
             getattr(k, name)(d[images], x[images], own, *numbers)
     if not at_once:
         k.column_total(partial, weight, 1, len(partial), weight.size)
