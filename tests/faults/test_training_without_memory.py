@@ -42,6 +42,9 @@ def made(kind):
         return Attends(), tl.randint(0, 40, (16, 128)), tl.randint(0, 40, (16 * 128,))
     return Remembers(), tl.randn(16, 64, 32), tl.randint(0, 40, (16 * 64,))
 
+# How much, or which array, or which kernels: in our words, or in NumPy's.
+SAID = r"\\d (bytes|[KMGT]iB)|dtype\\('|load the kernels"
+
 def used():
     return int(open("/proc/self/statm").read().split()[0]) * 4096
 
@@ -72,7 +75,7 @@ def trained(kind, scarce):
             except MemoryError as error:
                 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
                 failed += 1
-                unsaid += not re.search(r"\\d (bytes|[KMGT]iB)|load the kernels", str(error))
+                unsaid += not re.search(SAID, str(error))
                 assert bits(model, optimizer) == before, "changed by a step that failed"
             finally:
                 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
