@@ -42,8 +42,8 @@ def made(kind):
         return Attends(), tl.randint(0, 40, (16, 128)), tl.randint(0, 40, (16 * 128,))
     return Remembers(), tl.randn(16, 64, 32), tl.randint(0, 40, (16 * 64,))
 
-# How much, or which array, or which kernels: in our words, or in NumPy's.
-SAID = r"\\d (bytes|[KMGT]iB)|dtype\\('|load the kernels"
+# How much, as in "512. KiB" of NumPy's, or which kernels.
+SAID = r"\\d\\.? (bytes|[KMGT]iB)|load the kernels"
 
 def used():
     return int(open("/proc/self/statm").read().split()[0]) * 4096
