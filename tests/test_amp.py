@@ -8,6 +8,7 @@ import pytest
 
 import tensorlite as tl
 from tensorlite import amp, nn
+from tensorlite.amp.autocast_mode import FLOAT32, LOWER
 from tensorlite.nn import functional as F
 from tensorlite.ops.recurrent import gru, lstm
 from tensorlite.primitive import PRIMITIVES
@@ -32,9 +33,9 @@ def problem(device):
 def test_the_lists_name_primitives():
     assert tl.var and tl.std  # whose module is imported when they are wanted
     names = {primitive.name for primitive in PRIMITIVES.values()}
-    assert names >= amp.LOWER
-    assert names >= amp.FLOAT32
-    assert not amp.LOWER & amp.FLOAT32
+    assert names >= LOWER
+    assert names >= FLOAT32
+    assert not LOWER & FLOAT32
 
 
 @pytest.mark.parametrize("half", HALVES)

@@ -12,17 +12,16 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.dtypes import weak
-from tensorlite.backend.mixed import add_by_kernel, differ_in_width
+from tensorlite.backend.mixed import add_by_kernel
 from tensorlite.backend.numpy import LARGE
 from tensorlite.ops.compare import where
 from tensorlite.ops.elementwise import exp, log
 from tensorlite.ops.fused import float32_inside, fused, widened
-from tensorlite.ops.promotion import Operands, cast, floats, same_dtype
+from tensorlite.ops.promotion import MixedOnCuda, cast, floats, same_dtype
 from tensorlite.ops.rounding import trunc
 from tensorlite.ops.subgradients import zero
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, recorders
-from tensorlite.tensor import Tensor
 
 __all__ = [
     "add",
@@ -45,20 +44,6 @@ __all__ = [
 ]
 
 # The first four are the commonest operations there are: they skip the call of `weak` for arrays.
-
-
-class MixedOnCuda(Operands):
-    """`same_dtype`, but for float32 and 16 bits on CUDA, where kernels read both as they are."""
-
-    def __call__(self, args: tuple) -> tuple:
-        """Bring the operands to one dtype, or leave them."""
-        x1, x2 = [x.array if isinstance(x, Tensor) else x for x in args]
-        alike = is_array(x1) and is_array(x2) and x1.shape == x2.shape
-        if alike and not (isinstance(x1, np.ndarray) or isinstance(x2, np.ndarray)):
-            kernels = array_backend((x1,)).kernels
-            if kernels is not None and differ_in_width(x1.dtype, x2.dtype):
-                return tuple(args)
-        return super().__call__(args)
 
 
 @primitive(operands=MixedOnCuda())
@@ -94,9 +79,7 @@ def _add(k: Any, x1: Array, x2: Array, *, alpha: float) -> Any:
         return k.new_bias_add(x1, x2)
     if not (x1.flags.c_contiguous and x2.flags.c_contiguous):
         return NotImplemented
-    rows = math.prod(
-        x1.shape[: -x2.ndim]
-    )  # an axis of -1 cannot be found where there is no element
+    rows = math.prod(x1.shape[: -x2.ndim])  # -1 cannot be found where there is no element
     y = k.new_bias_add(x1.reshape(rows, x2.size), x2.reshape(x2.size))
     return y if y is NotImplemented else y.reshape(x1.shape)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorlite.backend import Array, array_backend, is_array
 from tensorlite.backend.dtypes import as_dtype, default_dtype, is_floating, result_type
+from tensorlite.backend.mixed import differ_in_width
 from tensorlite.primitive import primitive
 from tensorlite.tape import mode, unit
 from tensorlite.tensor import Tensor, tensor_of
@@ -104,6 +105,20 @@ class Operands:
 
 def _counts(x: Any) -> bool:
     return isinstance(x, (Tensor, bool, int, float)) or is_array(x)
+
+
+class MixedOnCuda(Operands):
+    """`same_dtype`, but for float32 and 16 bits on CUDA, where kernels read both as they are."""
+
+    def __call__(self, args: tuple) -> tuple:
+        """Bring the operands to one dtype, or leave them."""
+        x1, x2 = [x.array if isinstance(x, Tensor) else x for x in args]
+        alike = is_array(x1) and is_array(x2) and x1.shape == x2.shape
+        if alike and not (isinstance(x1, np.ndarray) or isinstance(x2, np.ndarray)):
+            kernels = array_backend((x1,)).kernels
+            if kernels is not None and differ_in_width(x1.dtype, x2.dtype):
+                return tuple(args)
+        return super().__call__(args)
 
 
 same_dtype = Operands()
